@@ -1,0 +1,106 @@
+package sio
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strconv"
+)
+
+// SplitArgs appends to dst views of the elements of data, the raw JSON array of an event or ack that [Parse] accepted:
+// for an event the first is the name, see [EventName]. The views have no white space around them.
+func SplitArgs(data []byte, dst [][]byte) [][]byte {
+	if at(data, 0) != '[' {
+		return dst
+	}
+	i := skipSpace(data, 1)
+	for i < len(data) && data[i] != ']' {
+		end, err := scanValue(data, i)
+		if err != nil {
+			return dst // not reached with data Parse has accepted
+		}
+		dst = append(dst, data[i:end:end])
+		i = skipSpace(data, end)
+		if at(data, i) == ',' {
+			i = skipSpace(data, i+1)
+		}
+	}
+	return dst
+}
+
+// EventName decodes the first argument of an event: a JSON string as encoding/json does, or a number as JavaScript
+// writes it, since clients in JavaScript cannot tell the event 1 from the event "1". Anything else is an *[Error].
+func EventName(raw []byte) (string, error) {
+	c := at(raw, 0)
+	if c == '"' {
+		name, ok := unquote(raw)
+		if !ok {
+			return "", errorAt(0, "event name is not a JSON string")
+		}
+		return name, nil
+	}
+	if end, err := scanValue(raw, 0); (c != '-' && !isDigit(c)) || err != nil || end != len(raw) {
+		return "", errorAt(0, "event name is neither a string nor a number")
+	}
+	return numberString(raw), nil
+}
+
+// unquote decodes a JSON string.
+func unquote(raw []byte) (string, bool) {
+	end, err := scanString(raw, 0)
+	if err != nil || end != len(raw) {
+		return "", false
+	}
+	inner := raw[1 : end-1]
+	if isPlain(inner) {
+		return string(inner), true
+	}
+	var s string
+	ok := json.Unmarshal(raw, &s) == nil
+	return s, ok
+}
+
+// isPlain reports whether the inside of a JSON string is ASCII without escapes and so means itself.
+func isPlain(b []byte) bool {
+	for _, c := range b {
+		if c == '\\' || c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// numberString is what String(number) gives in JavaScript for the valid JSON number raw.
+func numberString(raw []byte) string {
+	f, _ := strconv.ParseFloat(string(raw), 64) // out of range: infinite, as in JavaScript
+	switch {
+	case f == 0:
+		return "0"
+	case math.IsInf(f, 1):
+		return "Infinity"
+	case math.IsInf(f, -1):
+		return "-Infinity"
+	}
+	text, err := json.Marshal(f) // formats as ECMAScript does
+	if err != nil {
+		return string(raw) // not reached: f is finite
+	}
+	return string(text)
+}
+
+const (
+	maxReserved   = len("removeListener")
+	maxEscapeSize = len(`\u0000`)
+)
+
+// reservedString is Reserved for a JSON string. Names that cannot be reserved are told by their length.
+func reservedString(raw []byte) bool {
+	if len(raw) > maxReserved*maxEscapeSize+2 {
+		return false
+	}
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		name, ok := unquote(raw)
+		return ok && Reserved(name)
+	}
+	return len(raw) <= maxReserved+2 && Reserved(string(raw[1:len(raw)-1]))
+}
