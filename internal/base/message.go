@@ -1,0 +1,73 @@
+package base
+
+import "sync/atomic"
+
+// Form is one way a message is put on the wire: the dialect of its metadata and
+// whether this is a repeat. A message is encoded once for each form in use.
+type Form uint8
+
+// The forms combine: Envelope|Redelivered is an envelope marked as a repeat.
+const (
+	Plain       Form = 0               // js dialect: the payload, and for reliable topics the metadata as a second argument
+	Envelope    Form = 1 << (iota - 1) // one argument {metadata, payload}
+	Redelivered                        // metadata says redelivered: true
+	Callback                           // carries a Socket.IO ack id: the client answers by callback
+
+	forms = 8
+)
+
+// Encoder makes the frame of a message in one form. It is called at most a few
+// times per form (two shards may race; one result is kept) and from any shard.
+type Encoder interface {
+	Encode(m *Message, f Form) *Frame
+}
+
+// Message is one publication or one plain event. All fields are set before it is
+// handed on and never change after; shards share it.
+type Message struct {
+	Namespace string
+	Topic     string // concrete topic name; "" for plain events
+	ID        string // messageId; "" for plain events
+	Key       string // coalescing key; "" = none
+	At        int64  // when it was published, nanoseconds of the node's clock
+	Expires   int64  // when it is too old to be written, same clock; 0 = never
+	Offset    uint64 // position in its topic, from 1; set under the topic's sequencer
+	AckID     uint64 // Socket.IO ack id of the Callback form
+
+	encoder Encoder
+	frames  [forms]atomic.Pointer[Frame]
+	bytes   atomic.Int64
+}
+
+// NewMessage returns a message whose frames encoder makes on demand.
+func NewMessage(encoder Encoder) *Message { return &Message{encoder: encoder} }
+
+// NewPlainMessage returns a message that has one frame for every form: a plain
+// event, an ack, a namespace packet.
+func NewPlainMessage(f *Frame) *Message {
+	m := &Message{}
+	m.frames[Plain].Store(f)
+	m.bytes.Store(int64(f.Len()))
+	return m
+}
+
+// Frame returns the message in form f, encoding it on first use.
+// Any goroutine may call it.
+func (m *Message) Frame(f Form) *Frame {
+	if m.encoder == nil {
+		return m.frames[Plain].Load()
+	}
+	if fr := m.frames[f].Load(); fr != nil {
+		return fr
+	}
+	fr := m.encoder.Encode(m, f)
+	if !m.frames[f].CompareAndSwap(nil, fr) {
+		return m.frames[f].Load()
+	}
+	m.bytes.Add(int64(fr.Len()))
+	return fr
+}
+
+// Bytes is what the message holds in memory in all forms made so far; the budget
+// counts it once per shard that holds the message (design D9).
+func (m *Message) Bytes() int { return int(m.bytes.Load()) }
