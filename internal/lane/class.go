@@ -1,0 +1,139 @@
+package lane
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// Policy is what a topic's declaration says about its lanes. It is shared and
+// never changes.
+type Policy struct {
+	Mode        base.Mode
+	Overflow    base.Overflow
+	MaxMessages int // entries queued and in flight; at least 1
+	MaxBytes    int // their wire bytes; a larger single message is refused
+
+	// Reliable topics only.
+	MaxInFlight int           // how far the window reaches beyond the oldest unacknowledged message; at least 1
+	AckTimeout  time.Duration // from when the peer's kernel had the message
+	MaxRetries  int           // sends after the first
+	Backoff     float64       // factor on AckTimeout for each further send; below 1 counts as 1
+
+	Weight int // entries a lane may write before the next lane of its kind; at least 1
+}
+
+// maxAckTimeout bounds what the backoff can grow to.
+const maxAckTimeout = 10 * time.Minute
+
+// ackTimeout is how long the tries-th send waits for its ack.
+func (p *Policy) ackTimeout(tries int) int64 {
+	d := float64(p.AckTimeout)
+	for i := 1; i < tries && d < float64(maxAckTimeout) && p.Backoff > 1; i++ {
+		d *= p.Backoff
+	}
+	return int64(min(d, float64(max(maxAckTimeout, p.AckTimeout))))
+}
+
+// EntryBytes is what the budget counts for one queue place (design D9).
+const EntryBytes = 32
+
+// Class is what all lanes of one declared topic have in common on one shard: the
+// policy, the items they hold, each counted once, and the totals of their books.
+// Only the owning shard may touch it, but for Totals and Held.
+type Class struct {
+	Policy Policy
+	Totals Totals
+
+	oldest, newest *Item // items in use, in the order they came
+	free           *Item
+	freeLen        int
+	held           atomic.Int64 // bytes: each item once, and EntryBytes for each entry
+}
+
+// Held is how many bytes the class holds. Any goroutine may ask.
+func (c *Class) Held() int64 { return c.held.Load() }
+
+// Oldest returns the item held for longest, nil if there is none.
+func (c *Class) Oldest() *Item { return c.oldest }
+
+// Item is one message as one shard holds it. However many lanes refer to it, it
+// is counted once.
+type Item struct {
+	Msg *base.Message
+
+	class      *Class
+	prev, next *Item
+	refs       int32
+	counted    int
+}
+
+// maxFree bounds the items a class keeps for reuse.
+const maxFree = 256
+
+// Hold begins the distribution of m: the item stays valid until Release.
+func (c *Class) Hold(m *base.Message) *Item {
+	it := c.free
+	if it != nil {
+		c.free, it.next = it.next, nil
+		c.freeLen--
+	} else {
+		it = &Item{class: c}
+	}
+	it.Msg, it.refs = m, 1
+	if c.newest == nil {
+		c.oldest = it
+	} else {
+		it.prev, c.newest.next = c.newest, it
+	}
+	c.newest = it
+	return it
+}
+
+// Release ends what Hold began. If no lane took the item it is gone.
+func (c *Class) Release(it *Item) {
+	// Frames are made while lanes are offered the item, so its size is known now.
+	it.recount()
+	it.unref()
+}
+
+func (it *Item) recount() {
+	n := it.Msg.Bytes()
+	it.class.held.Add(int64(n - it.counted))
+	it.counted = n
+}
+
+func (it *Item) ref() {
+	it.refs++
+	it.class.held.Add(EntryBytes)
+}
+
+// drop undoes one ref.
+func (it *Item) drop() {
+	it.class.held.Add(-EntryBytes)
+	it.unref()
+}
+
+func (it *Item) unref() {
+	if it.refs--; it.refs > 0 {
+		return
+	}
+	c := it.class
+	c.held.Add(-int64(it.counted))
+	if it.prev == nil {
+		c.oldest = it.next
+	} else {
+		it.prev.next = it.next
+	}
+	if it.next == nil {
+		c.newest = it.prev
+	} else {
+		it.next.prev = it.prev
+	}
+	it.Msg, it.prev, it.next, it.counted = nil, nil, nil, 0
+	if c.freeLen < maxFree {
+		it.next, c.free = c.free, it
+		c.freeLen++
+	}
+}

@@ -1,0 +1,420 @@
+package lane
+
+import (
+	"math"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// Outcome is what an Offer did with the message offered.
+type Outcome uint8
+
+// The outcomes of Offer. All but Rejected, TooLarge and Disconnect took the message.
+const (
+	Accepted      Outcome = iota
+	Coalesced             // it took the place of an older one
+	DroppedOldest         // older ones were dropped to make room
+	Rejected              // full, and the policy refuses the newest
+	TooLarge              // larger than the lane's byte limit
+	Disconnect            // full, and the policy is to cut the client
+)
+
+// Took reports whether the lane holds the message now.
+func (o Outcome) Took() bool { return o < Rejected }
+
+// Lane is the queue of one topic, or of plain events, for one client. The zero
+// Lane is not usable: see Init. Only the owning shard may call it.
+type Lane struct {
+	Books
+
+	class   *Class
+	queue   ring
+	keys    map[string]uint64 // position of the queued entry of each key; COALESCE only
+	window  *window           // reliable lanes, from the first send on
+	bytes   int               // queued and in the window
+	out     int               // best effort: bytes taken and not yet written
+	outN    int
+	form    base.Form
+	takes   uint32 // numbers what the window gives out to be written
+	tell    bool   // losses are to be told to the client
+	untold  uint64 // messages lost since the client was last told
+	because base.Reason
+}
+
+// Entry is a message taken out to be written. It goes back to its lane by
+// exactly one of Wrote, Untake or Abandon.
+type Entry struct {
+	item   *Item // best effort: referenced until reported
+	msg    *base.Message
+	size   int
+	flight int    // index in the window, -1 for best effort
+	take   uint32 // which taking of that place
+	form   base.Form
+}
+
+// Frame is what to write.
+func (e *Entry) Frame() *base.Frame { return e.msg.Frame(e.form) }
+
+// Message is the message the entry stands for.
+func (e *Entry) Message() *base.Message { return e.msg }
+
+// Init makes l an empty lane of class c whose messages are written in form f.
+// With tell, losses are kept for TakeLoss.
+func (l *Lane) Init(c *Class, f base.Form, tell bool) {
+	*l = Lane{class: c, form: f, tell: tell}
+}
+
+// Class returns what the lane shares with others of its topic.
+func (l *Lane) Class() *Class { return l.class }
+
+// Offer gives the lane a message, which it takes or refuses as its policy says.
+func (l *Lane) Offer(it *Item, now int64) Outcome {
+	l.offered()
+	size := it.Msg.Frame(l.form).Len()
+	p := &l.class.Policy
+	if size > p.MaxBytes {
+		l.dropped(base.ReasonTooLarge)
+		return TooLarge
+	}
+	l.Expire(now)
+	switch p.Overflow {
+	case base.SnapshotOnly:
+		if l.queue.len() > 0 {
+			l.coalesceAll()
+			l.append(it, size)
+			return Coalesced
+		}
+	case base.Coalesce:
+		if l.replace(it, size) {
+			return Coalesced
+		}
+	}
+	if l.fits(size) {
+		l.append(it, size)
+		return Accepted
+	}
+	return l.overflow(it, size)
+}
+
+// Force queues a message whatever the limits: acks and namespace packets, whose
+// number is bounded by no longer reading the socket (design D1).
+func (l *Lane) Force(it *Item) {
+	l.offered()
+	l.append(it, it.Msg.Frame(l.form).Len())
+}
+
+func (l *Lane) overflow(it *Item, size int) Outcome {
+	switch l.class.Policy.Overflow {
+	case base.RejectNew, base.SpillToDisk:
+		l.dropped(base.ReasonRejected)
+		return Rejected
+	case base.Disconnect:
+		l.dropped(base.ReasonOverflow)
+		return Disconnect
+	}
+	for l.queue.len() > 0 && !l.fits(size) {
+		l.dropHead(base.ReasonOverflow)
+	}
+	if !l.fits(size) { // what is in flight leaves no room
+		l.dropped(base.ReasonOverflow)
+		return Rejected
+	}
+	l.append(it, size)
+	return DroppedOldest
+}
+
+// Half reports whether the lane is half full: the time to stop reading a socket
+// whose acks must not be dropped.
+func (l *Lane) Half() bool {
+	p := &l.class.Policy
+	return 2*l.Depth() >= p.MaxMessages || 2*l.Bytes() >= p.MaxBytes
+}
+
+// Sendable reports whether Take would return an entry.
+func (l *Lane) Sendable() bool {
+	if l.window != nil && l.window.resend > 0 {
+		return true
+	}
+	return l.queue.len() > 0 && (l.window == nil || !l.window.full())
+}
+
+// Take returns the next entry to write: repeats first, then the oldest queued.
+// Entries past their time to live are dropped on the way.
+func (l *Lane) Take(now int64) (Entry, bool) {
+	if e, ok := l.takeRepeat(now); ok {
+		return e, true
+	}
+	l.Expire(now)
+	if l.queue.len() == 0 {
+		return Entry{}, false
+	}
+	if l.class.Policy.Mode == base.BestEffort {
+		s := l.pop()
+		l.bytes -= s.size
+		l.out += s.size
+		l.outN++
+		return Entry{item: s.item, msg: s.item.Msg, size: s.size, flight: -1, form: l.form}, true
+	}
+	if l.window == nil {
+		l.window = newWindow(l.class.Policy.MaxInFlight)
+	}
+	if l.window.full() {
+		return Entry{}, false
+	}
+	s := l.pop()
+	l.class.Totals.Queued.Add(-1)
+	l.class.Totals.InFlight.Add(1)
+	return l.launch(l.window.add(s), l.form), true
+}
+
+// takeRepeat returns the oldest message waiting to be sent again that is still
+// worth it.
+func (l *Lane) takeRepeat(now int64) (Entry, bool) {
+	if l.window == nil {
+		return Entry{}, false
+	}
+	for {
+		i, ok := l.window.nextDue()
+		if !ok {
+			return Entry{}, false
+		}
+		it := l.window.slots[i].item
+		if x := it.Msg.Expires; x != 0 && x <= now {
+			l.landed(i)
+			l.dropped(base.ReasonExpired)
+			continue
+		}
+		l.window.set(i, flightWriting)
+		e := l.launch(i, l.form|base.Redelivered)
+		e.Frame() // the first repeat of a message makes a frame that counts
+		it.recount()
+		return e, true
+	}
+}
+
+// launch is the entry for the flight at i. Its number tells it from a later one
+// at the same place: the message may be acknowledged before the entry is reported.
+func (l *Lane) launch(i int, form base.Form) Entry {
+	l.takes++
+	f := &l.window.slots[i]
+	f.take = l.takes
+	return Entry{msg: f.item.Msg, size: f.size, flight: i, take: l.takes, form: form}
+}
+
+// flying returns the flight e stands for, nil if it has been settled since.
+func (l *Lane) flying(e Entry) *flight {
+	if l.window == nil {
+		return nil
+	}
+	if f := &l.window.slots[e.flight]; f.state == flightWriting && f.take == e.take {
+		return f
+	}
+	return nil
+}
+
+// Wrote says that the kernel has taken all of e.
+func (l *Lane) Wrote(e Entry, now int64) {
+	if e.flight < 0 {
+		l.outDone(e)
+		l.Written++
+		l.class.Totals.Written.Add(1)
+		return
+	}
+	f := l.flying(e)
+	if f == nil {
+		return // acknowledged while its repeat was being written, or the lane was closed
+	}
+	if f.tries == 0 {
+		l.Written++
+		l.class.Totals.Written.Add(1)
+	} else {
+		l.Retries++
+		l.class.Totals.Retries.Add(1)
+	}
+	f.tries++
+	f.since = now
+	l.window.set(e.flight, flightSent)
+}
+
+// Untake puts back an entry of which nothing was written. Entries go back in the
+// opposite order of their taking, before anything else is done with the lane.
+func (l *Lane) Untake(e Entry) {
+	s := slot{item: e.item, size: e.size}
+	if e.flight < 0 {
+		l.out -= e.size
+		l.outN--
+		l.bytes += e.size
+	} else {
+		f := l.flying(e)
+		if f == nil {
+			return
+		}
+		if f.tries > 0 {
+			l.window.set(e.flight, flightDue)
+			return
+		}
+		var ok bool
+		if s, ok = l.window.takeBack(e.flight); !ok {
+			return
+		}
+		l.class.Totals.Queued.Add(1)
+		l.class.Totals.InFlight.Add(-1)
+	}
+	p := l.queue.pushFront(s)
+	l.index(s.item, p)
+}
+
+// Abandon settles an entry that was taken and will never be written whole.
+func (l *Lane) Abandon(e Entry, r base.Reason) {
+	if e.flight >= 0 {
+		return // still in the window: Close settles it
+	}
+	l.outDone(e)
+	l.dropped(r)
+}
+
+func (l *Lane) outDone(e Entry) {
+	l.out -= e.size
+	l.outN--
+	l.unqueue(e.size)
+	e.item.drop()
+}
+
+// Close empties the lane: everything it holds is booked as dropped for r. An
+// entry being written may still be reported by Wrote or Abandon.
+func (l *Lane) Close(r base.Reason) {
+	for l.queue.len() > 0 {
+		l.dropHead(r)
+	}
+	if l.window != nil {
+		for l.window.n > 0 {
+			l.landed(l.window.head)
+			l.dropped(r)
+		}
+	}
+	l.queue, l.keys, l.window = ring{}, nil, nil
+}
+
+// Expire drops queued entries whose time to live has passed, oldest first.
+func (l *Lane) Expire(now int64) {
+	for l.queue.len() > 0 {
+		x := l.queue.front().item.Msg.Expires
+		if x == 0 || x > now {
+			return
+		}
+		l.dropHead(base.ReasonExpired)
+	}
+}
+
+// Evict drops queued messages published at or before that moment, to save
+// memory: best effort only (design D9). It reports how many.
+func (l *Lane) Evict(at int64) (n int) {
+	if l.class.Policy.Overflow == base.Coalesce {
+		return l.evictAnywhere(at)
+	}
+	for l.queue.len() > 0 && l.queue.front().item.Msg.At <= at {
+		l.dropHead(base.ReasonBudget)
+		n++
+	}
+	return n
+}
+
+// evictAnywhere is Evict where a newer message may stand before an older one:
+// it turns the queue once.
+func (l *Lane) evictAnywhere(at int64) (n int) {
+	for range l.queue.len() {
+		if l.queue.front().item.Msg.At <= at {
+			l.dropHead(base.ReasonBudget)
+			n++
+			continue
+		}
+		s := l.pop()
+		l.index(s.item, l.queue.push(s))
+	}
+	return n
+}
+
+// Trim gives back memory an empty lane does not need; for quiet moments.
+func (l *Lane) Trim() {
+	l.queue.trim()
+	if l.queue.slots == nil {
+		l.keys = nil
+	}
+	if l.window != nil && l.window.n == 0 {
+		l.window = nil
+	}
+}
+
+// NextDeadline is when Due or Expire has something to do; 0 = never.
+func (l *Lane) NextDeadline() int64 {
+	at := int64(math.MaxInt64)
+	if l.queue.len() > 0 {
+		if x := l.queue.front().item.Msg.Expires; x != 0 {
+			at = x
+		}
+	}
+	if l.window != nil {
+		at = min(at, l.window.deadline(&l.class.Policy))
+	}
+	if at == math.MaxInt64 {
+		return 0
+	}
+	return at
+}
+
+// Depth is how many entries the lane holds, in flight and being written included.
+func (l *Lane) Depth() int { return l.queue.len() + l.outN + l.InFlight() }
+
+// InFlight is how many are in the window.
+func (l *Lane) InFlight() int {
+	if l.window == nil {
+		return 0
+	}
+	return l.window.held
+}
+
+// Bytes is the wire size of what the lane holds.
+func (l *Lane) Bytes() int { return l.bytes + l.out }
+
+// OldestAt is when the message longest held was published; 0 if there is none.
+func (l *Lane) OldestAt() int64 {
+	if l.window != nil && l.window.n > 0 {
+		return l.window.slots[l.window.head].item.Msg.At
+	}
+	if l.queue.len() > 0 {
+		return l.queue.front().item.Msg.At
+	}
+	return 0
+}
+
+// Balanced reports whether the books add up (promise P5).
+func (l *Lane) Balanced() bool {
+	done := l.Acked
+	if l.class.Policy.Mode == base.BestEffort {
+		done = l.Written
+	}
+	return l.Offered == done+l.Coalesced+l.AllDropped()+uint64(l.Depth())
+}
+
+// TakeLoss returns how many messages were lost since the client was last told,
+// and why the last one was. ok is false if there is nothing to tell.
+func (l *Lane) TakeLoss() (n uint64, r base.Reason, ok bool) {
+	n, r = l.untold, l.because
+	l.untold = 0
+	return n, r, n > 0
+}
+
+// ReturnLoss undoes a TakeLoss whose notice was not written.
+func (l *Lane) ReturnLoss(n uint64, r base.Reason) {
+	if l.untold == 0 {
+		l.because = r
+	}
+	l.untold += n
+}
+
+// Refuse books a message that is not even offered to the queue, because whoever
+// sent it wants it written at once or not at all.
+func (l *Lane) Refuse(r base.Reason) {
+	l.offered()
+	l.dropped(r)
+}

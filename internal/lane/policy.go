@@ -1,0 +1,227 @@
+package lane
+
+import (
+	"math"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// This file is how a lane changes what it holds: every path by which an entry
+// comes or goes keeps the books, the class totals and the byte counts together.
+
+func (l *Lane) fits(size int) bool {
+	p := &l.class.Policy
+	return l.queue.len()+l.InFlight()+1 <= p.MaxMessages && l.bytes+size <= p.MaxBytes
+}
+
+func (l *Lane) append(it *Item, size int) {
+	it.ref()
+	l.bytes += size
+	l.class.Totals.Queued.Add(1)
+	l.class.Totals.Bytes.Add(int64(size))
+	l.index(it, l.queue.push(slot{item: it, size: size}))
+}
+
+// index remembers where the newest queued entry of a key is.
+func (l *Lane) index(it *Item, position uint64) {
+	key := it.Msg.Key
+	if key == "" || l.class.Policy.Overflow != base.Coalesce {
+		return
+	}
+	if l.keys == nil {
+		l.keys = make(map[string]uint64)
+	}
+	if p, ok := l.keys[key]; !ok || position > p || !l.queue.has(p) {
+		l.keys[key] = position
+	}
+}
+
+// pop removes the oldest queued entry; the caller settles it.
+func (l *Lane) pop() slot {
+	position := l.queue.head
+	s := l.queue.pop()
+	if key := s.item.Msg.Key; key != "" && l.keys != nil && l.keys[key] == position {
+		delete(l.keys, key)
+	}
+	return s
+}
+
+// replace puts it in the place of the queued entry with the same key, full or
+// not; if that makes the lane too heavy, its oldest entries go.
+func (l *Lane) replace(it *Item, size int) bool {
+	position, ok := l.keys[it.Msg.Key]
+	if !ok || it.Msg.Key == "" {
+		return false
+	}
+	s := l.queue.at(position)
+	old := *s
+	it.ref()
+	*s = slot{item: it, size: size}
+	l.bytes += size - old.size
+	l.class.Totals.Bytes.Add(int64(size - old.size))
+	l.coalesced(old.item)
+	for l.bytes > l.class.Policy.MaxBytes && l.queue.head != position {
+		l.dropHead(base.ReasonOverflow)
+	}
+	if l.bytes > l.class.Policy.MaxBytes {
+		l.shedBehindHead()
+	}
+	return true
+}
+
+// shedBehindHead drops the oldest entries but the first, which was just replaced
+// by a heavier one, until the lane is within its byte limit.
+func (l *Lane) shedBehindHead() {
+	first := l.pop()
+	for l.bytes > l.class.Policy.MaxBytes {
+		l.dropHead(base.ReasonOverflow)
+	}
+	l.index(first.item, l.queue.pushFront(first))
+}
+
+func (l *Lane) coalesceAll() {
+	for l.queue.len() > 0 {
+		s := l.pop()
+		l.bytes -= s.size
+		l.unqueue(s.size)
+		l.coalesced(s.item)
+	}
+}
+
+func (l *Lane) dropHead(r base.Reason) {
+	s := l.pop()
+	l.bytes -= s.size
+	l.unqueue(s.size)
+	l.dropped(r)
+	s.item.drop()
+}
+
+func (l *Lane) unqueue(size int) {
+	l.class.Totals.Queued.Add(-1)
+	l.class.Totals.Bytes.Add(-int64(size))
+}
+
+func (l *Lane) offered() {
+	l.Offered++
+	l.class.Totals.Offered.Add(1)
+}
+
+func (l *Lane) coalesced(it *Item) {
+	l.Coalesced++
+	l.class.Totals.Coalesced.Add(1)
+	it.drop()
+}
+
+func (l *Lane) dropped(r base.Reason) {
+	l.drop(r, 1)
+	l.class.Totals.Dropped[r].Add(1)
+	if l.tell {
+		l.untold++
+		l.because = r
+	}
+}
+
+// landed takes a message out of the window; the caller settles it.
+func (l *Lane) landed(i int) {
+	f := l.window.free(i)
+	l.bytes -= f.size
+	l.class.Totals.InFlight.Add(-1)
+	l.class.Totals.Bytes.Add(-int64(f.size))
+	f.item.drop()
+}
+
+// Ack settles the message with that id. It reports false for an id that is not in
+// flight, which is no fault: acks may come twice, or late. at is when the message
+// was published.
+func (l *Lane) Ack(id string) (at int64, ok bool) {
+	if l.window == nil {
+		return 0, false
+	}
+	i, ok := l.window.find(id)
+	if !ok || (l.window.slots[i].state == flightWriting && l.window.slots[i].tries == 0) {
+		return 0, false // an id that has not been sent cannot be acknowledged
+	}
+	at = l.window.slots[i].item.Msg.At
+	l.landed(i)
+	l.Acked++
+	l.class.Totals.Acked.Add(1)
+	return at, true
+}
+
+// Busy says that the connection still has bytes the client's kernel does not: no
+// ack clock runs (design D10).
+func (l *Lane) Busy(now int64) {
+	if l.window == nil {
+		return
+	}
+	for k := range l.window.n {
+		f := &l.window.slots[l.window.index(k)]
+		f.since = max(f.since, now)
+	}
+}
+
+// Due looks at the ack clocks: what has waited too long is to be sent again, or
+// after 1 + MaxRetries sends is given up. Messages past their time to live are
+// given up as expired. It reports how many of each.
+func (l *Lane) Due(now int64) (again, exhausted int) {
+	if l.window == nil {
+		return 0, 0
+	}
+	p := &l.class.Policy
+	for k := 0; k < l.window.n; k++ {
+		i := l.window.index(k)
+		f := &l.window.slots[i]
+		if f.state != flightSent || now < f.since+p.ackTimeout(int(f.tries)) {
+			continue
+		}
+		switch x := f.item.Msg.Expires; {
+		case int(f.tries) > p.MaxRetries:
+			exhausted++
+			k = l.giveUp(k, base.ReasonExhausted)
+		case x != 0 && x <= now:
+			k = l.giveUp(k, base.ReasonExpired)
+		default:
+			again++
+			l.window.set(i, flightDue)
+		}
+	}
+	return again, exhausted
+}
+
+// giveUp drops the k-th message of the window, counted from the oldest, and
+// returns the k before the one to look at next: what follows a given-up head
+// has become the head.
+func (l *Lane) giveUp(k int, r base.Reason) int {
+	l.landed(l.window.index(k))
+	l.dropped(r)
+	if k == 0 {
+		return -1
+	}
+	return k
+}
+
+// deadline is when the earliest ack clock runs out.
+func (w *window) deadline(p *Policy) int64 {
+	at := int64(math.MaxInt64)
+	for k := range w.n {
+		if f := &w.slots[w.index(k)]; f.state == flightSent {
+			at = min(at, f.since+p.ackTimeout(int(f.tries)))
+		}
+	}
+	return at
+}
+
+// Callback returns the id of the message in flight that carries that Socket.IO
+// ack id; only lanes whose form asks for callbacks have any.
+func (l *Lane) Callback(ackID uint64) (messageID string, ok bool) {
+	if l.window == nil || l.form&base.Callback == 0 {
+		return "", false
+	}
+	for k := range l.window.n {
+		f := &l.window.slots[l.window.index(k)]
+		if f.state != flightHole && f.item.Msg.AckID == ackID {
+			return f.item.Msg.ID, true
+		}
+	}
+	return "", false
+}
