@@ -1,0 +1,71 @@
+package guard
+
+// maxLedger bounds what strangers can make the server remember: some ten megabytes at the most.
+const maxLedger = 65536
+
+// ledger remembers something of the keys renewed last; when full it forgets the key not renewed for the longest. It is
+// not safe for concurrent use.
+type ledger[K comparable, V any] struct {
+	limit int
+	pages map[K]*page[K, V]
+	root  page[K, V] // ring: root.next is the oldest, root.prev the newest
+}
+
+type page[K comparable, V any] struct {
+	next, prev *page[K, V]
+	key        K
+	value      V
+}
+
+func (l *ledger[K, V]) init(limit int) {
+	l.limit = limit
+	l.pages = make(map[K]*page[K, V])
+	l.root.next, l.root.prev = &l.root, &l.root
+}
+
+func (l *ledger[K, V]) find(key K) (*V, bool) {
+	p, ok := l.pages[key]
+	if !ok {
+		return nil, false
+	}
+	return &p.value, true
+}
+
+// renew makes key the newest and sets its value.
+func (l *ledger[K, V]) renew(key K, value V) {
+	p, ok := l.pages[key]
+	switch {
+	case ok:
+		p.unlink()
+	case len(l.pages) >= l.limit:
+		l.drop(l.root.next)
+		fallthrough
+	default:
+		p = &page[K, V]{key: key}
+		l.pages[key] = p
+	}
+	p.value = value
+	last := l.root.prev
+	p.prev, p.next = last, &l.root
+	last.next, l.root.prev = p, p
+}
+
+// forget drops keys from the oldest on, as long as they are over and at most n.
+func (l *ledger[K, V]) forget(n int, over func(*V) bool) {
+	for ; n > 0 && len(l.pages) > 0 && over(&l.root.next.value); n-- {
+		l.drop(l.root.next)
+	}
+	if len(l.pages) == 0 {
+		l.pages = make(map[K]*page[K, V]) // an emptied map keeps its memory
+	}
+}
+
+func (l *ledger[K, V]) drop(p *page[K, V]) {
+	delete(l.pages, p.key)
+	p.unlink()
+}
+
+func (p *page[K, V]) unlink() {
+	p.prev.next, p.next.prev = p.next, p.prev
+	p.next, p.prev = nil, nil
+}

@@ -1,0 +1,206 @@
+package guard
+
+import (
+	"context"
+	"sync"
+)
+
+const (
+	defaultMailboxJobs  = 128
+	defaultMailboxBytes = 1 << 20
+)
+
+// MailboxLimits bounds what waits for one socket's handlers, the running job included.
+type MailboxLimits struct {
+	Jobs  int // 0 means 128
+	Bytes int // 0 means 1 MiB
+}
+
+// Intake is what Push says of a job and of the room behind it.
+type Intake uint8
+
+// The answers of Push.
+const (
+	Accepted     Intake = iota // there is room for more
+	AcceptedFull               // accepted, but the limit is reached: stop reading the socket until Drained
+	Refused                    // not accepted: the workers are closed
+)
+
+// Drainer owns a Mailbox.
+type Drainer interface {
+	// Drained is called once for every AcceptedFull or run of them, when the mailbox has fallen below half of its
+	// limits: reading may go on. It is called on a worker, between two jobs, with no lock held, and beside Push: it
+	// may come before the Push it answers has returned, or when a later one has filled the mailbox again, which a
+	// Drained of its own will follow.
+	Drained(m *Mailbox)
+}
+
+// Mailbox is the serial queue of one socket on top of Workers: its jobs run in the order of Push and never two at
+// once, while other sockets' jobs run beside them. After every job it steps back behind the others that wait for a
+// worker, so a busy socket does not hold one.
+//
+// It holds no goroutine and, while empty, nothing but itself. It is embedded by value and must not be copied after
+// Init. Everything but Init may be called concurrently; the order of concurrent Pushes is theirs to settle.
+type Mailbox struct {
+	workers *Workers
+	owner   Drainer
+	limits  MailboxLimits
+
+	mu          sync.Mutex
+	first, last *letter // waiting jobs
+	jobs, bytes int     // held: waiting and running
+	scheduled   bool    // a turn is queued or running
+	full        bool    // AcceptedFull was said, Drained not yet
+}
+
+// letter is a job on the way through a Mailbox.
+type letter struct {
+	next  *letter
+	job   Job
+	bytes int
+}
+
+var letters = sync.Pool{New: func() any { return new(letter) }}
+
+// Init makes m a mailbox of w; owner may be nil if nobody needs to hear of Drained. It must come before any Push.
+func (m *Mailbox) Init(w *Workers, limits MailboxLimits, owner Drainer) {
+	if limits.Jobs <= 0 {
+		limits.Jobs = defaultMailboxJobs
+	}
+	if limits.Bytes <= 0 {
+		limits.Bytes = defaultMailboxBytes
+	}
+	m.workers, m.limits, m.owner = w, limits, owner
+}
+
+// Push appends job, which keeps bytes of memory until it has run. It never blocks and takes the job even beyond the
+// limits: the caller has it in hand and must not lose it, but stops reading at AcceptedFull. So a mailbox exceeds its
+// limits by no more than what its owner had read already. After Close it refuses; while Close waits, it takes jobs only
+// as long as earlier ones are left.
+func (m *Mailbox) Push(job Job, bytes int) Intake {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.openLocked() {
+		return Refused
+	}
+	m.workers.pending.Add(1)
+	m.appendLocked(job, bytes)
+	if m.jobs >= m.limits.Jobs || m.bytes >= m.limits.Bytes {
+		m.full = true
+		return AcceptedFull
+	}
+	return Accepted
+}
+
+// Held is what the mailbox keeps in memory: jobs waiting and running, and their bytes.
+func (m *Mailbox) Held() (jobs, bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.jobs, m.bytes
+}
+
+// openLocked sees to it that a turn is queued or running; a worker that takes it at once waits for mu. Lock order:
+// Mailbox.mu, Workers.mu.
+func (m *Mailbox) openLocked() bool {
+	if m.scheduled {
+		return !m.workers.dropped.Load()
+	}
+	m.scheduled = m.workers.enter((*turn)(m)) == nil
+	return m.scheduled
+}
+
+func (m *Mailbox) appendLocked(job Job, bytes int) {
+	l := letters.Get().(*letter)
+	l.job, l.bytes = job, bytes
+	if m.last == nil {
+		m.first = l
+	} else {
+		m.last.next = l
+	}
+	m.last = l
+	m.jobs++
+	m.bytes += bytes
+}
+
+// take removes the oldest waiting job; what it holds stays counted until settle.
+func (m *Mailbox) take() (job Job, bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.first
+	if l == nil {
+		return nil, 0
+	}
+	if m.first = l.next; m.first == nil {
+		m.last = nil
+	}
+	job, bytes = l.job, l.bytes
+	*l = letter{}
+	letters.Put(l)
+	return job, bytes
+}
+
+// settle books a job as gone and tells the owner when that makes room.
+func (m *Mailbox) settle(bytes int) {
+	m.mu.Lock()
+	m.jobs--
+	m.bytes -= bytes
+	drained := m.full && 2*m.jobs < m.limits.Jobs && 2*m.bytes < m.limits.Bytes
+	if drained {
+		m.full = false
+	}
+	m.mu.Unlock()
+	if drained && m.owner != nil {
+		m.owner.Drained(m)
+	}
+}
+
+// discard drops the waiting jobs; Close has counted them.
+func (m *Mailbox) discard() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for l := m.first; l != nil; l = l.next {
+		m.jobs--
+		m.bytes -= l.bytes
+		m.workers.pending.Add(-1)
+	}
+	m.first, m.last = nil, nil
+	m.scheduled = false
+}
+
+// turn is a Mailbox in the queue of its Workers.
+type turn Mailbox
+
+func (t *turn) mailbox() *Mailbox { return (*Mailbox)(t) }
+
+// Run works off jobs until the mailbox is empty or somebody else waits for the worker.
+func (t *turn) Run(context.Context) {
+	defer t.end()
+	w := t.workers
+	for !w.dropped.Load() && t.deliver() && w.queued.Load() == 0 {
+	}
+}
+
+// deliver runs the oldest job; false when there is none. The deferred calls here and in Run keep the mailbox going
+// also when a job ends its goroutine with runtime.Goexit.
+func (t *turn) deliver() bool {
+	m := t.mailbox()
+	job, bytes := m.take()
+	if job == nil {
+		return false
+	}
+	defer m.settle(bytes)
+	m.workers.execute(job)
+	return true
+}
+
+// end queues the next turn if there is anything left for one.
+func (t *turn) end() {
+	m := t.mailbox()
+	m.mu.Lock()
+	m.scheduled = m.first != nil
+	again := m.scheduled
+	m.mu.Unlock()
+	if again && !m.workers.reenter(t) {
+		m.discard()
+	}
+}

@@ -1,0 +1,307 @@
+package guard_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+
+	"github.com/streamweir/weir/internal/guard"
+)
+
+// inbox is a socket: a mailbox and what its owner hears.
+type inbox struct {
+	guard.Mailbox
+	drained atomic.Int64
+	hear    func()
+}
+
+func newInbox(w *guard.Workers, limits guard.MailboxLimits) *inbox {
+	b := &inbox{}
+	b.Init(w, limits, b)
+	return b
+}
+
+func (b *inbox) Drained(m *guard.Mailbox) {
+	if m != &b.Mailbox {
+		panic("drained somebody else's mailbox")
+	}
+	b.drained.Add(1)
+	if b.hear != nil {
+		b.hear()
+	}
+}
+
+func (b *inbox) push(t testing.TB, bytes int, want guard.Intake, f func()) {
+	t.Helper()
+	if got := b.Push(guard.JobFunc(func(context.Context) { f() }), bytes); got != want {
+		t.Errorf("Push = %v, want %v", got, want)
+	}
+}
+
+// gate is a job that waits: entered when it runs, held until release.
+type gate struct{ entered, hold chan struct{} }
+
+func newGate() gate { return gate{make(chan struct{}), make(chan struct{})} }
+
+func (g gate) run()     { close(g.entered); <-g.hold }
+func (g gate) release() { close(g.hold) }
+
+func nothing() {}
+
+func TestMailboxIsSmallWhileEmpty(t *testing.T) {
+	if size := unsafe.Sizeof(guard.Mailbox{}); size > 96 {
+		t.Errorf("a mailbox takes %d bytes, want at most 96", size)
+	}
+}
+
+func TestMailboxRunsItsJobsInOrderAndOneAtATime(t *testing.T) {
+	const boxes, jobs = 50, 200
+	w := pool(t, guard.WorkersOptions{Max: 8})
+	var pushers sync.WaitGroup
+	orders := make([][]int, boxes)
+	for b := range boxes {
+		box := newInbox(w, guard.MailboxLimits{Jobs: jobs + 1})
+		pushers.Go(func() {
+			var inside atomic.Int64
+			for i := range jobs {
+				box.push(t, 1, guard.Accepted, func() {
+					if inside.Add(1) != 1 {
+						t.Error("two jobs of one mailbox at once")
+					}
+					orders[b] = append(orders[b], i) // the race detector watches
+					runtime.Gosched()
+					inside.Add(-1)
+				})
+			}
+		})
+	}
+	pushers.Wait()
+	closePool(t, w)
+	for b, order := range orders {
+		if len(order) != jobs {
+			t.Errorf("mailbox %d ran %d of %d jobs", b, len(order), jobs)
+		}
+		for i, got := range order {
+			if got != i {
+				t.Fatalf("mailbox %d ran job %d at place %d", b, got, i)
+			}
+		}
+	}
+}
+
+func TestMailboxSaysFullAtItsCountAndDrainedBelowHalf(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	box := newInbox(w, guard.MailboxLimits{Jobs: 4})
+	var gates [5]gate
+	for i := range gates {
+		gates[i] = newGate()
+		want := guard.Accepted
+		if i >= 3 { // the fifth is taken beyond the limit
+			want = guard.AcceptedFull
+		}
+		box.push(t, 10, want, gates[i].run)
+	}
+	for i := range gates {
+		<-gates[i].entered // job i runs, those before it are settled
+		held, bytes := box.Held()
+		if want := 5 - i; held != want || bytes != 10*want {
+			t.Errorf("%d jobs and %d bytes held during job %d, want %d and %d", held, bytes, i, want, 10*want)
+		}
+		want := int64(0)
+		if held < 2 {
+			want = 1
+		}
+		if got := box.drained.Load(); got != want {
+			t.Errorf("Drained %d times with %d held, want %d", got, held, want)
+		}
+		gates[i].release()
+	}
+	closePool(t, w)
+	if jobs, bytes := box.Held(); jobs != 0 || bytes != 0 || box.drained.Load() != 1 {
+		t.Errorf("%d jobs, %d bytes held, drained %d times in the end", jobs, bytes, box.drained.Load())
+	}
+}
+
+func TestMailboxSaysFullAtItsBytes(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	box := newInbox(w, guard.MailboxLimits{Bytes: 100})
+	first, second := newGate(), newGate()
+	box.push(t, 50, guard.Accepted, first.run)
+	box.push(t, 50, guard.AcceptedFull, second.run)
+	first.release()
+	<-second.entered
+	if box.drained.Load() != 0 {
+		t.Error("Drained with half of the bytes held")
+	}
+	second.release()
+	closePool(t, w)
+	if box.drained.Load() != 1 {
+		t.Errorf("Drained %d times, want once", box.drained.Load())
+	}
+}
+
+func TestMailboxOfOneJobDrainsAfterEach(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{})
+	box := newInbox(w, guard.MailboxLimits{Jobs: 1})
+	ready := make(chan struct{}, 1)
+	box.hear = func() { ready <- struct{}{} }
+	for range 100 {
+		box.push(t, 0, guard.AcceptedFull, nothing)
+		<-ready
+	}
+}
+
+func TestMailboxDefaults(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	release := block(t, w)
+	defer release()
+	count, size := newInbox(w, guard.MailboxLimits{}), newInbox(w, guard.MailboxLimits{})
+	for range 127 {
+		count.push(t, 0, guard.Accepted, nothing)
+	}
+	count.push(t, 0, guard.AcceptedFull, nothing)
+	size.push(t, 1<<20-1, guard.Accepted, nothing)
+	size.push(t, 1, guard.AcceptedFull, nothing)
+	if s := w.Stats(); s.Queued != 130 {
+		t.Errorf("%d jobs queued, want the 130 of both mailboxes", s.Queued)
+	}
+}
+
+func TestBusyMailboxStepsBackBehindOthers(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	busy, other := newInbox(w, guard.MailboxLimits{}), newInbox(w, guard.MailboxLimits{})
+	var order []string
+	g := newGate()
+	busy.push(t, 0, guard.Accepted, g.run)
+	<-g.entered
+	for range 3 {
+		busy.push(t, 0, guard.Accepted, func() { order = append(order, "busy") })
+	}
+	other.push(t, 0, guard.Accepted, func() { order = append(order, "other") })
+	g.release()
+	closePool(t, w)
+	if got := strings.Join(order, " "); got != "other busy busy busy" {
+		t.Errorf("ran %q, want the other socket's job first", got)
+	}
+}
+
+func TestMailboxGoesOnAfterAPanicOrGoexit(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	box := newInbox(w, guard.MailboxLimits{})
+	release := block(t, w)
+	ran := 0
+	for range 3 {
+		box.push(t, 1, guard.Accepted, explode)
+		box.push(t, 1, guard.Accepted, func() { ran++ })
+		box.push(t, 1, guard.Accepted, runtime.Goexit)
+		box.push(t, 1, guard.Accepted, func() { ran++ })
+	}
+	release()
+	closePool(t, w)
+	if jobs, bytes := box.Held(); ran != 6 || jobs != 0 || bytes != 0 {
+		t.Errorf("%d of 6 jobs ran, %d jobs and %d bytes held", ran, jobs, bytes)
+	}
+	if s := w.Stats(); s != (guard.WorkersStats{Panics: 3}) {
+		t.Errorf("stats %+v, want 3 panics and nothing else", s)
+	}
+}
+
+func TestCloseRunsTheMailboxesEmpty(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 2})
+	var ran atomic.Int64
+	release := block(t, w)
+	var boxes []*inbox
+	for range 10 {
+		box := newInbox(w, guard.MailboxLimits{})
+		boxes = append(boxes, box)
+		for range 10 {
+			box.push(t, 1, guard.Accepted, func() { ran.Add(1) })
+		}
+	}
+	go release()
+	closePool(t, w)
+	if ran.Load() != 100 {
+		t.Errorf("%d of 100 jobs ran", ran.Load())
+	}
+	boxes[0].push(t, 1, guard.Refused, func() { t.Error("a refused job ran") })
+	if jobs, bytes := boxes[0].Held(); jobs != 0 || bytes != 0 {
+		t.Errorf("a refused job is held: %d jobs, %d bytes", jobs, bytes)
+	}
+}
+
+func TestCloseThatGivesUpCountsTheMailboxes(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	running, queued := newInbox(w, guard.MailboxLimits{}), newInbox(w, guard.MailboxLimits{})
+	lost := func() { t.Error("a dropped job ran") }
+	g := newGate()
+	running.push(t, 1, guard.Accepted, g.run)
+	<-g.entered
+	for range 3 {
+		running.push(t, 1, guard.Accepted, lost)
+		queued.push(t, 1, guard.Accepted, lost)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := w.Close(ctx)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 jobs running, 6 queued jobs dropped") {
+		t.Errorf("Close = %v, want 1 running, 6 dropped", err)
+	}
+	running.push(t, 1, guard.Refused, lost)
+	queued.push(t, 1, guard.Refused, lost)
+	g.release()
+	closePool(t, w)
+	for _, box := range []*inbox{running, queued} {
+		if jobs, bytes := box.Held(); jobs != 0 || bytes != 0 {
+			t.Errorf("%d jobs and %d bytes are still held", jobs, bytes)
+		}
+	}
+	if s := w.Stats(); s != (guard.WorkersStats{}) {
+		t.Errorf("stats after Close: %+v", s)
+	}
+}
+
+// A reader that obeys AcceptedFull and Drained must come to its end, whatever the interleaving.
+func TestObedientReaderNeverStalls(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 3})
+	var readers sync.WaitGroup
+	for range 20 {
+		box := newInbox(w, guard.MailboxLimits{Jobs: 3, Bytes: 1000})
+		resume := make(chan struct{}, 1)
+		box.hear = func() {
+			select {
+			case resume <- struct{}{}:
+			default:
+			}
+		}
+		readers.Go(func() {
+			for range 300 {
+				if box.Push(guard.JobFunc(func(context.Context) { runtime.Gosched() }), 1) == guard.AcceptedFull {
+					<-resume
+				}
+				if held, _ := box.Held(); held > 4 {
+					t.Errorf("%d jobs held, limit 3 and one more after a late Drained", held)
+				}
+			}
+		})
+	}
+	readers.Wait()
+}
+
+func BenchmarkMailboxPush(b *testing.B) {
+	w := pool(b, guard.WorkersOptions{Max: 2})
+	box := newInbox(w, guard.MailboxLimits{Jobs: 64})
+	resume := make(chan struct{}, 1)
+	box.hear = func() { resume <- struct{}{} }
+	job := guard.JobFunc(func(context.Context) {})
+	b.ReportAllocs()
+	for b.Loop() {
+		if box.Push(job, 100) == guard.AcceptedFull {
+			<-resume
+		}
+	}
+}

@@ -1,0 +1,344 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrWorkersClosed is returned for a job that came after Close.
+var ErrWorkersClosed = errors.New("workers are closed")
+
+const (
+	defaultMaxWorkers = 64
+	defaultIdle       = 10 * time.Second
+)
+
+// Job is a piece of user code: a handler, a validation, a hook. ctx ends when the pool gives up waiting in Close.
+type Job interface {
+	Run(ctx context.Context)
+}
+
+// JobFunc is a function as a Job.
+type JobFunc func(ctx context.Context)
+
+// Run calls f.
+func (f JobFunc) Run(ctx context.Context) { f(ctx) }
+
+// WorkersOptions shapes a pool; the zero value is usable.
+type WorkersOptions struct {
+	// Max is how many jobs run at the same time; 0 means 64.
+	Max int
+	// Idle is how long a worker without work stays; 0 means 10 s.
+	Idle time.Duration
+	// Nice from 1 to 19 runs every worker on an OS thread of its own at that niceness, so that CPU-bound handlers
+	// yield to the shards (design D8). It needs NiceSupported. 0 means plain goroutines.
+	Nice int
+	// Logger hears of panics; nil means slog.Default.
+	Logger *slog.Logger
+}
+
+func (o WorkersOptions) validate() error {
+	var errs []error
+	if o.Max < 0 {
+		errs = append(errs, fmt.Errorf("workers max %d is negative", o.Max))
+	}
+	if o.Idle < 0 {
+		errs = append(errs, fmt.Errorf("workers idle %v is negative", o.Idle))
+	}
+	if o.Nice < 0 || o.Nice > 19 {
+		errs = append(errs, fmt.Errorf("workers nice %d is not within 0 and 19", o.Nice))
+	}
+	if o.Nice > 0 && !NiceSupported {
+		errs = append(errs, fmt.Errorf("workers nice %d: %s has no niceness per thread", o.Nice, runtime.GOOS))
+	}
+	return errors.Join(errs...)
+}
+
+// WorkersStats is a snapshot of a pool.
+type WorkersStats struct {
+	Live    int    // goroutines, idle ones included
+	Running int    // jobs being run
+	Queued  int    // jobs waiting, in mailboxes and outside
+	Panics  uint64 // jobs that ended in a panic since the start
+}
+
+// Workers runs user code off the shards (design D8). Workers start on demand, up to a maximum, and end when they have
+// been idle for a while: an idle pool is no goroutine. Everything on it may be called concurrently.
+//
+// The queue itself has no limit: what enters it is one job per Mailbox, which bounds what its owner may pile up, or a
+// job whose submitter bounds itself.
+type Workers struct {
+	max    int
+	idle   time.Duration
+	nice   int
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{} // closed when Close was called and the last worker has left
+
+	mu      sync.Mutex
+	queue   jobQueue // non-empty only while no seat is idle
+	seats   []*seat  // idle workers, the most recently busy last
+	live    int      // workers, idle ones included
+	closing bool
+
+	dropped  atomic.Bool  // Close gave up: what has not started never will
+	queued   atomic.Int64 // length of queue, for those without the lock
+	pending  atomic.Int64 // jobs accepted and not started
+	running  atomic.Int64
+	panics   atomic.Uint64
+	niceFail sync.Once
+}
+
+// seat is where an idle worker waits. Whoever takes it off Workers.seats may put one job in, or close it.
+type seat struct{ job chan Job }
+
+// NewWorkers returns a pool without goroutines, or every problem of its options.
+func NewWorkers(o WorkersOptions) (*Workers, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	w := &Workers{max: o.Max, idle: o.Idle, nice: o.Nice, log: o.Logger, done: make(chan struct{})}
+	if w.max == 0 {
+		w.max = defaultMaxWorkers
+	}
+	if w.idle == 0 {
+		w.idle = defaultIdle
+	}
+	if w.log == nil {
+		w.log = slog.Default()
+	}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	return w, nil
+}
+
+// Submit queues job and never blocks. Jobs start in the order of their submission and run side by side; a panic in
+// one is logged with its stack and counted. The only error is ErrWorkersClosed.
+func (w *Workers) Submit(job Job) error {
+	w.pending.Add(1)
+	if err := w.enter(job); err != nil {
+		w.pending.Add(-1)
+		return err
+	}
+	return nil
+}
+
+// enter lets a job, or the first turn of a mailbox, into an open pool.
+func (w *Workers) enter(job Job) error {
+	w.mu.Lock()
+	if w.closing {
+		w.mu.Unlock()
+		return ErrWorkersClosed
+	}
+	s := w.dispatchLocked(job)
+	w.mu.Unlock()
+	s.hand(job)
+	return nil
+}
+
+// reenter queues the next turn of a mailbox, whose jobs were accepted before Close. It is false once Close has given
+// up on them.
+func (w *Workers) reenter(t *turn) bool {
+	w.mu.Lock()
+	if w.dropped.Load() {
+		w.mu.Unlock()
+		return false
+	}
+	s := w.dispatchLocked(t)
+	w.mu.Unlock()
+	s.hand(t)
+	return true
+}
+
+// Close takes no more jobs and waits until those queued and running have ended, and no goroutine is left. When ctx
+// ends first, it ends the context of the running jobs, drops the queued ones and says how many of each in its error;
+// a job just being started may be counted as dropped and yet run, its context ended. It may be called again, but not
+// from a job.
+func (w *Workers) Close(ctx context.Context) error {
+	defer w.cancel()
+	w.mu.Lock()
+	seats := w.seats
+	w.seats = nil
+	if !w.closing && w.live == 0 {
+		close(w.done)
+	}
+	w.closing = true
+	w.mu.Unlock()
+	for _, s := range seats {
+		close(s.job)
+	}
+
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+	}
+	dropped, running := w.abandon()
+	if dropped == 0 && running == 0 { // only idle workers on their way out
+		<-w.done
+		return nil
+	}
+	return fmt.Errorf("close workers: %d jobs running, %d queued jobs dropped: %w", running, dropped, context.Cause(ctx))
+}
+
+// Stats counts a job twice while it is being started.
+func (w *Workers) Stats() WorkersStats {
+	w.mu.Lock()
+	live := w.live
+	w.mu.Unlock()
+	return WorkersStats{
+		Live:    live,
+		Running: int(w.running.Load()),
+		Queued:  int(w.pending.Load()),
+		Panics:  w.panics.Load(),
+	}
+}
+
+// dispatchLocked finds job a place: an idle worker, whose seat is returned for the caller to hand the job to once it
+// has let go of the lock; a new worker; or the queue.
+func (w *Workers) dispatchLocked(job Job) *seat {
+	if n := len(w.seats); n > 0 {
+		s := w.seats[n-1]
+		w.seats[n-1] = nil
+		w.seats = w.seats[:n-1]
+		return s
+	}
+	if w.live < w.max {
+		w.live++
+		go w.run(job)
+		return nil
+	}
+	w.queue.push(job)
+	w.queued.Store(int64(w.queue.len()))
+	return nil
+}
+
+// hand gives job to the worker waiting at s, if there is one; it does not block, as a seat is handed one job.
+func (s *seat) hand(job Job) {
+	if s != nil {
+		s.job <- job
+	}
+}
+
+// run is one worker. It ends when idle for long, when the pool closes, or when a job ends its goroutine.
+func (w *Workers) run(job Job) {
+	defer w.leave()
+	if w.nice > 0 {
+		w.slowDown()
+	}
+	idle := time.NewTimer(w.idle)
+	defer idle.Stop()
+	s := &seat{job: make(chan Job, 1)}
+	for ok := true; ok; job, ok = w.next(s, idle) {
+		if t, isTurn := job.(*turn); isTurn {
+			t.Run(w.ctx)
+			continue
+		}
+		w.execute(job)
+	}
+}
+
+// slowDown ties the worker to a thread of its own and lowers that thread's priority. The thread is never untied: it
+// ends with the worker, since no thread may raise its priority again.
+func (w *Workers) slowDown() {
+	runtime.LockOSThread()
+	if err := setThreadNice(w.nice); err != nil {
+		w.niceFail.Do(func() { w.log.Warn("workers run at normal priority", "nice", w.nice, "error", err) })
+	}
+}
+
+// next waits for a job; false tells the worker to leave.
+func (w *Workers) next(s *seat, idle *time.Timer) (Job, bool) {
+	w.mu.Lock()
+	if job, ok := w.queue.pop(); ok {
+		w.queued.Store(int64(w.queue.len()))
+		w.mu.Unlock()
+		return job, true
+	}
+	if w.closing {
+		w.mu.Unlock()
+		return nil, false
+	}
+	w.seats = append(w.seats, s)
+	w.mu.Unlock()
+
+	idle.Reset(w.idle)
+	select {
+	case job, ok := <-s.job:
+		return job, ok
+	case <-idle.C:
+	}
+	if w.vacate(s) {
+		return nil, false
+	}
+	job, ok := <-s.job
+	return job, ok
+}
+
+// vacate takes s off the idle list; false when somebody else has, and is about to use it.
+func (w *Workers) vacate(s *seat) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.seats {
+		if w.seats[i] == s {
+			w.seats = append(w.seats[:i], w.seats[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// leave is the end of a worker, also one whose job called runtime.Goexit: then the queue may need a successor.
+func (w *Workers) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if job, ok := w.queue.pop(); ok {
+		w.queued.Store(int64(w.queue.len()))
+		go w.run(job)
+		return
+	}
+	w.live--
+	if w.closing && w.live == 0 {
+		close(w.done)
+	}
+}
+
+// execute runs one job and survives its panic.
+func (w *Workers) execute(job Job) {
+	w.running.Add(1) // before pending falls, so that Close never sees a job in neither
+	w.pending.Add(-1)
+	defer func() {
+		w.running.Add(-1)
+		if p := recover(); p != nil {
+			w.panics.Add(1)
+			w.log.Error("a job on the workers panicked", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	job.Run(w.ctx)
+}
+
+// abandon drops what has not started. A mailbox whose turn is running drops its rest when the turn ends.
+func (w *Workers) abandon() (dropped, running int) {
+	w.mu.Lock()
+	w.dropped.Store(true)
+	dropped, running = int(w.pending.Load()), int(w.running.Load())
+	queue := w.queue
+	w.queue = jobQueue{}
+	w.queued.Store(0)
+	w.mu.Unlock()
+	for job, ok := queue.pop(); ok; job, ok = queue.pop() {
+		if t, isTurn := job.(*turn); isTurn {
+			t.mailbox().discard()
+			continue
+		}
+		w.pending.Add(-1)
+	}
+	return dropped, running
+}

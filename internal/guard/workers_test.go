@@ -1,0 +1,314 @@
+package guard_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/streamweir/weir/internal/guard"
+)
+
+// pool is a Workers that the test closes, waiting for every job.
+func pool(t testing.TB, o guard.WorkersOptions) *guard.Workers {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	w, err := guard.NewWorkers(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closePool(t, w) })
+	return w
+}
+
+func closePool(t testing.TB, w *guard.Workers) {
+	t.Helper()
+	if err := w.Close(context.Background()); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+func submit(t testing.TB, w *guard.Workers, f func(context.Context)) {
+	t.Helper()
+	if err := w.Submit(guard.JobFunc(f)); err != nil {
+		t.Errorf("Submit: %v", err)
+	}
+}
+
+// block occupies one worker until the returned function is called, and returns when it does.
+func block(t testing.TB, w *guard.Workers) (release func()) {
+	t.Helper()
+	started, hold := make(chan struct{}), make(chan struct{})
+	submit(t, w, func(context.Context) { close(started); <-hold })
+	<-started
+	return sync.OnceFunc(func() { close(hold) })
+}
+
+func TestWorkersReportEveryBadOption(t *testing.T) {
+	_, err := guard.NewWorkers(guard.WorkersOptions{Max: -1, Idle: -time.Second, Nice: 20})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"max -1", "idle -1s", "nice 20"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not name %q", err, want)
+		}
+	}
+}
+
+func TestWorkersRunAtMostMaxAtOnce(t *testing.T) {
+	const limit, jobs = 4, 400
+	w := pool(t, guard.WorkersOptions{Max: limit})
+	var now, peak, done atomic.Int64
+	for range jobs {
+		submit(t, w, func(context.Context) {
+			n := now.Add(1)
+			for p := peak.Load(); n > p && !peak.CompareAndSwap(p, n); p = peak.Load() {
+			}
+			runtime.Gosched()
+			now.Add(-1)
+			done.Add(1)
+		})
+	}
+	closePool(t, w)
+	if done.Load() != jobs || peak.Load() > limit {
+		t.Errorf("%d of %d jobs ran, %d at once; want at most %d", done.Load(), jobs, peak.Load(), limit)
+	}
+}
+
+func TestWorkersRunSideBySide(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 3})
+	var all sync.WaitGroup
+	all.Add(3)
+	for range 3 { // each waits for the others: only three workers get through
+		submit(t, w, func(context.Context) { all.Done(); all.Wait() })
+	}
+	closePool(t, w)
+}
+
+func TestWorkersStartJobsInOrder(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	var order []int
+	release := block(t, w)
+	for i := range 5000 { // grows the ring several times
+		submit(t, w, func(context.Context) { order = append(order, i) })
+	}
+	if s := w.Stats(); s.Running != 1 || s.Queued != 5000 {
+		t.Errorf("stats %+v, want 1 running and 5000 queued", s)
+	}
+	release()
+	closePool(t, w)
+	for i, got := range order {
+		if got != i {
+			t.Fatalf("job %d ran at place %d", got, i)
+		}
+	}
+	if len(order) != 5000 {
+		t.Errorf("%d jobs ran, want 5000", len(order))
+	}
+}
+
+func TestQueueKeepsItsOrderWhileItGrows(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	var order []int
+	proceed, done := make(chan struct{}), make(chan struct{})
+	next := 0
+	add := func(n int) {
+		for range n {
+			i := next
+			next++
+			submit(t, w, func(context.Context) { <-proceed; order = append(order, i); done <- struct{}{} })
+		}
+	}
+	run := func(n int) {
+		for range n {
+			proceed <- struct{}{}
+			<-done
+		}
+	}
+	for range 4 { // grows with its head at a different place each time
+		add(13)
+		run(7)
+		add(29)
+		run(5)
+	}
+	run(next - len(order))
+	for i, got := range order {
+		if got != i {
+			t.Fatalf("job %d ran at place %d", got, i)
+		}
+	}
+}
+
+func TestWorkersComeOnDemandAndLeaveWhenIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, err := guard.NewWorkers(guard.WorkersOptions{Max: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		live := func(want int, when string) {
+			t.Helper()
+			synctest.Wait()
+			if s := w.Stats(); s.Live != want {
+				t.Errorf("%d workers %s, want %d", s.Live, when, want)
+			}
+		}
+		live(0, "before the first job")
+		for range 3 {
+			submit(t, w, func(context.Context) { time.Sleep(time.Second) })
+		}
+		live(3, "for three jobs")
+		time.Sleep(2 * time.Second)
+		submit(t, w, func(context.Context) {})
+		live(3, "when one of three idle workers has taken a job")
+		for range 3 {
+			time.Sleep(4 * time.Second)
+			submit(t, w, func(context.Context) {})
+		}
+		live(1, "when one has done the little work of 10 s")
+		time.Sleep(10 * time.Second)
+		live(0, "10 s after the last job")
+		ran := false
+		submit(t, w, func(context.Context) { ran = true })
+		live(1, "for a job after the pause")
+		if !ran {
+			t.Error("the job after the pause did not run")
+		}
+		closePool(t, w)
+		live(0, "after Close")
+	})
+}
+
+func TestWorkersSurviveAPanic(t *testing.T) {
+	var logged strings.Builder
+	w := pool(t, guard.WorkersOptions{Max: 1, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	submit(t, w, func(context.Context) { explode() })
+	ran := false
+	submit(t, w, func(context.Context) { ran = true })
+	closePool(t, w)
+	if s := w.Stats(); !ran || s.Panics != 1 || s.Running != 0 || s.Queued != 0 {
+		t.Errorf("the job after the panic ran: %v; stats %+v", ran, s)
+	}
+	for _, want := range []string{"kaboom", "guard_test.explode"} {
+		if !strings.Contains(logged.String(), want) {
+			t.Errorf("the log does not hold %q: %s", want, logged.String())
+		}
+	}
+}
+
+func explode() { panic("kaboom") }
+
+func TestWorkersSurviveAJobThatEndsItsGoroutine(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	release := block(t, w)
+	ran := 0
+	for range 3 {
+		submit(t, w, func(context.Context) { ran++; runtime.Goexit() })
+	}
+	release()
+	closePool(t, w)
+	if s := w.Stats(); ran != 3 || s != (guard.WorkersStats{}) {
+		t.Errorf("%d of 3 jobs ran, stats %+v", ran, s)
+	}
+}
+
+func TestCloseWaitsForWhatWasAccepted(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 2})
+	var ran atomic.Int64
+	release := block(t, w)
+	for range 50 {
+		submit(t, w, func(ctx context.Context) {
+			if ctx.Err() == nil {
+				ran.Add(1)
+			}
+		})
+	}
+	go release()
+	closePool(t, w)
+	if ran.Load() != 50 {
+		t.Errorf("%d of 50 jobs ran to their end", ran.Load())
+	}
+	if err := w.Submit(guard.JobFunc(func(context.Context) {})); !errors.Is(err, guard.ErrWorkersClosed) {
+		t.Errorf("Submit after Close = %v, want %v", err, guard.ErrWorkersClosed)
+	}
+	if s := w.Stats(); s != (guard.WorkersStats{}) {
+		t.Errorf("stats after Close: %+v", s)
+	}
+}
+
+func TestCloseThatGivesUpSaysWhatIsLost(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 1})
+	started, sawEnd := make(chan struct{}), make(chan struct{})
+	submit(t, w, func(ctx context.Context) { close(started); <-ctx.Done(); close(sawEnd) })
+	<-started
+	for range 3 {
+		submit(t, w, func(context.Context) { t.Error("a dropped job ran") })
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := w.Close(ctx)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 jobs running, 3 queued jobs dropped") {
+		t.Errorf("Close = %v, want 1 running, 3 dropped", err)
+	}
+	<-sawEnd
+	closePool(t, w) // a second call waits for the job that was left
+	if s := w.Stats(); s != (guard.WorkersStats{}) {
+		t.Errorf("stats after Close: %+v", s)
+	}
+}
+
+func TestCloseOfAnIdlePoolNeverFails(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 4})
+	for range 4 {
+		block(t, w)()
+	}
+	for w.Stats().Running > 0 {
+		runtime.Gosched()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := w.Close(ctx); err != nil {
+		t.Errorf("Close = %v with nothing to wait for", err)
+	}
+}
+
+func TestSubmitRacingCloseRunsOrRefuses(t *testing.T) {
+	for range 50 {
+		w := pool(t, guard.WorkersOptions{Max: 3})
+		var accepted, ran atomic.Int64
+		var submitters sync.WaitGroup
+		for range 4 {
+			submitters.Go(func() {
+				for range 50 {
+					if w.Submit(guard.JobFunc(func(context.Context) { ran.Add(1) })) == nil {
+						accepted.Add(1)
+					}
+				}
+			})
+		}
+		closePool(t, w)
+		submitters.Wait()
+		if accepted.Load() != ran.Load() {
+			t.Fatalf("%d jobs accepted, %d ran", accepted.Load(), ran.Load())
+		}
+	}
+}
+
+func BenchmarkSubmit(b *testing.B) {
+	w := pool(b, guard.WorkersOptions{Max: 2})
+	job := guard.JobFunc(func(context.Context) {})
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := w.Submit(job); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
