@@ -1,0 +1,278 @@
+package lint_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streamweir/weir/internal/lint"
+)
+
+// module is a fake tree: file name to source.
+type module map[string]string
+
+// check runs the rule of that name over m and returns "file:line" of each finding.
+func (m module) check(t *testing.T, name string) []string {
+	t.Helper()
+	fsys := fstest.MapFS{"go.mod": {Data: []byte("module example.org/weir\n\ngo 1.26\n")}}
+	for file, src := range m {
+		fsys[file] = &fstest.MapFile{Data: []byte(src)}
+	}
+	tree, err := lint.Load(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var places []string
+	for _, f := range find(t, name).Check(tree) {
+		places = append(places, fmt.Sprintf("%s:%d", f.File, f.Line))
+	}
+	return places
+}
+
+func find(t *testing.T, name string) lint.Rule {
+	t.Helper()
+	rules := lint.Rules()
+	i := slices.IndexFunc(rules, func(r lint.Rule) bool { return r.Name == name })
+	if i < 0 {
+		t.Fatalf("no rule %q", name)
+	}
+	return rules[i]
+}
+
+// lines returns a file of the package p with n lines.
+func lines(n int) string { return "package p\n" + strings.Repeat("//\n", n-1) }
+
+// A rule catches what it forbids, at its line, and leaves what it allows alone.
+func TestRulesCatchTheirViolation(t *testing.T) {
+	for _, c := range []struct {
+		rule string
+		says string
+		tree module
+		want []string
+	}{
+		{
+			rule: "import table", says: "a room imports what its row does not list",
+			tree: module{"internal/lane/a.go": "package lane\n\nimport (\n\t\"time\"\n\n\t\"example.org/weir/internal/base\"\n\t\"example.org/weir/internal/vfs\"\n)\n"},
+			want: []string{"internal/lane/a.go:7"},
+		},
+		{
+			rule: "import table", says: "a package has no row; one finding however many files",
+			tree: module{"internal/stray/a.go": "package stray\n", "internal/stray/b.go": "package stray\n"},
+			want: []string{"internal/stray/a.go:1"},
+		},
+		{
+			rule: "import table", says: "a pure room imports another module or C",
+			tree: module{
+				"internal/wheel/a.go":    "package wheel\n\nimport \"golang.org/x/sync/errgroup\"\n",
+				"internal/wire/eio/a.go": "package eio\n\nimport \"C\"\n",
+				"internal/admin/a.go":    "package admin\n\nimport \"golang.org/x/sync/errgroup\"\n",
+			},
+			want: []string{"internal/wheel/a.go:3", "internal/wire/eio/a.go:3"},
+		},
+		{
+			rule: "import table", says: "a prefix row covers what lies below, not the room itself",
+			tree: module{
+				"internal/transport/a.go": "package transport\n\nimport \"example.org/weir/internal/wire/ws\"\n",
+				"internal/engineio/a.go":  "package engineio\n\nimport \"example.org/weir/internal/wire/ws\"\n",
+				"internal/wire/a.go":      "package wire\n",
+			},
+			want: []string{"internal/engineio/a.go:3", "internal/wire/a.go:1"},
+		},
+		{
+			rule: "import table", says: "the cluster contract knows nothing, its brokers know it and base",
+			tree: module{
+				"cluster/a.go":       "package cluster\n\nimport \"example.org/weir/internal/base\"\n",
+				"cluster/redis/a.go": "package redis\n\nimport \"example.org/weir/internal/base\"\nimport \"example.org/weir/cluster\"\n",
+			},
+			want: []string{"cluster/a.go:3"},
+		},
+		{
+			rule: "import table", says: "the root does not import what stands above it",
+			tree: module{"a.go": "package weir\n\nimport _ \"example.org/weir/internal/delivery\"\nimport _ \"example.org/weir/internal/config\"\n"},
+			want: []string{"a.go:4"},
+		},
+		{
+			rule: "import table", says: "nobody but the binary imports what imports the root",
+			tree: module{
+				"internal/guard/a.go": "package guard\n\nimport _ \"example.org/weir\"\n",
+				"cmd/weir/main.go":    "package main\n\nimport _ \"example.org/weir\"\n",
+			},
+			want: []string{"internal/guard/a.go:3"},
+		},
+		{
+			rule: "import table", says: "tests, ignored directories and nested modules are free; build tags are not",
+			tree: module{
+				"internal/lane/a_test.go":         "package lane_test\n\nimport _ \"example.org/weir/internal/vfs\"\n",
+				"internal/lane/testdata/a.go":     "package stray\n",
+				"conformance/node_modules/x/a.go": "package stray\n",
+				".cache/a.go":                     "package stray\n",
+				"tools/go.mod":                    "module example.org/weir/tools\n",
+				"tools/a.go":                      "package stray\n",
+				"internal/lane/a_plan9.go":        "//go:build never\n\npackage lane\n\nimport _ \"example.org/weir/internal/vfs\"\n",
+			},
+			want: []string{"internal/lane/a_plan9.go:5"},
+		},
+		{
+			rule: "two halves", says: "either way, also from and to a room below",
+			tree: module{
+				"internal/engineio/a.go":        "package engineio\n\nimport _ \"example.org/weir/internal/lane\"\n",
+				"internal/delivery/a.go":        "package delivery\n\nimport _ \"example.org/weir/internal/wire/sio\"\nimport _ \"example.org/weir/internal/transport\"\n",
+				"internal/transport/epoll/a.go": "package epoll\n\nimport _ \"example.org/weir/internal/journal\"\n",
+				"a.go":                          "package weir\n\nimport _ \"example.org/weir/internal/lane\"\nimport _ \"example.org/weir/internal/transport\"\n",
+			},
+			want: []string{"internal/delivery/a.go:4", "internal/engineio/a.go:3", "internal/transport/epoll/a.go:3"},
+		},
+		{
+			rule: "file size", says: "600 lines are the end, in tests too",
+			tree: module{"a.go": lines(600), "b.go": lines(601), "c_test.go": lines(700)},
+			want: []string{"b.go:601", "c_test.go:601"},
+		},
+		{
+			rule: "package size", says: "4,000 lines are the end, tests not counted",
+			tree: module{
+				"x/a.go": lines(2001), "x/b.go": lines(1999), "x/c_test.go": lines(500),
+				"y/a.go": lines(2001), "y/b.go": lines(2000),
+			},
+			want: []string{"y/a.go:1"},
+		},
+		{
+			rule: "goroutines", says: "an anonymous function, by go or by a group's Go",
+			tree: module{"internal/x/a.go": `package x
+func f(wg *sync.WaitGroup, g *errgroup.Group) {
+	go func() {}()
+	go (func() {})()
+	go run(1)
+	wg.Go(func() { work(); work() })
+	wg.Go(run)
+	wg.Go(func() { run(1) })
+	g.Go(func() error { return run(1) })
+	g.Go(func() error { return func() error { return nil }() })
+}
+`, "a_test.go": "package weir\nfunc f() { go func() {}() }\n", "bench/x/a.go": "package main\nfunc f() { go func() {}() }\n"},
+			want: []string{"internal/x/a.go:3", "internal/x/a.go:4", "internal/x/a.go:6", "internal/x/a.go:10"},
+		},
+		{
+			rule: "raw system calls", says: "outside the listed files, unless only signals are named",
+			tree: module{
+				"internal/transport/epoll_linux.go": "package transport\n\nimport \"golang.org/x/sys/unix\"\n\nvar _ = unix.EpollWait\n",
+				"internal/transport/stream.go":      "package transport\n\nimport \"golang.org/x/sys/unix\"\n\nvar _ = unix.EpollWait\n",
+				"internal/journal/a_linux.go":       "package journal\n\nimport \"syscall\"\n\nvar _ = syscall.Fsync\n",
+				"cmd/weir/main.go":                  "package main\n\nimport \"syscall\"\n\nvar _ = syscall.SIGTERM\n",
+				"cmd/weir/limits.go":                "package main\n\nimport sys \"syscall\"\n\nvar _, _ = sys.SIGTERM, sys.SetsockoptInt\n",
+			},
+			want: []string{"cmd/weir/limits.go:3", "internal/journal/a_linux.go:3", "internal/transport/stream.go:3"},
+		},
+		{
+			rule: "printing", says: "fmt, log and the builtins, under any name, called or passed on",
+			tree: module{
+				"internal/x/a.go": `package x
+
+import (
+	f "fmt"
+	"log"
+)
+
+func g(w io.Writer, log2 Log) {
+	f.Println("a")
+	h := log.Printf
+	log.Fatal("b")
+	println("c")
+	f.Fprintln(w, f.Sprint("d"))
+	log2.Printf("e")
+	log := log2
+	log.Printf("f")
+}
+`,
+				"a_test.go":        "package weir\n\nimport \"fmt\"\n\nfunc ExampleNew() { fmt.Println() }\nfunc TestNew() { fmt.Println() }\n",
+				"cmd/weir/main.go": "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println() }\n",
+			},
+			want: []string{"a_test.go:6", "internal/x/a.go:9", "internal/x/a.go:10", "internal/x/a.go:11", "internal/x/a.go:12"},
+		},
+		{
+			rule: "context.TODO", says: "everywhere",
+			tree: module{
+				"a.go":      "package weir\n\nimport \"context\"\n\nvar a, b = context.TODO(), context.Background()\n",
+				"a_test.go": "package weir\n\nimport \"context\"\n\nvar c = context.TODO()\n",
+			},
+			want: []string{"a.go:5", "a_test.go:5"},
+		},
+		{
+			rule: "sleeping tests", says: "outside a synctest file",
+			tree: module{
+				"a_test.go": "package weir\n\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n",
+				"b_test.go": "package weir\n\nimport \"time\"\nimport \"testing/synctest\"\n\nfunc f() { time.Sleep(1) }\n",
+				"c.go":      "package weir\n\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n",
+			},
+			want: []string{"a_test.go:5"},
+		},
+		{
+			rule: "silent skips", says: "no reason, or a blank one",
+			tree: module{"a_test.go": `package weir
+
+import "testing"
+
+func TestA(t *testing.T) {
+	t.SkipNow()
+	t.Skip()
+	t.Skip(" ")
+	t.Skipf("no %s here", "epoll")
+	t.Run("", func(tb *testing.T) { tb.Skip() })
+	words.Skip()
+}
+
+func helper(tb testing.TB, g *generator) {
+	tb.Skip(because)
+	tb.Skip()
+	g.Skip()
+}
+`},
+			want: []string{"a_test.go:6", "a_test.go:7", "a_test.go:8", "a_test.go:10", "a_test.go:16"},
+		},
+	} {
+		t.Run(c.rule+", "+c.says, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, c.tree.check(t, c.rule)); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFindingSaysWhereWhatAndHow(t *testing.T) {
+	f := lint.Finding{File: "a/b.go", Line: 7, Rule: "printing", Fault: "fmt.Println", Remedy: "use t.Log"}
+	if got, want := f.String(), "a/b.go:7: printing: fmt.Println: use t.Log"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestEveryRuleHasANameAndARemedy(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range lint.Rules() {
+		if r.Name == "" || r.Remedy == "" || seen[r.Name] {
+			t.Errorf("rule %q: name and remedy are required, names are unique", r.Name)
+		}
+		seen[r.Name] = true
+	}
+}
+
+func TestLoadNamesTheFileItCannotParse(t *testing.T) {
+	_, err := lint.Load(fstest.MapFS{
+		"go.mod": {Data: []byte("module example.org/weir\n")},
+		"a.go":   {Data: []byte("pakage weir\n")},
+	})
+	if err == nil || !strings.Contains(err.Error(), "a.go:1") {
+		t.Errorf("got %v, want an error that names a.go:1", err)
+	}
+}
+
+func TestLoadWantsAModule(t *testing.T) {
+	if _, err := lint.Load(fstest.MapFS{}); err == nil {
+		t.Error("a tree without go.mod was loaded")
+	}
+	if _, err := lint.Load(fstest.MapFS{"go.mod": {Data: []byte("go 1.26\n")}}); err == nil {
+		t.Error("a go.mod without a module line was accepted")
+	}
+}

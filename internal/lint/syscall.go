@@ -1,0 +1,67 @@
+package lint
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// syscallFiles are the only files that may talk to the kernel past package net and os, with why.
+var syscallFiles = []string{
+	"internal/transport/*_linux.go", // epoll, TCP_NOTSENT_LOWAT, TCP_INFO, unsent bytes
+	"internal/transport/*_unix.go",  // socket options where there is no epoll
+	"internal/transport/*_linux_test.go",
+	"internal/transport/*_unix_test.go",
+	"internal/guard/workers_linux.go", // setpriority of the workers' threads (design D8)
+	"internal/guard/workers_linux_test.go",
+}
+
+// rawSyscalls keeps system calls in the files listed above. The names of signals (syscall.SIGTERM) are not calls and
+// may be used anywhere.
+func rawSyscalls() Rule {
+	return Rule{
+		Name:   "raw system calls",
+		Remedy: "call through internal/transport, or use os and net; a new file is listed with its reason in internal/lint/syscall.go",
+		check: func(t *Tree, report reporter) {
+			for _, f := range t.Files {
+				if slices.ContainsFunc(syscallFiles, matches(f.Path)) {
+					continue
+				}
+				for spec, importPath := range f.imports() {
+					if kernel(importPath) && !onlySignals(f, importPath) {
+						report(spec.Pos(), fmt.Sprintf("import of %s", importPath))
+					}
+				}
+			}
+		},
+	}
+}
+
+func matches(name string) func(pattern string) bool {
+	return func(pattern string) bool {
+		ok, err := path.Match(pattern, name)
+		return ok && err == nil
+	}
+}
+
+func kernel(importPath string) bool {
+	switch importPath {
+	case "syscall", "golang.org/x/sys/unix", "golang.org/x/sys/windows":
+		return true
+	}
+	return false
+}
+
+// onlySignals reports whether f uses package syscall for nothing but the names of signals.
+func onlySignals(f *File, importPath string) bool {
+	if local := f.localName(importPath); importPath != "syscall" || local == "_" || local == "." {
+		return false
+	}
+	for sel := range f.uses(f.syntax, importPath) {
+		if !strings.HasPrefix(sel.Sel.Name, "SIG") {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,108 @@
+package lint
+
+import "strings"
+
+// Room is one row of the import table: what the packages of one directory may import from this module.
+type Room struct {
+	Path    string   // directory from the module's root; "." is the root, "x/*" is every directory below x
+	StdOnly bool     // nothing from other modules either
+	May     []string // rooms, in the notation of Path
+}
+
+// Table is design.md section 4 with the clarifications of docs/adr/0001-import-table.md. An import that is not
+// listed is not allowed, and a package without a row fails: a new room begins with its row here.
+//
+// base is the shared vocabulary (frames, reasons, codes). Every room of the server may know it, except those that
+// must not know there is a server: wire/*, wheel, vfs and the cluster contract.
+func Table() []Room {
+	return []Room{
+		// Pure cores and contracts.
+		{Path: "internal/base", StdOnly: true, May: []string{"internal/wire/ws"}},
+		{Path: "internal/wire/*", StdOnly: true},
+		{Path: "internal/wheel", StdOnly: true},
+		{Path: "internal/vfs", StdOnly: true},
+		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
+		{Path: "cluster", StdOnly: true},
+		{Path: "cluster/*", May: []string{"internal/base", "cluster"}},
+
+		// The protocol half.
+		{Path: "internal/transport", May: []string{"internal/base", "internal/wire/*"}},
+		{Path: "internal/engineio", May: []string{"internal/base", "internal/transport", "internal/wire/eio"}},
+		{Path: "internal/socketio", May: []string{"internal/base", "internal/engineio", "internal/wire/sio"}},
+
+		// The delivery half.
+		{Path: "internal/journal", May: []string{"internal/base", "internal/vfs"}},
+		{Path: "internal/delivery", May: []string{
+			"internal/base", "internal/lane", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
+		}},
+
+		// At the door, and the readers.
+		{Path: "internal/guard", May: []string{"internal/base"}},
+		{Path: "internal/metrics", May: []string{"internal/base", "internal/delivery"}},
+		{Path: "internal/admin", May: []string{"internal/base", "internal/delivery", "internal/metrics"}},
+
+		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
+		{Path: ".", May: []string{
+			"internal/base", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
+			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
+			"internal/guard", "internal/metrics", "internal/admin", "internal/build", "cluster",
+		}},
+
+		// Above the root: the binary and what only it links.
+		{Path: "internal/config", May: []string{"internal/base", "."}},
+		{Path: "internal/doctor", May: []string{"internal/base", ".", "internal/config"}},
+		{Path: "internal/loadtest", May: []string{"internal/base", "internal/wire/*", "client"}},
+		{Path: "internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport"}},
+		{Path: "cmd/weir", May: []string{
+			"internal/base", ".", "internal/config", "internal/loadtest", "internal/doctor", "internal/demo",
+			"internal/build", "cluster", "cluster/*",
+		}},
+
+		// Public packages beside the root.
+		{Path: "client", May: []string{"internal/base", "internal/wire/*"}},
+		{Path: "weirtest", May: []string{"internal/base", ".", "internal/wire/*"}},
+
+		// Applications on Weir: the suite's, the benchmarks', the examples'.
+		{Path: "conformance/fixture", May: []string{"internal/base", ".", "internal/config"}},
+		{Path: "bench/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/wire/*"}},
+		{Path: "examples/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/wire/*"}},
+
+		// The build.
+		{Path: "internal/build", StdOnly: true},
+		{Path: "internal/lint", StdOnly: true},
+	}
+}
+
+// row returns the row of a room: the one with its very path before one that covers it.
+func row(table []Room, room string) (Room, bool) {
+	var covering *Room
+	for i, r := range table {
+		if r.Path == room {
+			return r, true
+		}
+		if covers(r.Path, room) {
+			covering = &table[i]
+		}
+	}
+	if covering == nil {
+		return Room{}, false
+	}
+	return *covering, true
+}
+
+// covers reports whether a path of the table's notation means room. "x/*" does not mean x itself.
+func covers(notation, room string) bool {
+	if below, ok := strings.CutSuffix(notation, "*"); ok {
+		return strings.HasPrefix(room, below)
+	}
+	return notation == room
+}
+
+func (r Room) allows(room string) bool {
+	for _, notation := range r.May {
+		if covers(notation, room) {
+			return true
+		}
+	}
+	return false
+}
