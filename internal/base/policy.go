@@ -46,7 +46,7 @@ func (m Mode) String() string     { return name(modeNames, int(m)) }
 func (o Overflow) String() string { return name(overflowNames, int(o)) }
 func (s Shape) String() string    { return name(shapeNames, int(s)) }
 
-// MarshalText, UnmarshalText: the names of the configuration file.
+// MarshalText writes the configuration file's name.
 func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
 // UnmarshalText accepts the configuration file's names.
