@@ -1,0 +1,77 @@
+package transport
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/streamweir/weir/internal/wire/ws"
+)
+
+// IsUpgrade reports whether a request asks to become a websocket. Upgrades to
+// anything else are ordinary requests.
+func IsUpgrade(r *http.Request) bool {
+	return ws.HeaderHasToken(r.Header.Values("Connection"), "upgrade") &&
+		ws.HeaderHasToken(r.Header.Values("Upgrade"), "websocket")
+}
+
+// ErrBadUpgrade is returned for an opening handshake that breaks RFC 6455 4.2.1.
+var ErrBadUpgrade = errors.New("transport: bad websocket handshake")
+
+// CheckUpgrade checks the opening handshake; the error is an ErrBadUpgrade.
+func CheckUpgrade(r *http.Request) error {
+	switch version := r.Header.Get("Sec-WebSocket-Version"); {
+	case r.Method != http.MethodGet:
+		return fmt.Errorf("%w: method %s", ErrBadUpgrade, r.Method)
+	case version != "13":
+		return fmt.Errorf("%w: version %q", ErrBadUpgrade, version)
+	case !ws.ValidKey(r.Header.Get("Sec-WebSocket-Key")):
+		return fmt.Errorf("%w: key is not 16 bytes of base64", ErrBadUpgrade)
+	}
+	return nil
+}
+
+// Upgrade takes the connection of a request that passed CheckUpgrade from its
+// HTTP server and answers 101 within timeout. It returns the connection, tuned,
+// without deadlines, and what was already read from it. After an error the
+// connection is closed, unless it could not be taken over: http.ErrNotSupported,
+// with no answer written.
+func (o SocketOptions) Upgrade(w http.ResponseWriter, r *http.Request, timeout time.Duration) (net.Conn, []byte, error) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, fmt.Errorf("take over connection: %w", err)
+	}
+	if err := o.accept(conn, r.Header.Get("Sec-WebSocket-Key"), timeout); err != nil {
+		closeNow(conn)
+		return nil, nil, fmt.Errorf("accept websocket of %v: %w", conn.RemoteAddr(), err)
+	}
+	return conn, leftover(rw.Reader), nil
+}
+
+func (o SocketOptions) accept(conn net.Conn, key string, timeout time.Duration) error {
+	// A connection that cannot be tuned has ended as a rule, and the write says so.
+	_ = o.Tune(conn)
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	_, err := conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\n" +
+		"Upgrade: websocket\r\n" +
+		"Connection: Upgrade\r\n" +
+		"Sec-WebSocket-Accept: " + ws.Accept(key) + "\r\n\r\n"))
+	if err != nil {
+		return err
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// leftover copies what r has read ahead, so that its buffer is not kept.
+func leftover(r *bufio.Reader) []byte {
+	ahead, _ := r.Peek(r.Buffered()) // cannot fail: they are there
+	return append([]byte(nil), ahead...)
+}
+
+// AppendText appends one text message as the frame a server sends.
+func AppendText(dst, text []byte) []byte { return ws.AppendFrame(dst, ws.Text, text) }

@@ -1,0 +1,34 @@
+package transport
+
+import (
+	"net"
+	"time"
+)
+
+// SocketOptions are set on every connection of clients.
+type SocketOptions struct {
+	// NotSentLowat is TCP_NOTSENT_LOWAT in bytes: how much the kernel holds
+	// that it has not sent (promise P2). 0 or less leaves the kernel's default.
+	NotSentLowat int
+	// UserTimeout is TCP_USER_TIMEOUT: how long bytes may stay unacknowledged
+	// before the kernel gives the peer up. 0 leaves the kernel's default.
+	UserTimeout time.Duration
+}
+
+// Listener tunes each connection it accepts, so that polling responses too
+// leave little in the kernel. It stands below TLS, next to TCP.
+type Listener struct {
+	net.Listener
+	Options SocketOptions
+}
+
+// Accept returns the next connection, tuned. A connection that cannot be tuned
+// has ended already as a rule, and its first read says how.
+func (l *Listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	_ = l.Options.Tune(conn)
+	return conn, nil
+}

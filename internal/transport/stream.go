@@ -1,0 +1,328 @@
+package transport
+
+import (
+	"net"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// stream carries the bytes of one connection: the seam between the drivers
+// (design D4). All methods are [loop] and never wait.
+type stream interface {
+	// start begins to read. Calls of to follow on the loop, none from inside a
+	// method of the stream.
+	start(to sink)
+	// window is how many bytes write takes now; 0 while blocked, until writable.
+	window() int
+	// write takes n bytes of p and keeps nothing of it. After n < len(p) the
+	// stream is blocked.
+	write(p []byte) (n int, err error)
+	// pause and resume reading; idempotent. What was read before may still come.
+	pause()
+	resume()
+	// finish reads on, paused or not, for at most linger; then it ends.
+	finish(linger time.Duration)
+	// abort ends the stream as soon as its goroutines have noticed.
+	abort()
+	// kernel is what the operating system knows; false where it does not tell.
+	kernel() (Kernel, bool)
+	// progress is counted in bytes of the connection.
+	progress() Progress
+}
+
+// sink takes what a stream reads and learns, on the loop.
+type sink interface {
+	// received may change b, which is valid during the call only.
+	received(b []byte)
+	writable()
+	// ended comes exactly once, last, when the descriptor is closed. err is
+	// io.EOF if the peer ended the stream.
+	ended(err error)
+}
+
+// windowSize is the most that one write takes unless a single frame is longer
+// (design D1).
+const windowSize = 32 << 10
+
+// goStream is the goroutine driver's stream. Its reader owns the descriptor: it
+// alone closes it (and Driver.Close), so abort on the loop need not wait for
+// I/O under way; an expired deadline is the signal.
+//
+//	reader: read -> Post(batchTask) -> wait for its turn -> read …  -> close, Post(endTask)
+//	loop:        sink.received, then gives the turn back unless paused
+type goStream struct {
+	driver *Driver
+	loop   base.Loop
+	conn   net.Conn
+	sock   *socket // nil where the kernel cannot be asked
+	direct bool    // bytes go through sock, without a goroutine for writes
+	turn   chan struct{}
+
+	// The reader's.
+	fills bool // the last read filled its buffer
+
+	// Handed over by Post and turn.
+	batch *buffer
+	err   error // why the reader ended
+
+	// Handed over by the start of a writer and its Post.
+	out    *buffer
+	outErr error
+
+	// The loop's.
+	sink     sink
+	blocked  bool // a goroutine writes or waits until the socket takes bytes
+	paused   bool
+	owed     bool // the reader waits for its turn
+	draining bool // finish was called
+	aborted  bool
+	through  int64 // bytes that have left through the writer
+	lost     error // the writer\'s failure, of which the end of the reader is the consequence
+}
+
+// The tasks a stream posts. A struct of one pointer is stored in a Task without
+// an allocation.
+type (
+	batchTask struct{ s *goStream }
+	clearTask struct{ s *goStream }
+	endTask   struct{ s *goStream }
+)
+
+func (s *goStream) start(to sink) {
+	s.sink = to
+	if !s.driver.enter() {
+		s.err = ErrClosed
+		s.loop.Post(endTask{s})
+		return
+	}
+	go s.run()
+}
+
+// run reads until the peer, abort, the end of the loop or Driver.Close ends it.
+func (s *goStream) run() {
+	defer s.driver.leave()
+	for s.err == nil {
+		if s.batch == nil { // the first batch may have come with the handshake
+			s.batch, s.err = s.read()
+		}
+		if s.err == nil {
+			s.loop.Post(batchTask{s})
+			s.err = s.await()
+		}
+	}
+	closeNow(s.conn)
+	s.driver.forget(s)
+	s.loop.Post(endTask{s})
+}
+
+// await is the reader's wait until the loop has handled its batch.
+func (s *goStream) await() error {
+	select {
+	case <-s.turn:
+		return nil
+	case <-s.loop.Done():
+		return ErrClosed
+	case <-s.driver.quit:
+		return ErrClosed
+	}
+}
+
+func (s *goStream) read() (*buffer, error) {
+	size := smallBuffer
+	if s.fills {
+		size = largeBuffer
+	}
+	var b *buffer
+	var err error
+	if s.direct {
+		b, err = s.sock.read(size)
+	} else {
+		b, err = s.readConn(size)
+	}
+	s.fills = err == nil && len(b.data) == size
+	return b, err
+}
+
+// readConn holds its buffer while it waits: a net.Conn cannot be read otherwise.
+func (s *goStream) readConn(size int) (*buffer, error) {
+	b := takeBuffer(size)
+	n, err := s.conn.Read(b.data)
+	if n == 0 && err != nil {
+		b.release()
+		return nil, err
+	}
+	b.data = b.data[:n] // an error that came with bytes comes again
+	return b, nil
+}
+
+func (t batchTask) Run() {
+	s := t.s
+	b := s.batch
+	s.batch = nil
+	if !s.aborted {
+		s.sink.received(b.data)
+	}
+	b.release()
+	if s.paused && !s.draining && !s.aborted {
+		s.owed = true
+		return
+	}
+	s.giveTurn()
+}
+
+func (s *goStream) giveTurn() {
+	s.owed = false
+	select {
+	case s.turn <- struct{}{}:
+	default: // the reader left with its loop or driver
+	}
+}
+
+func (t endTask) Run() {
+	s := t.s
+	s.aborted = true // a writer may still report
+	if s.lost != nil {
+		s.sink.ended(s.lost)
+		return
+	}
+	s.sink.ended(s.err)
+}
+
+func (s *goStream) pause() { s.paused = true }
+
+func (s *goStream) resume() {
+	s.paused = false
+	if s.owed {
+		s.giveTurn()
+	}
+}
+
+func (s *goStream) finish(linger time.Duration) {
+	if s.aborted || s.draining {
+		return
+	}
+	s.draining = true
+	s.expire(s.conn.SetReadDeadline, time.Now().Add(linger))
+	if s.owed {
+		s.giveTurn()
+	}
+}
+
+func (s *goStream) abort() {
+	if s.aborted {
+		return
+	}
+	s.aborted = true
+	s.expire(s.conn.SetDeadline, time.Unix(1, 0))
+	if s.owed {
+		s.giveTurn()
+	}
+}
+
+// expire sets a deadline. It fails only on a connection that is closed already,
+// whose reader needs no signal.
+func (s *goStream) expire(set func(time.Time) error, at time.Time) { _ = set(at) }
+
+func (s *goStream) window() int {
+	if s.blocked || s.aborted {
+		return 0
+	}
+	return windowSize
+}
+
+func (s *goStream) write(p []byte) (int, error) {
+	if s.blocked || len(p) == 0 {
+		return 0, nil
+	}
+	if !s.direct {
+		return s.handOver(p)
+	}
+	n, err := s.sock.send(p)
+	if err != nil {
+		return n, err
+	}
+	if n < len(p) {
+		s.blocked = true
+		if s.driver.enter() {
+			go s.runClear()
+		}
+	}
+	return n, nil
+}
+
+// runClear waits until the socket takes bytes again, or the stream ends.
+func (s *goStream) runClear() {
+	defer s.driver.leave()
+	s.sock.awaitClear()
+	s.loop.Post(clearTask{s})
+}
+
+// handOver copies p for a writer and returns at once.
+func (s *goStream) handOver(p []byte) (int, error) {
+	s.blocked = true
+	if len(p) <= largeBuffer {
+		s.out = takeBuffer(largeBuffer)
+		s.out.data = s.out.data[:copy(s.out.data, p)]
+	} else {
+		s.out = &buffer{data: append([]byte(nil), p...)}
+	}
+	if s.driver.enter() {
+		go s.runWrite()
+	}
+	return len(p), nil
+}
+
+// runWrite writes one batch. It ends with the write, which abort, the peer or
+// Driver.Close cut short.
+func (s *goStream) runWrite() {
+	defer s.driver.leave()
+	_, s.outErr = s.conn.Write(s.out.data)
+	s.loop.Post(clearTask{s})
+}
+
+func (t clearTask) Run() {
+	s := t.s
+	s.blocked = false
+	if s.out != nil {
+		s.through += int64(len(s.out.data))
+		s.out.release()
+		s.out = nil
+	}
+	if s.aborted {
+		return
+	}
+	if s.outErr != nil {
+		s.lost = s.outErr
+		s.abort()
+		return
+	}
+	s.sink.writable()
+}
+
+func (s *goStream) kernel() (Kernel, bool) {
+	if s.sock == nil {
+		return Kernel{}, false
+	}
+	k, err := s.sock.kernel()
+	if err != nil {
+		return Kernel{}, false
+	}
+	if s.out != nil {
+		k.Unsent += len(s.out.data)
+		k.NotSent += len(s.out.data)
+	}
+	return k, true
+}
+
+func (s *goStream) progress() Progress {
+	if k, ok := s.kernel(); ok {
+		given := k.sent + int64(k.NotSent)
+		return Progress{Given: given, Left: k.sent, Taken: k.acked}
+	}
+	p := Progress{Given: s.through, Left: s.through, Taken: s.through}
+	if s.out != nil {
+		p.Given += int64(len(s.out.data))
+	}
+	return p
+}

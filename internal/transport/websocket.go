@@ -1,0 +1,302 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/wire/ws"
+)
+
+// Receiver takes what comes from a websocket. All methods are called on its
+// loop, none from inside a method of the WebSocket.
+type Receiver interface {
+	// Message takes one message; data is valid during the call only and may be
+	// changed. An error closes the connection in order and is reported with
+	// base.CauseParseError, unless Close or Abort was called already.
+	Message(data []byte, binary bool) error
+	// Writable says that Window or Control may have something now.
+	Writable()
+	// Closed is called exactly once, last, when the descriptor is closed.
+	Closed(cause base.Cause, err error)
+}
+
+// lingerTime is how long Close waits for the peer's answer.
+const lingerTime = 2 * time.Second
+
+// WebSocket is the server's end of one connection (RFC 6455). All methods are
+// [loop].
+//
+//	open --Close, fault--> closing --close frame both ways, 2 s--> ended
+//	open --peer's close frame, answered--> closing
+//	any --Abort, end of the stream--> ended
+type WebSocket struct {
+	stream   stream
+	now      func() int64
+	receiver Receiver
+	dec      ws.Decoder
+
+	state wsState
+	cause base.Cause // valid unless open
+	err   error
+
+	// A client's latest ping, to be answered by Control; of its predecessors
+	// none is (RFC 6455 5.5.3).
+	ping    []byte
+	pinged  bool
+	goodbye []byte // our close frame, or what is left of it to write
+	heard   bool   // the peer's close frame came
+	deaf    bool   // the peer broke the protocol: what else it sends is dropped
+
+	unfinished int // bytes missing of a frame partly written
+	lastRead   int64
+}
+
+type wsState uint8
+
+const (
+	wsOpen wsState = iota
+	wsClosing
+	wsEnded
+)
+
+func newWebSocket(s stream, o WebSocketOptions) *WebSocket {
+	return &WebSocket{
+		stream:   s,
+		now:      o.Now,
+		dec:      ws.NewDecoder(o.Limit, ws.Server),
+		lastRead: o.Now(),
+	}
+}
+
+// Start begins to read and reports to r. It is called once, before any other
+// method.
+func (w *WebSocket) Start(r Receiver) {
+	w.receiver = r
+	w.stream.start(wsSink{w})
+}
+
+// wsSink keeps the stream's calls out of the exported methods.
+type wsSink struct{ w *WebSocket }
+
+func (s wsSink) received(b []byte) { s.w.received(b) }
+func (s wsSink) writable()         { s.w.writable() }
+func (s wsSink) ended(err error)   { s.w.ended(err) }
+
+// Window is how many bytes Write takes now: 32 KiB, or 0 while the connection
+// takes none and after Close. A single frame may exceed it.
+func (w *WebSocket) Window() int {
+	if w.state != wsOpen {
+		return 0
+	}
+	return w.stream.window()
+}
+
+// Write hands over whole frames made for a server to send, or the rest of a
+// frame an earlier Write took a part of. It returns how many bytes were taken
+// and keeps nothing of p. After n < len(p) Window is 0 until
+// Receiver.Writable. After an error the connection ends by itself.
+func (w *WebSocket) Write(p []byte) (n int, err error) {
+	if w.state != wsOpen {
+		return 0, ErrClosed
+	}
+	n, err = w.stream.write(p)
+	w.account(p, n)
+	if err != nil {
+		err = fmt.Errorf("write %d bytes to websocket: %w", len(p), err)
+		w.end(base.CauseTransportError, err)
+	}
+	return n, err
+}
+
+// account keeps track of where in a frame the connection stands after n bytes
+// of p.
+func (w *WebSocket) account(p []byte, n int) {
+	if n == len(p) {
+		w.unfinished = 0 // p ends with a frame
+		return
+	}
+	at := w.unfinished
+	for at < n {
+		_, head, payload := ws.ServerFrame(p[at:])
+		if head == 0 {
+			return // not a frame: the caller's fault, which must not hang the loop
+		}
+		at += head + payload
+	}
+	w.unfinished = at - n
+}
+
+// Control appends the answer to the client's latest ping, if one waits; it
+// counts as sent. It belongs at a frame boundary.
+func (w *WebSocket) Control(dst []byte) []byte {
+	if !w.pinged || w.Window() == 0 {
+		return dst
+	}
+	dst = ws.AppendFrame(dst, ws.Pong, w.ping)
+	w.ping, w.pinged = nil, false
+	return dst
+}
+
+// Kernel is what the operating system knows of the connection; false where it
+// does not tell. It costs a system call.
+func (w *WebSocket) Kernel() (Kernel, bool) { return w.stream.kernel() }
+
+// Unsent is how many bytes handed over the peer's kernel has not acknowledged,
+// -1 where that is unknown. It costs a system call.
+func (w *WebSocket) Unsent() int {
+	if k, ok := w.stream.kernel(); ok {
+		return k.Unsent
+	}
+	return -1
+}
+
+// Progress is how far what was written has come. It costs a system call.
+func (w *WebSocket) Progress() Progress { return w.stream.progress() }
+
+// LastRead is when bytes last came, by the loop's clock.
+func (w *WebSocket) LastRead() int64 { return w.lastRead }
+
+// Pause stops reading; messages of the batch already read still come.
+// Idempotent.
+func (w *WebSocket) Pause() { w.stream.pause() }
+
+// Resume reads on. Idempotent.
+func (w *WebSocket) Resume() { w.stream.resume() }
+
+// Close ends the connection in order: an empty close frame, which the client
+// sees as 1005, then up to two seconds for the answer. In the middle of a
+// frame it is Abort. Receiver.Closed reports base.CauseForcedClose. Idempotent.
+func (w *WebSocket) Close() { w.close(0, base.CauseForcedClose, nil) }
+
+// Abort ends the connection at once. Receiver.Closed reports
+// base.CauseForcedClose unless the connection was closing already. Idempotent.
+func (w *WebSocket) Abort() { w.end(base.CauseForcedClose, nil) }
+
+func (w *WebSocket) close(code ws.CloseCode, cause base.Cause, err error) {
+	if w.state != wsOpen {
+		return
+	}
+	if w.unfinished > 0 {
+		w.end(cause, err)
+		return
+	}
+	w.state, w.cause, w.err = wsClosing, cause, err
+	w.goodbye = ws.AppendClose(nil, code, "")
+	w.stream.finish(lingerTime)
+	w.sayGoodbye()
+}
+
+// end stops the stream; its end reports the cause.
+func (w *WebSocket) end(cause base.Cause, err error) {
+	if w.state == wsEnded {
+		return
+	}
+	if w.state == wsOpen {
+		w.state, w.cause, w.err = wsClosing, cause, err
+	}
+	w.goodbye = nil
+	w.stream.abort()
+}
+
+// sayGoodbye writes our close frame as far as the connection takes it, and ends
+// the stream when both sides have said theirs (RFC 6455 7.1.1: the server first).
+func (w *WebSocket) sayGoodbye() {
+	if len(w.goodbye) > 0 && w.stream.window() > 0 {
+		n, err := w.stream.write(w.goodbye)
+		w.goodbye = w.goodbye[n:]
+		if err != nil {
+			w.stream.abort()
+			return
+		}
+	}
+	if w.heard && len(w.goodbye) == 0 && w.stream.window() > 0 {
+		w.stream.abort()
+	}
+}
+
+func (w *WebSocket) received(b []byte) {
+	w.lastRead = w.now()
+	if w.deaf {
+		return
+	}
+	err := w.dec.Decode(b, frames{w})
+	if err == nil {
+		return
+	}
+	w.deaf = true
+	if w.state != wsOpen { // a closing peer that breaks the rules is not waited for
+		w.stream.abort()
+		return
+	}
+	code := ws.InternalError // not reached: frames returns no errors
+	if fault, ok := errors.AsType[*ws.Error](err); ok {
+		code = fault.Code
+	}
+	w.close(code, base.CauseTransportError, err)
+}
+
+// frames takes the decoder's findings. It returns no errors, so that the
+// decoder goes on to the peer's close frame whatever became of a message.
+type frames struct{ w *WebSocket }
+
+// Message drops what comes after Close: the session is over.
+func (f frames) Message(op ws.Opcode, payload []byte) error {
+	w := f.w
+	if w.state != wsOpen {
+		return nil
+	}
+	if err := w.receiver.Message(payload, op == ws.Binary); err != nil {
+		w.close(0, base.CauseParseError, err)
+	}
+	return nil
+}
+
+func (f frames) Control(op ws.Opcode, payload []byte) error {
+	w := f.w
+	switch {
+	case op == ws.Close:
+		w.peerCloses(payload)
+	case op == ws.Ping && w.state == wsOpen:
+		w.ping, w.pinged = append(w.ping[:0], payload...), true
+		w.receiver.Writable()
+	}
+	return nil
+}
+
+// peerCloses answers a close frame with its own code (RFC 6455 5.5.1), a
+// malformed one with the fault's.
+func (w *WebSocket) peerCloses(payload []byte) {
+	w.heard = true
+	if w.state != wsOpen {
+		w.sayGoodbye()
+		return
+	}
+	code, _, fault := ws.ParseClose(payload)
+	if fault != nil {
+		w.close(fault.Code, base.CauseTransportError, fault)
+		return
+	}
+	w.close(code, base.CauseTransportClose, nil)
+}
+
+func (w *WebSocket) writable() {
+	if w.state == wsOpen {
+		w.receiver.Writable()
+		return
+	}
+	w.sayGoodbye()
+}
+
+func (w *WebSocket) ended(err error) {
+	if w.state == wsOpen {
+		w.cause, w.err = base.CauseTransportError, err
+		if errors.Is(err, io.EOF) || errors.Is(err, ErrClosed) {
+			w.cause, w.err = base.CauseTransportClose, nil
+		}
+	}
+	w.state, w.ping, w.goodbye = wsEnded, nil, nil
+	w.receiver.Closed(w.cause, w.err)
+}
