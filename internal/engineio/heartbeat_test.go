@@ -1,0 +1,189 @@
+package engineio_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/engineio"
+)
+
+const (
+	interval = 25 * time.Second // the defaults
+	timeout  = 20 * time.Second
+)
+
+func TestHeartbeatPingsEveryInterval(t *testing.T) {
+	t.Run("websocket", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, c := r.webSocketSession()
+		for range 3 {
+			r.advance(interval - 1)
+			h.send("before") // not a ping yet
+			c.want("4before")
+			r.advance(1)
+			c.want("2")
+			c.send("3", "4after")
+			h.wantMessage("after")
+		}
+	})
+	t.Run("polling", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		for range 3 {
+			waiting := h.waitingGet(q)
+			r.advance(interval)
+			(<-waiting).want(t, 200, "2")
+			r.request("POST", q, "3").want(t, 200, "ok")
+		}
+	})
+}
+
+func TestHeartbeatClosesASilentPeer(t *testing.T) {
+	t.Run("websocket", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, c := r.webSocketSession()
+		r.advance(interval)
+		c.want("2")
+		r.advance(timeout - 1)
+		h.wantOpen()
+		r.advance(1)
+		h.wantClosed(base.CausePingTimeout)
+		c.wantEOF()
+	})
+	t.Run("polling, ping answered by nothing", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		waiting := h.waitingGet(q)
+		r.advance(interval)
+		(<-waiting).want(t, 200, "2")
+		h.until(func() bool { return h.calls == 5 }) // the GET, the ping, its response written
+		r.advance(timeout - 1)
+		h.wantOpen()
+		r.advance(1)
+		h.wantClosed(base.CausePingTimeout)
+	})
+	t.Run("polling, no request at all", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, _ := r.pollingSession()
+		r.advance(interval + timeout - 1)
+		h.wantOpen()
+		r.advance(1)
+		h.wantClosed(base.CausePingTimeout)
+	})
+}
+
+func TestHeartbeatTakesAnyByteForLife(t *testing.T) {
+	r := newRig(t, nil)
+	h, c := r.webSocketSession()
+	for range 6 { // its pongs are stuck behind a large upload
+		r.advance(timeout / 2)
+		c.send("4busy")
+		h.wantMessage("busy")
+	}
+	h.wantOpen()
+	c.want("2") // and it is still pinged: it counts on that
+	c.want("2")
+}
+
+func TestHeartbeatTakesTheKernelsProgressForLife(t *testing.T) {
+	r := newRig(t, nil)
+	h, c := r.webSocketSession()
+	frame := strings.Repeat("x", 16<<10)
+	blocked := func() bool { return h.s.Window() == 0 }
+	for full := false; !full; h.do(func() { full = blocked() }) {
+		h.send(frame)
+	}
+	r.advance(interval) // the ping is due, behind data the client does not read
+	for range 8 {
+		before := 0
+		h.do(func() { before = h.calls })
+		for calls := before; calls == before; h.do(func() { calls = h.calls }) {
+			c.next() // slowly: until the socket takes a little more
+		}
+		r.advance(timeout / 2)
+		h.wantOpen()
+		for full := false; !full; h.do(func() { full = blocked() }) {
+			h.send(frame)
+		}
+	}
+	r.advance(interval + timeout) // it stopped
+	r.advance(timeout)
+	h.wantClosed(base.CausePingTimeout)
+}
+
+func TestHeartbeatDoesNotCountOurOwnPause(t *testing.T) {
+	r := newRig(t, nil)
+	h, c := r.webSocketSession()
+	h.do(h.s.Pause)
+	r.advance(10 * (interval + timeout))
+	h.wantOpen()
+	h.do(h.s.Resume)
+	r.advance(timeout / 2)
+	h.wantOpen()
+	r.advance(interval + timeout)
+	h.wantClosed(base.CausePingTimeout)
+	c.want("2")
+}
+
+func TestPacketsOnAWebSocket(t *testing.T) {
+	for _, tc := range []struct {
+		packet, message string
+		closed          bool
+		cause           base.Cause
+	}{
+		{packet: "4hello", message: "hello"},
+		{packet: "4", message: ""},
+		{packet: "bAQID", message: "binary:\x01\x02\x03"},
+		{packet: "3"}, {packet: "5"}, {packet: "6"}, {packet: "0"},
+		{packet: "", closed: true, cause: base.CauseParseError},
+		{packet: "7", closed: true, cause: base.CauseParseError},
+		{packet: "b*", closed: true, cause: base.CauseParseError},
+		{packet: "2", closed: true, cause: base.CauseTransportError},
+		{packet: "2probe", closed: true, cause: base.CauseTransportError},
+		{packet: "1", closed: true, cause: base.CauseTransportClose},
+	} {
+		t.Run(tc.packet, func(t *testing.T) {
+			r := newRig(t, nil)
+			h, c := r.webSocketSession()
+			c.send(tc.packet, "4next")
+			if tc.closed {
+				c.wantClosed()
+				h.wantClosed(tc.cause)
+				if len(h.messages) > 0 {
+					t.Error("a packet behind it was delivered")
+				}
+				return
+			}
+			if tc.message != "" || tc.packet == "4" {
+				h.wantMessage(tc.message)
+			}
+			h.wantMessage("next")
+		})
+	}
+}
+
+func TestMessageRefusedByTheHostClosesWithParseError(t *testing.T) {
+	r := newRig(t, nil)
+	h, c := r.webSocketSession()
+	h.do(func() { h.refuse = errTest })
+	c.send("4bad", "4next")
+	c.wantClosed()
+	if got := h.wantClosed(base.CauseParseError); !errors.Is(got.err, errTest) {
+		t.Errorf("error %v", got.err)
+	}
+	if len(h.messages) != 1 {
+		t.Errorf("%d messages", len(h.messages))
+	}
+}
+
+func TestShortHeartbeatsDoNotSpin(t *testing.T) {
+	r := newRig(t, func(o *engineio.Options) {
+		o.PingInterval, o.PingTimeout = time.Millisecond, time.Millisecond
+	})
+	h, _ := r.pollingSession()
+	r.advance(time.Second) // advance fails on a deadline that does not move on
+	h.wantClosed(base.CausePingTimeout)
+}

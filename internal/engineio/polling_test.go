@@ -1,0 +1,252 @@
+package engineio_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/engineio"
+)
+
+const unknownSID = `{"code":1,"message":"Session ID unknown"}`
+
+func TestPollingCarriesMessagesBothWays(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	h.send("hello", "bye", "binary:\x01\x02\x03\x04")
+	r.request("GET", q, "").want(t, 200, "4hello\x1e4bye\x1ebAQIDBA==")
+
+	waiting := h.waitingGet(q)
+	res := r.request("POST", q, "4one\x1ebAQID\x1e4two€", "Content-Type", "text/plain;charset=UTF-8")
+	res.want(t, 200, "ok")
+	if got := res.header.Get("Content-Type"); got != "text/html" {
+		t.Errorf("Content-Type %q", got)
+	}
+	h.wantMessage("one")
+	h.wantMessage("binary:\x01\x02\x03")
+	h.wantMessage("two€")
+	h.send("answer")
+	(<-waiting).want(t, 200, "4answer")
+}
+
+func TestPollingResponsesAreBounded(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	large := strings.Repeat("x", 100_000)
+	small := strings.Repeat("y", 20_000)
+	h.send(large, small, small, small, "binary:"+small)
+	r.request("GET", q, "").want(t, 200, "4"+large) // one entry may exceed the window
+	for i, want := range []int{2, 2} {
+		res := r.request("GET", q, "")
+		if got := strings.Count(res.body, "\x1e") + 1; got != want || len(res.body) > 64<<10 {
+			t.Errorf("response %d: %d packets, %d bytes", i, got, len(res.body))
+		}
+	}
+}
+
+func TestPollingCompressesLargeResponses(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	large := strings.Repeat("abc", 400)
+	for _, tc := range []struct {
+		accept, encoding, message string
+		decode                    func(r io.Reader) (io.Reader, error)
+	}{
+		{"gzip, deflate", "gzip", large, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
+		{"gzip;q=0, deflate;q=0.5", "deflate", large, func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) }},
+		{"br, identity", "", large, func(r io.Reader) (io.Reader, error) { return r, nil }},
+		{"gzip", "", "small", func(r io.Reader) (io.Reader, error) { return r, nil }},
+	} {
+		h.send(tc.message)
+		res := r.request("GET", q, "", "Accept-Encoding", tc.accept)
+		if got := res.header.Get("Content-Encoding"); got != tc.encoding {
+			t.Errorf("%s: encoding %q, want %q", tc.accept, got, tc.encoding)
+			continue
+		}
+		plain, err := tc.decode(bytes.NewReader([]byte(res.body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(plain); err != nil || string(body) != "4"+tc.message {
+			t.Errorf("%s: %.40q, %v", tc.accept, body, err)
+		}
+	}
+}
+
+func TestPollingOverlapEndsTheSession(t *testing.T) {
+	t.Run("GET", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		first := h.waitingGet(q)
+		r.request("GET", q, "").want(t, 400, "")
+		(<-first).want(t, 200, "1")
+		h.wantClosed(base.CauseTransportError)
+		r.request("GET", q, "").want(t, 400, unknownSID)
+	})
+	t.Run("POST", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		waiting := h.waitingGet(q)
+		first := r.halfPost(q, "4hal")
+		r.request("POST", q, "4x").want(t, 400, "")
+		(<-waiting).want(t, 200, "1")
+		h.wantClosed(base.CauseTransportError)
+		if _, err := io.WriteString(first.conn, "f"); err != nil {
+			t.Fatal(err)
+		}
+		first.read(t)
+		first.want(t, 400, unknownSID)
+	})
+}
+
+func TestPollingRefusesOctetStreams(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	r.request("POST", q, "4x", "Content-Type", "application/octet-stream").want(t, 400, "")
+	h.wantClosed(base.CauseTransportError)
+}
+
+func TestPollingLimitsBodies(t *testing.T) {
+	r := newRig(t, func(o *engineio.Options) { o.MaxHTTPBufferSize = 100 })
+	h, q := r.pollingSession()
+	exact := strings.Repeat("x", 99)
+	r.request("POST", q, "4"+exact).want(t, 200, "ok")
+	h.wantMessage(exact)
+	r.request("POST", q, "4x"+exact).want(t, 413, "")
+	h.wantClosed(base.CauseTransportError)
+	r.request("POST", q, "4x").want(t, 400, unknownSID)
+
+	h, q = r.pollingSession() // the same without a declared length
+	req, err := http.NewRequest("POST", r.http.URL+"/socket.io/"+q, io.MultiReader(strings.NewReader("4x"+exact)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := r.http.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != 413 {
+		t.Errorf("status %d", res.StatusCode)
+	}
+	h.wantClosed(base.CauseTransportError)
+}
+
+func TestPollingAnswersOtherMethods500(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	for _, method := range []string{"PUT", "DELETE", "OPTIONS", "HEAD"} {
+		r.request(method, q, "").want(t, 500, "")
+	}
+	h.wantOpen()
+}
+
+func TestPollingClientThatLeavesEndsTheSession(t *testing.T) {
+	t.Run("GET", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			_, err := r.try(ctx, "GET", q, "")
+			ended <- err
+		}()
+		h.until(func() bool { return h.s.Window() > 0 })
+		cancel()
+		h.wantClosed(base.CauseTransportError)
+		if err := <-ended; err == nil {
+			t.Error("the GET was answered")
+		}
+	})
+	t.Run("POST", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		_ = r.halfPost(q, "4hal").conn.Close()
+		h.wantClosed(base.CauseTransportError)
+	})
+}
+
+func TestPollingBodyThatTricklesIsCutOff(t *testing.T) {
+	r := newRig(t, func(o *engineio.Options) { o.BodyTimeout = 50 * time.Millisecond })
+	h, q := r.pollingSession()
+	a := r.halfPost(q, "4")
+	a.read(t)
+	a.want(t, http.StatusRequestTimeout, "")
+	h.wantClosed(base.CauseTransportError)
+	// One that nobody wants to read is not waited for either.
+	a = r.raw(postHead(newPolling+"&sid=unknown", "4") + "\r\n4")
+	a.want(t, 400, unknownSID)
+	if _, err := io.Copy(io.Discard, a.in); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPollingStopsAtTheFirstBadPacket(t *testing.T) {
+	for _, bad := range []string{"", "7x", "b!", "\x1e"} {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		r.request("POST", q, "4good\x1e"+bad+"\x1e4never").want(t, 200, "ok")
+		h.wantMessage("good")
+		h.wantClosed(base.CauseParseError)
+		if len(h.messages) > 0 {
+			t.Errorf("%q: a packet behind it was delivered", bad)
+		}
+	}
+}
+
+func TestPollingClientClosesByPacket(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	waiting := h.waitingGet(q)
+	r.request("POST", q, "4last\x1e1").want(t, 200, "ok")
+	(<-waiting).want(t, 200, "6")
+	h.wantMessage("last")
+	h.wantClosed(base.CauseTransportClose)
+	r.request("GET", q, "").want(t, 400, unknownSID)
+}
+
+func TestPollingPauseHoldsThePostAndItsAnswer(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	h.do(h.s.Pause)
+	post := r.background("POST", q, "4held")
+	h.wantOpen()
+	if len(h.messages) > 0 {
+		t.Error("delivered while paused")
+	}
+	h.do(h.s.Resume)
+	(<-post).want(t, 200, "ok")
+	h.wantMessage("held")
+
+	h.do(h.s.Pause)
+	post = r.background("POST", q, "4lost")
+	h.do(func() { h.s.Abort(base.CauseAdmin) })
+	(<-post).want(t, 400, unknownSID)
+	h.wantClosed(base.CauseAdmin)
+}
+
+// halfPost sends a POST whose body lacks one byte after part, and returns when
+// the session waits for it.
+func (r *rig) halfPost(query, part string) rawAnswer {
+	r.t.Helper()
+	a := r.raw(postHead(query, part) + "Expect: 100-continue\r\n\r\n")
+	if a.status != http.StatusContinue {
+		r.t.Fatalf("POST answered %d", a.status)
+	}
+	if _, err := io.WriteString(a.conn, part); err != nil {
+		r.t.Fatal(err)
+	}
+	return a
+}
+
+func postHead(query, part string) string {
+	return fmt.Sprintf("POST /socket.io/%s HTTP/1.1\r\nHost: weir\r\nContent-Length: %d\r\n", query, len(part)+1)
+}

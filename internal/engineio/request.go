@@ -1,0 +1,342 @@
+package engineio
+
+import (
+	"errors"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/wire/eio"
+)
+
+// request is one HTTP request below Options.Path, on its HTTP goroutine.
+type request struct {
+	server  *Server
+	w       http.ResponseWriter
+	r       *http.Request
+	query   eio.Request
+	upgrade bool   // it asks to become a websocket
+	shard   *shard // of the session, if there is a sid
+}
+
+// check goes through protocol.md 1.1, "Order of checks", up to what only the
+// session's loop knows.
+func (rq *request) check(origin Origin) *Refusal {
+	q := &rq.query
+	switch {
+	case !rq.server.opts.enabled(q.Transport):
+		return refusal(eio.TransportUnknown)
+	case !validOrigin(rq.r.Header.Get("Origin")):
+		return refusal(eio.BadRequest)
+	case origin == OriginRefused:
+		return refusal(eio.Forbidden)
+	case rq.upgrade && q.Transport != WebSocket:
+		return refusal(eio.BadRequest)
+	case q.SID != "":
+		return rq.checkSession()
+	case rq.r.Method != http.MethodGet:
+		return refusal(eio.BadHandshakeMethod)
+	case q.Transport == WebSocket && !rq.upgrade:
+		return refusal(eio.BadRequest)
+	}
+	return rq.checkHandshake()
+}
+
+func (rq *request) checkSession() *Refusal {
+	s := rq.server
+	i, ok := loopOf(rq.query.SID, s.opts.Node)
+	if !ok || i >= len(s.shards) {
+		return refusal(eio.SessionUnknown)
+	}
+	rq.shard = s.shards[i]
+	return nil
+}
+
+func (rq *request) checkHandshake() *Refusal {
+	if rq.server.sessions.isClosing() {
+		return shuttingDown()
+	}
+	if refused := rq.server.acceptor.Admit(rq.r); refused != nil {
+		return refused
+	}
+	if rq.query.Version() != 4 && !rq.upgrade { // a websocket learns it by being dropped
+		return refusal(eio.UnsupportedVersion)
+	}
+	return nil
+}
+
+func (rq *request) serve() {
+	switch known := rq.shard != nil; {
+	case known && rq.upgrade:
+		rq.probe()
+	case known && rq.query.Transport != Polling:
+		rq.mismatch()
+	case known && rq.r.Method == http.MethodGet:
+		rq.poll()
+	case known && rq.r.Method == http.MethodPost:
+		rq.post()
+	case known:
+		rq.other()
+	case rq.upgrade:
+		rq.openWebSocket()
+	default:
+		rq.openPolling()
+	}
+}
+
+// refusal is the answer with a code of protocol.md 1.1.
+func refusal(code eio.ErrorCode) *Refusal {
+	return &Refusal{Status: code.Status(), Code: int(code), Message: code.String()}
+}
+
+func shuttingDown() *Refusal {
+	return &Refusal{
+		Status: http.StatusServiceUnavailable, Code: int(eio.Forbidden), Message: "Server shutting down",
+		RetryAfter: time.Second,
+	}
+}
+
+// refuse answers over polling with JSON, and a websocket with the bare message
+// and the end of the connection.
+func (rq *request) refuse(f *Refusal) {
+	e := eio.Error{Code: eio.ErrorCode(f.Code), Message: f.Message}
+	if f.Code == 0 && f.Message == "" || f.Code < 0 || f.Code >= len(rq.server.stats.refused) {
+		e.Code = eio.Forbidden
+	}
+	rq.server.stats.refused[e.Code].Add(1)
+	status := f.Status
+	if status == 0 {
+		status = e.Code.Status()
+	}
+	h := rq.w.Header()
+	if f.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+	}
+	body, contentType := e.AppendJSON(nil), "application/json"
+	if rq.upgrade {
+		body, contentType = []byte(e.Error()), "text/html"
+		h.Set("Connection", "close")
+		if status == http.StatusForbidden {
+			status = http.StatusBadRequest
+		}
+	}
+	rq.answer(transport.NewExchange(), transport.Answer{Status: status, Type: contentType, Body: body})
+}
+
+// answer writes the response to x and reports what became of packets.
+func (rq *request) answer(x *transport.Exchange, a transport.Answer) {
+	err := rq.server.responder.Respond(rq.w, rq.r, x, a)
+	if a.Packets && rq.shard != nil {
+		rq.report(x, err)
+	}
+}
+
+func (rq *request) report(x *transport.Exchange, err error) {
+	sh, sid := rq.shard, rq.query.SID
+	sh.post(func() { sh.responded(sid, x, err) })
+}
+
+// wait returns the loop's answer. If the request ends first, the client has
+// gone; if the loop does, the client is told.
+func (rq *request) wait(x *transport.Exchange) (transport.Answer, error) {
+	a, err := x.Wait(rq.r.Context(), rq.shard.loop)
+	if errors.Is(err, transport.ErrClosed) {
+		rq.refuse(shuttingDown())
+	}
+	return a, err
+}
+
+// exchange posts a question to the session's loop and answers the request with
+// what it says.
+func (rq *request) exchange(ask func(sid string, x *transport.Exchange)) {
+	x, sid := transport.NewExchange(), rq.query.SID
+	rq.shard.post(func() { ask(sid, x) })
+	if a, err := rq.wait(x); err == nil {
+		rq.answer(x, a)
+	}
+}
+
+// mismatch: the transport is not the one that carries the session, or carries it
+// without requests; a session that is not there comes first.
+func (rq *request) mismatch() {
+	rq.exchange(func(sid string, x *transport.Exchange) { rq.shard.mismatch(sid, x) })
+}
+
+func (rq *request) other() {
+	rq.exchange(func(sid string, x *transport.Exchange) { rq.shard.other(sid, x) })
+}
+
+// poll is a GET of a session: it waits for packets.
+func (rq *request) poll() {
+	x, sh, sid := transport.NewExchange(), rq.shard, rq.query.SID
+	rq.await(x, func() { sh.get(sid, x) })
+}
+
+// await posts begin, waits for packets and writes them. The heartbeat is what
+// ends the wait, not the HTTP server's time-outs.
+func (rq *request) await(x *transport.Exchange, begin func()) {
+	if err := transport.Patient(rq.w, rq.r); err != nil {
+		return // the connection has ended
+	}
+	rq.shard.post(begin)
+	a, err := rq.wait(x)
+	if err != nil {
+		rq.report(x, err)
+		return
+	}
+	rq.answer(x, a)
+}
+
+// post is a POST of a session: the loop says whether its body is wanted, and
+// answers when the packets are handled.
+func (rq *request) post() {
+	x, sh, sid, octets := transport.NewExchange(), rq.shard, rq.query.SID, isOctetStream(rq.r)
+	var s *Session // written and read on the loop
+	sh.post(func() { s = sh.beginPost(sid, x, octets) })
+	a, err := rq.wait(x)
+	if err == nil && a.Status == transport.Continue.Status {
+		o := &rq.server.opts
+		body, bodyErr := transport.ReadBody(rq.w, rq.r, o.MaxHTTPBufferSize, o.BodyTimeout)
+		if bodyErr != nil {
+			sh.post(func() { s.loseBody(x, bodyErr) })
+			rq.w.Header().Set("Connection", "close")
+			rq.answer(x, transport.Refuse(statusOf(bodyErr)))
+			return
+		}
+		sh.post(func() { s.body(x, body) })
+		a, err = rq.wait(x)
+	}
+	if err != nil {
+		sh.post(func() { s.loseBody(x, err) })
+		return
+	}
+	rq.answer(x, a)
+}
+
+// statusOf answers a body that did not come as it should.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, transport.ErrBodyTooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, transport.ErrBodyTimeout):
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
+}
+
+func isOctetStream(r *http.Request) bool {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && mediaType == "application/octet-stream"
+}
+
+// openPolling makes a session; the request waits for its open packet.
+func (rq *request) openPolling() {
+	n, ok := rq.newcomer(Polling)
+	if !ok {
+		rq.refuse(shuttingDown())
+		return
+	}
+	n.exchange = transport.NewExchange()
+	if c := rq.server.opts.Cookie; c != nil {
+		c.set(rq.w.Header(), n.sid)
+	}
+	sh := rq.shard
+	rq.await(n.exchange, func() { sh.open(n) })
+}
+
+// newcomer assigns a shard; false means that the server is closing.
+func (rq *request) newcomer(name string) (newcomer, bool) {
+	s := rq.server
+	if !s.sessions.enter() {
+		return newcomer{}, false
+	}
+	i := s.acceptor.Assign()
+	rq.shard = s.shards[i]
+	rq.query.SID = newSID(s.opts.Node, i)
+	remote, _ := netip.ParseAddrPort(rq.r.RemoteAddr) // the zero value if it is no IP
+	return newcomer{sid: rq.query.SID, handshake: &Handshake{
+		Header:     rq.r.Header,
+		Host:       rq.r.Host,
+		URL:        rq.r.URL,
+		RemoteAddr: remote,
+		TLS:        rq.r.TLS != nil,
+		Time:       time.Now(),
+		Transport:  name,
+	}}, true
+}
+
+// openWebSocket makes a session that begins as a websocket.
+func (rq *request) openWebSocket() {
+	conn, ahead, ok := rq.accept()
+	if !ok {
+		return
+	}
+	if rq.query.Version() != 4 {
+		rq.server.stats.refused[eio.UnsupportedVersion].Add(1)
+		_ = conn.Close() // protocol.md 1.1: the client sees the connection drop
+		return
+	}
+	n, ok := rq.newcomer(WebSocket)
+	if !ok {
+		_ = conn.Close()
+		return
+	}
+	if n.socket, ok = rq.socket(conn, ahead); !ok {
+		rq.server.sessions.leave()
+		return
+	}
+	sh := rq.shard
+	sh.post(func() { sh.open(n) })
+}
+
+// probe brings a websocket to a session that began as polling.
+func (rq *request) probe() {
+	x, sh, sid := transport.NewExchange(), rq.shard, rq.query.SID
+	if rq.server.opts.NoUpgrades {
+		rq.refuse(refusal(eio.BadRequest))
+		return
+	}
+	sh.post(func() { sh.admitProbe(sid, x) })
+	a, err := rq.wait(x)
+	if err != nil {
+		return
+	}
+	if a.Status != http.StatusOK {
+		rq.refuse(refusal(eio.SessionUnknown))
+		return
+	}
+	conn, ahead, ok := rq.accept()
+	if !ok {
+		return
+	}
+	if socket, ok := rq.socket(conn, ahead); ok {
+		sh.post(func() { sh.probe(sid, socket) })
+	}
+}
+
+// accept answers 101; false means that the request has been answered otherwise,
+// or its connection is gone.
+func (rq *request) accept() (net.Conn, []byte, bool) {
+	if err := transport.CheckUpgrade(rq.r); err != nil {
+		rq.w.Header().Set("Sec-WebSocket-Version", "13")
+		rq.refuse(refusal(eio.BadRequest))
+		return nil, nil, false
+	}
+	conn, ahead, err := rq.server.sockets.Upgrade(rq.w, rq.r, rq.server.opts.UpgradeTimeout)
+	if errors.Is(err, http.ErrNotSupported) {
+		rq.refuse(refusal(eio.BadRequest))
+	}
+	return conn, ahead, err == nil
+}
+
+func (rq *request) socket(conn net.Conn, ahead []byte) (*transport.WebSocket, bool) {
+	o := &rq.server.opts
+	socket, err := rq.server.driver.WebSocket(conn, ahead, transport.WebSocketOptions{
+		Loop: rq.shard.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize,
+	})
+	return socket, err == nil
+}

@@ -1,0 +1,354 @@
+package engineio
+
+import (
+	"errors"
+	"net/netip"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/wire/eio"
+)
+
+// Session is one Engine.IO session (protocol.md 1): an identity that outlives a
+// change of transport. All methods are called on its loop.
+//
+//	open --Close, Abort, the peer, a fault, no heartbeat--> closing --transport done--> closed
+//
+// Host.Closed is called with the change to closed, in a step of its own.
+type Session struct {
+	shard  *shard
+	host   Host
+	id     string
+	remote netip.AddrPort
+
+	state sessionState
+	cause base.Cause // valid unless open
+	err   error
+
+	// Transports: poll carries the session until ws does. After the upgrade
+	// poll stays until its last request is over.
+	poll    *transport.Polling
+	ws      *link
+	upgrade upgrade
+
+	heart   heartbeat
+	heard   int64 // when the last request of polling came
+	giveUp  int64 // closing: when to stop waiting for a GET
+	opening bool  // the open packet waits for Control
+	cut     bool  // the last Write was taken in part
+	paused  bool
+	held    *heldPost // a POST that came while paused
+}
+
+type sessionState uint8
+
+const (
+	open sessionState = iota
+	closing
+	closed
+)
+
+// heldPost is a POST whose packets wait for Resume.
+type heldPost struct {
+	exchange *transport.Exchange
+	body     []byte
+}
+
+// errClosed stops a decoder whose session has been closed by what it decoded.
+var errClosed = errors.New("engineio: session closed")
+
+// ID is the session id. It is a credential: it must not be logged or shown.
+func (s *Session) ID() string { return s.id }
+
+// Loop is the index in Options.Loops of the session's loop.
+func (s *Session) Loop() int { return s.shard.index }
+
+// Transport is Polling or WebSocket.
+func (s *Session) Transport() string {
+	if s.ws != nil {
+		return WebSocket
+	}
+	return Polling
+}
+
+// RemoteAddr is the peer's address at the handshake.
+func (s *Session) RemoteAddr() netip.AddrPort { return s.remote }
+
+// Window is how many bytes Write takes now; 0 while the connection takes none,
+// and after Close. A single packet may exceed it.
+func (s *Session) Window() int {
+	switch {
+	case s.state != open:
+		return 0
+	case s.ws == nil:
+		return s.poll.Window()
+	case s.poll != nil && s.poll.Writing():
+		return 0 // what polling was given last has to arrive first
+	}
+	return s.ws.socket.Window()
+}
+
+// Write hands over whole server frames, or the rest of a frame of which an
+// earlier Write took a part. It returns how many bytes were taken; after fewer
+// than len(p) Window is 0 until Host.Writable. It keeps nothing of p. After an
+// error the session ends by itself.
+func (s *Session) Write(p []byte) (int, error) {
+	if s.Window() == 0 {
+		return 0, nil
+	}
+	if s.ws == nil {
+		return s.poll.Write(p)
+	}
+	n, err := s.ws.socket.Write(p)
+	s.cut = n < len(p)
+	if err == nil {
+		s.noteHanded()
+	}
+	return n, err
+}
+
+// noteHanded tells the heartbeat that the websocket has all of the batch with
+// the ping.
+func (s *Session) noteHanded() {
+	if s.heart.phase == taken && !s.cut && s.ws.socket.Window() > 0 {
+		s.heart.handed(s.now(), s.ws.socket.Progress())
+	}
+}
+
+// Control appends the control packets that wait, as server frames; they count
+// as sent and belong at the front of the next Write, at a frame boundary. It
+// appends nothing while Window is 0.
+func (s *Session) Control(dst []byte) []byte {
+	if s.Window() == 0 {
+		return dst
+	}
+	if s.opening {
+		s.opening = false
+		dst = s.appendOpen(dst)
+	}
+	if s.heart.take() {
+		dst = transport.AppendText(dst, []byte{byte(eio.Ping)})
+	}
+	if s.ws != nil {
+		dst = s.ws.socket.Control(dst)
+	}
+	return dst
+}
+
+func (s *Session) appendOpen(dst []byte) []byte {
+	o := &s.shard.server.opts
+	return transport.AppendText(dst, eio.AppendOpen(nil, eio.Handshake{
+		SID:          s.id,
+		Upgrades:     o.upgrades(s.Transport()),
+		PingInterval: o.PingInterval,
+		PingTimeout:  o.PingTimeout,
+		MaxPayload:   o.MaxHTTPBufferSize,
+	}))
+}
+
+// Unsent is how many bytes handed over the peer's kernel has not acknowledged,
+// -1 where that is unknown; over polling, how many of a response are not
+// written. It costs a system call.
+func (s *Session) Unsent() int {
+	if s.ws != nil {
+		return s.ws.socket.Unsent()
+	}
+	return s.poll.Unsent()
+}
+
+// Kernel is what the operating system knows of the connection, false over
+// polling and where it does not tell. It costs a system call.
+func (s *Session) Kernel() (transport.Kernel, bool) {
+	if s.ws == nil {
+		return transport.Kernel{}, false
+	}
+	return s.ws.socket.Kernel()
+}
+
+// Pause stops reading from the peer; messages already received may still be
+// delivered. It never counts against the peer's heartbeat. Idempotent.
+func (s *Session) Pause() {
+	s.paused = true
+	if s.ws != nil {
+		s.ws.socket.Pause()
+	}
+}
+
+// Resume reads on. Messages that waited come in a step of their own.
+// Idempotent.
+func (s *Session) Resume() {
+	if !s.paused {
+		return
+	}
+	s.paused = false
+	s.heart.spare(s.now())
+	if s.ws != nil {
+		s.ws.socket.Resume()
+	}
+	if s.held != nil {
+		s.shard.post(s.handleHeld)
+	}
+}
+
+// Close ends the session in order: the peer is told, and what was written
+// before still arrives. Window is 0 from now on and no Message comes.
+// Host.Closed follows when the transport is done, at the latest after
+// Options.CloseTimeout. Idempotent; the first cause counts.
+func (s *Session) Close(cause base.Cause) {
+	if s.state != open {
+		return
+	}
+	if s.ws != nil || s.poll.Waiting() {
+		s.end(cause, nil, eio.Close)
+		return
+	}
+	s.begin(cause, nil)
+	s.giveUp = s.now() + int64(s.shard.server.opts.CloseTimeout)
+	s.host.Deadline(s.giveUp)
+}
+
+// Abort ends the session at once. Host.Closed follows in a step of its own.
+// Idempotent, also after Close; the first cause counts.
+func (s *Session) Abort(cause base.Cause) { s.abort(cause, nil) }
+
+func (s *Session) abort(cause base.Cause, err error) {
+	if s.state == closed {
+		return
+	}
+	if s.state == open {
+		s.begin(cause, err)
+	}
+	if s.ws != nil {
+		s.ws.socket.Abort()
+		return
+	}
+	s.poll.EndGet(eio.Close)
+	s.finish()
+}
+
+// end closes in order without waiting for a GET: one that waits is answered
+// with the packet last.
+func (s *Session) end(cause base.Cause, err error, last eio.PacketType) {
+	s.begin(cause, err)
+	if s.ws != nil {
+		s.ws.socket.Close()
+		s.host.Deadline(0)
+		return
+	}
+	s.poll.EndGet(last)
+	s.finish()
+}
+
+// begin leaves the state open; the caller ends the transport.
+func (s *Session) begin(cause base.Cause, err error) {
+	s.state, s.cause, s.err = closing, cause, err
+	s.endProbe()
+	if s.held != nil {
+		s.poll.EndPost(s.held.exchange, s.shard.refuse(eio.SessionUnknown))
+		s.held = nil
+	}
+}
+
+// finish leaves the registry and reports to the host.
+func (s *Session) finish() {
+	if s.state == closed {
+		return
+	}
+	s.state = closed
+	s.host.Deadline(0)
+	s.shard.remove(s)
+	s.shard.post(s.report)
+}
+
+func (s *Session) report() {
+	s.host.Closed(s.cause, s.err)
+	s.shard.server.sessions.leave()
+}
+
+// Expire is called when the deadline given to Host.Deadline is reached; now is
+// Options.Now.
+func (s *Session) Expire(now int64) {
+	switch s.state {
+	case closed:
+		return
+	case closing:
+		if s.ws == nil && now >= s.giveUp {
+			s.finish()
+		}
+		return
+	}
+	s.expireUpgrade(now)
+	if s.paused {
+		s.heart.spare(now)
+	}
+	switch s.heart.expire(now, s.lastHeard(), s.progress()) {
+	case dead:
+		s.abort(base.CausePingTimeout, nil)
+		return
+	case ping:
+		s.host.Writable()
+	}
+	s.arm(now)
+}
+
+// arm gives the host the earliest of the session's times.
+func (s *Session) arm(now int64) {
+	if s.state == open {
+		s.host.Deadline(s.upgrade.earliest(s.heart.deadline(now)))
+	}
+}
+
+func (s *Session) lastHeard() int64 {
+	if s.ws != nil {
+		return s.ws.socket.LastRead()
+	}
+	return s.heard
+}
+
+func (s *Session) progress() transport.Progress {
+	if s.ws != nil {
+		return s.ws.socket.Progress()
+	}
+	return s.poll.Progress()
+}
+
+func (s *Session) now() int64 { return s.shard.server.opts.Now() }
+
+// packet takes one packet from the transport that carries the session. After
+// an error the session is closing.
+func (s *Session) packet(p eio.Packet) error {
+	switch p.Type {
+	case eio.Message:
+		return s.message(p.Data, p.Binary)
+	case eio.Pong:
+		now := s.now()
+		s.heart.pong(now)
+		s.arm(now)
+	case eio.Close:
+		s.end(base.CauseTransportClose, nil, eio.Noop) // protocol.md 1.8
+		return errClosed
+	case eio.Ping: // a client's in Engine.IO 3 only
+		return s.fault(base.CauseTransportError, errors.New("engineio: ping from a client"))
+	}
+	return nil // stray open, upgrade and noop packets are ignored (protocol.md 1.3)
+}
+
+func (s *Session) message(data []byte, binary bool) error {
+	if err := s.host.Message(data, binary); err != nil {
+		return s.fault(base.CauseParseError, err)
+	}
+	if s.state != open {
+		return errClosed
+	}
+	return nil
+}
+
+// fault closes the session for what the peer did and returns err, or errClosed
+// if it was closed already.
+func (s *Session) fault(cause base.Cause, err error) error {
+	if s.state != open {
+		return errClosed
+	}
+	s.end(cause, err, eio.Close)
+	return err
+}

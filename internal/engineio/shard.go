@@ -1,0 +1,175 @@
+package engineio
+
+import (
+	"net/http"
+	"sync/atomic"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/wire/eio"
+)
+
+// shard is one loop and the sessions it owns. Its methods are called on the
+// loop, but for post and what is atomic.
+type shard struct {
+	server   *Server
+	loop     base.Loop
+	index    int
+	sessions map[string]*Session
+	count    atomic.Int64
+}
+
+// step is a task made of a function.
+type step func()
+
+// Run does the step.
+func (f step) Run() { f() }
+
+func (sh *shard) post(f func()) { sh.loop.Post(step(f)) }
+
+// newcomer is a handshake on its way to its shard: over polling the GET that
+// waits for the open packet, or a websocket.
+type newcomer struct {
+	sid       string
+	handshake *Handshake
+	exchange  *transport.Exchange
+	socket    *transport.WebSocket
+}
+
+// open makes the session.
+func (sh *shard) open(n newcomer) {
+	o := &sh.server.opts
+	now := o.Now()
+	s := &Session{
+		shard:   sh,
+		host:    nobody{},
+		id:      n.sid,
+		remote:  n.handshake.RemoteAddr,
+		heart:   newHeartbeat(o.PingInterval, o.PingTimeout, now),
+		heard:   now,
+		opening: true,
+	}
+	if n.socket != nil {
+		s.ws = &link{session: s, socket: n.socket}
+		n.socket.Start(s.ws)
+	} else {
+		s.poll = &transport.Polling{}
+		s.poll.Get(n.exchange)
+	}
+	sh.sessions[s.id] = s
+	sh.count.Add(1)
+	sh.server.stats.opened(s.Transport())
+
+	s.host = sh.server.acceptor.Open(s, n.handshake)
+	if s.state == closing && s.giveUp != 0 {
+		s.host.Deadline(s.giveUp)
+	}
+	if sh.server.sessions.isClosing() {
+		s.Close(base.CauseShutdown) // it came after closeAll
+	}
+	s.arm(now)
+	if s.state == open {
+		s.host.Writable()
+	}
+}
+
+func (sh *shard) remove(s *Session) {
+	delete(sh.sessions, s.id)
+	sh.count.Add(-1)
+	sh.server.stats.closed(s.Transport())
+}
+
+// get, beginPost and admitProbe answer for sessions that are not there;
+// "after close" is code 1 (protocol.md 1.4).
+
+func (sh *shard) get(sid string, x *transport.Exchange) {
+	if s := sh.sessions[sid]; s != nil {
+		s.get(x)
+		return
+	}
+	x.Answer(sh.refuse(eio.SessionUnknown))
+}
+
+func (sh *shard) responded(sid string, x *transport.Exchange, err error) {
+	if s := sh.sessions[sid]; s != nil {
+		s.responded(x, err)
+	}
+}
+
+// beginPost returns the session for the steps that follow.
+func (sh *shard) beginPost(sid string, x *transport.Exchange, octets bool) *Session {
+	s := sh.sessions[sid]
+	if s == nil {
+		x.Answer(sh.refuse(eio.SessionUnknown))
+		return nil
+	}
+	s.beginPost(x, octets)
+	return s
+}
+
+// mismatch answers a request whose transport does not carry the session by
+// requests.
+func (sh *shard) mismatch(sid string, x *transport.Exchange) {
+	code := eio.BadRequest
+	if sh.sessions[sid] == nil {
+		code = eio.SessionUnknown
+	}
+	x.Answer(sh.refuse(code))
+}
+
+// other answers a method that is neither GET nor POST (protocol.md 1.1).
+func (sh *shard) other(sid string, x *transport.Exchange) {
+	switch s := sh.sessions[sid]; {
+	case s == nil:
+		x.Answer(sh.refuse(eio.SessionUnknown))
+	case s.ws != nil:
+		x.Answer(sh.refuse(eio.BadRequest))
+	default:
+		x.Answer(transport.Refuse(http.StatusInternalServerError))
+	}
+}
+
+// admitProbe answers before the websocket of an upgrade is accepted.
+func (sh *shard) admitProbe(sid string, x *transport.Exchange) {
+	if sh.sessions[sid] == nil {
+		x.Answer(transport.Refuse(http.StatusBadRequest))
+		return
+	}
+	x.Answer(transport.OK)
+}
+
+// probe brings the websocket of an upgrade.
+func (sh *shard) probe(sid string, socket *transport.WebSocket) {
+	s := sh.sessions[sid]
+	if s == nil { // it went meanwhile: a session that is closed has the websocket closed
+		s = &Session{shard: sh, host: nobody{}, state: closed}
+	}
+	s.beginProbe(&link{session: s, socket: socket})
+}
+
+// refuse is the answer with an error of protocol.md 1.1, counted.
+func (sh *shard) refuse(code eio.ErrorCode) transport.Answer {
+	sh.server.stats.refused[code].Add(1)
+	e := eio.Error{Code: code}
+	return transport.Answer{Status: code.Status(), Type: "application/json", Body: e.AppendJSON(nil)}
+}
+
+func (sh *shard) closeAll() {
+	for _, s := range sh.sessions {
+		s.Close(base.CauseShutdown)
+	}
+}
+
+func (sh *shard) abortAll() {
+	for _, s := range sh.sessions {
+		s.Abort(base.CauseShutdown)
+	}
+}
+
+// nobody is a session's host until Acceptor.Open has returned one.
+type nobody struct{}
+
+func (nobody) Message([]byte, bool) error { return nil }
+func (nobody) Writable()                  {}
+func (nobody) Deadline(int64)             {}
+func (nobody) Closed(base.Cause, error)   {}
