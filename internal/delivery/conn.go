@@ -1,0 +1,308 @@
+package delivery
+
+import (
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/wheel"
+)
+
+// Outlet is the way out of one connection. Called on the loop; nothing in it may
+// block.
+type Outlet interface {
+	// Window is how many bytes it takes now: 0 while the kernel takes none, no
+	// poll waits, or the one batch before is not through (design D1).
+	Window() int
+	// Write offers complete frames, or the rest of one, and returns how many bytes
+	// were taken. After a short write Window is 0 until Conn.Writable is called.
+	Write(p []byte) (int, error)
+	// Control appends the Engine.IO and websocket control frames that wait; they
+	// then count as written.
+	Control(dst []byte) []byte
+	// Unsent is how many bytes were taken that the client's kernel does not have
+	// yet; negative if that cannot be known.
+	Unsent() int
+}
+
+// Peer is what a connection needs of whoever reads it. Called on the loop.
+type Peer interface {
+	// Cut closes the connection for that cause.
+	Cut(base.Cause)
+	// Reading stops or resumes the reading of the connection.
+	Reading(on bool)
+}
+
+// Conn is the sending half of one connection: the lanes of its sockets that wait
+// and the one packet that the kernel has taken a part of. Loop only.
+type Conn struct {
+	shard *Shard
+	out   Outlet
+	peer  Peer
+
+	sockets []*Socket
+	ready   [kinds]laneList
+	turn    int  // place in the pattern of turns
+	paused  bool // not read, because an events lane fills with answers
+	doomed  bool // to be cut, or being cut
+	closed  bool
+
+	rest      []byte     // of a packet, or of control frames, partly written
+	restLane  *outLane   // whose packet it is; nil for control frames and notices
+	restEntry lane.Entry // the packet
+
+	next  *Conn // in the list of dirty connections
+	dirty bool
+	at    int // place among the shard's connections
+
+	finish     wheel.Timer // the deadline of Finish
+	finishing  bool
+	finishedBy base.Cause
+}
+
+// laneList is a queue of lanes that have something to write.
+type laneList struct{ first, last *outLane }
+
+func (q *laneList) push(l *outLane) {
+	l.next, l.queued = nil, true
+	if q.last == nil {
+		q.first = l
+	} else {
+		q.last.next = l
+	}
+	q.last = l
+}
+
+func (q *laneList) pop() *outLane {
+	l := q.first
+	if q.first = l.next; q.first == nil {
+		q.last = nil
+	}
+	l.next, l.queued, l.taken = nil, false, 0
+	return l
+}
+
+// Open begins the sending half of a connection on this shard. Loop only.
+func (sh *Shard) Open(out Outlet, peer Peer) *Conn {
+	c := &Conn{shard: sh, out: out, peer: peer, at: len(sh.conns)}
+	sh.conns = append(sh.conns, c)
+	sh.connections.Add(1)
+	return c
+}
+
+// Shard returns the shard that owns the connection.
+func (c *Conn) Shard() *Shard { return c.shard }
+
+// Sockets returns the sockets on the connection. Loop only.
+func (c *Conn) Sockets() []*Socket { return c.sockets }
+
+// Writable says that Window or Control may have something now. Loop only.
+func (c *Conn) Writable() { c.markDirty() }
+
+// OpenSocket makes a socket of namespace n: a member from the start, with its id
+// as its room. Loop only.
+func (c *Conn) OpenSocket(n *Namespace, id, principal string, peer SocketPeer) *Socket {
+	s := &Socket{ID: id, Principal: principal, Namespace: n, Peer: peer, conn: c}
+	s.events.socket, s.events.member, s.events.kind = s, -1, kindEvents
+	s.events.Init(n.events[c.shard.index], base.Plain, false)
+	c.sockets = append(c.sockets, s)
+	c.shard.namespaces[n].add(s)
+	c.shard.sockets.Add(1)
+	return s
+}
+
+// NewSocketID returns a fresh Socket.IO id for a socket on this connection.
+func (c *Conn) NewSocketID() string { return newSocketID(c.shard.index) }
+
+// Refuse queues a last packet of a namespace the client could not enter. It is
+// never dropped; while such packets pile up the connection is not read. Loop only.
+func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
+	s := &Socket{Namespace: n, conn: c, closed: true}
+	s.events.socket, s.events.member, s.events.kind = s, -1, kindEvents
+	s.events.Init(n.events[c.shard.index], base.Plain, false)
+	c.sockets = append(c.sockets, s)
+	c.shard.force(s, base.NewPlainMessage(f))
+	c.holdReading(len(c.sockets) > maxRefused)
+}
+
+// maxRefused is how many namespaces a client may be refused before it is not
+// read until it has taken the answers.
+const maxRefused = 64
+
+// Send queues a packet of the loop's own making: a CONNECT answer, an ack, an
+// answer to a request. It is never dropped. Loop only.
+func (s *Socket) Send(f *base.Frame) { s.shard().force(s, base.NewPlainMessage(f)) }
+
+// detach removes the socket from its namespace at once. What its topic lanes hold
+// is booked as dropped; its events lane may still be written.
+func (s *Socket) detach(cause base.Cause) {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	if s.Peer != nil {
+		s.Peer.Gone(cause)
+	}
+	sh := s.shard()
+	sh.namespaces[s.Namespace].remove(s)
+	sh.sockets.Add(-1)
+	for len(s.lanes) > 0 {
+		s.dropLane(s.lanes[len(s.lanes)-1], base.ReasonDisconnect)
+	}
+	for id, sink := range s.acks {
+		delete(s.acks, id)
+		sink.Answered(s, Answer{Err: ErrClosed})
+	}
+}
+
+// Close takes the socket out of its namespace. What its topic lanes hold is
+// booked as dropped. last, if there is one, is its final packet: it and what was
+// queued before are still written. Loop only.
+func (s *Socket) Close(cause base.Cause, last *base.Frame) {
+	if s.closed {
+		return
+	}
+	if last != nil {
+		s.shard().force(s, base.NewPlainMessage(last))
+	} else {
+		s.shard().closeLane(&s.events, base.ReasonDisconnect)
+	}
+	s.detach(cause)
+	s.conn.reap(s)
+}
+
+// reap forgets a socket that has left and has nothing more to write.
+func (c *Conn) reap(s *Socket) {
+	if !s.closed || s.events.Depth() > 0 {
+		return
+	}
+	for i, o := range c.sockets {
+		if o == s {
+			c.sockets[i] = c.sockets[len(c.sockets)-1]
+			c.sockets[len(c.sockets)-1] = nil
+			c.sockets = c.sockets[:len(c.sockets)-1]
+			c.shard.settle(&s.events)
+			return
+		}
+	}
+}
+
+// Finish closes the connection once everything its events lanes hold is written,
+// or when FinishTimeout is over. Loop only.
+func (c *Conn) Finish(cause base.Cause) {
+	if c.finishing || c.closed {
+		return
+	}
+	c.finishing, c.finishedBy = true, cause
+	c.finish.Init(c)
+	c.shard.wheel.Schedule(&c.finish, c.shard.now+int64(c.shard.hub.opts.FinishTimeout))
+	c.markDirty()
+}
+
+// Expire implements wheel.Expirer: the last packets did not go out in time.
+func (c *Conn) Expire(*wheel.Timer, int64) { c.peer.Cut(c.finishedBy) }
+
+// Close ends the connection's sending half, booking what its lanes hold as
+// dropped by disconnect. The peer calls it when the connection is gone. Loop only.
+func (c *Conn) Close(cause base.Cause) {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	sh := c.shard
+	sh.wheel.Stop(&c.finish)
+	if c.restLane != nil {
+		c.restLane.Abandon(c.restEntry, base.ReasonDisconnect)
+	}
+	c.rest, c.restLane = nil, nil
+	for _, s := range c.sockets {
+		sh.closeLane(&s.events, base.ReasonDisconnect)
+		s.detach(cause)
+		sh.settle(&s.events)
+	}
+	c.sockets, c.ready = nil, [kinds]laneList{}
+	last := len(sh.conns) - 1
+	sh.conns[c.at] = sh.conns[last]
+	sh.conns[c.at].at = c.at
+	sh.conns[last] = nil
+	sh.conns = sh.conns[:last]
+	sh.connections.Add(-1)
+}
+
+// Closed reports whether Close was called. Loop only.
+func (c *Conn) Closed() bool { return c.closed }
+
+// Depth is how many messages wait for the client, in all lanes. Loop only.
+func (c *Conn) Depth() (n int) {
+	for _, s := range c.sockets {
+		n += s.events.Depth()
+		for _, l := range s.lanes {
+			n += l.Depth()
+		}
+	}
+	return n
+}
+
+// Trim gives back memory that empty lanes do not need, and the empty lanes
+// themselves that emits have made, unless they remember losses. Loop only.
+func (c *Conn) Trim() {
+	for _, s := range c.sockets {
+		s.events.Trim()
+		for i := len(s.lanes) - 1; i >= 0; i-- {
+			l := s.lanes[i]
+			if l.member < 0 && l.Depth() == 0 && (l.AllDropped() == 0 || len(s.lanes) > maxIdleLanes) {
+				s.dropLane(l, base.ReasonDisconnect)
+				continue
+			}
+			l.Trim()
+		}
+	}
+}
+
+// maxIdleLanes is how many empty lanes a socket may keep for their books alone.
+const maxIdleLanes = 64
+
+// busy reports whether the client's kernel has not got everything yet, so that no
+// ack clock runs (design D10).
+func (c *Conn) busy() bool { return len(c.rest) > 0 || c.out.Unsent() > 0 }
+
+func (c *Conn) markDirty() {
+	if c.dirty || c.closed {
+		return
+	}
+	c.dirty, c.next = true, nil
+	sh := c.shard
+	if sh.lastDirty == nil {
+		sh.firstDirty = c
+	} else {
+		sh.lastDirty.next = c
+	}
+	sh.lastDirty = c
+}
+
+// markReady queues a lane that has something to write.
+func (c *Conn) markReady(l *outLane) {
+	if !l.queued && l.Sendable() {
+		c.ready[l.kind].push(l)
+	}
+	c.markDirty()
+}
+
+// holdReading stops reading while answers pile up, so that they need not be
+// dropped (design D1).
+func (c *Conn) holdReading(full bool) {
+	if full != c.paused {
+		c.paused = full
+		c.peer.Reading(!full)
+	}
+}
+
+// FinishSome sends up to n of the shard's connections away, those that are not
+// leaving yet. Loop only.
+func (sh *Shard) FinishSome(n int, cause base.Cause) {
+	for i := len(sh.conns) - 1; i >= 0 && n > 0; i-- {
+		if c := sh.conns[i]; !c.finishing {
+			sh.hub.CountCut(cause)
+			c.Finish(cause)
+			n--
+		}
+	}
+}

@@ -1,0 +1,20 @@
+// Package delivery is the middle of the server: topics and their order, the
+// shards that own connections and lanes, membership, flushing, acks, and the
+// books.
+//
+//	Publish ── encode ── reserve room in inboxes ── sequencer lock: offset, append ──┐
+//	                                                                                ├─> shard loop: lanes ─> flush ─> Outlet
+//	bytes read ── Post(task) ── one batch per connection outstanding ───────────────┘
+//
+// # Who may call what
+//
+// Hub, Namespace and Topic methods may be called from any goroutine. Everything on
+// Shard, Conn and Socket that is marked "loop" belongs to the shard's loop and is
+// called by tasks it runs. The loop never waits: not for an inbox, a lock that
+// user code can hold, a disk or a handler (design D3, D8).
+//
+// # Lock order
+//
+// idempotency < Hub.topics < Topic.mu or Namespace.mu < inbox.mu. Shards hold no
+// lock while they touch lanes.
+package delivery

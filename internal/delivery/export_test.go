@@ -1,0 +1,68 @@
+package delivery
+
+import "fmt"
+
+// Idle reports whether the shard has nothing to flush and nothing in its inbox.
+// Loop only.
+func (sh *Shard) Idle() bool {
+	tasks, jobs := sh.in.depth()
+	return sh.firstDirty == nil && tasks == 0 && jobs == 0
+}
+
+// Account adds up what the shard holds, whenever it last did. Loop only.
+func (sh *Shard) Account() { sh.account() }
+
+// TimersArmed is how many timers the shard's wheel holds. Loop only.
+func (sh *Shard) TimersArmed() int { return sh.wheel.Len() }
+
+// Residue lists what the shard still knows of clients: nothing, once all of them
+// have left. Loop only.
+func (sh *Shard) Residue() (left []string) {
+	note := func(n int, what string) {
+		if n > 0 {
+			left = append(left, fmt.Sprintf("shard %d: %d %s", sh.index, n, what))
+		}
+	}
+	note(len(sh.conns), "connections")
+	note(len(sh.doomed), "doomed connections")
+	for n, m := range sh.namespaces {
+		note(len(m.sockets), "sockets in "+n.Path)
+		note(len(m.principals), "principals in "+n.Path)
+		note(len(m.rooms), "rooms in "+n.Path)
+		n.live.RLock()
+		for name, t := range n.byName {
+			note(len(t.local[sh.index].members), "members of "+name)
+			t.mu.Lock()
+			if t.shards[sh.index] {
+				note(1, "mark in the mask of "+name)
+			}
+			t.mu.Unlock()
+		}
+		n.live.RUnlock()
+	}
+	return left
+}
+
+// InboxRoom is the room for publications in one inbox, and JobOverhead what each
+// costs besides its bytes.
+const (
+	InboxRoom   = inboxRoom
+	JobOverhead = jobOverhead
+)
+
+// Topics is how many concrete topics the namespace remembers.
+func (n *Namespace) Live() int {
+	n.live.RLock()
+	defer n.live.RUnlock()
+	return len(n.byName)
+}
+
+// Sweep forgets unused topics as of the hub's clock.
+func (n *Namespace) Sweep() { n.sweep(n.hub.Now(), 1<<30) }
+
+// CutMost is how many cut clients are remembered, and SurveySlice how many
+// connections one step of a survey looks at.
+const (
+	CutMost     = cutMost
+	SurveySlice = surveySlice
+)

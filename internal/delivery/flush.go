@@ -1,0 +1,259 @@
+package delivery
+
+import (
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
+)
+
+// turns is the order in which kinds of lanes take one entry each when several
+// wait: events before reliable before best effort, and none starves (design D1).
+var turns = [...]kind{kindEvents, kindEvents, kindReliable, kindEvents, kindEvents, kindReliable, kindBest}
+
+// pick is an entry gathered into the batch being built.
+type pick struct {
+	lane   *outLane
+	entry  lane.Entry
+	start  int // where its bytes begin in the batch
+	lost   uint64
+	reason base.Reason
+	notice bool // a weir:lost for the lane; entry is not set
+}
+
+// flush writes one batch: first the rest of what was begun, else control frames,
+// then entries of the lanes in turn. It reports whether more could be written now.
+func (c *Conn) flush() (more bool) {
+	if c.closed || c.drained() {
+		return false
+	}
+	window := c.out.Window()
+	if window == 0 {
+		return false
+	}
+	sh := c.shard
+	batch := sh.batch[:0]
+	if len(c.rest) > 0 {
+		if len(c.rest) >= window {
+			return c.writeRest()
+		}
+		batch = append(batch, c.rest...)
+	} else {
+		batch = c.out.Control(batch)
+	}
+	head := len(batch) // rest or control
+	hadRest := len(c.rest) > 0
+	batch, alone := c.gather(batch, window)
+	sh.batch = batch[:0]
+	if alone != nil {
+		batch = alone
+	}
+	if len(batch) == 0 {
+		return false
+	}
+	n, err := c.out.Write(batch)
+	if err != nil {
+		n = 0 // the peer hears of it and closes the connection; nothing more is written
+	}
+	c.settleHead(batch, head, n)
+	c.settlePicks(batch, n)
+	return n == len(batch) && (hadRest || c.finishing || c.waiting())
+}
+
+// gather appends entries to batch while they fit. An entry larger than the whole
+// window goes alone: it is returned without being copied.
+func (c *Conn) gather(batch []byte, window int) (_, alone []byte) {
+	sh := c.shard
+	sh.picks = sh.picks[:0]
+	for {
+		l := c.nextLane()
+		if l == nil {
+			return batch, nil
+		}
+		p, frame, ok := c.take(l)
+		if !ok {
+			continue
+		}
+		if len(batch)+frame.Len() > window && len(batch) > 0 {
+			c.untake(p)
+			return batch, nil
+		}
+		p.start = len(batch)
+		sh.picks = append(sh.picks, p)
+		if frame.Len() > window {
+			return batch, frame.Wire()
+		}
+		batch = append(batch, frame.Wire()...)
+	}
+}
+
+// nextLane returns the lane whose turn it is, nil if none waits.
+func (c *Conn) nextLane() *outLane {
+	for range turns {
+		q := &c.ready[turns[c.turn]]
+		if q.first != nil {
+			return q.first
+		}
+		c.turn = (c.turn + 1) % len(turns)
+	}
+	return nil
+}
+
+// take takes one entry, or the notice of losses before it, and moves the turn on.
+func (c *Conn) take(l *outLane) (pick, *base.Frame, bool) {
+	if n, why, ok := l.TakeLoss(); ok && l.topic != nil {
+		f := lossNotice(l.socket.Namespace.Path, l.topic.Name, n, why)
+		return pick{lane: l, lost: n, reason: why, notice: true}, f, true
+	}
+	e, ok := l.Take(c.shard.now)
+	if !ok {
+		c.ready[l.kind].pop()
+		return pick{}, nil, false
+	}
+	l.taken++
+	switch {
+	case !l.Sendable():
+		c.ready[l.kind].pop()
+	case l.taken >= max(l.Class().Policy.Weight, 1):
+		c.ready[l.kind].push(c.ready[l.kind].pop())
+	}
+	c.turn = (c.turn + 1) % len(turns)
+	return pick{lane: l, entry: e}, e.Frame(), true
+}
+
+func (c *Conn) untake(p pick) {
+	if p.notice {
+		p.lane.ReturnLoss(p.lost, p.reason)
+	} else {
+		p.lane.Untake(p.entry)
+	}
+	c.markReadyAgain(p.lane)
+}
+
+func (c *Conn) markReadyAgain(l *outLane) {
+	if !l.queued && l.Sendable() {
+		c.ready[l.kind].push(l)
+	}
+}
+
+// writeRest writes a rest that fills a batch by itself.
+func (c *Conn) writeRest() bool {
+	n, err := c.out.Write(c.rest)
+	if err != nil {
+		return false
+	}
+	if n < len(c.rest) {
+		c.rest = c.rest[n:]
+		return false
+	}
+	c.restWritten()
+	return true
+}
+
+func (c *Conn) restWritten() {
+	l, e := c.restLane, c.restEntry
+	c.rest, c.restLane, c.restEntry = nil, nil, lane.Entry{}
+	if l != nil {
+		c.wrote(l, e)
+	}
+}
+
+// settleHead accounts for the bytes before the first pick: the old rest, or
+// control frames.
+func (c *Conn) settleHead(batch []byte, head, n int) {
+	switch {
+	case head == 0:
+	case n >= head:
+		c.restWritten()
+	case len(c.rest) > 0:
+		c.rest = c.rest[n:]
+	default:
+		c.rest = append([]byte(nil), batch[n:head]...) // control frames live in the shard's buffer
+	}
+}
+
+// settlePicks tells every lane what became of the entries taken: written whole,
+// begun, or put back.
+func (c *Conn) settlePicks(batch []byte, n int) {
+	picks := c.shard.picks
+	end := len(batch)
+	for i := len(picks) - 1; i >= 0; i-- {
+		if picks[i].start >= n { // nothing of it was taken
+			c.untake(picks[i])
+			end = picks[i].start
+			picks = picks[:i]
+			continue
+		}
+		break
+	}
+	for i, p := range picks {
+		if i == len(picks)-1 && n < end {
+			c.begun(p, n-p.start)
+			return
+		}
+		if !p.notice {
+			c.wrote(p.lane, p.entry)
+		}
+	}
+}
+
+// begun keeps the rest of a packet the kernel has taken a part of: the only
+// entry that no policy can touch any more.
+func (c *Conn) begun(p pick, n int) {
+	if p.notice {
+		f := lossNotice(p.lane.socket.Namespace.Path, p.lane.topic.Name, p.lost, p.reason)
+		c.rest, c.restLane = f.Wire()[n:], nil
+		return
+	}
+	c.rest, c.restLane, c.restEntry = p.entry.Frame().Wire()[n:], p.lane, p.entry
+}
+
+// wrote books an entry the kernel has taken.
+func (c *Conn) wrote(l *outLane, e lane.Entry) {
+	sh := c.shard
+	at := e.Message().At
+	l.Wrote(e, sh.now)
+	if l.topic != nil {
+		l.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
+		if l.kind == kindReliable {
+			sh.arm(l)
+		}
+		return
+	}
+	if l.socket.closed {
+		c.reap(l.socket)
+	}
+	if c.paused {
+		c.holdReading(c.full())
+	}
+}
+
+// full reports whether reading has to wait for some events lane to empty.
+func (c *Conn) full() bool {
+	if len(c.sockets) > maxRefused {
+		return true
+	}
+	for _, s := range c.sockets {
+		if s.events.Half() {
+			return true
+		}
+	}
+	return false
+}
+
+// waiting reports whether any lane has something to write.
+func (c *Conn) waiting() bool {
+	for k := range c.ready {
+		if c.ready[k].first != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// drained ends a connection that was only waiting for its last packets.
+func (c *Conn) drained() bool {
+	if !c.finishing || len(c.rest) > 0 || c.ready[kindEvents].first != nil {
+		return false
+	}
+	c.peer.Cut(c.finishedBy)
+	return true
+}

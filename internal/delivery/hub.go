@@ -1,0 +1,174 @@
+package delivery
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options shape a Hub.
+type Options struct {
+	Shards         int             // event loops; at least 1
+	Namespaces     []NamespaceSpec // what is declared; nothing else exists
+	BudgetBytes    int64           // what the process may hold for all clients; 0 = no limit
+	HighWatermark  float64         // share of the budget at which shedding begins
+	Subscriptions  int             // topics one socket may subscribe to
+	RoomsPerSocket int
+	FinishTimeout  time.Duration // how long a leaving socket's last packets may take
+	Logger         *slog.Logger
+	OnCut          func(CutEvent) // hears of clients the server cut; called on the shard, must not block
+}
+
+// Hub is the delivery side of one node.
+type Hub struct {
+	opts       Options
+	shards     []*Shard
+	namespaces map[string]*Namespace
+	start      time.Time
+	node       string // part of message ids and epochs
+	ids        atomic.Uint64
+	epochs     atomic.Uint64
+
+	budget     budget
+	recent     recentIDs
+	taps       taps
+	cuts       cutLog
+	Unbalanced atomic.Uint64 // lanes whose books did not add up when they were closed (promise P5)
+
+	stop sync.Once
+	done chan struct{}
+	wg   sync.WaitGroup
+}
+
+// New returns a hub whose shards are not running yet.
+func New(o Options) *Hub {
+	h := &Hub{opts: o, namespaces: make(map[string]*Namespace), start: time.Now(), node: randomName(), done: make(chan struct{})}
+	for i := range max(o.Shards, 1) {
+		h.shards = append(h.shards, newShard(h, i))
+	}
+	for _, spec := range o.Namespaces {
+		h.Declare(spec)
+	}
+	h.budget.init(o.BudgetBytes, o.HighWatermark)
+	return h
+}
+
+// Declare adds a namespace. It must not be called after Start.
+func (h *Hub) Declare(spec NamespaceSpec) *Namespace {
+	n := newNamespace(h, spec)
+	h.namespaces[spec.Path] = n
+	for _, s := range h.shards {
+		s.namespaces[n] = newMembership()
+	}
+	return n
+}
+
+// Start runs the shards until Close.
+func (h *Hub) Start() {
+	for _, s := range h.shards {
+		h.wg.Add(1)
+		go s.run()
+	}
+}
+
+// Close ends the shards and waits for them. Connections must have been closed
+// before: what a lane still holds is not booked.
+func (h *Hub) Close() {
+	h.stop.Do(func() { close(h.done) })
+	h.wg.Wait()
+}
+
+func (h *Hub) closed() bool {
+	select {
+	case <-h.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Now is the hub's clock: nanoseconds since it was made, monotonic.
+func (h *Hub) Now() int64 { return int64(time.Since(h.start)) }
+
+// Time is the wall-clock time of a moment of the hub's clock.
+func (h *Hub) Time(at int64) time.Time { return h.start.Add(time.Duration(at)) }
+
+// Shards returns the event loops.
+func (h *Hub) Shards() []*Shard { return h.shards }
+
+// Namespace returns a declared namespace, or nil.
+func (h *Hub) Namespace(path string) *Namespace { return h.namespaces[path] }
+
+// Namespaces returns the declared namespaces by path.
+func (h *Hub) Namespaces() map[string]*Namespace { return h.namespaces }
+
+// newID makes a message id: unique across restarts and nodes.
+func (h *Hub) newID() string {
+	b := make([]byte, 0, 24)
+	b = append(b, h.node...)
+	b = append(b, '-')
+	return string(strconv.AppendUint(b, h.ids.Add(1), 36))
+}
+
+func (h *Hub) newEpoch() string {
+	return h.node + strconv.FormatUint(h.epochs.Add(1), 36)
+}
+
+// randomName is 60 random bits in 10 url-safe characters.
+func randomName() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b[:])[:10]
+}
+
+// ShardOf returns the shard a Socket.IO id names, nil if it names none.
+func (h *Hub) ShardOf(socketID string) *Shard {
+	if len(socketID) != socketIDLen {
+		return nil
+	}
+	i, ok := shardIndex(socketID)
+	if !ok || i >= len(h.shards) {
+		return nil
+	}
+	return h.shards[i]
+}
+
+// A Socket.IO id is the shard's index in two characters and 108 random bits. It
+// is public: a name, not a credential.
+const (
+	socketIDLen = 20
+	idAlphabet  = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+)
+
+func newSocketID(shard int) string {
+	var r [14]byte
+	_, _ = rand.Read(r[:])
+	b := make([]byte, 0, 24)
+	b = append(b, idAlphabet[shard>>6&63], idAlphabet[shard&63])
+	b = base64.RawURLEncoding.AppendEncode(b, r[:])
+	return string(b[:socketIDLen])
+}
+
+func shardIndex(id string) (int, bool) {
+	hi, ok1 := idDigit(id[0])
+	lo, ok2 := idDigit(id[1])
+	return hi<<6 | lo, ok1 && ok2
+}
+
+func idDigit(c byte) (int, bool) {
+	for i := range len(idAlphabet) {
+		if idAlphabet[i] == c {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+func waitFor(wg *sync.WaitGroup, finished chan struct{}) {
+	wg.Wait()
+	close(finished)
+}

@@ -1,0 +1,88 @@
+package delivery
+
+import (
+	"sync/atomic"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// Target says who receives a message on this node.
+type Target struct {
+	Subscribers bool     // subscribers of the topic; the other fields narrow it
+	Socket      string   // the socket with this Socket.IO id
+	Principal   string   // sockets of this principal
+	Rooms       []string // sockets in any of these; a socket's id is a room of its own
+	Except      []string // but not sockets in any of these
+	Volatile    bool     // only sockets whose connection takes it at once
+}
+
+// job is one publication or emit as it travels to the shards, which share it.
+type job struct {
+	msg     *base.Message
+	ns      *Namespace
+	topic   *Topic // whose lanes it takes; nil = the events lane
+	target  Target
+	socket  *Socket // direct: this socket only
+	forced  bool    // an ack or namespace packet: never dropped
+	finish  base.Cause
+	last    bool     // the socket's last packet: close it for finish
+	receipt *receipt // nil if nobody asks
+	acks    AckSink  // told which sockets the message, which asks for acks, went to
+	run     func(*Shard)
+	weight  int64
+}
+
+// AckSink collects the answers of a message that carries an ack id. Its methods
+// are called on shards.
+type AckSink interface {
+	Sent(s *Socket)               // s has been asked
+	Answered(s *Socket, a Answer) // s has answered, or will not
+	Shard()                       // one shard has asked all it has
+}
+
+// Answer is what a client answered: raw arguments, or why there are none.
+type Answer struct {
+	Args        []byte
+	Attachments [][]byte
+	Err         error
+}
+
+// Receipt is the outcome of a publication at enqueue on this node (design 5.3).
+type Receipt struct {
+	Subscribers int
+	Queued      int
+	Coalesced   int
+	Dropped     int
+	Spilled     int
+	Rejected    int
+	Complete    bool // every shard has answered
+}
+
+type receipt struct {
+	subscribers, queued, coalesced, dropped, rejected atomic.Int64
+	waiting                                           atomic.Int32
+	done                                              chan struct{}
+}
+
+func newReceipt(shards int) *receipt {
+	r := &receipt{done: make(chan struct{})}
+	r.waiting.Store(int32(shards))
+	if shards == 0 {
+		close(r.done)
+	}
+	return r
+}
+
+// finished is called once by each shard.
+func (r *receipt) finished() {
+	if r != nil && r.waiting.Add(-1) == 0 {
+		close(r.done)
+	}
+}
+
+func (r *receipt) read() Receipt {
+	return Receipt{
+		Subscribers: int(r.subscribers.Load()), Queued: int(r.queued.Load()), Coalesced: int(r.coalesced.Load()),
+		Dropped: int(r.dropped.Load()), Rejected: int(r.rejected.Load()), Complete: r.waiting.Load() <= 0,
+	}
+}

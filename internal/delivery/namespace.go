@@ -1,0 +1,153 @@
+package delivery
+
+import (
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
+)
+
+// NamespaceSpec declares a namespace.
+type NamespaceSpec struct {
+	Path   string
+	Events lane.Policy // the FIFO of plain events, acks and namespace packets of each socket
+	Topics []TopicSpec
+}
+
+// Namespace is one declared namespace on this node.
+type Namespace struct {
+	Path string
+
+	hub      *Hub
+	topics   map[string]*Declared // exact names
+	patterns []*Declared          // longest prefix first
+	all      []*Declared
+	events   []*lane.Class // by shard
+	ackID    atomic.Uint64 // Socket.IO ack ids are per namespace, shared by all sockets (protocol.md 2.2)
+
+	mu sync.Mutex // orders broadcasts of plain events across shards
+
+	live   sync.RWMutex
+	byName map[string]*Topic
+}
+
+func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
+	n := &Namespace{Path: spec.Path, hub: h, topics: make(map[string]*Declared), byName: make(map[string]*Topic)}
+	for range h.shards {
+		n.events = append(n.events, &lane.Class{Policy: spec.Events})
+	}
+	for _, ts := range spec.Topics {
+		d := &Declared{Spec: ts, Namespace: n}
+		for range h.shards {
+			d.classes = append(d.classes, &lane.Class{Policy: ts.Policy})
+			d.latency = append(d.latency, &latencies{})
+		}
+		n.all = append(n.all, d)
+		if isPattern(ts.Name) {
+			n.patterns = append(n.patterns, d)
+		} else {
+			n.topics[ts.Name] = d
+		}
+	}
+	sort.SliceStable(n.patterns, func(i, j int) bool {
+		return len(n.patterns[i].Spec.Name) > len(n.patterns[j].Spec.Name)
+	})
+	return n
+}
+
+// Declared returns the declaration a topic name falls under, nil if none: the
+// exact name, else the longest prefix.
+func (n *Namespace) Declared(name string) *Declared {
+	if d := n.topics[name]; d != nil {
+		return d
+	}
+	for _, d := range n.patterns {
+		if strings.HasPrefix(name, strings.TrimSuffix(d.Spec.Name, "*")) {
+			return d
+		}
+	}
+	return nil
+}
+
+// Topics lists the declarations in the order of the configuration.
+func (n *Namespace) Topics() []*Declared { return n.all }
+
+// EventTotals adds up the books of the events lanes of all shards.
+func (n *Namespace) EventTotals() Totals {
+	var t Totals
+	for _, c := range n.events {
+		t.add(c)
+	}
+	return t
+}
+
+// NextAckID returns a fresh Socket.IO ack id.
+func (n *Namespace) NextAckID() uint64 { return n.ackID.Add(1) - 1 }
+
+// Topic returns the concrete topic of that name, nil if none is declared.
+func (n *Namespace) Topic(name string) *Topic {
+	n.live.RLock()
+	t := n.byName[name]
+	n.live.RUnlock()
+	if t != nil {
+		return t
+	}
+	d := n.Declared(name)
+	if d == nil {
+		return nil
+	}
+	n.live.Lock()
+	defer n.live.Unlock()
+	if t = n.byName[name]; t == nil {
+		t = &Topic{
+			Name: name, Declared: d, epoch: n.hub.newEpoch(), used: n.hub.Now(),
+			local: make([]topicLocal, len(n.hub.shards)), shards: make([]bool, len(n.hub.shards)),
+		}
+		n.byName[name] = t
+	}
+	return t
+}
+
+// sweep forgets topics of patterns that nobody uses, so that names made up by
+// clients do not pile up. It looks at no more than most of them.
+func (n *Namespace) sweep(now int64, most int) {
+	if len(n.patterns) == 0 {
+		return
+	}
+	n.live.Lock()
+	defer n.live.Unlock()
+	for name, t := range n.byName {
+		if most--; most < 0 {
+			return
+		}
+		if isPattern(t.Declared.Spec.Name) && t.forget(now) {
+			delete(n.byName, name)
+		}
+	}
+}
+
+// Totals are books added up over shards.
+type Totals struct {
+	Offered, Written, Acked, Retries, Coalesced uint64
+	Dropped                                     [base.Reasons]uint64
+	Queued, InFlight, Bytes, Held               int64
+}
+
+func (t *Totals) add(c *lane.Class) {
+	b := &c.Totals
+	t.Offered += b.Offered.Load()
+	t.Written += b.Written.Load()
+	t.Acked += b.Acked.Load()
+	t.Retries += b.Retries.Load()
+	t.Coalesced += b.Coalesced.Load()
+	for r := range t.Dropped {
+		t.Dropped[r] += b.Dropped[r].Load()
+	}
+	t.Queued += b.Queued.Load()
+	t.InFlight += b.InFlight.Load()
+	t.Bytes += b.Bytes.Load()
+	t.Held += c.Held()
+}

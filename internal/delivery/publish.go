@@ -1,0 +1,330 @@
+package delivery
+
+import (
+	"context"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// Published is what a publisher is told at once.
+type Published struct {
+	MessageID string
+	Offset    uint64
+	Epoch     string
+	Duplicate bool // the id had been published before; nothing was done
+}
+
+// Pending is a publication whose receipt may be waited for.
+type Pending struct {
+	Published
+	receipt *receipt
+	hub     *Hub
+}
+
+// Receipt waits until every shard has taken the message, or ctx ends; Complete
+// says which.
+func (p *Pending) Receipt(ctx context.Context) Receipt {
+	if p.receipt == nil {
+		return Receipt{Complete: true}
+	}
+	select {
+	case <-p.receipt.done:
+	case <-ctx.Done():
+	case <-p.hub.done:
+	}
+	return p.receipt.read()
+}
+
+// Publish gives a message to the subscribers of a topic: it is encoded, gets its
+// place in the topic's order, and is appended to the inbox of every shard that
+// has subscribers, or of none. It waits for room as long as ctx allows and then
+// fails with ErrBusy. With receipt, or for a reliable topic, the outcome can be
+// waited for on the result.
+//
+// Errors: ErrUnknownTopic, ErrTooLarge, ErrBusy, ErrClosed.
+func (h *Hub) Publish(ctx context.Context, n *Namespace, topic string, p *Publication, wantReceipt bool) (*Pending, error) {
+	t := n.Topic(topic)
+	if t == nil {
+		return nil, ErrUnknownTopic
+	}
+	if p.ID != "" {
+		return h.recent.once(ctx, recentKey{n.Path, topic, p.ID}, func() (*Pending, error) {
+			return h.publish(ctx, t, p, wantReceipt)
+		})
+	}
+	return h.publish(ctx, t, p, wantReceipt)
+}
+
+func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt bool) (*Pending, error) {
+	d := t.Declared
+	if err := h.budget.admit(h, d, len(p.Payload)); err != nil {
+		d.refuse(err)
+		return nil, err
+	}
+	m := newMessage(t, p, h.Now())
+	if m.Bytes() > d.Spec.Policy.MaxBytes {
+		d.refuse(ErrTooLarge)
+		return nil, ErrTooLarge
+	}
+	j := &job{msg: m, ns: d.Namespace, topic: t, target: p.Target, weight: cost(m.Bytes())}
+	j.target.Subscribers = true
+	pending, err := h.sequence(ctx, j, wantReceipt || d.Reliable())
+	if err != nil {
+		d.refuse(err)
+		return nil, err
+	}
+	d.Published.Add(1)
+	h.taps.offer(m, p)
+	return pending, nil
+}
+
+// sequence reserves room on the shards the job must reach and appends it to all
+// their inboxes at one place in the topic's order (design D3).
+func (h *Hub) sequence(ctx context.Context, j *job, wantReceipt bool) (*Pending, error) {
+	if h.closed() {
+		return nil, ErrClosed
+	}
+	var held reservation
+	defer held.release()
+	for {
+		t := j.topic
+		t.mu.Lock()
+		if t.dead {
+			t.mu.Unlock()
+			t = j.ns.Topic(t.Name)
+			if t == nil {
+				return nil, ErrUnknownTopic
+			}
+			j.topic = t
+			continue
+		}
+		missing := held.missing(h, j)
+		if missing == nil {
+			pending := h.commit(j, &held, wantReceipt)
+			t.mu.Unlock()
+			return pending, nil
+		}
+		t.mu.Unlock()
+		if held.passed(missing) {
+			held.release() // a shard joined late: start over, so that room is always taken in the same order
+			continue
+		}
+		if err := held.reserve(ctx, missing, j.weight); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// commit numbers the message and appends it everywhere; the topic is locked.
+func (h *Hub) commit(j *job, held *reservation, wantReceipt bool) *Pending {
+	t := j.topic
+	t.offset++
+	t.used = h.Now()
+	j.msg.Offset = t.offset
+	if wantReceipt {
+		j.receipt = newReceipt(len(held.shards))
+	}
+	for _, sh := range held.shards {
+		sh.in.putJob(j)
+	}
+	held.shards = nil // the shards release the room when they have taken the job
+	return &Pending{Published: Published{MessageID: j.msg.ID, Offset: t.offset, Epoch: t.epoch}, receipt: j.receipt, hub: h}
+}
+
+// reservation is room held in some inboxes, always in the order of the shards.
+type reservation struct {
+	shards []*Shard
+	weight int64
+	buf    [4]*Shard
+}
+
+// missing returns the next shard the job must reach for which no room is held.
+// A topic's job goes to shards with subscribers, or for emits to all of them.
+func (r *reservation) missing(h *Hub, j *job) *Shard {
+	if j.target.Socket != "" {
+		sh := h.ShardOf(j.target.Socket)
+		if sh == nil || r.has(sh) {
+			return nil
+		}
+		return sh
+	}
+	for i, sh := range h.shards {
+		if (!j.target.Subscribers || j.topic.shards[i]) && !r.has(sh) {
+			return sh
+		}
+	}
+	return nil
+}
+
+func (r *reservation) has(sh *Shard) bool {
+	for _, s := range r.shards {
+		if s == sh {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reservation) reserve(ctx context.Context, sh *Shard, weight int64) error {
+	if err := sh.in.reserve(ctx, weight); err != nil {
+		return err
+	}
+	if r.shards == nil {
+		r.shards = r.buf[:0]
+	}
+	r.shards, r.weight = append(r.shards, sh), weight
+	return nil
+}
+
+// passed reports whether room is held on a shard after sh.
+func (r *reservation) passed(sh *Shard) bool {
+	return len(r.shards) > 0 && r.shards[len(r.shards)-1].index > sh.index
+}
+
+// release gives room back that no job took.
+func (r *reservation) release() {
+	for _, sh := range r.shards {
+		sh.in.room.Release(r.weight)
+	}
+	r.shards = nil
+}
+
+// Emit sends a plain event, already encoded, to the sockets a target means. Under
+// the name of a declared best-effort topic it takes that topic's lanes (design
+// D1). sink collects answers if the event carries ack id; it may be nil.
+//
+// Errors: ErrTooLarge, ErrBusy, ErrClosed.
+func (h *Hub) Emit(ctx context.Context, n *Namespace, event string, e Emission, to Target) error {
+	j, err := n.emission(event, e)
+	if err != nil {
+		return err
+	}
+	j.target = to
+	if j.topic != nil {
+		_, err := h.sequence(ctx, j, false)
+		return err
+	}
+	return h.spread(ctx, j)
+}
+
+// Emission is an encoded plain event.
+type Emission struct {
+	Frame *base.Frame
+	AckID uint64
+	Acks  AckSink // nil: no ack id in the frame
+	Key   string
+}
+
+// emission makes the job of a plain event. An event that asks for acks is a
+// question, not data: it goes through the events lane, in order with others.
+func (n *Namespace) emission(event string, e Emission) (*job, error) {
+	m := base.NewPlainMessage(e.Frame)
+	m.Namespace, m.Topic, m.At, m.AckID, m.Key = n.Path, event, n.hub.Now(), e.AckID, e.Key
+	j := &job{msg: m, ns: n, acks: e.Acks, weight: cost(e.Frame.Len())}
+	limit := n.events[0].Policy.MaxBytes
+	if e.Acks == nil {
+		if d := n.Declared(event); d != nil && !d.Reliable() {
+			j.topic = n.Topic(event)
+			limit = d.Spec.Policy.MaxBytes
+			if ttl := d.Spec.TTL; ttl > 0 {
+				m.Expires = m.At + int64(ttl)
+			}
+		}
+	}
+	if e.Frame.Len() > limit {
+		return nil, ErrTooLarge
+	}
+	return j, nil
+}
+
+// spread appends a job to the inboxes of all shards, or of the one its target
+// names, at one place in the namespace's order.
+func (h *Hub) spread(ctx context.Context, j *job) error {
+	if h.closed() {
+		return ErrClosed
+	}
+	var held reservation
+	defer held.release()
+	for sh := held.missing(h, j); sh != nil; sh = held.missing(h, j) {
+		if err := held.reserve(ctx, sh, j.weight); err != nil {
+			return err
+		}
+	}
+	j.ns.mu.Lock()
+	defer j.ns.mu.Unlock()
+	for _, sh := range held.shards {
+		sh.in.putJob(j)
+	}
+	held.shards = nil
+	return nil
+}
+
+// EachAndWait runs f on every socket a target means, on the sockets' shards at one
+// place in the namespace's order of emits, and waits until all shards have done
+// so. f must not block; different shards call it at the same time.
+func (h *Hub) EachAndWait(ctx context.Context, n *Namespace, to Target, f func(*Socket)) error {
+	j := &job{ns: n, target: to, weight: cost(0), run: func(sh *Shard) { sh.eachTarget(n, &to, f) }}
+	j.receipt = newReceipt(len(h.shards))
+	if to.Socket != "" {
+		if h.ShardOf(to.Socket) == nil {
+			return nil
+		}
+		j.receipt = newReceipt(1)
+	}
+	if err := h.spread(ctx, j); err != nil {
+		return err
+	}
+	select {
+	case <-j.receipt.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.done:
+		return ErrClosed
+	}
+}
+
+// Emit sends a plain event to this socket, in order with everything else the
+// caller sends it. Any goroutine may call it.
+func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bool) error {
+	j, err := s.Namespace.emission(event, e)
+	if err != nil {
+		return err
+	}
+	j.socket, j.target.Volatile = s, volatile
+	return s.direct(ctx, j)
+}
+
+// Reply sends an ack: it is never dropped.
+func (s *Socket) Reply(ctx context.Context, f *base.Frame) error {
+	m := base.NewPlainMessage(f)
+	m.At = s.Namespace.hub.Now()
+	return s.direct(ctx, &job{msg: m, ns: s.Namespace, socket: s, forced: true, weight: cost(f.Len())})
+}
+
+// End takes the socket out of its namespace after everything sent before. last is
+// its final packet, nil for none.
+func (s *Socket) End(ctx context.Context, cause base.Cause, last *base.Frame) error {
+	j := &job{ns: s.Namespace, socket: s, last: true, finish: cause, weight: cost(0)}
+	if last != nil {
+		j.msg = base.NewPlainMessage(last)
+	}
+	return s.direct(ctx, j)
+}
+
+// Do runs f on the socket's shard, in order with everything sent before.
+func (s *Socket) Do(ctx context.Context, f func()) error {
+	return s.direct(ctx, &job{ns: s.Namespace, weight: cost(0), run: func(*Shard) { f() }})
+}
+
+func (s *Socket) direct(ctx context.Context, j *job) error {
+	if s.Namespace.hub.closed() {
+		return ErrClosed
+	}
+	in := s.conn.shard.in
+	if err := in.reserve(ctx, j.weight); err != nil {
+		return err
+	}
+	in.putJob(j)
+	return nil
+}

@@ -1,0 +1,270 @@
+package delivery
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/wheel"
+)
+
+// How much one turn of the loop does before it looks at its inbox again
+// (measurements.md: slices of 128 double the rate on 10,000 clients).
+const (
+	flushSlice = 128
+	timerSlice = 512
+	batchBytes = 32 << 10
+)
+
+// housekeeping is how often an idle shard looks after topics nobody uses, and a
+// busy one accounts for its memory.
+const (
+	sweepEvery   = 10 * time.Second
+	accountEvery = time.Millisecond
+)
+
+// Shard is one event loop: the connections it owns, their sockets and lanes, and
+// nothing else touches them (design D3).
+type Shard struct {
+	hub   *Hub
+	index int
+	in    *inbox
+	wheel *wheel.Wheel
+	now   int64 // the hub's clock, read once per turn
+
+	conns      []*Conn
+	namespaces map[*Namespace]*membership
+	firstDirty *Conn
+	lastDirty  *Conn
+	doomed     []doomed // to be cut once the current step is over
+
+	tasks []base.Task
+	jobs  []*job
+	batch []byte
+	picks []pick
+
+	swept, accounted int64
+	shed             shedding
+
+	// Read by any goroutine.
+	connections   atomic.Int64
+	sockets       atomic.Int64
+	subscriptions atomic.Int64
+	held          atomic.Int64
+	loop          Histogram
+}
+
+type doomed struct {
+	conn  *Conn
+	cause base.Cause
+}
+
+func newShard(h *Hub, i int) *Shard {
+	return &Shard{
+		hub: h, index: i, in: newInbox(), wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
+		batch: make([]byte, 0, batchBytes),
+	}
+}
+
+// Index is the shard's number.
+func (sh *Shard) Index() int { return sh.index }
+
+// Post implements base.Loop.
+func (sh *Shard) Post(t base.Task) { sh.in.putTask(t) }
+
+// Done implements base.Loop: it is closed when the loop has been told to end.
+func (sh *Shard) Done() <-chan struct{} { return sh.hub.done }
+
+// Now is the loop's clock, read once per turn. Loop only.
+func (sh *Shard) Now() int64 { return sh.now }
+
+// Schedule arms a timer of a connection's owner on the shard's wheel; at 0
+// disarms it. Loop only.
+func (sh *Shard) Schedule(t *wheel.Timer, at int64) {
+	if at == 0 {
+		sh.wheel.Stop(t)
+		return
+	}
+	sh.wheel.Schedule(t, at)
+}
+
+// run is the loop. It ends when the hub is closed, after a last turn.
+func (sh *Shard) run() {
+	defer sh.hub.wg.Done()
+	sleep := time.NewTimer(time.Hour)
+	defer sleep.Stop()
+	for {
+		if sh.step() && !sh.hub.closed() {
+			continue
+		}
+		sh.account()
+		sleep.Reset(sh.idleFor())
+		select {
+		case <-sh.in.wake:
+		case <-sleep.C:
+		case <-sh.hub.done:
+			sh.step()
+			return
+		}
+	}
+}
+
+// step is one turn: tasks, publications, timers, one slice of flushing. It
+// reports whether there is more to do at once.
+func (sh *Shard) step() (more bool) {
+	start := sh.hub.Now()
+	sh.now = start
+	sh.tasks, sh.jobs = sh.in.take(sh.tasks[:0], sh.jobs[:0])
+	worked := len(sh.tasks)+len(sh.jobs) > 0
+	for i, t := range sh.tasks {
+		t.Run()
+		sh.tasks[i] = nil
+	}
+	for i, j := range sh.jobs {
+		sh.deliver(j)
+		sh.in.taken(j)
+		sh.jobs[i] = nil
+	}
+	fired, late := sh.wheel.Advance(sh.now, timerSlice)
+	sh.cutDoomed()
+	dirty := sh.flushSome()
+	sh.housekeep()
+	if worked || fired > 0 || dirty {
+		sh.loop.Observe(sh.hub.Now() - start)
+	}
+	return late || sh.firstDirty != nil
+}
+
+// flushSome flushes a slice of the connections that wait, oldest first.
+func (sh *Shard) flushSome() (any bool) {
+	for range flushSlice {
+		c := sh.firstDirty
+		if c == nil {
+			return any
+		}
+		if sh.firstDirty = c.next; sh.firstDirty == nil {
+			sh.lastDirty = nil
+		}
+		c.dirty, c.next = false, nil
+		any = true
+		if c.flush() {
+			c.markDirty()
+		}
+	}
+	return any
+}
+
+// idleFor is how long the loop may sleep.
+func (sh *Shard) idleFor() time.Duration {
+	d := sweepEvery
+	if sh.shed.on {
+		d = accountEvery
+	}
+	if at, ok := sh.wheel.Next(); ok {
+		d = min(d, time.Duration(at-sh.hub.Now()))
+	}
+	return max(d, 0)
+}
+
+func (sh *Shard) housekeep() {
+	if sh.now-sh.accounted >= int64(accountEvery) {
+		sh.accounted = sh.now
+		sh.account()
+	}
+	if sh.now-sh.swept >= int64(sweepEvery) {
+		sh.swept = sh.now
+		for n := range sh.namespaces {
+			n.sweep(sh.now, 1000)
+		}
+	}
+}
+
+// doom cuts a connection once the current step no longer walks over it.
+func (sh *Shard) doom(c *Conn, cause base.Cause) {
+	if c.doomed {
+		return
+	}
+	c.doomed = true
+	sh.doomed = append(sh.doomed, doomed{c, cause})
+}
+
+func (sh *Shard) cutDoomed() {
+	for i := 0; i < len(sh.doomed); i++ { // cutting one may doom another
+		if d := sh.doomed[i]; !d.conn.closed {
+			sh.hub.cut(d.conn, d.cause)
+			d.conn.peer.Cut(d.cause)
+		}
+		sh.doomed[i] = doomed{}
+	}
+	sh.doomed = sh.doomed[:0]
+}
+
+// force queues a packet that is never dropped.
+func (sh *Shard) force(s *Socket, m *base.Message) {
+	c := s.events.Class()
+	it := c.Hold(m)
+	s.events.Force(it)
+	c.Release(it)
+	s.conn.markReady(&s.events)
+	if !s.conn.paused && s.events.Half() {
+		s.conn.holdReading(true)
+	}
+}
+
+// offer puts a message into a lane and does what the outcome asks for.
+func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
+	if l.socket.conn.closed {
+		return
+	}
+	out := l.Offer(it, sh.now)
+	r.count(out)
+	switch out {
+	case lane.Disconnect:
+		sh.doom(l.socket.conn, base.CauseSlowConsumer)
+		return
+	case lane.Rejected, lane.TooLarge:
+	default:
+		if it.Msg.Expires != 0 {
+			sh.arm(l)
+		}
+	}
+	l.socket.conn.markReady(l)
+}
+
+// closeLane empties a lane, ends its timer and its membership.
+func (sh *Shard) closeLane(l *outLane, r base.Reason) {
+	sh.leaveTopic(l)
+	if l.topic != nil {
+		sh.wheel.Stop(&l.timer)
+	}
+	l.Close(r)
+	sh.settle(l)
+}
+
+func (sh *Shard) leaveTopic(l *outLane) {
+	if l.member < 0 {
+		return
+	}
+	local := &l.topic.local[sh.index]
+	last := len(local.members) - 1
+	moved := local.members[last]
+	local.members[l.member] = moved
+	moved.member = l.member
+	local.members[last] = nil
+	local.members = local.members[:last]
+	l.member = -1
+	l.socket.topics--
+	sh.subscriptions.Add(-1)
+	if last == 0 {
+		local.members = nil
+		l.topic.leave(sh.index)
+	}
+}
+
+// settle checks the books of a lane that has come to its end (promise P5).
+func (sh *Shard) settle(l *outLane) {
+	if !l.Balanced() {
+		sh.hub.Unbalanced.Add(1)
+	}
+}

@@ -1,0 +1,275 @@
+package delivery
+
+import (
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/wheel"
+)
+
+// Socket is one client in one namespace: its events lane, its topic lanes and
+// its rooms. ID, Principal, Namespace and Peer do not change; the rest is the
+// loop's.
+type Socket struct {
+	ID        string
+	Principal string
+	Namespace *Namespace
+	Peer      SocketPeer
+
+	conn   *Conn
+	events outLane
+	lanes  []*outLane // one per topic, subscribed or reached by emits
+	rooms  []place
+	acks   map[uint64]AckSink
+	seen   uint64
+	topics int  // lanes that are subscribed
+	closed bool // no longer a member: only the events lane may still be flushed
+}
+
+// SocketPeer is what a socket needs of whoever runs its handlers. Called on the loop.
+type SocketPeer interface {
+	// Gone is called once, when the socket leaves its namespace; it is still in its
+	// rooms.
+	Gone(base.Cause)
+}
+
+// outLane is a lane with its place in the world: whose it is, of which topic,
+// and where it waits to be flushed.
+type outLane struct {
+	lane.Lane
+	socket *Socket
+	topic  *Topic // nil: the events lane
+	timer  wheel.Timer
+	next   *outLane // in the list of ready lanes
+	from   uint64   // deliveries begin after this offset
+	member int      // place among the topic's members; -1 = not subscribed
+	taken  int      // entries taken in this turn
+	kind   kind
+	queued bool // in the list of ready lanes
+}
+
+// kind orders lanes that wait at the same time (design D1).
+type kind uint8
+
+const (
+	kindEvents kind = iota
+	kindReliable
+	kindBest
+	kinds
+)
+
+func (s *Socket) shard() *Shard { return s.conn.shard }
+
+// Conn returns the connection the socket is on.
+func (s *Socket) Conn() *Conn { return s.conn }
+
+// Closed reports whether the socket has left its namespace. Loop only.
+func (s *Socket) Closed() bool { return s.closed }
+
+// Rooms returns the rooms the socket is in, its own id first. Loop only.
+func (s *Socket) Rooms() []string {
+	names := make([]string, 0, len(s.rooms)+1)
+	names = append(names, s.ID)
+	for _, p := range s.rooms {
+		names = append(names, p.room.name)
+	}
+	return names
+}
+
+func (s *Socket) in(name string) bool { return name == s.ID || s.find(name) != nil }
+
+func (s *Socket) find(name string) *place {
+	for i := range s.rooms {
+		if s.rooms[i].room.name == name {
+			return &s.rooms[i]
+		}
+	}
+	return nil
+}
+
+func (s *Socket) seat(r *room) *place {
+	for i := range s.rooms {
+		if s.rooms[i].room == r {
+			return &s.rooms[i]
+		}
+	}
+	return nil
+}
+
+// lane returns the socket's lane of a topic, nil if it has none.
+func (s *Socket) lane(t *Topic) *outLane {
+	for _, l := range s.lanes {
+		if l.topic == t {
+			return l
+		}
+	}
+	return nil
+}
+
+// subscription returns the lane of a topic the socket subscribes to. A lane made
+// by emits is not one; there may be several of a name, of topics forgotten since.
+func (s *Socket) subscription(topic string) *outLane {
+	for _, l := range s.lanes {
+		if l.member >= 0 && l.topic.Name == topic {
+			return l
+		}
+	}
+	return nil
+}
+
+func (s *Socket) hasLane(topic string) bool {
+	for _, l := range s.lanes {
+		if l.topic.Name == topic {
+			return true
+		}
+	}
+	return false
+}
+
+// openLane gives the socket a lane of topic t. Forms and the telling of losses
+// are the subscription's; an emit uses the topic's defaults.
+func (s *Socket) openLane(t *Topic, f base.Form, tell bool) *outLane {
+	l := &outLane{socket: s, topic: t, member: -1, kind: kindBest}
+	if t.Declared.Reliable() {
+		l.kind, tell = kindReliable, true
+	}
+	l.Init(t.Declared.classes[s.shard().index], f, tell)
+	l.timer.Init(l)
+	s.lanes = append(s.lanes, l)
+	return l
+}
+
+// SubscribeOptions are what a client may ask for (design 5.4).
+type SubscribeOptions struct {
+	Shape    base.Shape
+	Callback bool // each message carries a Socket.IO ack callback instead of an ack event
+	Tell     bool // weir:lost before the next delivery after a loss
+}
+
+// Subscription says where deliveries begin.
+type Subscription struct {
+	Epoch  string
+	Offset uint64 // deliveries begin after it
+}
+
+// Subscribe makes the socket a subscriber of the named topic. answer is called
+// before any delivery, so that what it enqueues precedes them. Subscribing twice
+// is harmless. Loop only.
+func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscription)) error {
+	sh := s.shard()
+	t, from, err := s.enter(name)
+	if err != nil {
+		return err
+	}
+	l := s.lane(t)
+	if l != nil && l.member >= 0 {
+		answer(Subscription{Epoch: t.epoch, Offset: from})
+		return nil
+	}
+	if l == nil {
+		f := t.Declared.form(o.Shape)
+		if o.Callback && t.Declared.Reliable() {
+			f |= base.Callback
+		}
+		l = s.openLane(t, f, o.Tell)
+	}
+	local := &t.local[sh.index]
+	l.from, l.member = from, len(local.members)
+	local.members = append(local.members, l)
+	s.topics++
+	sh.subscriptions.Add(1)
+	answer(Subscription{Epoch: t.epoch, Offset: from})
+	return nil
+}
+
+func (s *Socket) enter(name string) (*Topic, uint64, error) {
+	sh := s.shard()
+	if s.topics >= sh.hub.opts.Subscriptions && s.subscription(name) == nil {
+		return nil, 0, ErrTooManySubscriptions
+	}
+	for {
+		t := s.Namespace.Topic(name)
+		if t == nil {
+			return nil, 0, ErrUnknownTopic
+		}
+		if from, ok := t.enter(sh.index); ok {
+			return t, from, nil
+		}
+	}
+}
+
+// Unsubscribe ends a subscription; what its lane still holds is booked as
+// dropped. It reports false if there was none. Loop only.
+func (s *Socket) Unsubscribe(name string) bool {
+	l := s.subscription(name)
+	if l == nil {
+		return false
+	}
+	s.dropLane(l, base.ReasonUnsubscribe)
+	return true
+}
+
+// Subscribed reports whether the socket subscribes to the named topic. Loop only.
+func (s *Socket) Subscribed(name string) bool { return s.subscription(name) != nil }
+
+// dropLane closes a topic lane and takes it off the socket.
+func (s *Socket) dropLane(l *outLane, r base.Reason) {
+	for i, o := range s.lanes {
+		if o == l {
+			s.lanes[i] = s.lanes[len(s.lanes)-1]
+			s.lanes[len(s.lanes)-1] = nil
+			s.lanes = s.lanes[:len(s.lanes)-1]
+			break
+		}
+	}
+	s.shard().closeLane(l, r)
+}
+
+// Join puts the socket into rooms; it fails if that would be too many. Loop only.
+func (s *Socket) Join(rooms ...string) error {
+	m := s.shard().namespaces[s.Namespace]
+	for _, name := range rooms {
+		if len(s.rooms) >= s.shard().hub.opts.RoomsPerSocket && !s.in(name) {
+			return ErrTooManyRooms
+		}
+		m.join(s, name)
+	}
+	return nil
+}
+
+// Leave takes the socket out of a room. Loop only.
+func (s *Socket) Leave(room string) { s.shard().namespaces[s.Namespace].leave(s, room) }
+
+// Ack settles a reliable message; an unknown one is ignored. Loop only.
+func (s *Socket) Ack(topic, messageID string) bool {
+	l := s.subscription(topic)
+	if l == nil {
+		return false
+	}
+	return s.shard().acked(l, messageID)
+}
+
+// Answer hands the client's answer to whoever waits for it; an unknown id is
+// ignored (protocol.md 2.1). Loop only.
+func (s *Socket) Answer(id uint64, a Answer) {
+	if sink, ok := s.acks[id]; ok {
+		delete(s.acks, id)
+		sink.Answered(s, a)
+		return
+	}
+	for _, l := range s.lanes {
+		if mid, ok := l.Callback(id); ok {
+			s.shard().acked(l, mid)
+			return
+		}
+	}
+}
+
+// Forget stops waiting for an answer. Loop only.
+func (s *Socket) Forget(id uint64) { delete(s.acks, id) }
+
+func (s *Socket) await(id uint64, sink AckSink) {
+	if s.acks == nil {
+		s.acks = make(map[uint64]AckSink)
+	}
+	s.acks[id] = sink
+}

@@ -1,0 +1,269 @@
+package delivery
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// SortKey says which clients a survey lists first.
+type SortKey uint8
+
+// The orders of GET /api/clients.
+const (
+	ByLag   SortKey = iota // age of the oldest waiting message
+	ByBytes                // bytes waiting
+	ByDrops                // messages dropped
+)
+
+// Query selects and orders clients. The zero value lists nobody: set Limit.
+type Query struct {
+	Sort      SortKey
+	Limit     int
+	Namespace string
+	Topic     string // clients with a lane of this topic; figures are then that lane's
+	Principal string
+	Address   string // without port
+	ID        string
+}
+
+// Survey is what a walk over all clients found.
+type Survey struct {
+	Clients []ClientView // the first Limit in the order asked for
+	Total   int          // clients that match
+	Lagging int          // of them, with a message older than LagAfter
+	Ages    Distribution // age of the oldest waiting message, per lane that has one
+}
+
+// LagAfter is how old a waiting message is when its client counts as lagging.
+const LagAfter = time.Second
+
+// surveySlice is how many connections one step of a walk looks at, so that no
+// step holds a shard for long.
+const surveySlice = 256
+
+// Survey walks over all clients of the node, a slice of each shard's at a time.
+// Clients that come or go meanwhile may be missed. It fails only with ctx.
+func (h *Hub) Survey(ctx context.Context, q Query) (Survey, error) {
+	var wg sync.WaitGroup
+	parts := make([]walk, len(h.shards))
+	for i, sh := range h.shards {
+		wg.Add(1)
+		parts[i] = walk{sh: sh, q: q, wg: &wg, ages: new(Histogram)}
+		sh.Post(&parts[i])
+	}
+	finished := make(chan struct{})
+	go waitFor(&wg, finished)
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		return Survey{}, ctx.Err()
+	case <-h.done:
+		return Survey{}, ErrClosed
+	}
+	var out Survey
+	for i := range parts {
+		p := &parts[i]
+		out.Total += p.total
+		out.Lagging += p.lagging
+		out.Ages.Add(p.ages)
+		out.Clients = append(out.Clients, p.top.views...)
+	}
+	slices.SortFunc(out.Clients, func(a, b ClientView) int { return cmp.Compare(q.rank(&b), q.rank(&a)) })
+	if len(out.Clients) > q.Limit {
+		out.Clients = out.Clients[:q.Limit]
+	}
+	return out, nil
+}
+
+// Cut lists the last state of clients that were cut, newest first.
+func (h *Hub) Cut(limit int) []ClientView {
+	l := h.cuts.list(time.Now())
+	return l[:min(limit, len(l))]
+}
+
+func (q *Query) rank(v *ClientView) int64 {
+	switch q.Sort {
+	case ByBytes:
+		return int64(v.Bytes)
+	case ByDrops:
+		return int64(v.Dropped)
+	default:
+		return v.OldestMs
+	}
+}
+
+// walk is a survey of one shard: a task that posts itself until it is through.
+type walk struct {
+	sh      *Shard
+	q       Query
+	wg      *sync.WaitGroup
+	next    int
+	total   int
+	lagging int
+	ages    *Histogram
+	top     topViews
+}
+
+// Run implements base.Task.
+func (w *walk) Run() {
+	end := min(w.next+surveySlice, len(w.sh.conns))
+	for ; w.next < end; w.next++ {
+		for _, s := range w.sh.conns[w.next].sockets {
+			if !s.closed {
+				w.look(s)
+			}
+		}
+	}
+	if w.next < len(w.sh.conns) {
+		w.sh.Post(w)
+		return
+	}
+	w.wg.Done()
+}
+
+// look counts one socket and keeps its view if it is among the first.
+func (w *walk) look(s *Socket) {
+	q := &w.q
+	if (q.Namespace != "" && s.Namespace.Path != q.Namespace) || (q.Principal != "" && s.Principal != q.Principal) ||
+		(q.ID != "" && s.ID != q.ID) || (q.Topic != "" && !s.hasLane(q.Topic)) {
+		return
+	}
+	rank, oldest := w.measure(s)
+	if q.Address == "" { // else only a full view knows
+		w.count(oldest)
+		if q.Limit == 0 || (len(w.top.views) >= q.Limit && rank <= w.top.least()) {
+			return
+		}
+	}
+	v := s.view()
+	if q.Topic != "" {
+		v = v.only(q.Topic)
+	}
+	if q.Address != "" {
+		if v.Address != q.Address {
+			return
+		}
+		w.count(oldest)
+	}
+	w.top.keep(v, q)
+}
+
+// measure finds a socket's rank without building its view.
+func (w *walk) measure(s *Socket) (rank, oldest int64) {
+	each := func(l *outLane) {
+		if w.q.Topic != "" && (l.topic == nil || l.topic.Name != w.q.Topic) {
+			return
+		}
+		age := int64(l.age(w.sh.now))
+		if l.Depth() > 0 {
+			w.ages.Observe(age)
+		}
+		oldest = max(oldest, age)
+		switch w.q.Sort {
+		case ByBytes:
+			rank += int64(l.Bytes())
+		case ByDrops:
+			rank += int64(l.AllDropped())
+		}
+	}
+	each(&s.events)
+	for _, l := range s.lanes {
+		each(l)
+	}
+	if w.q.Sort == ByLag {
+		rank = oldest / int64(time.Millisecond)
+	}
+	return rank, oldest
+}
+
+func (w *walk) count(oldest int64) {
+	w.total++
+	if oldest > int64(LagAfter) {
+		w.lagging++
+	}
+}
+
+// only narrows a view to the lane of one topic.
+func (v ClientView) only(topic string) ClientView {
+	lanes := v.Lanes
+	v.Lanes, v.Depth, v.Bytes, v.InFlight, v.OldestMs, v.Dropped, v.Drops = nil, 0, 0, 0, 0, 0, nil
+	for _, l := range lanes {
+		if l.Topic == topic {
+			v.addLane(l)
+		}
+	}
+	return v
+}
+
+// topViews keeps the views with the highest ranks in a heap, the least on top.
+type topViews struct {
+	views []ClientView
+	ranks []int64
+}
+
+func (t *topViews) least() int64 { return t.ranks[0] }
+
+func (t *topViews) keep(v ClientView, q *Query) {
+	if len(t.views) >= q.Limit {
+		if len(t.ranks) == 0 || q.rank(&v) <= t.least() {
+			return
+		}
+		t.views[0], t.ranks[0] = v, q.rank(&v)
+		heap.Fix(t, 0)
+		return
+	}
+	t.ranks = append(t.ranks, q.rank(&v))
+	t.views = append(t.views, v)
+	heap.Fix(t, len(t.views)-1)
+}
+
+// Len, Less, Swap, Push and Pop implement heap.Interface.
+func (t *topViews) Len() int           { return len(t.views) }
+func (t *topViews) Less(i, j int) bool { return t.ranks[i] < t.ranks[j] }
+
+// Swap implements heap.Interface.
+func (t *topViews) Swap(i, j int) {
+	t.views[i], t.views[j] = t.views[j], t.views[i]
+	t.ranks[i], t.ranks[j] = t.ranks[j], t.ranks[i]
+}
+
+// Push implements heap.Interface; keep does its work.
+func (t *topViews) Push(any) {}
+
+// Pop implements heap.Interface; nothing is ever popped.
+func (t *topViews) Pop() any { return nil }
+
+// ShardStats are a shard's figures.
+type ShardStats struct {
+	Connections   int64
+	Sockets       int64
+	Subscriptions int64
+	HeldBytes     int64
+	Tasks, Jobs   int // waiting in the inbox
+	Loop          Distribution
+}
+
+// Stats returns the shard's figures. Any goroutine may call it.
+func (sh *Shard) Stats() ShardStats {
+	s := ShardStats{
+		Connections: sh.connections.Load(), Sockets: sh.sockets.Load(), Subscriptions: sh.subscriptions.Load(),
+		HeldBytes: sh.held.Load(),
+	}
+	s.Tasks, s.Jobs = sh.in.depth()
+	s.Loop.Add(&sh.loop)
+	return s
+}
+
+// Latency returns how long messages of the topic took from publish to the kernel
+// and to their ack, over all shards.
+func (d *Declared) Latency() (write, ack Distribution) {
+	for _, l := range d.latency {
+		write.Add(&l.write)
+		ack.Add(&l.ack)
+	}
+	return write, ack
+}

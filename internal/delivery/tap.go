@@ -1,0 +1,74 @@
+package delivery
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// Tapped is a publication as an observer sees it.
+type Tapped struct {
+	Message *base.Message
+	Payload []byte
+	Binary  bool
+}
+
+// taps are observers of what is published: the management API's tail. They never
+// hold up a publisher: who does not keep up misses messages and is told how many.
+type taps struct {
+	any  atomic.Bool
+	mu   sync.Mutex
+	list map[*Tap]struct{}
+}
+
+// Tap is one observer of one topic, or with Topic "" of a whole namespace.
+type Tap struct {
+	Namespace, Topic string
+	C                chan Tapped
+	Missed           atomic.Uint64
+	hub              *Hub
+}
+
+// tapBuffer is how far an observer may fall behind.
+const tapBuffer = 256
+
+// Tap begins to observe. The caller must Close it.
+func (h *Hub) Tap(namespace, topic string) *Tap {
+	t := &Tap{Namespace: namespace, Topic: topic, C: make(chan Tapped, tapBuffer), hub: h}
+	h.taps.mu.Lock()
+	defer h.taps.mu.Unlock()
+	if h.taps.list == nil {
+		h.taps.list = make(map[*Tap]struct{})
+	}
+	h.taps.list[t] = struct{}{}
+	h.taps.any.Store(true)
+	return t
+}
+
+// Close ends the observation.
+func (t *Tap) Close() {
+	ts := &t.hub.taps
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.list, t)
+	ts.any.Store(len(ts.list) > 0)
+}
+
+func (ts *taps) offer(m *base.Message, p *Publication) {
+	if !ts.any.Load() {
+		return
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for t := range ts.list {
+		if t.Namespace != m.Namespace || (t.Topic != "" && t.Topic != m.Topic) {
+			continue
+		}
+		select {
+		case t.C <- Tapped{Message: m, Payload: p.Payload, Binary: p.Binary}:
+		default:
+			t.Missed.Add(1)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package delivery
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
+)
+
+// TopicSpec declares a topic, or all topics whose names begin with a prefix if
+// Name ends in "*".
+type TopicSpec struct {
+	Name   string
+	Policy lane.Policy
+	Shape  base.Shape
+	Key    func(payload []byte) string // coalescing key of a JSON payload; nil = none
+	TTL    time.Duration               // 0 = no limit
+}
+
+// Declared is a declared topic or pattern of one namespace.
+type Declared struct {
+	Spec      TopicSpec
+	Namespace *Namespace
+	Published atomic.Uint64           // publications accepted
+	Refused   [Refusals]atomic.Uint64 // publications nobody got, by reason
+	heavy     atomic.Bool             // holds most of an exhausted memory budget: new publications are refused
+	classes   []*lane.Class           // by shard
+	latency   []*latencies            // by shard
+}
+
+// Refusal is why a publication was refused, for weir_publish_refused_total.
+type Refusal int
+
+// The refusals.
+const (
+	RefusedBusy Refusal = iota
+	RefusedBudget
+	RefusedTooLarge
+	RefusedClosed
+
+	Refusals = int(RefusedClosed) + 1
+)
+
+func (r Refusal) String() string {
+	return [Refusals]string{"busy", "memory_budget", "too_large", "draining"}[r]
+}
+
+// refuse counts a publication nobody got.
+func (d *Declared) refuse(err error) {
+	r := RefusedBusy
+	switch {
+	case errors.Is(err, ErrBudget):
+		r = RefusedBudget
+	case errors.Is(err, ErrTooLarge):
+		r = RefusedTooLarge
+	case errors.Is(err, ErrClosed):
+		r = RefusedClosed
+	}
+	d.Refused[r].Add(1)
+}
+
+// AllRefused is how many publications were refused, whatever the reason.
+func (d *Declared) AllRefused() (n uint64) {
+	for r := range d.Refused {
+		n += d.Refused[r].Load()
+	}
+	return n
+}
+
+// Form is the wire form of first deliveries.
+func (d *Declared) form(s base.Shape) base.Form {
+	if s == base.ShapeEnvelope {
+		return base.Envelope
+	}
+	return base.Plain
+}
+
+// Reliable reports whether the topic is AT_LEAST_ONCE.
+func (d *Declared) Reliable() bool { return d.Spec.Policy.Mode == base.AtLeastOnce }
+
+// Totals adds up the books of all shards.
+func (d *Declared) Totals() Totals {
+	var t Totals
+	for _, c := range d.classes {
+		t.add(c)
+	}
+	return t
+}
+
+// Topic is one concrete topic: its sequencer and the shards that have
+// subscribers (design D3, "Order").
+type Topic struct {
+	Name     string
+	Declared *Declared
+	local    []topicLocal // by shard, each touched by that shard only
+
+	mu     sync.Mutex
+	epoch  string
+	offset uint64
+	shards []bool // which shards have subscribers
+	dead   bool   // forgotten: look it up again
+	used   int64
+}
+
+// topicLocal is what one shard knows of a topic: the lanes of its subscribers.
+type topicLocal struct {
+	members []*outLane
+}
+
+// Epoch names the numbering of offsets: it changes when the topic is forgotten
+// or the process restarts.
+func (t *Topic) Epoch() string { return t.epoch }
+
+// enter makes shard i a receiver of the topic and returns the offset after which
+// its deliveries begin. It fails if the topic was forgotten meanwhile.
+func (t *Topic) enter(i int) (from uint64, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dead {
+		return 0, false
+	}
+	t.shards[i] = true
+	return t.offset, true
+}
+
+func (t *Topic) leave(i int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shards[i] = false
+}
+
+func (t *Topic) hasSubscribers() bool {
+	for _, s := range t.shards {
+		if s {
+			return true
+		}
+	}
+	return false
+}
+
+// idleTopic is how long a topic of a pattern is remembered without subscribers.
+const idleTopic = time.Minute
+
+// forget marks a topic of a pattern dead if nobody has used it for a while.
+func (t *Topic) forget(now int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.hasSubscribers() && now-t.used > int64(idleTopic) {
+		t.dead = true
+	}
+	return t.dead
+}
+
+func isPattern(name string) bool { return strings.HasSuffix(name, "*") }

@@ -1,0 +1,116 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// ClientView is one socket as the management API shows it: who it is, how far
+// behind, and what it lost.
+type ClientView struct {
+	ID        string            `json:"id"`
+	Namespace string            `json:"namespace"`
+	Principal string            `json:"principal,omitempty"`
+	Address   string            `json:"address,omitempty"`
+	Server    string            `json:"server,omitempty"`
+	Transport string            `json:"transport,omitempty"`
+	Since     time.Time         `json:"since"`
+	Depth     int               `json:"depth"`
+	Bytes     int               `json:"bytes"`
+	InFlight  int               `json:"inFlight"`
+	OldestMs  int64             `json:"oldestAgeMs"`
+	Drops     map[string]uint64 `json:"drops,omitempty"`
+	Dropped   uint64            `json:"dropped"`
+	Unsent    int               `json:"unsentBytes"`
+	Kernel    *KernelView       `json:"kernel,omitempty"`
+	Lanes     []LaneView        `json:"lanes"`
+	Cause     string            `json:"cause,omitempty"`
+	CutAt     time.Time         `json:"cutAt,omitzero"`
+}
+
+// KernelView is what the kernel says of the connection.
+type KernelView struct {
+	UnsentBytes int     `json:"unsentBytes"`
+	RTTMs       float64 `json:"rttMs"`
+	Retransmits int     `json:"retransmits"`
+}
+
+// LaneView is one lane with its books (promise P5).
+type LaneView struct {
+	Topic     string            `json:"topic"` // "" = the events lane
+	Depth     int               `json:"depth"`
+	Bytes     int               `json:"bytes"`
+	InFlight  int               `json:"inFlight"`
+	Spilled   int               `json:"spilled"`
+	OldestMs  int64             `json:"oldestAgeMs"`
+	Offered   uint64            `json:"offered"`
+	Written   uint64            `json:"written"`
+	Acked     uint64            `json:"acked"`
+	Retries   uint64            `json:"retries"`
+	Coalesced uint64            `json:"coalesced"`
+	Drops     map[string]uint64 `json:"drops,omitempty"`
+	Balanced  bool              `json:"balanced"`
+}
+
+// Describer adds to a view what only the owner of the connection knows: address,
+// transport, server, kernel figures. A Peer may implement it. Called on the loop.
+type Describer interface {
+	Describe(*ClientView)
+}
+
+// view describes a socket with all its lanes. Loop only.
+func (s *Socket) view() ClientView {
+	v := ClientView{ID: s.ID, Namespace: s.Namespace.Path, Principal: s.Principal, Unsent: len(s.conn.rest)}
+	if n := s.conn.out.Unsent(); n > 0 {
+		v.Unsent += n
+	}
+	v.addLane(s.events.view("", s.shard()))
+	for _, l := range s.lanes {
+		v.addLane(l.view(l.topic.Name, s.shard()))
+	}
+	if d, ok := s.conn.peer.(Describer); ok {
+		d.Describe(&v)
+	}
+	return v
+}
+
+func (v *ClientView) addLane(l LaneView) {
+	v.Lanes = append(v.Lanes, l)
+	v.Depth += l.Depth
+	v.Bytes += l.Bytes
+	v.InFlight += l.InFlight
+	v.OldestMs = max(v.OldestMs, l.OldestMs)
+	for r, n := range l.Drops {
+		if v.Drops == nil {
+			v.Drops = make(map[string]uint64)
+		}
+		v.Drops[r] += n
+		v.Dropped += n
+	}
+}
+
+func (l *outLane) view(name string, sh *Shard) LaneView {
+	v := LaneView{
+		Topic: name, Depth: l.Depth(), Bytes: l.Bytes(), InFlight: l.InFlight(), OldestMs: l.age(sh.now).Milliseconds(),
+		Offered: l.Offered, Written: l.Written, Acked: l.Acked, Retries: l.Retries, Coalesced: l.Coalesced,
+		Balanced: l.Balanced(),
+	}
+	for r := range base.Reason(base.Reasons) {
+		if n := l.Dropped(r); n > 0 {
+			if v.Drops == nil {
+				v.Drops = make(map[string]uint64)
+			}
+			v.Drops[r.String()] = n
+		}
+	}
+	return v
+}
+
+// age is how long the lane's oldest message has waited.
+func (l *outLane) age(now int64) time.Duration {
+	if at := l.OldestAt(); at != 0 || l.Depth() > 0 {
+		return time.Duration(now - at)
+	}
+	return 0
+}
