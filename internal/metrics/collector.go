@@ -1,0 +1,199 @@
+// Package metrics shows the server's figures as Prometheus metrics: readers of
+// snapshots, which cost a message nothing (design 5.6; docs/metrics.md).
+package metrics
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+)
+
+// Options shape a Collector.
+type Options struct {
+	Hub   *delivery.Hub
+	Extra func() Extra // called once per scrape, from any goroutine; nil = none
+	// StreamFence adds StreamFence's names, in both spellings (protocol.md 3.11).
+	StreamFence bool
+}
+
+// Collector is the server as a prometheus.Collector. It may be registered with
+// several registries and is safe for concurrent use. A scrape reads counters; only
+// the lag gauges walk over the clients, at most once a second.
+type Collector struct {
+	hub         *delivery.Hub
+	extra       func() Extra
+	streamFence bool
+	lag         lagGauge
+}
+
+// New returns a collector; the hub need not run yet.
+func New(o Options) *Collector {
+	if o.Extra == nil {
+		o.Extra = func() Extra { return Extra{} }
+	}
+	return &Collector{hub: o.Hub, extra: o.Extra, streamFence: o.StreamFence}
+}
+
+// Registry returns a registry of its own with the collector, the Go runtime's and
+// the process's figures: what /metrics of a server shows.
+func (c *Collector) Registry() (*prometheus.Registry, error) {
+	r := prometheus.NewRegistry()
+	for _, x := range []prometheus.Collector{
+		c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := r.Register(x); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, f := range families {
+		ch <- f.desc
+	}
+	if c.streamFence {
+		for _, f := range streamFenceFamilies {
+			ch <- f.desc
+		}
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	s, x := sink{ch}, c.extra()
+	for _, n := range sortedNamespaces(c.hub) {
+		s.put(connected, float64(x.Namespaces[n.Path].connected()), n.Path)
+		collectNamespace(s, n, x.Namespaces[n.Path])
+	}
+	c.collectLag(s)
+	collectNode(s, c.hub)
+	collectDoor(s, x)
+	if c.streamFence {
+		collectStreamFence(s, c.hub, x)
+	}
+}
+
+func sortedNamespaces(h *delivery.Hub) []*delivery.Namespace {
+	var list []*delivery.Namespace
+	for _, n := range h.Namespaces() {
+		list = append(list, n)
+	}
+	slices.SortFunc(list, func(a, b *delivery.Namespace) int { return cmp.Compare(a.Path, b.Path) })
+	return list
+}
+
+func collectNamespace(s sink, n *delivery.Namespace, x NamespaceFigures) {
+	s.put(opened, float64(x.Opened), n.Path)
+	s.put(closed, float64(x.Closed), n.Path)
+	s.put(received, float64(x.Received), n.Path)
+	s.put(receivedBytes, float64(x.ReceivedBytes), n.Path)
+	s.put(authRejected, float64(x.AuthRejected), n.Path)
+	s.put(noHandler, float64(x.NoHandler), n.Path)
+	s.books(n.EventTotals(), n.Path, eventsLane)
+	for _, d := range n.Topics() {
+		topic := d.Spec.Name
+		s.put(published, float64(d.Published.Load()), n.Path, topic)
+		for r := range d.Refused {
+			s.put(publishRefused, float64(d.Refused[r].Load()), n.Path, topic, delivery.Refusal(r).String())
+		}
+		totals := d.Totals()
+		s.books(totals, n.Path, topic)
+		write, ack := d.Latency()
+		s.histogram(publishToWrite, write, n.Path, topic)
+		if d.Reliable() {
+			s.put(acked, float64(totals.Acked), n.Path, topic)
+			s.put(retries, float64(totals.Retries), n.Path, topic)
+			s.put(retriesExhausted, float64(totals.Dropped[base.ReasonExhausted]), n.Path, topic)
+			s.put(inFlight, float64(totals.InFlight), n.Path, topic)
+			s.histogram(publishToAck, ack, n.Path, topic)
+		}
+	}
+}
+
+// eventsLane is the topic label of the lanes that carry plain events and answers.
+const eventsLane = ""
+
+// books are what every kind of lane has (promise P5).
+func (s sink) books(t delivery.Totals, namespace, topic string) {
+	s.put(offered, float64(t.Offered), namespace, topic)
+	s.put(written, float64(t.Written), namespace, topic)
+	s.put(coalesced, float64(t.Coalesced), namespace, topic)
+	s.put(expired, float64(t.Dropped[base.ReasonExpired]), namespace, topic)
+	s.put(queuedMessages, float64(t.Queued), namespace, topic)
+	s.put(queuedBytes, float64(t.Bytes), namespace, topic)
+	s.put(heldBytes, float64(t.Held), namespace, topic)
+	for r := range base.Reason(base.Reasons) {
+		if r != base.ReasonSpillFailed { // there is no journal yet
+			s.put(dropped, float64(t.Dropped[r]), namespace, topic, r.String())
+		}
+	}
+}
+
+func collectNode(s sink, h *delivery.Hub) {
+	var connections, subscriptions int64
+	var tasks, jobs int
+	var loop delivery.Distribution
+	for _, sh := range h.Shards() {
+		st := sh.Stats()
+		connections += st.Connections
+		subscriptions += st.Subscriptions
+		tasks, jobs = tasks+st.Tasks, jobs+st.Jobs
+		loop = merge(loop, st.Loop)
+	}
+	s.put(connectionsOpen, float64(connections))
+	s.put(subscriptionsOpen, float64(subscriptions))
+	s.put(inboxDepth, float64(tasks), "tasks")
+	s.put(inboxDepth, float64(jobs), "publications")
+	s.histogram(loopSeconds, loop)
+	s.put(memoryHeld, float64(h.Held()))
+	s.put(memoryBudget, float64(h.Budget()))
+	ratio := 0.0
+	if b := h.Budget(); b > 0 {
+		ratio = float64(h.Held()) / float64(b)
+	}
+	s.put(memoryRatio, ratio)
+	for cause := range base.Cause(base.Causes) {
+		s.put(cuts, float64(h.Cuts(cause)), cause.String())
+	}
+	s.put(unbalanced, float64(h.Unbalanced.Load()))
+}
+
+func merge(a, b delivery.Distribution) delivery.Distribution {
+	for i := range a.Counts {
+		a.Counts[i] += b.Counts[i]
+	}
+	a.Sum += b.Sum
+	return a
+}
+
+func collectDoor(s sink, x Extra) {
+	for transport, n := range x.Sessions {
+		s.put(sessions, float64(n), transport)
+	}
+	for reason, n := range x.Refused {
+		s.put(handshakesRefused, float64(n), reason)
+	}
+	s.put(authRateLimited, float64(x.AuthRateLimited))
+	s.put(rateLimited, float64(x.RateLimited))
+	s.put(reconnects, float64(x.Reconnects))
+	s.put(workersRunning, float64(x.Workers.Running))
+	s.put(workersQueued, float64(x.Workers.Queued))
+	s.put(handlerPanics, float64(x.Workers.Panics))
+	s.histogram(handlerSeconds, x.Handler)
+	s.put(buildInfo, 1, x.Build.Version, x.Build.Revision, x.Build.GoVersion)
+}
+
+func (c *Collector) collectLag(s sink) {
+	for _, l := range c.lag.read(context.Background(), c.hub) {
+		s.put(clientsLagging, float64(l.lagging), l.namespace)
+		s.put(oldestAge, l.oldest.Seconds(), l.namespace)
+	}
+}

@@ -1,0 +1,46 @@
+package metrics
+
+import "github.com/streamweir/weir/internal/delivery"
+
+// Extra are the figures the hub does not know: those of the door, the workers
+// and the build. Counters count since the process started.
+type Extra struct {
+	Sessions        map[string]int              // open Engine.IO sessions by transport: polling, websocket
+	Refused         map[string]uint64           // handshakes refused, by reason: a fixed set
+	Namespaces      map[string]NamespaceFigures // by path; only declared namespaces
+	AuthRateLimited uint64                      // attempts refused because the address had failed too often
+	RateLimited     uint64                      // inbound events over a limit
+	Reconnects      uint64                      // clients that came back after the server had cut them
+	Handler         delivery.Distribution       // how long handlers ran
+	Workers         Workers
+	Build           Build
+}
+
+// NamespaceFigures are the figures of one namespace besides its topics.
+type NamespaceFigures struct {
+	Opened, Closed          uint64 // sockets that joined, that left: the difference is connected
+	Received, ReceivedBytes uint64 // events from clients
+	AuthRejected            uint64 // tokens refused: connect, subscribe and publish
+	NoHandler               uint64 // client events that nothing handles
+}
+
+// connected is how many sockets are in the namespace. The two counters are read
+// one after the other: a socket that came and left in between does not make it
+// negative.
+func (f NamespaceFigures) connected() uint64 {
+	if f.Closed > f.Opened {
+		return 0
+	}
+	return f.Opened - f.Closed
+}
+
+// Workers are the figures of the pool that runs handlers.
+type Workers struct {
+	Running, Queued int
+	Panics          uint64
+}
+
+// Build says what is running.
+type Build struct {
+	Version, Revision, GoVersion string
+}

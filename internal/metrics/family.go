@@ -1,0 +1,114 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streamweir/weir/internal/delivery"
+)
+
+// family is one metric name with its help, labels and kind.
+type family struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType // unused by histograms
+}
+
+// families lists what declare has made, for Describe.
+var families []family
+
+func declare(kind prometheus.ValueType, name, help string, labels ...string) family {
+	f := family{prometheus.NewDesc("weir_"+name, help, labels, nil), kind}
+	families = append(families, f)
+	return f
+}
+
+func counter(name, help string, labels ...string) family {
+	return declare(prometheus.CounterValue, name, help, labels...)
+}
+
+func gauge(name, help string, labels ...string) family {
+	return declare(prometheus.GaugeValue, name, help, labels...)
+}
+
+func histogram(name, help string, labels ...string) family {
+	return declare(prometheus.UntypedValue, name, help, labels...)
+}
+
+// The names of design 5.6; docs/metrics.md lists them, and a test compares the two.
+var (
+	connected     = gauge("sockets", "Sockets in the namespace.", "namespace")
+	opened        = counter("sockets_opened_total", "Sockets that joined the namespace.", "namespace")
+	closed        = counter("sockets_closed_total", "Sockets that left the namespace.", "namespace")
+	received      = counter("received_total", "Events received from clients.", "namespace")
+	receivedBytes = counter("received_bytes_total", "Bytes of events received from clients.", "namespace")
+	authRejected  = counter("auth_rejected_total", "Tokens refused.", "namespace")
+	noHandler     = counter("no_handler_total", "Events from clients that nothing handles.", "namespace")
+
+	published      = counter("published_total", "Publications accepted, once each however many subscribers.", "namespace", "topic")
+	publishRefused = counter("publish_refused_total", "Publications refused, by reason: busy, memory_budget, too_large, draining.", "namespace", "topic", "reason")
+	publishToWrite = histogram("publish_to_write_seconds", "From publish until the client's kernel took the message.", "namespace", "topic")
+	publishToAck   = histogram("publish_to_ack_seconds", "From publish until the client acknowledged the message.", "namespace", "topic")
+
+	offered          = counter("offered_total", "Messages offered to lanes, once per client.", "namespace", "topic")
+	written          = counter("written_total", "Messages written to clients, repeats included.", "namespace", "topic")
+	acked            = counter("acked_total", "Messages acknowledged by clients.", "namespace", "topic")
+	coalesced        = counter("coalesced_total", "Messages replaced by a newer one before they were written.", "namespace", "topic")
+	dropped          = counter("dropped_total", "Messages not delivered to a client, by reason.", "namespace", "topic", "reason")
+	expired          = counter("expired_total", "Messages older than their ttl: dropped_total with reason expired.", "namespace", "topic")
+	retries          = counter("retries_total", "Messages sent again.", "namespace", "topic")
+	retriesExhausted = counter("retries_exhausted_total", "Messages given up after the last send: dropped_total with reason exhausted.", "namespace", "topic")
+	queuedMessages   = gauge("queued_messages", "Messages waiting in lanes.", "namespace", "topic")
+	queuedBytes      = gauge("queued_bytes", "Bytes waiting in lanes and in flight, counted once per client.", "namespace", "topic")
+	inFlight         = gauge("in_flight_messages", "Messages sent and not yet acknowledged.", "namespace", "topic")
+	heldBytes        = gauge("held_bytes", "Bytes in memory, a message counted once per shard.", "namespace", "topic")
+
+	clientsLagging = gauge("clients_lagging", "Clients with a message that has waited for more than a second.", "namespace")
+	oldestAge      = gauge("oldest_age_seconds", "Age of the message that has waited longest.", "namespace")
+
+	connectionsOpen   = gauge("connections", "Open connections.")
+	subscriptionsOpen = gauge("subscriptions", "Subscriptions of all clients.")
+	inboxDepth        = gauge("inbox_depth", "What waits for the event loops.", "queue")
+	loopSeconds       = histogram("loop_seconds", "Length of the event loops' turns.")
+	memoryHeld        = gauge("memory_held_bytes", "Bytes held for all clients.")
+	memoryBudget      = gauge("memory_budget_bytes", "Bound on memory_held_bytes; 0 is none.")
+	memoryRatio       = gauge("memory_budget_ratio", "Share of the memory budget in use; 0 without a budget.")
+	cuts              = counter("cut_total", "Connections closed, by cause.", "cause")
+	unbalanced        = counter("unbalanced_total", "Lanes whose books did not add up: always 0, or a bug.")
+
+	sessions          = gauge("sessions", "Open Engine.IO sessions.", "transport")
+	handshakesRefused = counter("handshakes_refused_total", "Handshakes refused, by reason.", "reason")
+	authRateLimited   = counter("auth_rate_limited_total", "Attempts refused because the address had failed too often.")
+	rateLimited       = counter("rate_limited_total", "Events from clients over a limit.")
+	reconnects        = counter("reconnects_total", "Clients that came back after the server had cut them.")
+	workersRunning    = gauge("workers_running", "Handlers running.")
+	workersQueued     = gauge("workers_queued", "Handlers waiting for a worker.")
+	handlerPanics     = counter("handler_panics_total", "Handlers that panicked.")
+	handlerSeconds    = histogram("handler_seconds", "How long handlers ran.")
+	buildInfo         = gauge("build_info", "What is running; always 1.", "version", "revision", "goversion")
+)
+
+// sink takes the metrics of one scrape.
+type sink struct{ ch chan<- prometheus.Metric }
+
+func (s sink) put(f family, v float64, labels ...string) {
+	m, err := prometheus.NewConstMetric(f.desc, f.kind, v, labels...)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(f.desc, err)
+	}
+	s.ch <- m
+}
+
+func (s sink) histogram(f family, d delivery.Distribution, labels ...string) {
+	buckets := make(map[float64]uint64, len(d.Counts)-1)
+	var n uint64
+	for i, c := range d.Counts {
+		n += c
+		if i < len(d.Counts)-1 { // the last is +Inf, which is the count
+			buckets[delivery.UpperBound(i).Seconds()] = n
+		}
+	}
+	m, err := prometheus.NewConstHistogram(f.desc, n, d.Sum.Seconds(), buckets, labels...)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(f.desc, err)
+	}
+	s.ch <- m
+}

@@ -1,0 +1,105 @@
+package metrics_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/metrics"
+)
+
+// newHub returns a hub with namespace /feed: prices (4 messages, drops the
+// oldest), user:* (the same) and orders (at least once).
+func newHub() *delivery.Hub {
+	topic := func(name string, mode base.Mode, overflow base.Overflow) delivery.TopicSpec {
+		return delivery.TopicSpec{Name: name, Policy: lane.Policy{
+			Mode: mode, Overflow: overflow, MaxMessages: 4, MaxBytes: 64 << 10, MaxInFlight: 2,
+			AckTimeout: time.Minute, MaxRetries: 1, Backoff: 1, Weight: 1,
+		}}
+	}
+	return delivery.New(delivery.Options{
+		Shards: 2, Subscriptions: 100, RoomsPerSocket: 100, FinishTimeout: time.Second, BudgetBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler),
+		Namespaces: []delivery.NamespaceSpec{{
+			Path:   "/feed",
+			Events: lane.Policy{Overflow: base.Disconnect, MaxMessages: 64, MaxBytes: 1 << 20, Weight: 1},
+			Topics: []delivery.TopicSpec{
+				topic("prices", base.BestEffort, base.DropOldest), topic("user:*", base.BestEffort, base.DropOldest),
+				topic("orders", base.AtLeastOnce, base.RejectNew),
+			},
+		}},
+	})
+}
+
+// extra are figures such as the root would give.
+func extra() metrics.Extra {
+	return metrics.Extra{
+		Sessions: map[string]int{"websocket": 3, "polling": 1}, Refused: map[string]uint64{"origin": 2},
+		Namespaces: map[string]metrics.NamespaceFigures{
+			"/feed":       {Opened: 5, Closed: 1, Received: 10, ReceivedBytes: 1000, AuthRejected: 6, NoHandler: 7},
+			"/undeclared": {Opened: 99},
+		},
+		AuthRateLimited: 8, RateLimited: 9, Reconnects: 11, Workers: metrics.Workers{Running: 1, Queued: 2, Panics: 3},
+		Build: metrics.Build{Version: "1.2.3", Revision: "abc", GoVersion: "go1.26"},
+	}
+}
+
+// client is a connected client whose connection takes bytes only while open.
+type client struct {
+	conn   *delivery.Conn
+	socket *delivery.Socket
+	open   bool
+}
+
+func (c *client) Window() int {
+	if c.open {
+		return 1 << 20
+	}
+	return 0
+}
+
+func (c *client) Write(p []byte) (int, error)     { return len(p), nil }
+func (c *client) Control(dst []byte) []byte       { return dst }
+func (c *client) Unsent() int                     { return 0 }
+func (c *client) Cut(cause base.Cause)            { c.conn.Close(cause) }
+func (c *client) Reading(bool)                    {}
+func (c *client) Gone(base.Cause)                 {}
+func (c *client) Describe(v *delivery.ClientView) { v.Address = "203.0.113.9" }
+
+func connect(t testing.TB, h *delivery.Hub, c *client, topics ...string) {
+	t.Helper()
+	sh := h.Shards()[0]
+	on(sh, func() {
+		c.conn = sh.Open(c, c)
+		c.socket = c.conn.OpenSocket(h.Namespace("/feed"), c.conn.NewSocketID(), "alice", c)
+		for _, topic := range topics {
+			if err := c.socket.Subscribe(topic, delivery.SubscribeOptions{}, func(delivery.Subscription) {}); err != nil {
+				t.Errorf("subscribe %s: %v", topic, err)
+			}
+		}
+	})
+}
+
+// on runs f on the shard's loop and waits for it.
+func on(sh *delivery.Shard, f func()) {
+	done := make(chan struct{})
+	sh.Post(task(func() { defer close(done); f() }))
+	<-done
+}
+
+type task func()
+
+func (t task) Run() { t() }
+
+// publish publishes one message and waits until the shards have it.
+func publish(t testing.TB, h *delivery.Hub, topic, id string) {
+	t.Helper()
+	p, err := h.Publish(context.Background(), h.Namespace("/feed"), topic, &delivery.Publication{Payload: []byte(`"x"`), ID: id}, true)
+	if err != nil {
+		t.Fatalf("publish %s: %v", topic, err)
+	}
+	p.Receipt(context.Background())
+}
