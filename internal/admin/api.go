@@ -1,0 +1,140 @@
+package admin
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// New returns the management API: every route of design 5.3. It keeps no
+// goroutine between requests.
+func New(o Options) http.Handler {
+	a := newAPI(o)
+	a.add(rightPublish, http.MethodPost, "/api/publish", a.publish)
+	a.add(rightPublish, http.MethodPost, "/api/publish/batch", a.publishBatch)
+	a.add(rightPublish, http.MethodPost, "/api/emit", a.emit)
+	a.add(rightAdmin, http.MethodPost, "/api/sockets/join", a.join)
+	a.add(rightAdmin, http.MethodPost, "/api/sockets/leave", a.leave)
+	a.add(rightAdmin, http.MethodPost, "/api/sockets/disconnect", a.disconnect)
+	a.add(rightAdmin, http.MethodPost, "/api/drain", a.drain)
+	a.add(rightRead, http.MethodGet, "/api/clients", a.clients)
+	a.add(rightRead, http.MethodGet, "/api/lag", a.lag)
+	a.add(rightRead, http.MethodGet, "/api/topics", a.topics)
+	a.add(rightRead, http.MethodGet, "/api/stats", a.stats)
+	a.add(rightRead, http.MethodGet, "/api/config", a.config)
+	a.add(rightRead, http.MethodGet, "/api/tail", a.tail)
+	a.add(rightRead, http.MethodGet, "/api/history", needsJournal)
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		a.add(rightAdmin, method, "/api/deadletters", needsJournal)
+	}
+	a.add(rightPProf, http.MethodGet, profilePath, a.profile)
+	a.addProbes(rightRead)
+	return a
+}
+
+// Probes returns a handler of /healthz, /readyz and /metrics for a listener of
+// their own: no key is asked for.
+func Probes(o Options) http.Handler {
+	a := newAPI(o)
+	a.open = true
+	a.addProbes(rightNone)
+	return a
+}
+
+// api routes requests and holds what outlives one.
+type api struct {
+	Options
+	open   bool // nobody is asked for a key
+	routes map[string][]route
+
+	board    board         // the verdict of /api/lag
+	tails    chan struct{} // one token for each tail that runs
+	profiles chan struct{} // the token of the one profile that runs
+}
+
+// maxTails is how many observers there may be at the same time: each costs every
+// publisher a little.
+const maxTails = 64
+
+func newAPI(o Options) *api {
+	return &api{
+		Options: o.withDefaults(), routes: make(map[string][]route),
+		tails: make(chan struct{}, maxTails), profiles: make(chan struct{}, 1),
+	}
+}
+
+// route is one method of one path. A path that ends in "/" means all below it.
+type route struct {
+	method string
+	right  right
+	serve  func(http.ResponseWriter, *http.Request) error
+}
+
+func (a *api) add(need right, method, path string, serve func(http.ResponseWriter, *http.Request) error) {
+	a.routes[path] = append(a.routes[path], route{method, need, serve})
+}
+
+func (a *api) addProbes(metrics right) {
+	exposition := promhttp.HandlerFor(a.Gatherer, promhttp.HandlerOpts{ErrorLog: exporterLog{a.Logger}})
+	a.add(rightNone, http.MethodGet, "/healthz", a.healthz)
+	a.add(rightNone, http.MethodGet, "/readyz", a.readyz)
+	a.add(metrics, http.MethodGet, "/metrics", func(w http.ResponseWriter, r *http.Request) error {
+		exposition.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+// ServeHTTP implements http.Handler.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if err := a.serve(w, r); err != nil {
+		a.fail(w, r, err)
+	}
+}
+
+func (a *api) serve(w http.ResponseWriter, r *http.Request) error {
+	methods := a.find(r.URL.Path)
+	who, err := a.identify(r)
+	if err != nil && !(a.Authorize != nil && isHealth(methods)) { // the local rule covers health too
+		return err
+	}
+	if methods == nil {
+		return refuse(base.CodeUnknown, "no such path: %q", r.URL.Path)
+	}
+	i := slices.IndexFunc(methods, func(m route) bool { return m.method == readAs(r.Method) })
+	if i < 0 {
+		return methodRefused(w, r.Method, methods)
+	}
+	if err := a.permit(who, methods[i].right); err != nil {
+		return err
+	}
+	return methods[i].serve(w, r.WithContext(withCaller(r.Context(), who)))
+}
+
+// isHealth reports whether a path is one that needs no key.
+func isHealth(methods []route) bool { return len(methods) > 0 && methods[0].right == rightNone }
+
+// find returns the methods of a path, nil if there is no such path.
+func (a *api) find(path string) []route {
+	if methods := a.routes[path]; methods != nil {
+		return methods
+	}
+	if below := strings.LastIndexByte(path, '/'); below >= 0 {
+		return a.routes[path[:below+1]]
+	}
+	return nil
+}
+
+// readAs makes HEAD a GET: net/http leaves the body out.
+func readAs(method string) string {
+	if method == http.MethodHead {
+		return http.MethodGet
+	}
+	return method
+}

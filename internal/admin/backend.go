@@ -1,0 +1,90 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/streamweir/weir/internal/delivery"
+)
+
+// Publisher is what the API needs to send. Methods may be called from any
+// goroutine. Errors are *base.Error or the delivery package's; any other is
+// answered as internal and logged.
+type Publisher interface {
+	// Publish gives a message its place in its topic's order, waiting for room as
+	// long as ctx allows. It does not wait for the receipt. Two calls one after the
+	// other are published in that order. r is not kept, r.Payload is and does not
+	// change.
+	Publish(ctx context.Context, r *PublishRequest) (*delivery.Pending, error)
+	// Emit broadcasts a plain Socket.IO event.
+	Emit(ctx context.Context, r *EmitRequest) error
+}
+
+// PublishRequest is the body of POST /api/publish. Namespace and Topic are
+// declared; at most one of Socket, Principal and Room is set.
+type PublishRequest struct {
+	Namespace string
+	Topic     string
+	Payload   []byte        // JSON, byte by byte as it was sent, or with Binary any bytes
+	Binary    bool          // the payload was sent as payloadBase64
+	Key       string        // coalescing key
+	ID        string        // idempotency key
+	TTL       time.Duration // 0 = the topic's
+	Receipt   bool          // Pending.Receipt will be asked
+	Socket    string        // Socket.IO id
+	Principal string
+	Room      string // subscribers of the topic who are in the room
+}
+
+// EmitRequest is the body of POST /api/emit. The namespace is declared; at most
+// one of Socket, Principal and Rooms is set, none means everyone.
+type EmitRequest struct {
+	Namespace string
+	Event     string
+	Args      [][]byte // each JSON, byte by byte as it was sent
+	Rooms     []string
+	Except    []string
+	Socket    string
+	Principal string
+}
+
+// Sockets is what the API does to connected clients. Methods may be called from
+// any goroutine; n is how many sockets were meant.
+type Sockets interface {
+	Join(ctx context.Context, f Filter, rooms []string) (n int, err error)
+	Leave(ctx context.Context, f Filter, rooms []string) (n int, err error)
+	// Disconnect returns when the sockets are found; they are then sent away in the
+	// background at the rate asked for.
+	Disconnect(ctx context.Context, r DisconnectRequest) (n int, err error)
+}
+
+// Filter says which sockets of a namespace are meant: exactly one of ID,
+// Principal, Room, Topic and Address is set.
+type Filter struct {
+	Namespace string
+	ID        string // Socket.IO id
+	Principal string
+	Room      string
+	Topic     string // subscribers of the concrete topic
+	Address   string // without port
+}
+
+// DisconnectRequest is the body of POST /api/sockets/disconnect.
+type DisconnectRequest struct {
+	Filter    Filter
+	Rate      int  // clients per second; 0 = all at once
+	Reconnect bool // whether official clients come back by themselves
+	DryRun    bool // only count
+}
+
+// State is the server as a whole.
+type State interface {
+	// Ready is nil while the server takes clients; the error says why not and is
+	// shown by /readyz.
+	Ready() error
+	// Drain begins what SIGTERM does and returns at once; again is harmless.
+	Drain()
+	// Config is the effective configuration with its secrets masked, ready to be
+	// marshalled as JSON.
+	Config() any
+}

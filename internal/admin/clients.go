@@ -1,0 +1,205 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/streamweir/weir/internal/delivery"
+)
+
+// Bounds of GET /api/clients.
+const (
+	defaultClients = 100
+	maxClients     = 1000
+	surveyTimeout  = 5 * time.Second
+	maxCut         = 10_000 // what the hub remembers
+)
+
+var sortKeys = map[string]delivery.SortKey{"": delivery.ByLag, "lag": delivery.ByLag, "bytes": delivery.ByBytes, "drops": delivery.ByDrops}
+
+// clientsRequest is the query of GET /api/clients.
+type clientsRequest struct {
+	delivery.Query
+	sorted  bool // an order was asked for
+	groupBy string
+	cut     bool
+}
+
+// clientsAnswer is the answer to GET /api/clients. Groups take the place of
+// Clients when asked for, and add up the Listed clients, not all.
+type clientsAnswer struct {
+	Total   int                   `json:"total"`   // clients that match
+	Lagging int                   `json:"lagging"` // of them, with a message older than a second
+	Listed  int                   `json:"listed"`
+	Clients []delivery.ClientView `json:"clients,omitempty"`
+	Groups  []group               `json:"groups,omitempty"`
+}
+
+// group adds up the listed clients that have something in common.
+type group struct {
+	Name     string `json:"name"`
+	Clients  int    `json:"clients"`
+	Lagging  int    `json:"lagging"`
+	Depth    int    `json:"depth"`
+	Bytes    int    `json:"bytes"`
+	InFlight int    `json:"inFlight"`
+	Dropped  uint64 `json:"dropped"`
+	OldestMs int64  `json:"oldestAgeMs"`
+}
+
+// clients serves GET /api/clients: who lags.
+func (a *api) clients(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseClients(r)
+	if err != nil {
+		return err
+	}
+	if q.Namespace != "" {
+		if _, err := a.namespace(q.Namespace); err != nil {
+			return err
+		}
+	}
+	var found delivery.Survey
+	if q.cut {
+		found = q.fromCut(a.Hub.Cut(maxCut))
+	} else {
+		ctx, cancel := context.WithTimeout(r.Context(), surveyTimeout)
+		defer cancel()
+		if found, err = a.Hub.Survey(ctx, q.Query); err != nil {
+			return fmt.Errorf("walk over the clients: %w", err)
+		}
+	}
+	out := clientsAnswer{Total: found.Total, Lagging: found.Lagging, Listed: len(found.Clients)}
+	if q.groupBy == "" {
+		out.Clients = found.Clients
+	} else {
+		out.Groups = groupClients(found.Clients, q.groupBy, q.Sort)
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func parseClients(r *http.Request) (clientsRequest, error) {
+	q := parseQuery(r.URL)
+	order := q.choice("sort", "lag", "bytes", "drops")
+	c := clientsRequest{sorted: order != "", groupBy: q.choice("groupBy", "topic", "principal", "address", "server"), cut: q.flag("cut")}
+	otherwise := defaultClients
+	if c.groupBy != "" {
+		otherwise = maxClients
+	}
+	c.Query = delivery.Query{
+		Sort: sortKeys[order], Limit: q.count("limit", otherwise, 1, maxClients),
+		Namespace: q.text("namespace"), Topic: q.text("topic"), Principal: q.text("principal"), Address: q.text("address"), ID: q.text("id"),
+	}
+	return c, q.end()
+}
+
+// fromCut selects among clients that were cut, newest first unless an order was
+// asked for.
+func (q *clientsRequest) fromCut(cut []delivery.ClientView) delivery.Survey {
+	var s delivery.Survey
+	for i := range cut {
+		v := &cut[i]
+		if !q.matches(v) {
+			continue
+		}
+		s.Total++
+		if lags(v) {
+			s.Lagging++
+		}
+		s.Clients = append(s.Clients, *v)
+	}
+	if q.sorted {
+		slices.SortStableFunc(s.Clients, func(a, b delivery.ClientView) int { return cmp.Compare(rank(&b, q.Sort), rank(&a, q.Sort)) })
+	}
+	s.Clients = s.Clients[:min(q.Limit, len(s.Clients))]
+	return s
+}
+
+func (q *clientsRequest) matches(v *delivery.ClientView) bool {
+	for _, c := range [...]struct{ want, is string }{
+		{q.Namespace, v.Namespace}, {q.Principal, v.Principal}, {q.Address, v.Address}, {q.ID, v.ID},
+	} {
+		if c.want != "" && c.want != c.is {
+			return false
+		}
+	}
+	return q.Topic == "" || slices.ContainsFunc(v.Lanes, func(l delivery.LaneView) bool { return l.Topic == q.Topic })
+}
+
+func lags(v *delivery.ClientView) bool { return v.OldestMs > delivery.LagAfter.Milliseconds() }
+
+func rank(v *delivery.ClientView, by delivery.SortKey) int64 {
+	switch by {
+	case delivery.ByBytes:
+		return int64(v.Bytes)
+	case delivery.ByDrops:
+		return int64(v.Dropped)
+	default:
+		return v.OldestMs
+	}
+}
+
+// groupClients adds clients up by what they have in common. By topic, a client is
+// in the group of each of its lanes; the events lane's name is "".
+func groupClients(clients []delivery.ClientView, by string, order delivery.SortKey) []group {
+	groups := make(map[string]*group)
+	add := func(name string, part delivery.ClientView) {
+		g := groups[name]
+		if g == nil {
+			g = &group{Name: name}
+			groups[name] = g
+		}
+		g.add(&part)
+	}
+	for i := range clients {
+		v := &clients[i]
+		switch by {
+		case "principal":
+			add(v.Principal, *v)
+		case "address":
+			add(v.Address, *v)
+		case "server":
+			add(v.Server, *v)
+		case "topic":
+			for _, l := range v.Lanes {
+				add(l.Topic, laneAsClient(&l))
+			}
+		}
+	}
+	list := make([]group, 0, len(groups))
+	for _, g := range groups {
+		list = append(list, *g)
+	}
+	slices.SortFunc(list, func(a, b group) int {
+		return cmp.Or(cmp.Compare(b.rank(order), a.rank(order)), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+// laneAsClient is what a client would be that had only this lane.
+func laneAsClient(l *delivery.LaneView) delivery.ClientView {
+	v := delivery.ClientView{Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, OldestMs: l.OldestMs}
+	for _, n := range l.Drops {
+		v.Dropped += n
+	}
+	return v
+}
+
+func (g *group) add(v *delivery.ClientView) {
+	g.Clients++
+	if lags(v) {
+		g.Lagging++
+	}
+	g.Depth += v.Depth
+	g.Bytes += v.Bytes
+	g.InFlight += v.InFlight
+	g.Dropped += v.Dropped
+	g.OldestMs = max(g.OldestMs, v.OldestMs)
+}
+
+func (g *group) rank(by delivery.SortKey) int64 {
+	return rank(&delivery.ClientView{Bytes: g.Bytes, Dropped: g.Dropped, OldestMs: g.OldestMs}, by)
+}

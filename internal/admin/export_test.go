@@ -1,0 +1,45 @@
+package admin
+
+import "time"
+
+// Facts are what a verdict is found from, for tests.
+type Facts struct {
+	Clients, Lagging int
+	Topics, Networks []Share
+	Loop             time.Duration
+	Publications     int
+	Budget           float64
+	Since            time.Time
+}
+
+// Share is one topic or network of Facts.
+type Share struct {
+	Name             string
+	Clients, Lagging int
+}
+
+// Judge finds the verdict.
+func Judge(f Facts) (kind, subject, sentence string) {
+	e := evidence{
+		clients: f.Clients, lagging: f.Lagging, loop: f.Loop, publications: f.Publications, budget: f.Budget, since: f.Since,
+		topics: shares(f.Topics), networks: shares(f.Networks),
+	}
+	v := e.judge()
+	return v.Kind, v.Subject, v.Sentence
+}
+
+func shares(list []Share) (out []share) {
+	for _, s := range list {
+		out = append(out, share{s.Name, s.Clients, s.Lagging})
+	}
+	return out
+}
+
+// ParsePublish decodes the body of POST /api/publish.
+func ParsePublish(body []byte) (*PublishRequest, error) {
+	p, err := parsePublish(body)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}

@@ -1,0 +1,41 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// healthz serves GET /healthz: the process answers.
+func (a *api) healthz(w http.ResponseWriter, _ *http.Request) error { return plain(w, "ok") }
+
+// readyz serves GET /readyz: new clients are welcome here.
+func (a *api) readyz(w http.ResponseWriter, _ *http.Request) error {
+	if err := a.State.Ready(); err != nil {
+		return refuse(base.CodeDraining, "not ready: %v", err)
+	}
+	return plain(w, "ready")
+}
+
+func plain(w http.ResponseWriter, text string) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, text+"\n") // the caller is gone if this fails
+	return nil
+}
+
+// config serves GET /api/config.
+func (a *api) config(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, a.State.Config())
+}
+
+// exporterLog tells what goes wrong in a scrape.
+type exporterLog struct{ log *slog.Logger }
+
+// Println implements promhttp.Logger.
+func (l exporterLog) Println(v ...any) {
+	l.log.Error("scrape failed", slog.String("error", strings.TrimSpace(fmt.Sprintln(v...))))
+}

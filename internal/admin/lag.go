@@ -1,0 +1,225 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/streamweir/weir/internal/delivery"
+)
+
+// How the board looks: how many clients it lists, how many topics it walks over
+// one by one when there are more clients than that, for how long its answer is
+// good, and over how long it judges the loops.
+const (
+	boardClients = 1000
+	boardTopics  = 16
+	boardFor     = time.Second
+	loopWindow   = 10 * time.Second
+)
+
+// lagAnswer is the answer to GET /api/lag.
+type lagAnswer struct {
+	Verdict verdict    `json:"verdict"`
+	At      time.Time  `json:"at"`
+	Clients int        `json:"clients"`
+	Lagging int        `json:"lagging"`
+	Topics  []topicLag `json:"topics"` // those somebody waits for, the oldest first
+	Budget  budgetView `json:"budget"`
+	Loop    loopView   `json:"loop"`
+	Inbox   inboxView  `json:"inbox"`
+}
+
+// topicLag is how old the oldest message of each waiting lane of a topic is. The
+// topic "" is plain events.
+type topicLag struct {
+	Namespace string     `json:"namespace"`
+	Topic     string     `json:"topic"`
+	Clients   int        `json:"clients"`
+	Lagging   int        `json:"lagging"`
+	Oldest    ageSummary `json:"oldestAgeMs"`
+}
+
+type ageSummary struct {
+	P50 int64 `json:"p50"`
+	P99 int64 `json:"p99"`
+	Max int64 `json:"max"`
+}
+
+type budgetView struct {
+	HeldBytes   int64   `json:"heldBytes"`
+	BudgetBytes int64   `json:"budgetBytes"` // 0: none
+	Ratio       float64 `json:"ratio"`
+}
+
+type loopView struct {
+	P999Ms  float64 `json:"p999Ms"`
+	Seconds float64 `json:"seconds"` // over how long it was measured
+}
+
+type inboxView struct {
+	Tasks        int `json:"tasks"`
+	Publications int `json:"publications"`
+}
+
+// board remembers the last answer, so that many who look cost one walk, and since
+// when most clients lag.
+type board struct {
+	mu     sync.Mutex // held over the walk, which is bounded: whoever comes meanwhile wants its result
+	answer lagAnswer
+	since  time.Time // most clients lag since then, as far as anyone has looked; zero: they do not
+	loops  [2]loopSample
+}
+
+// loopSample is what the loops had counted at one moment.
+type loopSample struct {
+	at    time.Time
+	turns delivery.Distribution
+}
+
+// lag serves GET /api/lag.
+func (a *api) lag(w http.ResponseWriter, r *http.Request) error {
+	if err := parseQuery(r.URL).end(); err != nil {
+		return err
+	}
+	answer, err := a.board.look(a.Hub)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+func (b *board) look(h *delivery.Hub) (lagAnswer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if now.Sub(b.answer.At) < boardFor {
+		return b.answer, nil
+	}
+	// Not the request's context: the answer is for everyone who waits.
+	ctx, cancel := context.WithTimeout(context.Background(), surveyTimeout)
+	defer cancel()
+	found, err := h.Survey(ctx, delivery.Query{Sort: delivery.ByLag, Limit: boardClients})
+	if err != nil {
+		return lagAnswer{}, fmt.Errorf("walk over the clients: %w", err)
+	}
+	t := tallyClients(found.Clients)
+	topics := t.waiting()
+	if found.Total > len(found.Clients) {
+		if topics, err = refine(ctx, h, topics); err != nil {
+			return lagAnswer{}, err
+		}
+	}
+	b.note(&found, now)
+	b.answer = b.write(h, &found, topics, now)
+	e := evidence{
+		clients: found.Total, lagging: found.Lagging, topics: t.topicShares(topics), networks: t.networkShares(),
+		loop: time.Duration(b.answer.Loop.P999Ms * float64(time.Millisecond)), publications: b.answer.Inbox.Publications,
+		budget: b.answer.Budget.Ratio, since: b.since,
+	}
+	b.answer.Verdict = e.judge()
+	return b.answer, nil
+}
+
+// refine counts all clients of the topics, where the list was too short: a walk
+// over all for each, so only for the worst of them.
+func refine(ctx context.Context, h *delivery.Hub, topics []topicLag) ([]topicLag, error) {
+	topics = topics[:min(len(topics), boardTopics)]
+	for i := range topics {
+		t := &topics[i]
+		if t.Topic == "" {
+			continue // the events lane cannot be asked for by name: what the list knows must do
+		}
+		s, err := h.Survey(ctx, delivery.Query{Sort: delivery.ByLag, Limit: 1, Namespace: t.Namespace, Topic: t.Topic})
+		if err != nil {
+			return nil, fmt.Errorf("walk over the clients of %s: %w", t.Topic, err)
+		}
+		t.Clients, t.Lagging = s.Total, s.Lagging
+		if len(s.Clients) > 0 {
+			t.Oldest.Max = s.Clients[0].OldestMs
+		}
+		t.Oldest.P50 = min(s.Ages.Quantile(0.5).Milliseconds(), t.Oldest.Max)
+		t.Oldest.P99 = min(s.Ages.Quantile(0.99).Milliseconds(), t.Oldest.Max)
+	}
+	return topics, nil
+}
+
+// note keeps track of since when most clients lag. The first look reckons with
+// what has waited already.
+func (b *board) note(found *delivery.Survey, now time.Time) {
+	if part(found.Lagging, found.Total) < most {
+		b.since = time.Time{}
+		return
+	}
+	if b.since.IsZero() {
+		b.since = now.Add(-min(found.Ages.Quantile(0.5), oldestOf(found)))
+	}
+}
+
+func oldestOf(found *delivery.Survey) time.Duration {
+	if len(found.Clients) == 0 {
+		return 0
+	}
+	return time.Duration(found.Clients[0].OldestMs) * time.Millisecond
+}
+
+func (b *board) write(h *delivery.Hub, found *delivery.Survey, topics []topicLag, now time.Time) lagAnswer {
+	out := lagAnswer{At: now, Clients: found.Total, Lagging: found.Lagging, Topics: topics, Budget: budgetOf(h)}
+	if out.Topics == nil {
+		out.Topics = []topicLag{}
+	}
+	var turns delivery.Distribution
+	for _, sh := range h.Shards() {
+		s := sh.Stats()
+		out.Inbox.Tasks += s.Tasks
+		out.Inbox.Publications += s.Jobs
+		turns = plus(turns, s.Loop)
+	}
+	out.Loop = b.loopSince(loopSample{now, turns})
+	return out
+}
+
+// loopSince judges the loops over the last ten to twenty seconds: all the time
+// before would hide what is wrong now. The first looks see all there was.
+func (b *board) loopSince(s loopSample) loopView {
+	if s.at.Sub(b.loops[1].at) >= loopWindow {
+		b.loops[0], b.loops[1] = b.loops[1], s
+	}
+	from := b.loops[0]
+	turns := minus(s.turns, from.turns)
+	v := loopView{P999Ms: milliseconds(turns.Quantile(0.999))}
+	if !from.at.IsZero() {
+		v.Seconds = s.at.Sub(from.at).Round(time.Second).Seconds()
+	}
+	return v
+}
+
+func budgetOf(h *delivery.Hub) budgetView {
+	v := budgetView{HeldBytes: h.Held(), BudgetBytes: h.Budget()}
+	if v.BudgetBytes > 0 {
+		v.Ratio = float64(v.HeldBytes) / float64(v.BudgetBytes)
+	}
+	return v
+}
+
+func plus(a, b delivery.Distribution) delivery.Distribution {
+	for i := range a.Counts {
+		a.Counts[i] += b.Counts[i]
+	}
+	a.Sum += b.Sum
+	return a
+}
+
+func minus(a, b delivery.Distribution) delivery.Distribution {
+	for i := range a.Counts {
+		a.Counts[i] -= b.Counts[i]
+	}
+	a.Sum -= b.Sum
+	return a
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
+}

@@ -1,0 +1,168 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/streamweir/weir/internal/admin"
+)
+
+func TestPublishHandsOnEveryField(t *testing.T) {
+	f := setUp(t)
+	for _, c := range []struct {
+		body string
+		want admin.PublishRequest
+	}{
+		{
+			`{"namespace":"/feed","topic":"prices","payload":{"b": 1,  "a":1.0e0}}`,
+			admin.PublishRequest{Payload: []byte(`{"b": 1,  "a":1.0e0}`)},
+		},
+		{
+			`{"namespace":"/feed","topic":"prices","payload":null,"key":"AAPL","id":"m1","ttlMs":1500,"receipt":true}`,
+			admin.PublishRequest{Payload: []byte(`null`), Key: "AAPL", ID: "m1", TTL: 1500 * time.Millisecond, Receipt: true},
+		},
+		{
+			`{"namespace":"/feed","topic":"prices","payloadBase64":"AAH/","to":{"socket":"abc"}}`,
+			admin.PublishRequest{Payload: []byte{0, 1, 255}, Binary: true, Socket: "abc"},
+		},
+		{`{"namespace":"/feed","topic":"prices","payloadBase64":""}`, admin.PublishRequest{Payload: []byte{}, Binary: true}},
+		{
+			`{"namespace":"/feed","topic":"prices","payload":"<é>","to":{"principal":"alice"}}`,
+			admin.PublishRequest{Payload: []byte(`"<é>"`), Principal: "alice"},
+		},
+		{`{"topic":"prices","payload":[],"namespace":"/feed","room":"vip"}`, admin.PublishRequest{Payload: []byte(`[]`), Room: "vip"}},
+	} {
+		f.backend.published = nil
+		w := f.do(http.MethodPost, "/api/publish", c.body)
+		if w.Code != http.StatusOK {
+			t.Errorf("%s: %d %s", c.body, w.Code, w.Body)
+			continue
+		}
+		c.want.Namespace, c.want.Topic = "/feed", "prices"
+		if got := f.backend.published[0]; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s:\n got %+v\nwant %+v", c.body, got, c.want)
+		}
+	}
+}
+
+func TestPublishAnswersWhereTheMessageStands(t *testing.T) {
+	f := setUp(t)
+	w := f.do(http.MethodPost, "/api/publish", `{"namespace":"/feed","topic":"prices","payload":1,"id":"m1"}`)
+	var answer map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	epoch, _ := answer["epoch"].(string)
+	if len(answer) != 3 || answer["messageId"] != "m1" || answer["offset"] != 1.0 || epoch == "" {
+		t.Errorf("answer %s", w.Body)
+	}
+	again := f.do(http.MethodPost, "/api/publish", `{"namespace":"/feed","topic":"prices","payload":2,"id":"m1"}`)
+	if want := strings.TrimSuffix(w.Body.String(), "}\n") + `,"duplicate":true}` + "\n"; again.Body.String() != want {
+		t.Errorf("second publish of an id: %s, want %s", again.Body, want)
+	}
+}
+
+func TestPublishReceiptCountsOutcomesAtEnqueue(t *testing.T) {
+	f := setUp(t)
+	f.connect(connection{topics: []string{"prices"}})
+	f.connect(connection{shard: 1, topics: []string{"prices"}, stalled: true})
+	publish := func(body string) string {
+		w := f.do(http.MethodPost, "/api/publish", body)
+		_, outcome, found := strings.Cut(w.Body.String(), `,"subscribers"`)
+		if !found || w.Code != http.StatusOK {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		return `{"subscribers"` + strings.TrimSpace(outcome)
+	}
+	const body = `{"namespace":"/feed","topic":"prices","payload":1,"receipt":true}`
+	want := `{"subscribers":2,"queued":2,"coalesced":0,"dropped":0,"spilled":0,"rejected":0,"complete":true}`
+	for range 4 {
+		if got := publish(body); got != want {
+			t.Errorf("receipt %s, want %s", got, want)
+		}
+	}
+	// The stalled client's lane is full: one goes in, one goes out.
+	want = strings.Replace(want, `"dropped":0`, `"dropped":1`, 1)
+	if got := publish(body); got != want {
+		t.Errorf("receipt of a full lane %s, want %s", got, want)
+	}
+}
+
+func TestPublishToReliableTopicTellsRejections(t *testing.T) {
+	f := setUp(t)
+	f.connect(connection{topics: []string{"orders"}, stalled: true})
+	rejected := func() any {
+		w := f.do(http.MethodPost, "/api/publish", `{"namespace":"/feed","topic":"orders","payload":1}`)
+		var answer map[string]any
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+		if len(answer) != 4 {
+			t.Errorf("answer %s", w.Body)
+		}
+		return answer["rejected"]
+	}
+	for range 4 {
+		if n := rejected(); n != 0.0 {
+			t.Errorf("rejected %v, want 0", n)
+		}
+	}
+	if n := rejected(); n != 1.0 {
+		t.Errorf("rejected %v by a full lane, want 1", n)
+	}
+}
+
+func TestPublishReceiptThatIsLateSaysSo(t *testing.T) {
+	f := setUp(t, func(o *admin.Options) { o.ReceiptTimeout = time.Millisecond })
+	f.connect(connection{topics: []string{"prices", "orders"}})
+	sh, hold, held := f.hub.Shards()[0], make(chan struct{}), make(chan struct{})
+	sh.Post(task(func() { close(held); <-hold }))
+	<-held
+	defer close(hold)
+	for topic, want := range map[string]string{"prices": `"subscribers":0,`, "orders": `"rejected":0,"complete":false`} {
+		body := `{"namespace":"/feed","topic":"` + topic + `","payload":1,"receipt":` + map[bool]string{true: "true", false: "false"}[topic == "prices"] + `}`
+		w := f.do(http.MethodPost, "/api/publish", body)
+		if !strings.Contains(w.Body.String(), want) || !strings.Contains(w.Body.String(), `"complete":false`) {
+			t.Errorf("%s: %s, want %s and complete false", topic, w.Body, want)
+		}
+	}
+}
+
+func TestEmitHandsOnEveryField(t *testing.T) {
+	f := setUp(t)
+	for _, c := range []struct {
+		body string
+		want admin.EmitRequest
+	}{
+		{`{"namespace":"/feed","event":"hi"}`, admin.EmitRequest{Event: "hi"}},
+		{
+			`{"namespace":"/feed","event":"hi","args":[1, {"a" :2},null],"rooms":["r"],"except":["s","t"]}`,
+			admin.EmitRequest{
+				Event: "hi", Args: [][]byte{[]byte("1"), []byte(`{"a" :2}`), []byte("null")},
+				Rooms: []string{"r"}, Except: []string{"s", "t"},
+			},
+		},
+		{`{"namespace":"/feed","event":"hi","to":{"socket":"x"}}`, admin.EmitRequest{Event: "hi", Socket: "x"}},
+		{`{"namespace":"/feed","event":"hi","to":{"principal":"x"},"rooms":[]}`, admin.EmitRequest{}},
+	} {
+		f.backend.emitted = nil
+		w := f.do(http.MethodPost, "/api/emit", c.body)
+		if c.want.Event == "" {
+			if w.Code != http.StatusBadRequest {
+				t.Errorf("%s: %d", c.body, w.Code)
+			}
+			continue
+		}
+		c.want.Namespace = "/feed"
+		if w.Code != http.StatusOK || w.Body.String() != "{}\n" {
+			t.Fatalf("%s: %d %s", c.body, w.Code, w.Body)
+		}
+		if got := f.backend.emitted[0]; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s:\n got %+v\nwant %+v", c.body, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// maxRate bounds the clients per second of a disconnect: more is "at once".
+const maxRate = 1_000_000
+
+// reached is the answer to a request about sockets.
+type reached struct {
+	Sockets int  `json:"sockets"` // how many the filter meant
+	DryRun  bool `json:"dryRun,omitempty"`
+}
+
+// join serves POST /api/sockets/join.
+func (a *api) join(w http.ResponseWriter, r *http.Request) error {
+	return a.moveRooms(w, r, "sockets/join", a.Sockets.Join)
+}
+
+// leave serves POST /api/sockets/leave.
+func (a *api) leave(w http.ResponseWriter, r *http.Request) error {
+	return a.moveRooms(w, r, "sockets/leave", a.Sockets.Leave)
+}
+
+func (a *api) moveRooms(w http.ResponseWriter, r *http.Request, action string,
+	move func(context.Context, Filter, []string) (int, error),
+) error {
+	o, err := a.readObject(w, r)
+	if err != nil {
+		return err
+	}
+	if !o.has("rooms") {
+		o.wrong("rooms", "missing")
+	}
+	f, rooms := o.filter(), o.texts("rooms")
+	if malformed := o.end(); malformed != nil {
+		return malformed
+	}
+	if len(rooms) == 0 {
+		return refuse(base.CodeInvalid, "rooms: must not be empty")
+	}
+	if _, err := a.namespace(f.Namespace); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)
+	defer cancel()
+	n, err := move(ctx, f, rooms)
+	if err != nil {
+		return err
+	}
+	a.wrote(r, action, slog.Any("filter", f), slog.Any("rooms", rooms), slog.Int("sockets", n))
+	return writeJSON(w, http.StatusOK, reached{Sockets: n})
+}
+
+// disconnect serves POST /api/sockets/disconnect.
+func (a *api) disconnect(w http.ResponseWriter, r *http.Request) error {
+	o, err := a.readObject(w, r)
+	if err != nil {
+		return err
+	}
+	d := DisconnectRequest{
+		Filter: o.filter(), Rate: int(o.count("rate", maxRate)),
+		Reconnect: o.flag("reconnect", true), DryRun: o.flag("dryRun", false),
+	}
+	if malformed := o.end(); malformed != nil {
+		return malformed
+	}
+	if _, err := a.namespace(d.Filter.Namespace); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)
+	defer cancel()
+	n, err := a.Sockets.Disconnect(ctx, d)
+	if err != nil {
+		return err
+	}
+	if !d.DryRun {
+		a.wrote(r, "sockets/disconnect", slog.Any("filter", d.Filter), slog.Int("rate", d.Rate),
+			slog.Bool("reconnect", d.Reconnect), slog.Int("sockets", n))
+	}
+	return writeJSON(w, http.StatusOK, reached{Sockets: n, DryRun: d.DryRun})
+}
+
+// filter takes namespace and filter. Nobody is meant by accident: exactly one
+// criterion must be given.
+func (o *object) filter() Filter {
+	f := Filter{Namespace: o.required("namespace")}
+	inner := o.object("filter")
+	if inner == nil {
+		o.wrong("filter", "missing")
+		return f
+	}
+	given := len(inner.fields)
+	f.ID, f.Principal, f.Room = inner.text("id"), inner.text("principal"), inner.text("room")
+	f.Topic, f.Address = inner.text("topic"), inner.text("address")
+	o.close(inner)
+	if given != 1 {
+		o.wrong("filter", "want exactly one of id, principal, room, topic and address")
+	}
+	return f
+}
+
+// drain serves POST /api/drain.
+func (a *api) drain(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	if len(body) > 0 { // an empty object is as good as nothing
+		o, malformed := parseObject(body)
+		if malformed == nil {
+			malformed = o.end()
+		}
+		if malformed != nil {
+			return malformed
+		}
+	}
+	a.wrote(r, "drain")
+	a.State.Drain()
+	return writeJSON(w, http.StatusAccepted, struct {
+		Draining bool `json:"draining"`
+	}{true})
+}

@@ -1,0 +1,216 @@
+package admin
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/metrics"
+)
+
+// topicView is a declared topic with its figures over all clients. The figures of
+// a pattern are those of all its topics.
+type topicView struct {
+	Namespace   string      `json:"namespace"`
+	Topic       string      `json:"topic"`
+	Mode        string      `json:"deliveryMode"`
+	Overflow    string      `json:"overflowAction"`
+	MaxMessages int         `json:"maxQueuedMessagesPerClient"`
+	MaxBytes    int         `json:"maxQueuedBytesPerClient"`
+	TTLMs       int64       `json:"ttlMs"`
+	Published   uint64      `json:"published"`
+	Refused     uint64      `json:"refused"`
+	Books       books       `json:"books"`
+	ToWrite     latencyView `json:"publishToWrite"`
+	ToAck       latencyView `json:"publishToAck,omitzero"`
+}
+
+// books are promise P5 in JSON: offered = written or acked + coalesced + drops +
+// queued + in flight.
+type books struct {
+	Offered   uint64            `json:"offered"`
+	Written   uint64            `json:"written"`
+	Acked     uint64            `json:"acked"`
+	Retries   uint64            `json:"retries"`
+	Coalesced uint64            `json:"coalesced"`
+	Drops     map[string]uint64 `json:"drops,omitempty"`
+	Queued    int64             `json:"queued"`
+	InFlight  int64             `json:"inFlight"`
+	Spilled   int64             `json:"spilled"` // 0: there is no journal yet
+	Bytes     int64             `json:"bytes"`
+	HeldBytes int64             `json:"heldBytes"`
+}
+
+// latencyView is a distribution of durations since the start; quantiles are upper
+// bounds, within a factor of two.
+type latencyView struct {
+	Count  uint64  `json:"count"`
+	P50Ms  float64 `json:"p50Ms"`
+	P99Ms  float64 `json:"p99Ms"`
+	P999Ms float64 `json:"p999Ms"`
+}
+
+// topics serves GET /api/topics.
+func (a *api) topics(w http.ResponseWriter, r *http.Request) error {
+	q := parseQuery(r.URL)
+	path := q.text("namespace")
+	if err := q.end(); err != nil {
+		return err
+	}
+	list := a.sortedNamespaces()
+	if path != "" {
+		n, err := a.namespace(path)
+		if err != nil {
+			return err
+		}
+		list = []*delivery.Namespace{n}
+	}
+	out := []topicView{}
+	for _, n := range list {
+		for _, d := range n.Topics() {
+			out = append(out, viewTopic(d))
+		}
+	}
+	return writeJSON(w, http.StatusOK, struct {
+		Topics []topicView `json:"topics"`
+	}{out})
+}
+
+func (a *api) sortedNamespaces() []*delivery.Namespace {
+	return slices.SortedFunc(maps.Values(a.Hub.Namespaces()), func(a, b *delivery.Namespace) int { return cmp.Compare(a.Path, b.Path) })
+}
+
+func viewTopic(d *delivery.Declared) topicView {
+	p := d.Spec.Policy
+	write, ack := d.Latency()
+	v := topicView{
+		Namespace: d.Namespace.Path, Topic: d.Spec.Name, Mode: p.Mode.String(), Overflow: p.Overflow.String(),
+		MaxMessages: p.MaxMessages, MaxBytes: p.MaxBytes, TTLMs: d.Spec.TTL.Milliseconds(),
+		Published: d.Published.Load(), Refused: d.AllRefused(), Books: viewBooks(d.Totals()), ToWrite: viewLatency(write),
+	}
+	if d.Reliable() {
+		v.ToAck = viewLatency(ack)
+	}
+	return v
+}
+
+func viewBooks(t delivery.Totals) books {
+	b := books{
+		Offered: t.Offered, Written: t.Written, Acked: t.Acked, Retries: t.Retries, Coalesced: t.Coalesced,
+		Queued: t.Queued, InFlight: t.InFlight, Bytes: t.Bytes, HeldBytes: t.Held,
+	}
+	for r, n := range t.Dropped {
+		if n > 0 {
+			if b.Drops == nil {
+				b.Drops = make(map[string]uint64)
+			}
+			b.Drops[base.Reason(r).String()] = n
+		}
+	}
+	return b
+}
+
+func viewLatency(d delivery.Distribution) latencyView {
+	return latencyView{
+		Count: d.Count(), P50Ms: milliseconds(d.Quantile(0.5)), P99Ms: milliseconds(d.Quantile(0.99)), P999Ms: milliseconds(d.Quantile(0.999)),
+	}
+}
+
+// statsAnswer is the answer to GET /api/stats.
+type statsAnswer struct {
+	Build         buildView                `json:"build"`
+	Connections   int64                    `json:"connections"`
+	Sockets       int64                    `json:"sockets"`
+	Subscriptions int64                    `json:"subscriptions"`
+	Sessions      map[string]int           `json:"sessions"` // by transport
+	Namespaces    map[string]namespaceView `json:"namespaces"`
+	Cuts          map[string]uint64        `json:"cuts"`    // by cause; causes that have not happened are left out
+	Refused       map[string]uint64        `json:"refused"` // handshakes, by reason
+	Budget        budgetView               `json:"budget"`
+	Shards        []shardView              `json:"shards"`
+	Workers       workersView              `json:"workers"`
+	Handlers      latencyView              `json:"handlers"`
+	Unbalanced    uint64                   `json:"unbalanced"` // lanes whose books did not add up: 0, or a bug
+}
+
+type buildView struct {
+	Version   string `json:"version"`
+	Revision  string `json:"revision"`
+	GoVersion string `json:"goVersion"`
+}
+
+type namespaceView struct {
+	Opened       uint64 `json:"opened"`
+	Closed       uint64 `json:"closed"`
+	Received     uint64 `json:"received"`
+	AuthRejected uint64 `json:"authRejected"`
+	NoHandler    uint64 `json:"noHandler"`
+	Events       books  `json:"events"` // plain events and answers
+}
+
+type shardView struct {
+	Connections   int64       `json:"connections"`
+	Sockets       int64       `json:"sockets"`
+	Subscriptions int64       `json:"subscriptions"`
+	HeldBytes     int64       `json:"heldBytes"`
+	Inbox         inboxView   `json:"inbox"`
+	Turns         latencyView `json:"turns"`
+}
+
+type workersView struct {
+	Running int    `json:"running"`
+	Queued  int    `json:"queued"`
+	Panics  uint64 `json:"panics"`
+}
+
+// stats serves GET /api/stats.
+func (a *api) stats(w http.ResponseWriter, r *http.Request) error {
+	if err := parseQuery(r.URL).end(); err != nil {
+		return err
+	}
+	x := a.Extra()
+	out := statsAnswer{
+		Build: buildView(x.Build), Workers: workersView(x.Workers), Handlers: viewLatency(x.Handler),
+		Sessions: orEmpty(x.Sessions), Refused: orEmpty(x.Refused), Namespaces: a.viewNamespaces(x),
+		Cuts: make(map[string]uint64), Budget: budgetOf(a.Hub), Unbalanced: a.Hub.Unbalanced.Load(),
+	}
+	for c := range base.Cause(base.Causes) {
+		if n := a.Hub.Cuts(c); n > 0 {
+			out.Cuts[c.String()] = n
+		}
+	}
+	for _, sh := range a.Hub.Shards() {
+		s := sh.Stats()
+		out.Connections += s.Connections
+		out.Sockets += s.Sockets
+		out.Subscriptions += s.Subscriptions
+		out.Shards = append(out.Shards, shardView{
+			Connections: s.Connections, Sockets: s.Sockets, Subscriptions: s.Subscriptions, HeldBytes: s.HeldBytes,
+			Inbox: inboxView{s.Tasks, s.Jobs}, Turns: viewLatency(s.Loop),
+		})
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func (a *api) viewNamespaces(x metrics.Extra) map[string]namespaceView {
+	out := make(map[string]namespaceView)
+	for path, n := range a.Hub.Namespaces() {
+		f := x.Namespaces[path]
+		out[path] = namespaceView{
+			Opened: f.Opened, Closed: f.Closed, Received: f.Received, AuthRejected: f.AuthRejected, NoHandler: f.NoHandler,
+			Events: viewBooks(n.EventTotals()),
+		}
+	}
+	return out
+}
+
+// orEmpty makes a missing map an empty one: {} in JSON, not null.
+func orEmpty[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
+}

@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// verdict says in one sentence who lags, and so where to look.
+type verdict struct {
+	Kind     string    `json:"kind"`              // nobody, node, topic, network, everyone or scattered
+	Subject  string    `json:"subject,omitempty"` // the topic or network
+	Since    time.Time `json:"since,omitzero"`    // everyone
+	Sentence string    `json:"sentence"`
+}
+
+// The kinds of verdict.
+const (
+	kindNobody    = "nobody"
+	kindNode      = "node"
+	kindTopic     = "topic"
+	kindNetwork   = "network"
+	kindEveryone  = "everyone"
+	kindScattered = "scattered"
+)
+
+// evidence is what the verdict is found from.
+type evidence struct {
+	clients, lagging int
+	topics           []share       // by concrete topic
+	networks         []share       // by /24 or /64
+	loop             time.Duration // p99.9 of the loops' turns
+	publications     int           // waiting in the inboxes
+	budget           float64       // share in use
+	since            time.Time     // when most clients began to lag; zero if they do not
+}
+
+// share is the clients that have something in common, and how many of them lag.
+type share struct {
+	name             string
+	clients, lagging int
+}
+
+// Where ordinary ends. Below minLagging clients nothing is said of what they have
+// in common: two clients always have something.
+const (
+	slowLoop     = 50 * time.Millisecond // a turn this long is felt by every client
+	deepInbox    = 1000                  // publications
+	fullBudget   = 0.8                   // where shedding begins by default
+	most         = 0.5                   // of a share lags: the share is the subject
+	nearlyAll    = 0.8                   // of those who lag are in it
+	minLagging   = 3
+	fewOutsiders = 1 - nearlyAll
+)
+
+// judge finds the verdict. A node that is behind explains everything else, so it
+// comes first; then the narrowest thing that those who lag have in common.
+func (e *evidence) judge() verdict {
+	if why := e.nodeBehind(); why != "" {
+		return verdict{Kind: kindNode, Sentence: "This node is behind: " + why + "."}
+	}
+	if e.lagging == 0 {
+		return verdict{Kind: kindNobody, Sentence: fmt.Sprintf("Nobody lags: no message waits for more than a second for any of %d clients.", e.clients)}
+	}
+	if s, ok := e.common(e.networks); ok {
+		return verdict{Kind: kindNetwork, Subject: s.name, Sentence: fmt.Sprintf(
+			"One network lags: %s, with %d of its %d clients; elsewhere %s.", s.name, s.lagging, s.clients, e.elsewhere(s))}
+	}
+	if s, ok := e.common(e.topics); ok {
+		return verdict{Kind: kindTopic, Subject: s.name, Sentence: fmt.Sprintf(
+			"One topic lags: %s, with %d of its %d clients; the other topics are on time.", s.name, s.lagging, s.clients)}
+	}
+	if part(e.lagging, e.clients) >= most && e.lagging >= minLagging {
+		return verdict{Kind: kindEveryone, Since: e.since, Sentence: fmt.Sprintf(
+			"Everyone lags: %d of %d clients%s.", e.lagging, e.clients, sinceText(e.since))}
+	}
+	return verdict{Kind: kindScattered, Sentence: fmt.Sprintf(
+		"%d of %d clients lag, with no topic or network in common: see /api/clients.", e.lagging, e.clients)}
+}
+
+// nodeBehind says what is wrong with the node itself. A slow loop alone, with
+// nobody who lags, is not worth a sentence.
+func (e *evidence) nodeBehind() string {
+	var why []string
+	if e.lagging > 0 && e.loop >= slowLoop {
+		why = append(why, fmt.Sprintf("turns of its event loops take %d ms (p99.9)", e.loop.Milliseconds()))
+	}
+	if e.publications >= deepInbox {
+		why = append(why, fmt.Sprintf("%d publications wait in its inboxes", e.publications))
+	}
+	if e.budget >= fullBudget {
+		why = append(why, fmt.Sprintf("%.0f %% of its memory budget is in use", e.budget*100))
+	}
+	return strings.Join(why, ", ")
+}
+
+// common finds the share that explains the lag: most of it lags, nearly all who
+// lag are in it, and there is something outside of it that is on time.
+func (e *evidence) common(shares []share) (share, bool) {
+	for _, s := range shares {
+		if s.lagging < minLagging || part(s.lagging, s.clients) < most || part(s.lagging, e.lagging) < nearlyAll {
+			continue
+		}
+		outside, onTime := 0, false
+		for _, o := range shares {
+			if o.name != s.name {
+				outside = max(outside, o.lagging)
+				onTime = onTime || part(o.lagging, o.clients) < most
+			}
+		}
+		if onTime && part(outside, e.lagging) <= fewOutsiders {
+			return s, true
+		}
+	}
+	return share{}, false
+}
+
+func (e *evidence) elsewhere(s share) string {
+	return fmt.Sprintf("%d of %d", max(e.lagging-s.lagging, 0), max(e.clients-s.clients, 0))
+}
+
+func part(n, of int) float64 {
+	if of == 0 {
+		return 0
+	}
+	return float64(n) / float64(of)
+}
+
+func sinceText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return ", since " + t.UTC().Format("15:04:05 UTC")
+}
