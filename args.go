@@ -1,0 +1,295 @@
+package weir
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/wire/sio"
+)
+
+// Binary is bytes that go out as a binary part wherever they stand in an argument:
+// in a struct, a typed slice, behind a pointer. ([]byte itself is a binary part as
+// an argument and inside map[string]any and []any; elsewhere encoding/json makes it
+// a base64 string.) Received binary parts decode into it.
+type Binary []byte
+
+// binaryMark begins the string a Binary becomes in JSON on its way to a placeholder;
+// it is random, so that no other string can look like one.
+var binaryMark = "weir-binary-" + rand.Text() + ":"
+
+// MarshalJSON implements json.Marshaler.
+func (b Binary) MarshalJSON() ([]byte, error) {
+	out := append([]byte{'"'}, binaryMark...)
+	out = base64.StdEncoding.AppendEncode(out, b)
+	return append(out, '"'), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *Binary) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*[]byte)(b)) }
+
+// encoder turns Go arguments into the JSON and attachments of a packet: []byte
+// becomes an attachment, also deep inside map[string]any and []any;
+// json.RawMessage goes out byte for byte; anything else by encoding/json.
+type encoder struct {
+	attachments [][]byte
+}
+
+func encodeArgs(args []any) (raw, attachments [][]byte, err error) {
+	var e encoder
+	raw = make([][]byte, len(args))
+	for i, a := range args {
+		if raw[i], err = e.value(a); err != nil {
+			return nil, nil, Errorf(ErrInvalid, fmt.Sprintf("argument %d of type %T: %v", i, a, err))
+		}
+	}
+	if n := len(e.attachments); n > sio.MaxAttachments {
+		return nil, nil, Errorf(ErrInvalid, fmt.Sprintf("%d binary parts: clients take at most %d", n, sio.MaxAttachments))
+	}
+	return raw, e.attachments, nil
+}
+
+func (e *encoder) value(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case []byte:
+		return e.binary(v), nil
+	case json.RawMessage:
+		if err := sio.CheckJSON(v); err != nil {
+			return nil, err
+		}
+		return v, nil
+	case map[string]any:
+		if hasBinary(v) {
+			return e.object(v)
+		}
+	case []any:
+		if hasBinary(v) {
+			return e.array(v)
+		}
+	}
+	raw, err := marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return e.extract(raw)
+}
+
+// extract moves what Binary left in raw to attachments.
+func (e *encoder) extract(raw []byte) ([]byte, error) {
+	mark := []byte(`"` + binaryMark)
+	var out []byte
+	for {
+		before, rest, found := bytes.Cut(raw, mark)
+		if out == nil && !found {
+			return raw, nil
+		}
+		out = append(out, before...)
+		if !found {
+			return out, nil
+		}
+		text, after, _ := bytes.Cut(rest, []byte(`"`))
+		b, err := base64.StdEncoding.AppendDecode(nil, text)
+		if err != nil {
+			return nil, err // cannot be: MarshalJSON made it
+		}
+		out = append(out, e.binary(b)...)
+		raw = after
+	}
+}
+
+func (e *encoder) binary(b []byte) []byte {
+	e.attachments = append(e.attachments, b)
+	return sio.AppendPlaceholder(nil, len(e.attachments)-1)
+}
+
+func (e *encoder) object(m map[string]any) ([]byte, error) {
+	out := []byte{'{'}
+	for i, k := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		raw, err := e.value(m[k])
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(sio.AppendString(out, k), ':'), raw...)
+	}
+	return append(out, '}'), nil
+}
+
+func (e *encoder) array(a []any) ([]byte, error) {
+	out := []byte{'['}
+	for i, v := range a {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		raw, err := e.value(v)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, raw...)
+	}
+	return append(out, ']'), nil
+}
+
+// rawJSON is JSON as an argument that goes out verbatim.
+func rawJSON(b []byte) json.RawMessage { return b }
+
+func hasBinary(v any) bool {
+	switch v := v.(type) {
+	case []byte:
+		return true
+	case map[string]any:
+		for _, x := range v {
+			if hasBinary(x) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, hasBinary)
+	}
+	return false
+}
+
+// marshal is json.Marshal without the escaping of <, > and &, as JSON.stringify.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// eventFrame encodes an event; an ack id makes it a question.
+func eventFrame(namespace, event string, args []any, ackID uint64, ask bool) (*base.Frame, error) {
+	if sio.Reserved(event) {
+		return nil, Errorf(ErrInvalid, fmt.Sprintf("event %q belongs to the protocol", event))
+	}
+	raw, attachments, err := encodeArgs(args)
+	if err != nil {
+		return nil, err
+	}
+	h := sio.EventHeader{Namespace: namespace, ID: ackID, HasID: ask, Attachments: len(attachments)}
+	all := append([][]byte{sio.AppendString(nil, event)}, raw...)
+	return base.NewFrame(size(all)+len(namespace)+32, func(dst []byte) []byte {
+		return sio.AppendEvent(dst, h, all...)
+	}, attachments...), nil
+}
+
+// ackFrame encodes the answer to an event that asked for one.
+func ackFrame(namespace string, id uint64, args []any) (*base.Frame, error) {
+	raw, attachments, err := encodeArgs(args)
+	if err != nil {
+		return nil, err
+	}
+	h := sio.EventHeader{Namespace: namespace, ID: id, HasID: true, Attachments: len(attachments)}
+	return base.NewFrame(size(raw)+len(namespace)+32, func(dst []byte) []byte {
+		return sio.AppendAck(dst, h, raw...)
+	}, attachments...), nil
+}
+
+func size(parts [][]byte) (n int) {
+	for _, p := range parts {
+		n += len(p) + 1
+	}
+	return n
+}
+
+// Args are the arguments of an event or an answer, as the client wrote them.
+type Args struct {
+	raw         []byte // the JSON array
+	skip        int    // leading elements that are not arguments: the event's name
+	attachments [][]byte
+}
+
+// JSON returns the arguments as raw JSON, byte for byte, attachments as
+// placeholder objects.
+func (a *Args) JSON() []json.RawMessage {
+	if len(a.raw) == 0 {
+		return nil
+	}
+	parts := sio.SplitArgs(a.raw, nil)
+	out := make([]json.RawMessage, 0, len(parts)-a.skip)
+	for _, p := range parts[a.skip:] {
+		out = append(out, p)
+	}
+	return out
+}
+
+// Attachments returns the binary parts in the order of their placeholders.
+func (a *Args) Attachments() [][]byte { return a.attachments }
+
+// Len is the number of arguments.
+func (a *Args) Len() int { return len(a.JSON()) }
+
+// Decode decodes the arguments into the given pointers by encoding/json, in
+// order; binary parts decode into []byte, wherever they stand. Arguments beyond
+// the pointers are ignored; a pointer without an argument is left as it is.
+func (a *Args) Decode(into ...any) error {
+	raw := a.raw
+	if len(a.attachments) > 0 {
+		var err error
+		if raw, err = sio.Inline(nil, a.raw, a.attachments); err != nil {
+			return Errorf(ErrInvalid, err.Error())
+		}
+	}
+	whole := Args{raw: raw, skip: a.skip}
+	for i, arg := range whole.JSON() {
+		if i >= len(into) {
+			return nil
+		}
+		if into[i] == nil {
+			continue
+		}
+		if err := json.Unmarshal(arg, into[i]); err != nil {
+			return &Error{Code: base.CodeInvalid, Reason: fmt.Sprintf("argument %d: %v", i, err), Cause: err}
+		}
+	}
+	return nil
+}
+
+// Values decodes the arguments into plain values: maps, slices, strings,
+// json.Number, booleans, nil, and []byte for binary parts. What Values returns can
+// be emitted again unchanged.
+func (a *Args) Values() ([]any, error) {
+	out := make([]any, 0, 4)
+	for i, arg := range a.JSON() {
+		d := json.NewDecoder(bytes.NewReader(arg))
+		d.UseNumber()
+		var v any
+		if err := d.Decode(&v); err != nil {
+			return nil, Errorf(ErrInvalid, fmt.Sprintf("argument %d: %v", i, err))
+		}
+		out = append(out, a.fill(v))
+	}
+	return out, nil
+}
+
+// fill puts attachments where their placeholders are.
+func (a *Args) fill(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if v["_placeholder"] == true {
+			if n, ok := v["num"].(json.Number); ok {
+				if i, err := n.Int64(); err == nil && i >= 0 && int(i) < len(a.attachments) {
+					return a.attachments[i]
+				}
+			}
+		}
+		for k, x := range v {
+			v[k] = a.fill(x)
+		}
+	case []any:
+		for i, x := range v {
+			v[i] = a.fill(x)
+		}
+	}
+	return v
+}

@@ -1,0 +1,134 @@
+package weir
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/guard"
+)
+
+// StaticTokens is an AuthFunc for a fixed table from principal to token. Tokens
+// are compared in constant time. It fails on an empty principal or token, or a
+// token given twice.
+func StaticTokens(tokens map[string]string) (AuthFunc, error) {
+	table, err := guard.NewStaticTokens(tokens)
+	if err != nil {
+		return nil, err
+	}
+	return func(_ context.Context, r AuthRequest) (Identity, error) {
+		principal, err := table.Authenticate(r.Token)
+		if err != nil {
+			return Identity{}, &Error{Code: base.CodeUnauthorized, Reason: err.Error(), Cause: err}
+		}
+		return Identity{Principal: principal}, nil
+	}, nil
+}
+
+// admit decides on a worker whether a client is let in: its token, then the
+// namespace's checks in order.
+func (s *Socket) admit(ctx context.Context) {
+	err := s.check(ctx)
+	s.client.out.Shard().Post(decision{s, err})
+}
+
+func (s *Socket) check(ctx context.Context) error {
+	if s.client.door.opts.Auth && (s.ns.opts.AuthRequired || s.token("") != "") {
+		if err := s.authorize(ctx, ActionConnect, "", ""); err != nil {
+			return err
+		}
+	}
+	s.ns.mu.RLock()
+	checks := s.ns.admit
+	s.ns.mu.RUnlock()
+	for _, f := range checks {
+		if err := f(s.Context(), s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decision is the task that lets a client in, or not.
+type decision struct {
+	s   *Socket
+	err error
+}
+
+// Run implements base.Task.
+func (d decision) Run() {
+	s := d.s
+	if s.gone.Load() {
+		return
+	}
+	if d.err == nil {
+		s.client.accept(s)
+		return
+	}
+	message, data := connectRefusal(d.err)
+	s.client.refuse(s, message, data)
+}
+
+func connectRefusal(err error) (message string, data []byte) {
+	var ce *ConnectError
+	var e *Error
+	switch {
+	case errors.As(err, &ce):
+		if ce.Data != nil {
+			data, _ = marshal(ce.Data) // data that cannot be encoded is left out
+		}
+		return ce.Message, data
+	case errors.As(err, &e):
+		data, _ = json.Marshal(map[string]any{"code": e.Code.Name, "retryable": e.Code.Retryable})
+		return e.Error(), data
+	default:
+		return base.CodeForbidden.Name, nil
+	}
+}
+
+// token finds the client's token: in the payload, else where it came with the
+// handshake (design 5.4).
+func (s *Socket) token(payload string) string {
+	h := s.client.shake
+	return guard.FindToken(guard.TokenSources{
+		Payload:       payload,
+		Auth:          gjson.GetBytes(s.auth, "token").Str,
+		Authorization: h.Header.Get("Authorization"),
+		Query:         h.URL.Query().Get("token"),
+	})
+}
+
+// authorize asks Authenticate, and counts a refusal against the client's address.
+// It runs on a worker.
+func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadToken string) error {
+	srv, addr := s.ns.srv, s.client.address()
+	if srv.failures.Blocked(addr, time.Now()) {
+		srv.count.authLimited.Add(1)
+		return Errorf(ErrLimited, "too many refused tokens from this address")
+	}
+	id, err := srv.opts.Authenticate(ctx, AuthRequest{
+		Token: s.token(payloadToken), Action: action, Namespace: s.ns.path, Topic: topic,
+		Principal: s.principal, Handshake: s.Handshake(),
+	})
+	if err == nil {
+		if action == ActionConnect {
+			s.principal = id.Principal
+		}
+		return nil
+	}
+	srv.failures.Fail(addr, time.Now())
+	s.ns.count.authRejected.Add(1)
+	var e *Error
+	if !errors.As(err, &e) {
+		s.ns.log.Warn("token refused", "action", action, "topic", topic, "address", addr, "error", err)
+		e = &Error{Code: base.CodeUnauthorized, Reason: "the token was refused", Cause: err}
+	}
+	if f := srv.opts.Events.AuthRejected; f != nil {
+		f(AuthRejectedEvent{Action: action, Namespace: s.ns.path, Topic: topic, Address: addr, Reason: e.Reason})
+	}
+	return e
+}

@@ -1,0 +1,154 @@
+package weir
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+)
+
+// Broadcast is a choice of sockets of one namespace, made by To, Except and so on;
+// each returns a new one. Its operations reach every socket on this node that the
+// choice means at that moment, each once.
+type Broadcast struct {
+	ns *Namespace
+	to delivery.Target
+}
+
+// To chooses the sockets in any of the rooms; a socket's id is a room of its own.
+func (n *Namespace) To(rooms ...string) Broadcast { return Broadcast{ns: n}.To(rooms...) }
+
+// Except chooses all sockets but those in any of the rooms.
+func (n *Namespace) Except(rooms ...string) Broadcast { return Broadcast{ns: n}.Except(rooms...) }
+
+// All chooses all sockets of the namespace.
+func (n *Namespace) All() Broadcast { return Broadcast{ns: n} }
+
+// Emit sends an event to all sockets of the namespace.
+func (n *Namespace) Emit(event string, args ...any) error { return n.All().Emit(event, args...) }
+
+// To chooses the sockets in any of the rooms, but not this one.
+func (s *Socket) To(rooms ...string) Broadcast { return s.ns.To(rooms...).Except(s.id) }
+
+// Broadcast chooses all sockets of the namespace but this one.
+func (s *Socket) Broadcast() Broadcast { return s.ns.Except(s.id) }
+
+// To adds rooms to the choice.
+func (b Broadcast) To(rooms ...string) Broadcast {
+	// Never nil: no rooms named means nobody, not everybody.
+	b.to.Rooms = append(append([]string{}, b.to.Rooms...), rooms...)
+	return b
+}
+
+// Except takes the sockets in these rooms out of the choice.
+func (b Broadcast) Except(rooms ...string) Broadcast {
+	b.to.Except = append(slices.Clone(b.to.Except), rooms...)
+	return b
+}
+
+// Principal narrows the choice to the sockets of one principal; rooms then do not
+// count.
+func (b Broadcast) Principal(p string) Broadcast {
+	b.to.Principal = p
+	return b
+}
+
+// Volatile drops what is emitted, and counts it, wherever the connection does not
+// take it at once.
+func (b Broadcast) Volatile() Broadcast {
+	b.to.Volatile = true
+	return b
+}
+
+// Emit sends an event; arguments and errors as for Socket.Emit. All sockets see
+// the events of a namespace's broadcasts in one order.
+func (b Broadcast) Emit(event string, args ...any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
+	defer cancel()
+	return b.emit(ctx, event, args)
+}
+
+func (b Broadcast) emit(ctx context.Context, event string, args []any) error {
+	f, err := eventFrame(b.ns.path, event, args, 0, false)
+	if err != nil {
+		return err
+	}
+	b.ns.outgoing(event, args)
+	return wrap(b.ns.srv.hub.Emit(ctx, b.ns.d, event, delivery.Emission{Frame: f}, b.to), "")
+}
+
+// Ask sends an event that every socket chosen is to answer, and waits for the
+// answers, at most until ctx ends (30 s if it has no deadline). With ErrTimeout it
+// still returns the answers that came. No sockets: no answers, at once.
+func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply, error) {
+	a, ctx, cancel := newAsk(ctx, b.ns, len(b.ns.srv.hub.Shards()))
+	defer cancel()
+	f, err := eventFrame(b.ns.path, event, args, a.id, true)
+	if err != nil {
+		return nil, err
+	}
+	b.ns.outgoing(event, args)
+	err = b.ns.srv.hub.Emit(ctx, b.ns.d, event, delivery.Emission{Frame: f, AckID: a.id, Acks: a}, b.to)
+	if err != nil {
+		return nil, wrap(err, "")
+	}
+	return a.wait(ctx)
+}
+
+// Sockets returns the sockets chosen.
+func (b Broadcast) Sockets(ctx context.Context) ([]*Socket, error) {
+	var mu sync.Mutex
+	var found []*Socket
+	err := b.each(ctx, func(d *delivery.Socket) {
+		if s, ok := d.Peer.(*Socket); ok {
+			mu.Lock()
+			found = append(found, s)
+			mu.Unlock()
+		}
+	})
+	return found, err
+}
+
+// Join puts the sockets chosen into rooms. A socket that has too many already is
+// left as it is and counted in skipped.
+func (b Broadcast) Join(ctx context.Context, rooms ...string) (joined, skipped int, err error) {
+	var mu sync.Mutex
+	err = b.each(ctx, func(d *delivery.Socket) {
+		err := d.Join(rooms...)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			skipped++
+		} else {
+			joined++
+		}
+	})
+	return joined, skipped, err
+}
+
+// Leave takes the sockets chosen out of rooms.
+func (b Broadcast) Leave(ctx context.Context, rooms ...string) error {
+	return b.each(ctx, func(d *delivery.Socket) {
+		for _, r := range rooms {
+			d.Leave(r)
+		}
+	})
+}
+
+// Disconnect takes the sockets chosen out of the namespace; with transport, their
+// connections are closed too. Official clients do not come back by themselves.
+func (b Broadcast) Disconnect(ctx context.Context, transport bool) error {
+	return b.each(ctx, func(d *delivery.Socket) {
+		d.Close(base.CauseServerDisconnect, disconnectFrame(b.ns.path))
+		if s, ok := d.Peer.(*Socket); ok && transport {
+			s.client.leave()
+		}
+	})
+}
+
+// each runs f on the shards for every socket chosen and waits until all have.
+func (b Broadcast) each(ctx context.Context, f func(*delivery.Socket)) error {
+	return wrap(b.ns.srv.hub.EachAndWait(ctx, b.ns.d, b.to, f), "")
+}

@@ -1,0 +1,172 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamweir/weir/internal/engineio"
+	"github.com/streamweir/weir/internal/guard"
+)
+
+// door is one server of the options: an Engine.IO endpoint, the namespaces behind
+// it and the checks in front. It implements engineio.Acceptor.
+type door struct {
+	srv        *Server
+	opts       ServerOptions
+	origins    guard.Origins
+	engine     *engineio.Server
+	namespaces map[string]*Namespace
+	log        *slog.Logger
+	next       atomic.Uint32
+	refused    [refusals]atomic.Uint64
+}
+
+// refusal is why a handshake was turned away, for weir_handshakes_refused_total.
+type refusal int
+
+const (
+	refusedOrigin refusal = iota
+	refusedSlow
+	refusedAuth
+	refusedDraining
+	refusals
+)
+
+var refusalNames = [refusals]string{"origin", "slow_consumer", "auth_failures", "draining"}
+
+func newDoor(srv *Server, o ServerOptions) (*door, error) {
+	origins, err := guard.NewOrigins(o.Origins)
+	if err != nil {
+		return nil, err
+	}
+	d := &door{srv: srv, opts: o, origins: origins, namespaces: make(map[string]*Namespace), log: srv.log.With("server", o.Name)}
+	s := o.SocketIO
+	eo := engineio.Options{
+		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, UpgradeTimeout: s.UpgradeTimeout,
+		MaxHTTPBufferSize: s.MaxHTTPBufferSize, Transports: s.Transports, NoUpgrades: s.NoUpgrades,
+		NoHTTPCompression: s.NoHTTPCompression, CheckOrigin: d.checkOrigin,
+		CORS: engineio.CORS{Credentials: o.Credentials}, NotSentLowat: o.NotSentLowat, Now: srv.hub.Now,
+	}
+	if c := s.Cookie; c != nil {
+		eo.Cookie = &engineio.Cookie{
+			Name: c.Name, Path: c.Path, Domain: c.Domain, MaxAge: time.Duration(c.MaxAge) * time.Second,
+			SameSite: c.SameSite, Secure: c.Secure, Partitioned: c.Partitioned, Script: !c.HttpOnly,
+		}
+	}
+	if !s.NoClientFiles {
+		eo.ClientFiles = engineio.ClientFiles()
+	}
+	for _, sh := range srv.hub.Shards() {
+		eo.Loops = append(eo.Loops, sh)
+	}
+	d.engine, err = engineio.New(eo, d)
+	return d, err
+}
+
+// ServeHTTP answers Socket.IO's requests, and if the options have a page, all
+// others with that.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if d.opts.Page != nil && !strings.HasPrefix(r.URL.Path, d.path()) {
+		d.opts.Page.ServeHTTP(w, r)
+		return
+	}
+	if !d.srv.running() {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "the server is not running", http.StatusServiceUnavailable)
+		return
+	}
+	d.engine.ServeHTTP(w, r)
+}
+
+func (d *door) path() string { return orDefault(d.opts.SocketIO.Path, engineio.DefaultPath) }
+
+// lastWords is how long clients have to take their last packet once the time to
+// drain is over: a polling client without a request would otherwise be waited for.
+const lastWords = time.Second
+
+func (d *door) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	if err := d.engine.Close(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("server %q: %w", d.opts.Name, err)
+	}
+	return nil
+}
+
+// checkOrigin implements design 5.5 "origins" for every request.
+func (d *door) checkOrigin(r *http.Request) engineio.Origin {
+	origin := r.Header.Get("Origin")
+	switch d.origins.Check(guard.BrowserRequest{Origin: origin, Host: r.Host, TLS: r.TLS != nil}) {
+	case guard.OriginAllowed:
+		switch {
+		case origin == "" || strings.EqualFold(afterScheme(origin), r.Host):
+			return engineio.OriginPlain
+		case slices.Contains(d.opts.Origins, "*"):
+			return engineio.OriginEveryone
+		}
+		return engineio.OriginAllowed
+	default: // foreign; malformed ones the engine has refused already
+		d.refused[refusedOrigin].Add(1)
+		return engineio.OriginRefused
+	}
+}
+
+func afterScheme(origin string) string {
+	_, host, _ := strings.Cut(origin, "://")
+	return host
+}
+
+// Admit implements engineio.Acceptor: nobody is let in while the server drains,
+// after too many failed tokens, or right after having been cut for being slow.
+func (d *door) Admit(r *http.Request) *engineio.Refusal {
+	if d.srv.leaving() {
+		d.refused[refusedDraining].Add(1)
+		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: jitter(5 * time.Second)}
+	}
+	addr := addressOf(r)
+	now := time.Now()
+	if d.opts.Auth && d.srv.failures.Blocked(addr, now) {
+		d.refused[refusedAuth].Add(1)
+		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: jitter(30 * time.Second)}
+	}
+	if wait, slow := d.srv.penalties.Until(penaltyKey(addr, r.Header), now); slow {
+		d.refused[refusedSlow].Add(1)
+		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: jitter(wait)}
+	}
+	return nil
+}
+
+// penaltyKey is who a penalty falls on. Before a client has joined a namespace its
+// address is all there is; the kind of client is added so that not everybody behind
+// one address pays for a slow one.
+func penaltyKey(addr netip.Addr, h http.Header) string {
+	return addr.String() + " " + h.Get("User-Agent")
+}
+
+// jitter spreads those who were sent away together over half as long again.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d/2+1) }
+
+func addressOf(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+// Assign implements engineio.Acceptor: the loops take turns.
+func (d *door) Assign() int { return int(d.next.Add(1)) % len(d.srv.hub.Shards()) }
+
+// Open implements engineio.Acceptor.
+func (d *door) Open(s *engineio.Session, h *engineio.Handshake) engineio.Host {
+	return newClient(d, s, h)
+}

@@ -1,0 +1,226 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/socketio"
+)
+
+// Event is an event a client has sent.
+type Event struct {
+	Name string
+	Args
+	socket  *Socket
+	id      uint64
+	asks    bool
+	replied atomic.Bool
+}
+
+// Asks reports whether the client waits for an answer.
+func (e *Event) Asks() bool { return e.asks }
+
+// Reply answers the client's ack callback; arguments are those of Emit. Only the
+// first answer counts, and none is sent if the client asked for none. It may be
+// called after the handler has returned.
+func (e *Event) Reply(args ...any) error {
+	if !e.asks || e.replied.Swap(true) {
+		return nil
+	}
+	if err := e.socket.sendable(); err != nil {
+		return err
+	}
+	f, err := ackFrame(e.socket.ns.path, e.id, args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
+	defer cancel()
+	return wrap(e.socket.d.Reply(ctx, f), "")
+}
+
+// refusalBody is how a refusal looks to a client (design 5.4).
+type refusalBody struct {
+	OK        bool   `json:"ok"`
+	Topic     string `json:"topic,omitempty"`
+	Code      string `json:"code"`
+	Reason    string `json:"reason"`
+	Retryable bool   `json:"retryable"`
+}
+
+// refusalOf turns an error into what a client may know of it.
+func refusalOf(err error) refusalBody {
+	var e *Error
+	if errors.As(err, &e) {
+		return refusalBody{Code: e.Code.Name, Reason: e.Reason, Retryable: e.Code.Retryable}
+	}
+	return refusalBody{Code: base.CodeInternal.Name, Reason: "the handler failed"}
+}
+
+// jobFunc is a function as a job of a mailbox.
+type jobFunc = guard.JobFunc
+
+// enqueue gives a job to the socket's mailbox; when that is full the client is
+// not read until it has room again. Loop.
+func (s *Socket) enqueue(j guard.Job, bytes int) {
+	hub := s.ns.srv.hub
+	hub.Hold(bytes)
+	job := guard.Job(heldJob{j, hub, bytes})
+	if bytes == 0 {
+		job = j
+	}
+	if s.mailbox.Push(job, bytes) == guard.AcceptedFull && !s.full && !s.gone.Load() {
+		s.full = true
+		s.client.hold()
+	}
+}
+
+// heldJob gives the budget its bytes back once it has run.
+type heldJob struct {
+	guard.Job
+	hub   *delivery.Hub
+	bytes int
+}
+
+func (j heldJob) Run(ctx context.Context) {
+	defer j.hub.Hold(-j.bytes)
+	j.Job.Run(ctx)
+}
+
+// Drained implements guard.Drainer; it is called on a worker.
+func (s *Socket) Drained(*guard.Mailbox) { s.client.out.Shard().Post((*resumption)(s)) }
+
+// resumption is the task that reads a socket on whose mailbox has room again.
+type resumption Socket
+
+// Run implements base.Task.
+func (r *resumption) Run() {
+	s := (*Socket)(r)
+	if s.full {
+		s.full = false
+		s.client.resume()
+	}
+}
+
+// Event implements socketio.Socket: an event has arrived. Loop.
+func (s *Socket) Event(in socketio.Event) {
+	s.ns.count.received.Add(1)
+	s.ns.count.receivedBytes.Add(uint64(in.Bytes()))
+	if s.gone.Load() || s.deliveryEvent(&in) {
+		return
+	}
+	chain, handled := s.ns.handlers(s, in.Name)
+	if !handled {
+		s.ns.noHandler(in.Name)
+		if chain == nil {
+			if in.HasID {
+				s.answer(in.ID, refusalOf(noHandlerError(in.Name)))
+			}
+			return
+		}
+		chain = append(chain, func(context.Context, *Socket, *Event) error { return noHandlerError(in.Name) })
+	}
+	e := &Event{Name: in.Name, Args: Args{raw: in.Args, skip: 1, attachments: in.Attachments}, socket: s, id: in.ID, asks: in.HasID}
+	s.enqueue(&eventJob{e: e, chain: chain}, in.Bytes())
+}
+
+func noHandlerError(event string) error {
+	return &Error{Code: base.CodeNoHandler, Reason: "nothing handles the event " + event}
+}
+
+// answer sends an ack of the loop's own making. Loop.
+func (s *Socket) answer(id uint64, args ...any) {
+	f, err := ackFrame(s.ns.path, id, args)
+	if err != nil {
+		s.ns.log.Error("answer not encoded", "error", err)
+		return
+	}
+	s.d.Send(f)
+}
+
+// Answered implements socketio.Socket: a client's ack. Loop.
+func (s *Socket) Answered(id uint64, args []byte, attachments [][]byte) {
+	s.d.Answer(id, delivery.Answer{Args: args, Attachments: attachments})
+}
+
+// eventJob runs the handlers of one event on a worker.
+type eventJob struct {
+	e     *Event
+	chain []Handler
+}
+
+// Run implements guard.Job.
+func (j *eventJob) Run(context.Context) {
+	s := j.e.socket
+	if s.gone.Load() {
+		return
+	}
+	start := time.Now()
+	err := j.run()
+	s.ns.srv.count.handlers.Observe(int64(time.Since(start)))
+	if err == nil {
+		return
+	}
+	var known *Error
+	if !errors.As(err, &known) {
+		s.ns.log.Error("handler failed", "event", j.e.Name, "socket", s.id, "error", err)
+	}
+	_ = j.e.Reply(refusalOf(err)) // the client may be gone; then nobody waits
+}
+
+func (j *eventJob) run() error {
+	ctx := j.e.socket.Context()
+	for _, h := range j.chain {
+		if err := h(ctx, j.e.socket, j.e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Handle sets a typed handler: the event's first argument is decoded into In by
+// encoding/json, binary parts into []byte, and what f returns answers the client's
+// ack callback. For more arguments, or none, make In a struct{} and use
+// Namespace.On. A decoding error is answered with the code "invalid".
+func Handle[In, Out any](n *Namespace, event string, f func(ctx context.Context, s *Socket, in In) (Out, error)) {
+	n.On(event, func(ctx context.Context, s *Socket, e *Event) error {
+		var in In
+		if err := e.Decode(&in); err != nil {
+			return err
+		}
+		out, err := f(ctx, s, in)
+		if err != nil {
+			return err
+		}
+		return e.Reply(out)
+	})
+}
+
+// On sets a handler of this socket alone; it takes the place of the namespace's.
+func (s *Socket) On(event string, h Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.on == nil {
+		s.on = make(map[string]Handler)
+	}
+	s.on[event] = h
+}
+
+// Off removes a handler set by On.
+func (s *Socket) Off(event string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.on, event)
+}
+
+// OnAny adds an observer of every event of this socket.
+func (s *Socket) OnAny(h Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.any = append(s.any, h)
+}

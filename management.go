@@ -1,0 +1,326 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/streamweir/weir/internal/admin"
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/metrics"
+)
+
+// Management returns the management API of design 5.3, to be mounted behind the
+// application's own access control: the handler itself asks for the configured
+// keys, and without keys for nothing.
+func (s *Server) Management() http.Handler {
+	o := s.adminOptions()
+	o.Local = func(*http.Request) error { return nil }
+	return admin.New(o)
+}
+
+func (s *Server) adminOptions() admin.Options {
+	o := admin.Options{
+		Hub: s.hub, Publisher: publisher{s}, Sockets: sockets{s}, State: state{s}, Extra: s.extra,
+		Gatherer: s.registry, Local: guard.CheckLocal, PProf: s.opts.Management.PProf,
+		ReceiptTimeout: s.opts.Management.ReceiptTimeout, Logger: s.log, Done: s.closing,
+	}
+	if keys := s.keys(); keys.Len() > 0 {
+		o.Authorize = func(token string) (string, admin.Allow, bool) {
+			name, a, ok := keys.Authorize(token)
+			return name, admin.Allow{Publish: a.Has(guard.AllowPublish), Read: a.Has(guard.AllowRead), Admin: a.Has(guard.AllowAdmin)}, ok
+		}
+	}
+	return o
+}
+
+// keys are the configured ones; Validate has seen that they are in order.
+func (s *Server) keys() guard.Keys {
+	var list []guard.Key
+	for _, k := range s.opts.Management.Keys {
+		allow, err := guard.ParseAllow(k.Allow)
+		if err != nil {
+			continue
+		}
+		list = append(list, guard.Key{Name: k.Name, Key: k.Key, Allow: allow})
+	}
+	keys, err := guard.NewKeys(list)
+	if err != nil {
+		s.log.Error("management keys", "error", err)
+	}
+	return keys
+}
+
+// listenManagement opens the management port and the probes; s.mu is held.
+func (s *Server) listenManagement() error {
+	m := s.opts.Management
+	var errs []error
+	if m.Addr != "" {
+		errs = append(errs, s.listenOn("management", m.Addr, admin.New(s.adminOptions()), m.AddrDefaulted))
+	}
+	if m.Probes != "" {
+		errs = append(errs, s.listenOn("probes", m.Probes, admin.Probes(s.adminOptions()), false))
+	}
+	return errors.Join(errs...)
+}
+
+// listenOn opens a port; next takes the next free one if a server of this process
+// has it (design 5.2).
+func (s *Server) listenOn(name, addr string, h http.Handler, next bool) error {
+	_, err := s.listen(name, addr, h, 5*time.Second)
+	if err == nil {
+		return nil
+	}
+	if !next || !errors.Is(err, syscall.EADDRINUSE) || !s.ownPort(addr) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	host, _, splitErr := net.SplitHostPort(addr)
+	if splitErr != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	l, err := s.listen(name, net.JoinHostPort(host, "0"), h, 5*time.Second)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	s.log.Warn("the management port is taken by a server of this process", "wanted", addr, "using", l.ln.Addr())
+	return nil
+}
+
+// ownPort reports whether a door of this server listens on that port.
+func (s *Server) ownPort(addr string) bool {
+	_, port, _ := net.SplitHostPort(addr)
+	for _, l := range s.open {
+		if _, p, _ := net.SplitHostPort(l.ln.Addr().String()); p == port {
+			return true
+		}
+	}
+	return false
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// register makes the metrics, and gives them to the embedder's registry too.
+func (s *Server) register() error {
+	s.exposed = metrics.New(metrics.Options{Hub: s.hub, Extra: s.extra, StreamFence: s.opts.Management.StreamFenceMetrics})
+	var err error
+	if s.registry, err = s.exposed.Registry(); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	if r := s.opts.Registerer; r != nil {
+		if err := r.Register(s.exposed); err != nil {
+			return fmt.Errorf("metrics: register with Options.Registerer: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Server) unregister() {
+	if r := s.opts.Registerer; r != nil {
+		r.Unregister(s.exposed)
+	}
+}
+
+// state implements admin.State.
+type state struct{ s *Server }
+
+// Ready implements admin.State.
+func (st state) Ready() error {
+	switch {
+	case st.s.leaving():
+		return Errorf(ErrDraining, "the server is draining")
+	case !st.s.running():
+		return Errorf(ErrDraining, "the server is not running")
+	}
+	return nil
+}
+
+// Drain implements admin.State: Run drains and returns.
+func (st state) Drain() { st.s.draining.Do(func() { close(st.s.drained) }) }
+
+// Config implements admin.State.
+func (st state) Config() any {
+	if f := st.s.opts.Config; f != nil {
+		return f()
+	}
+	return map[string]any{}
+}
+
+// publisher implements admin.Publisher.
+type publisher struct{ s *Server }
+
+// Publish implements admin.Publisher.
+func (p publisher) Publish(ctx context.Context, r *admin.PublishRequest) (*delivery.Pending, error) {
+	n := p.s.byPath[r.Namespace]
+	if n == nil {
+		return nil, Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
+	}
+	pub := &delivery.Publication{Payload: r.Payload, Binary: r.Binary, Key: r.Key, ID: r.ID, TTL: r.TTL}
+	pub.Target.Socket, pub.Target.Principal = r.Socket, r.Principal
+	if r.Room != "" {
+		pub.Target.Rooms = []string{r.Room}
+	}
+	pending, err := n.begin(ctx, r.Topic, pub, r.Receipt)
+	return pending, err
+}
+
+// Emit implements admin.Publisher.
+func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) error {
+	n := p.s.byPath[r.Namespace]
+	if n == nil {
+		return Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
+	}
+	b := n.All()
+	if r.Rooms != nil {
+		b = b.To(r.Rooms...)
+	}
+	b = b.Except(r.Except...)
+	b.to.Socket, b.to.Principal = r.Socket, r.Principal
+	args := make([]any, len(r.Args))
+	for i, a := range r.Args {
+		args[i] = rawJSON(a)
+	}
+	return b.emit(ctx, r.Event, args)
+}
+
+// sockets implements admin.Sockets.
+type sockets struct{ s *Server }
+
+// Join implements admin.Sockets.
+func (a sockets) Join(ctx context.Context, f admin.Filter, rooms []string) (int, error) {
+	return a.each(ctx, f, func(d *delivery.Socket) error { return d.Join(rooms...) })
+}
+
+// Leave implements admin.Sockets.
+func (a sockets) Leave(ctx context.Context, f admin.Filter, rooms []string) (int, error) {
+	return a.each(ctx, f, func(d *delivery.Socket) error {
+		for _, r := range rooms {
+			d.Leave(r)
+		}
+		return nil
+	})
+}
+
+// each runs f on the shards for every socket a filter means and returns how many
+// those were.
+func (a sockets) each(ctx context.Context, f admin.Filter, do func(*delivery.Socket) error) (n int, err error) {
+	ns := a.s.byPath[f.Namespace]
+	if ns == nil {
+		return 0, Errorf(ErrUnknown, "unknown namespace "+f.Namespace)
+	}
+	b := ns.All()
+	b.to.Socket, b.to.Principal = f.ID, f.Principal
+	if f.Room != "" {
+		b = b.To(f.Room)
+	}
+	var mu sync.Mutex
+	var failed error
+	err = b.each(ctx, func(d *delivery.Socket) {
+		if f.Topic != "" && !d.Subscribed(f.Topic) {
+			return
+		}
+		if s, ok := d.Peer.(*Socket); f.Address != "" && (!ok || s.client.address().String() != f.Address) {
+			return
+		}
+		e := do(d)
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		failed = errors.Join(failed, e)
+	})
+	if err == nil && failed != nil {
+		err = wrap(failed, strings.ReplaceAll(failed.Error(), "\n", "; "))
+	}
+	return n, err
+}
+
+// Disconnect implements admin.Sockets: the sockets are found now and sent away by
+// a goroutine of the server's.
+func (a sockets) Disconnect(ctx context.Context, r admin.DisconnectRequest) (int, error) {
+	var mu sync.Mutex
+	var found []*delivery.Socket
+	n, err := a.each(ctx, r.Filter, func(d *delivery.Socket) error {
+		mu.Lock()
+		defer mu.Unlock()
+		found = append(found, d)
+		return nil
+	})
+	if err != nil || r.DryRun || n == 0 {
+		return n, err
+	}
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	if a.s.state.Load() == stateStopped {
+		return 0, Errorf(ErrDraining, "the server has stopped")
+	}
+	a.s.wg.Add(1)
+	go a.s.expel(found, r.Rate, r.Reconnect)
+	return n, nil
+}
+
+// expel sends sockets away, rate a second or all at once. It ends early when the
+// server stops.
+func (s *Server) expel(found []*delivery.Socket, rate int, reconnect bool) {
+	defer s.wg.Done()
+	var pause <-chan time.Time
+	if rate > 0 {
+		t := time.NewTicker(time.Second / time.Duration(rate))
+		defer t.Stop()
+		pause = t.C
+	}
+	for _, d := range found {
+		d.Conn().Shard().Post(expulsion{d, reconnect})
+		if pause == nil {
+			continue
+		}
+		select {
+		case <-pause:
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+// expulsion is the task that sends one socket away (design 5.4, close causes).
+type expulsion struct {
+	d         *delivery.Socket
+	reconnect bool
+}
+
+// Run implements base.Task.
+func (e expulsion) Run() {
+	if e.d.Closed() {
+		return
+	}
+	e.d.Conn().RecordCut(base.CauseAdmin)
+	if e.reconnect {
+		e.d.Conn().Finish(base.CauseAdmin)
+		return
+	}
+	if s, ok := e.d.Peer.(*Socket); ok {
+		s.expel(&Error{Code: base.CodeForbidden, Reason: "disconnected by an operator"})
+	}
+}
+
+// expel ends a socket for good: weir:error, then DISCONNECT, after which official
+// clients stay away. Loop.
+func (s *Socket) expel(why *Error) {
+	if f, err := eventFrame(s.ns.path, "weir:error", []any{refusalOf(why)}, 0, false); err == nil {
+		s.d.Send(f)
+	}
+	s.d.Close(base.CauseForbidden, disconnectFrame(s.ns.path))
+}

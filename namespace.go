@@ -1,0 +1,235 @@
+package weir
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
+)
+
+// Handler handles one event of one client. Handlers of one socket run one after
+// another in the order of its events; those of different sockets run side by side
+// on the server's workers. ctx is the socket's Context.
+//
+// An error is answered, if the client asked for an answer and has none yet, with
+// {ok:false, code, reason, retryable}: the text of a *weir.Error, of any other
+// error only the code "internal".
+type Handler func(ctx context.Context, s *Socket, e *Event) error
+
+// ConnectFunc is told about a client that wants in, or is in.
+type ConnectFunc func(ctx context.Context, s *Socket) error
+
+// DisconnectFunc is told about a client that has left; reason is one of
+// protocol.md 2.10, such as "transport close".
+type DisconnectFunc func(s *Socket, reason string)
+
+// Namespace is one namespace of the server: its handlers and its sockets. All
+// methods may be called at any time from any goroutine; handlers registered late
+// see later events only.
+type Namespace struct {
+	srv  *Server
+	door *door
+	path string
+	opts NamespaceOptions
+	d    *delivery.Namespace
+	log  *slog.Logger
+
+	topics map[*delivery.Declared]*TopicOptions
+	count  figures
+
+	mu         sync.RWMutex
+	admit      []ConnectFunc
+	filter     []Handler
+	connect    []ConnectFunc
+	disconnect []DisconnectFunc
+	on         map[string]Handler
+	any        []Handler
+	sent       []func(event string, args []any)
+	unhandled  map[string]struct{} // names logged once
+}
+
+// maxUnhandledNames bounds what is remembered of events nobody handles.
+const maxUnhandledNames = 1000
+
+// mailboxLimits bound the events that wait for one socket's handlers. Their
+// answers must fit into what reading leaves free of the events lane (design D1).
+func (n *Namespace) mailboxLimits() guard.MailboxLimits {
+	w := n.srv.opts.Workers
+	return guard.MailboxLimits{
+		Jobs:  min(orDefault(w.MailboxEvents, 128), max(n.opts.eventsPolicy().MaxMessages/2, 1)),
+		Bytes: orDefault(w.MailboxBytes, 1<<20),
+	}
+}
+
+// Path is the namespace's name.
+func (n *Namespace) Path() string { return n.path }
+
+// Use adds a check that runs before a client is let in, in the order of Use. Its
+// error is the client's connect_error: the text of a *weir.Error, else "forbidden";
+// a *ConnectError carries data too. The socket can be given values and rooms, but
+// not yet be written to.
+func (n *Namespace) Use(f ConnectFunc) { n.locked(func() { n.admit = append(n.admit, f) }) }
+
+// UseEvents adds a check of every event, in the order of UseEvents. An error keeps
+// the event from its handlers and is answered as theirs would be.
+func (n *Namespace) UseEvents(f Handler) { n.locked(func() { n.filter = append(n.filter, f) }) }
+
+// OnConnect is called for every client let in, after the answer to its CONNECT:
+// what f emits comes after that. An error ends the socket with a DISCONNECT.
+func (n *Namespace) OnConnect(f ConnectFunc) { n.locked(func() { n.connect = append(n.connect, f) }) }
+
+// OnDisconnect is called for every client that leaves, after its last event.
+func (n *Namespace) OnDisconnect(f DisconnectFunc) {
+	n.locked(func() { n.disconnect = append(n.disconnect, f) })
+}
+
+// On sets the handler of an event for all sockets of the namespace; see Handle for
+// typed ones.
+func (n *Namespace) On(event string, h Handler) {
+	n.locked(func() {
+		if n.on == nil {
+			n.on = make(map[string]Handler)
+		}
+		n.on[event] = h
+	})
+}
+
+// OnAny adds an observer that sees every event before its handler does. It does
+// not count as the event's handler, though it may answer it.
+func (n *Namespace) OnAny(h Handler) { n.locked(func() { n.any = append(n.any, h) }) }
+
+// OnAnyOutgoing adds an observer of every event the application emits to sockets
+// of the namespace, called by the emitting goroutine.
+func (n *Namespace) OnAnyOutgoing(f func(event string, args []any)) {
+	n.locked(func() { n.sent = append(n.sent, f) })
+}
+
+func (n *Namespace) locked(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f()
+}
+
+// ConnectError refuses a client with a message and data for its connect_error.
+type ConnectError struct {
+	Message string
+	Data    any
+}
+
+func (e *ConnectError) Error() string { return e.Message }
+
+// decides reports whether a worker has to be asked before a client is let in.
+func (n *Namespace) decides(c *client) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return len(n.admit) > 0 || c.door.opts.Auth
+}
+
+// welcome does what follows a CONNECT answer. Loop.
+func (n *Namespace) welcome(s *Socket) {
+	for _, topic := range n.opts.AutoSubscribe {
+		if err := s.subscribe(topic, delivery.SubscribeOptions{Shape: n.opts.Dialect}, func(delivery.Subscription) {}); err != nil {
+			n.log.Warn("not subscribed automatically", "topic", topic, "socket", s.id, "error", err)
+		}
+	}
+	n.count.opened.Add(1)
+	if f := n.srv.opts.Events.Connected; f != nil {
+		f(ConnectedEvent{
+			Server: n.door.opts.Name, Namespace: n.path, ID: s.id, Principal: s.principal,
+			Transport: s.client.session.Transport(), Address: s.client.address(),
+		})
+	}
+	n.mu.RLock()
+	handlers := n.connect
+	n.mu.RUnlock()
+	if len(handlers) > 0 {
+		s.enqueue(jobFunc(func(context.Context) { n.runConnect(s, handlers) }), 0)
+	}
+}
+
+func (n *Namespace) runConnect(s *Socket, handlers []ConnectFunc) {
+	for _, f := range handlers {
+		if err := f(s.Context(), s); err != nil {
+			n.log.Warn("OnConnect failed: the client is disconnected", "socket", s.id, "error", err)
+			_ = s.Disconnect(false) // it may have left already
+			return
+		}
+	}
+}
+
+// hears reports whether anybody is told about clients that leave.
+func (n *Namespace) hears() bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return len(n.disconnect) > 0
+}
+
+// farewell does what follows a disconnect. Loop.
+func (n *Namespace) farewell(s *Socket) {
+	n.count.closed.Add(1)
+	if f := n.srv.opts.Events.Disconnected; f != nil {
+		f(DisconnectedEvent{Server: n.door.opts.Name, Namespace: n.path, ID: s.id, Principal: s.principal, Reason: s.reason})
+	}
+	n.mu.RLock()
+	handlers := n.disconnect
+	n.mu.RUnlock()
+	if len(handlers) == 0 {
+		return
+	}
+	s.enqueue(jobFunc(func(context.Context) {
+		for _, f := range handlers {
+			f(s, s.reason)
+		}
+	}), 0)
+}
+
+func (n *Namespace) outgoing(event string, args []any) {
+	n.mu.RLock()
+	observers := n.sent
+	n.mu.RUnlock()
+	for _, f := range observers {
+		f(event, args)
+	}
+}
+
+// handlers returns what is to run for an event. Without a handler of its own the
+// event is only seen by observers.
+func (n *Namespace) handlers(s *Socket, event string) (chain []Handler, handled bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := n.on[event]
+	if own := s.on[event]; own != nil {
+		h = own
+	}
+	if h == nil && len(n.any)+len(s.any) == 0 {
+		return nil, false
+	}
+	chain = make([]Handler, 0, len(n.filter)+len(n.any)+len(s.any)+1)
+	chain = append(chain, n.filter...)
+	chain = append(chain, n.any...)
+	chain = append(chain, s.any...)
+	if h != nil {
+		chain = append(chain, h)
+	}
+	return chain, h != nil
+}
+
+// noHandler counts an event nobody handles and logs its name once.
+func (n *Namespace) noHandler(event string) {
+	n.count.noHandler.Add(1)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, logged := n.unhandled[event]; logged || len(n.unhandled) >= maxUnhandledNames {
+		return
+	}
+	if n.unhandled == nil {
+		n.unhandled = make(map[string]struct{})
+	}
+	n.unhandled[event] = struct{}{}
+	n.log.Warn("event without a handler", "event", event, "code", base.CodeNoHandler.Name)
+}

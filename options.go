@@ -1,0 +1,325 @@
+package weir
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// Mode says what a topic promises about delivery.
+type Mode = base.Mode
+
+// The delivery modes.
+const (
+	BestEffort  = base.BestEffort  // what the lane holds is written once, in order; what does not fit is handled by Overflow
+	AtLeastOnce = base.AtLeastOnce // repeated until acknowledged, exhausted or the client is gone
+)
+
+// Overflow says what a full lane does with the next message.
+type Overflow = base.Overflow
+
+// The overflow actions. AtLeastOnce topics allow RejectNew and Disconnect.
+// SpillToDisk is refused by New: this version has no journal.
+const (
+	DropOldest   = base.DropOldest   // drop from the head until the new one fits
+	RejectNew    = base.RejectNew    // drop the new one
+	Coalesce     = base.Coalesce     // replace the unsent message of the same key in place, full or not; else as DropOldest
+	SnapshotOnly = base.SnapshotOnly // at most one unsent message, always the newest
+	SpillToDisk  = base.SpillToDisk
+	Disconnect   = base.Disconnect // cut the client: it comes back and starts afresh
+)
+
+// Shape is how a delivery looks to the client: see the guide, "Shapes".
+type Shape = base.Shape
+
+// The shapes of a delivery.
+const (
+	JS       = base.ShapeJS       // event named after the topic: (payload), or (payload, metadata) when reliable
+	Envelope = base.ShapeEnvelope // event named after the topic: ({metadata, payload})
+)
+
+// Limits bound a queue. Zero fields are defaults.
+type Limits struct {
+	Messages int // default 64 for topics, 1024 for the events lane
+	Bytes    int // of the encoded packets; default 512 KiB for topics, 1 MiB for the events lane
+}
+
+// TopicOptions declare a topic, or every topic with a prefix.
+type TopicOptions struct {
+	Name     string // ends in "*" for a prefix; the longest prefix wins, an exact name before any
+	Mode     Mode
+	Overflow Overflow
+	Max      Limits
+
+	// Key is an RFC 6901 JSON pointer into the payload, "/symbol": the value there
+	// is the coalescing key. A key given at publish wins. COALESCE only.
+	Key string
+	// TTL is how old a message may be when it is written; 0 = any age.
+	TTL time.Duration
+	// Weight is how many entries the topic's lane may write in its turn; default 1.
+	Weight int
+
+	// The window of reliable topics.
+	MaxInFlight  int           // default 32; at most Max.Messages
+	AckTimeout   time.Duration // default 5 s, from when the client's kernel had the message
+	MaxRetries   int           // sends after the first; default 5; NoRetries for none
+	RetryBackoff float64       // factor on AckTimeout for each further send; default 2; 1 = none
+
+	// WebsocketOnly refuses subscriptions over long-polling.
+	WebsocketOnly bool
+	// AuthRequired makes subscribe and publish ask Authenticate.
+	AuthRequired bool
+}
+
+// NoRetries as TopicOptions.MaxRetries gives a reliable message up after its
+// first send.
+const NoRetries = -1
+
+// NamespaceOptions declare a namespace.
+type NamespaceOptions struct {
+	Path          string // "/" or "/name"
+	Dialect       Shape  // of deliveries, unless a subscription asks otherwise
+	Topics        []TopicOptions
+	AutoSubscribe []string // topics every socket is subscribed to when it connects
+	// ClientPublish lets clients publish to the namespace's topics. The default is
+	// deny.
+	ClientPublish bool
+	// EventsLane bounds what waits for a client besides topics: plain events, acks
+	// and namespace packets. EventsOverflow is Disconnect, or RejectNew, which
+	// drops new plain events.
+	EventsLane     Limits
+	EventsOverflow Overflow
+	// SlowPenalty is how long a client that was cut for being slow is refused; it
+	// doubles with each cut up to a minute. Default 5 s.
+	SlowPenalty time.Duration
+	// AuthRequired makes connecting ask Authenticate.
+	AuthRequired bool
+	// InboundAck says when a client's publish is answered.
+	InboundAck InboundAck
+}
+
+// InboundAck says when a client's publish is answered.
+type InboundAck uint8
+
+// When a client's publish is answered.
+const (
+	AckOnReceipt           InboundAck = iota // when it was understood and permitted
+	AckAfterHandlerSuccess                   // when it was given to all subscribers' lanes on this node
+)
+
+// SocketIOOptions are Socket.IO's own, by its names. The zero value is Socket.IO's
+// default for each.
+type SocketIOOptions struct {
+	Path              string        // /socket.io/
+	PingInterval      time.Duration // 25 s
+	PingTimeout       time.Duration // 20 s
+	UpgradeTimeout    time.Duration // 10 s
+	ConnectTimeout    time.Duration // 45 s: a session that joins no namespace is closed
+	MaxHTTPBufferSize int           // 1,000,000 bytes: longest message and POST body
+	Transports        []string      // polling, websocket
+	NoUpgrades        bool
+	NoClientFiles     bool // do not serve socket.io.js
+	NoHTTPCompression bool
+	Cookie            *http.Cookie // its value is the session id; nil: none
+}
+
+// ServerLimits bound what one server takes on.
+type ServerLimits struct {
+	HeaderTimeout          time.Duration // for a request's header to arrive; default 5 s
+	SubscriptionsPerSocket int           // default 1000
+	RoomsPerSocket         int           // default 1000
+}
+
+// ServerOptions describe one door for clients. Namespaces belong to one server.
+type ServerOptions struct {
+	Name string // in logs and figures; default "default"
+	// Addr to listen on, "0.0.0.0:3000". Empty: no port is opened, the application
+	// mounts the server.
+	Addr     string
+	SocketIO SocketIOOptions
+	// Origins are the browser origins welcome besides the server's own:
+	// "https://example.com", "https://*.example.com", or "*". Requests without an
+	// Origin header are not from a page and are allowed.
+	Origins []string
+	// Credentials tells browsers that cookies may be sent from those origins.
+	Credentials bool
+	// Auth asks Authenticate wherever a namespace or topic requires it, and for
+	// every token offered.
+	Auth bool
+	// NotSentLowat is TCP_NOTSENT_LOWAT in bytes: how little the kernel takes from
+	// a lane before it is written. Default 4096; negative leaves the kernel's.
+	NotSentLowat int
+	Limits       ServerLimits
+	Namespaces   []NamespaceOptions
+	// Page, if set, answers requests outside of the Socket.IO path.
+	Page http.Handler
+}
+
+// WorkerOptions shape the pool that runs handlers (design D8).
+type WorkerOptions struct {
+	Max int // handlers at the same time; default 256
+	// Nice from 1 to 19 runs each worker on an OS thread of its own at that
+	// niceness, so that CPU-bound handlers yield to the shards. Linux only.
+	Nice int
+	// MailboxEvents and MailboxBytes bound the events of one socket that wait for
+	// its handlers; beyond that the socket is not read. Defaults 128 and 1 MiB.
+	MailboxEvents, MailboxBytes int
+}
+
+// MemoryOptions bound what the process holds for all clients.
+type MemoryOptions struct {
+	// BudgetBytes for lanes, inboxes, partial messages and worker queues. 0 = a
+	// quarter of the memory of the cgroup or the machine; negative = no bound.
+	BudgetBytes int64
+	// HighWatermark is the share of the budget at which shedding begins; default 0.8.
+	HighWatermark float64
+}
+
+// ManagementOptions open the management API on a port of its own. Without an Addr
+// it can still be mounted: Server.Management.
+type ManagementOptions struct {
+	Addr   string // off loopback at least one key is required
+	Keys   []ManagementKey
+	PProf  bool   // serve /debug/pprof/ without an admin key
+	Probes string // address of a second, keyless listener with /healthz, /readyz and /metrics only
+	// ReceiptTimeout bounds how long a publish waits for its receipt; default 1 s.
+	ReceiptTimeout time.Duration
+	// StreamFenceMetrics adds StreamFence's metric names to /metrics.
+	StreamFenceMetrics bool
+	// AddrDefaulted says that Addr is a default: if it is taken by a server of this
+	// process the next free port is used, and logged.
+	AddrDefaulted bool
+}
+
+// ManagementKey lets its bearer use the management API.
+type ManagementKey struct {
+	Name  string
+	Key   string
+	Allow []string // publish, read, admin
+}
+
+// DrainOptions shape a gentle leave.
+type DrainOptions struct {
+	ClientsPerSecond int           // how fast clients are sent away; default 200
+	Timeout          time.Duration // after which the rest are closed at once; default 60 s
+}
+
+// Options configure a Server. New reports every problem at once.
+type Options struct {
+	// Servers are the doors. With one door and no special wishes, Addr and
+	// Namespaces are enough.
+	Servers    []ServerOptions
+	Addr       string
+	Namespaces []NamespaceOptions
+
+	Shards     int // event loops; default GOMAXPROCS
+	Workers    WorkerOptions
+	Memory     MemoryOptions
+	Management ManagementOptions
+	Drain      DrainOptions
+
+	// Authenticate decides about tokens. StaticTokens is a ready one.
+	Authenticate AuthFunc
+	// AuthFailures bounds failed attempts per address: default 20 in a minute.
+	AuthFailures AuthFailures
+
+	Logger     *slog.Logger          // default slog.Default()
+	Registerer prometheus.Registerer // gets the metrics besides the management API; nil = not
+	Events     Events
+	// Config is shown by GET /api/config; the binary puts the effective file here.
+	Config func() any
+}
+
+// AuthFailures bounds failed attempts per client address.
+type AuthFailures struct {
+	Max    int
+	Window time.Duration
+}
+
+// Action is what a token is presented for.
+type Action string
+
+// What a token is presented for.
+const (
+	ActionConnect   Action = "connect"
+	ActionSubscribe Action = "subscribe"
+	ActionPublish   Action = "publish"
+)
+
+// AuthRequest is a token and what it is presented for.
+type AuthRequest struct {
+	Token     string // "" if the client has none; looked for in the payload, handshake auth, Authorization: Bearer, query
+	Action    Action
+	Namespace string
+	Topic     string // empty for ActionConnect
+	Principal string // who the socket is already, after connecting
+	Handshake *Handshake
+}
+
+// Identity is who a token stands for.
+type Identity struct {
+	Principal string
+}
+
+// AuthFunc says who a token stands for, or refuses it: the text of a *weir.Error
+// is told to the client, of any other error only that the token was refused. It
+// runs on a worker, may block until ctx ends and is called concurrently.
+type AuthFunc func(ctx context.Context, r AuthRequest) (Identity, error)
+
+// Handshake is what is known of the request that opened a client's session.
+type Handshake struct {
+	Header  http.Header
+	Host    string
+	URL     *url.URL
+	Address netip.AddrPort
+	TLS     bool
+	Time    time.Time
+	Auth    []byte // the client's auth object as raw JSON; nil if it sent none
+}
+
+// Events are callbacks for an embedder's own bookkeeping. They are called on the
+// server's loops and must not block.
+type Events struct {
+	Connected    func(ConnectedEvent)
+	Disconnected func(DisconnectedEvent)
+	Subscribed   func(SubscribedEvent)
+	Cut          func(CutEvent)
+	AuthRejected func(AuthRejectedEvent)
+}
+
+// ConnectedEvent says that a socket has joined its namespace.
+type ConnectedEvent struct {
+	Server, Namespace, ID, Principal, Transport string
+	Address                                     netip.Addr
+}
+
+// DisconnectedEvent says that a socket has left its namespace.
+type DisconnectedEvent struct{ Server, Namespace, ID, Principal, Reason string }
+
+// SubscribedEvent says that a socket has subscribed to a topic, or no longer does.
+type SubscribedEvent struct {
+	Namespace, ID, Principal, Topic string
+	Subscribed                      bool
+}
+
+// CutEvent says that the server has cut a connection, and the last state of its
+// clients.
+type CutEvent struct {
+	Cause   string
+	Clients []ClientView
+}
+
+// AuthRejectedEvent says that a token was refused.
+type AuthRejectedEvent struct {
+	Action           Action
+	Namespace, Topic string
+	Address          netip.Addr
+	Reason           string
+}

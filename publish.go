@@ -1,0 +1,134 @@
+package weir
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/wire/sio"
+)
+
+// Receipt is what a publisher is told.
+type Receipt struct {
+	MessageID string
+	Offset    uint64 // place in the topic, from 1
+	Epoch     string // numbering the offset belongs to
+	Duplicate bool   // the id had been published before; nothing was done
+	// Rejected is how many lanes on this node refused a reliable message because
+	// they were full: for those clients the promise has ended (P6).
+	Rejected int
+	// Outcome is the rest of the result at enqueue on this node, if WithReceipt
+	// asked for it.
+	Outcome *Outcome
+}
+
+// Outcome counts what a message met at the lanes of this node. It is not final:
+// what is queued may still be dropped.
+type Outcome = delivery.Receipt
+
+// PublishOption changes one publish.
+type PublishOption func(*publishing)
+
+type publishing struct {
+	pub     delivery.Publication
+	receipt bool
+}
+
+// Key is the coalescing key of the message; it wins over the topic's pointer.
+func Key(key string) PublishOption { return func(p *publishing) { p.pub.Key = key } }
+
+// ID names the message: the metadata carries it, and publishing the same id again
+// within five minutes does nothing.
+func ID(id string) PublishOption { return func(p *publishing) { p.pub.ID = id } }
+
+// TTL drops the message where it has not been written after d.
+func TTL(d time.Duration) PublishOption { return func(p *publishing) { p.pub.TTL = d } }
+
+// ToSocket sends the message to one subscriber, by Socket.IO id.
+func ToSocket(id string) PublishOption { return func(p *publishing) { p.pub.Target.Socket = id } }
+
+// ToPrincipal sends the message to the subscribed sockets of one principal.
+func ToPrincipal(principal string) PublishOption {
+	return func(p *publishing) { p.pub.Target.Principal = principal }
+}
+
+// InRoom sends the message to the subscribers who are in a room.
+func InRoom(room string) PublishOption {
+	return func(p *publishing) { p.pub.Target.Rooms = []string{room} }
+}
+
+// WithReceipt waits, at most until the publish's context ends, for what every lane
+// did with the message.
+func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true } }
+
+// Publish gives a message to the subscribers of a topic. payload: json.RawMessage
+// goes out verbatim, []byte as a binary part, anything else as encoding/json makes
+// it; it must not be changed after the call.
+//
+// It waits for room in the server's inboxes as long as ctx allows, and for a
+// reliable topic until every lane has answered. Errors: ErrUnknown, ErrInvalid,
+// ErrTooLarge, ErrBusy, ErrDraining; then nobody gets the message.
+func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
+	n := s.byPath[namespace]
+	if n == nil {
+		return Receipt{}, Errorf(ErrUnknown, "unknown namespace "+namespace)
+	}
+	return n.Publish(ctx, topic, payload, opts...)
+}
+
+// Publish is Server.Publish for this namespace.
+func (n *Namespace) Publish(ctx context.Context, topic string, payload any, opts ...PublishOption) (Receipt, error) {
+	var p publishing
+	for _, o := range opts {
+		o(&p)
+	}
+	switch v := payload.(type) {
+	case []byte:
+		p.pub.Payload, p.pub.Binary = v, true
+	case json.RawMessage:
+		if err := sio.CheckJSON(v); err != nil {
+			return Receipt{}, Errorf(ErrInvalid, "payload: "+err.Error())
+		}
+		p.pub.Payload = v
+	default:
+		raw, err := marshal(v)
+		if err != nil {
+			return Receipt{}, Errorf(ErrInvalid, fmt.Sprintf("payload of type %T: %v", v, err))
+		}
+		p.pub.Payload = raw
+	}
+	return n.srv.publish(ctx, n, topic, &p.pub, p.receipt)
+}
+
+// publish is the way of a publication from Go and from clients.
+func (s *Server) publish(ctx context.Context, n *Namespace, topic string, p *delivery.Publication, receipt bool) (Receipt, error) {
+	pending, err := n.begin(ctx, topic, p, receipt)
+	if err != nil {
+		return Receipt{}, err
+	}
+	r := Receipt{MessageID: pending.MessageID, Offset: pending.Offset, Epoch: pending.Epoch, Duplicate: pending.Duplicate}
+	if !receipt && n.d.Declared(topic).Spec.Policy.Mode != AtLeastOnce {
+		return r, nil
+	}
+	out := pending.Receipt(ctx)
+	r.Rejected = out.Rejected
+	if receipt {
+		r.Outcome = &out
+	}
+	return r, nil
+}
+
+// begin is the one way of a publication into the hub: Go, HTTP and clients. It
+// does not wait for the receipt.
+func (n *Namespace) begin(ctx context.Context, topic string, p *delivery.Publication, receipt bool) (*delivery.Pending, error) {
+	if _, err := n.topic(topic); err != nil {
+		return nil, err
+	}
+	pending, err := n.srv.hub.Publish(ctx, n.d, topic, p, receipt)
+	if err != nil {
+		return nil, wrap(err, "topic "+topic+": "+err.Error())
+	}
+	return pending, nil
+}

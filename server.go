@@ -1,0 +1,356 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/metrics"
+	"github.com/streamweir/weir/internal/transport"
+)
+
+// Server is one node: its doors, namespaces and shards. All methods may be called
+// from any goroutine. It must be Run; until then it answers 503.
+type Server struct {
+	opts   Options
+	log    *slog.Logger
+	hub    *delivery.Hub
+	lobby  *delivery.Namespace // for answers to clients that are in no namespace
+	doors  []*door
+	byPath map[string]*Namespace
+
+	workers   *guard.Workers
+	failures  *guard.Failures
+	penalties *guard.Penalties
+	count     counters
+	comers    comers
+	exposed   *metrics.Collector
+	registry  *prometheus.Registry
+
+	state    atomic.Int32
+	closing  chan struct{} // closed when draining is over and everything is being closed
+	stopped  chan struct{} // closed when nothing runs any more
+	drained  chan struct{} // closed when Drain was asked for
+	draining sync.Once
+	mu       sync.Mutex
+	open     []*listener
+	wg       sync.WaitGroup // goroutines of listeners and housekeeping
+}
+
+// The states of a server, in order.
+const (
+	stateNew int32 = iota
+	stateRunning
+	stateDraining
+	stateStopped
+)
+
+// ClientView is the state of one client as the management API shows it.
+type ClientView = delivery.ClientView
+
+// New returns a server that does not run yet, or every problem of the options at
+// once. Nothing is started and no port is opened.
+func New(o Options) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{opts: o, log: o.Logger, byPath: make(map[string]*Namespace), closing: make(chan struct{}), stopped: make(chan struct{}), drained: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.opts.Drain.ClientsPerSecond = orDefault(o.Drain.ClientsPerSecond, 200)
+	s.opts.Drain.Timeout = orDefault(o.Drain.Timeout, time.Minute)
+	s.opts.Management.ReceiptTimeout = orDefault(o.Management.ReceiptTimeout, time.Second)
+	servers := s.opts.servers()
+	s.hub = delivery.New(delivery.Options{
+		Shards: orDefault(o.Shards, runtime.GOMAXPROCS(0)), BudgetBytes: budget(o.Memory.BudgetBytes),
+		HighWatermark: o.Memory.HighWatermark, FinishTimeout: 10 * time.Second,
+		Subscriptions: servers[0].Limits.SubscriptionsPerSocket, RoomsPerSocket: servers[0].Limits.RoomsPerSocket,
+		OnCut: s.onCut,
+	})
+	lobby := NamespaceOptions{}
+	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
+	var err error
+	s.workers, err = guard.NewWorkers(guard.WorkersOptions{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Logger: s.log})
+	if err != nil {
+		return nil, err
+	}
+	s.failures = guard.NewFailures(guard.FailureLimit{Max: o.AuthFailures.Max, Window: o.AuthFailures.Window})
+	s.penalties = guard.NewPenalties()
+	for _, so := range servers {
+		d, err := newDoor(s, so)
+		if err != nil {
+			return nil, fmt.Errorf("server %q: %w", so.Name, err)
+		}
+		s.doors = append(s.doors, d)
+		for _, no := range so.Namespaces {
+			s.declare(d, no)
+		}
+	}
+	if err := s.register(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// declare adds a namespace to a door.
+func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
+	spec := delivery.NamespaceSpec{Path: o.Path, Events: o.eventsPolicy()}
+	for i := range o.Topics {
+		t := &o.Topics[i]
+		spec.Topics = append(spec.Topics, delivery.TopicSpec{
+			Name: t.Name, Policy: t.policy(), Shape: o.Dialect, TTL: t.TTL, Key: keyPointer(t.Key),
+		})
+	}
+	n := &Namespace{
+		srv: s, door: d, path: o.Path, opts: o, log: d.log.With("namespace", o.Path),
+		d: s.hub.Declare(spec), topics: make(map[*delivery.Declared]*TopicOptions),
+	}
+	for i, decl := range n.d.Topics() {
+		n.topics[decl] = &o.Topics[i]
+	}
+	d.namespaces[o.Path], s.byPath[o.Path] = n, n
+	return n
+}
+
+// Namespace returns a namespace, and declares it on the first door if no option
+// did. New namespaces must be asked for before Run: after that it panics, as a
+// client could have been refused already.
+func (s *Server) Namespace(path string) *Namespace {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.byPath[path]; n != nil {
+		return n
+	}
+	if s.state.Load() != stateNew {
+		panic("weir: namespace " + path + " is not declared and the server runs already")
+	}
+	o := NamespaceOptions{Path: path}
+	var p problems
+	if o.validate(&p, "Namespace", false); p != nil {
+		panic("weir: " + errors.Join(p...).Error())
+	}
+	return s.declare(s.doors[0], o)
+}
+
+func (s *Server) running() bool { return s.state.Load() == stateRunning || s.leaving() }
+func (s *Server) leaving() bool { return s.state.Load() == stateDraining }
+
+// ServeHTTP serves the first door, for mounting in an application's own HTTP
+// server under the Socket.IO path. Until Run it answers 503.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.doors[0].ServeHTTP(w, r) }
+
+// Handler returns the handler of the door with that name, nil if there is none.
+func (s *Server) Handler(name string) http.Handler {
+	for _, d := range s.doors {
+		if d.opts.Name == name {
+			return d
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then drains, closes every connection and waits for
+// all its goroutines. It opens the configured ports unless Listen has done so. It
+// can be called once.
+func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.state.CompareAndSwap(stateNew, stateRunning) {
+		s.mu.Unlock()
+		return errors.New("weir: Run was called before")
+	}
+	s.mu.Unlock()
+	s.hub.Start()
+	err := s.Listen()
+	if err == nil {
+		s.serve()
+		housekeeping := make(chan struct{})
+		s.wg.Add(1)
+		go s.housekeep(housekeeping)
+		select {
+		case <-ctx.Done():
+		case <-s.drained:
+		}
+		drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Drain.Timeout)
+		_ = s.Drain(drainCtx) // what is left is closed below
+		cancel()
+		close(housekeeping)
+	}
+	return errors.Join(err, s.stop())
+}
+
+// stop closes everything in order: the doors, the handlers, the shards.
+func (s *Server) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	s.mu.Lock()
+	s.state.Store(stateStopped)
+	s.mu.Unlock()
+	close(s.closing)
+	var errs []error
+	for _, d := range s.doors {
+		errs = append(errs, d.close())
+	}
+	for _, l := range s.listeners() {
+		errs = append(errs, l.close())
+	}
+	errs = append(errs, s.workers.Close(ctx))
+	s.hub.Close()
+	close(s.stopped)
+	s.wg.Wait()
+	s.unregister()
+	return errors.Join(errs...)
+}
+
+// sweepEvery is how often what is remembered of addresses is tidied.
+const sweepEvery = time.Minute
+
+// housekeep ends with done.
+func (s *Server) housekeep(done <-chan struct{}) {
+	defer s.wg.Done()
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case now := <-t.C:
+			s.failures.Sweep(now)
+			s.penalties.Sweep(now)
+		}
+	}
+}
+
+// onCut tells the log and the embedder of a cut. Loop.
+func (s *Server) onCut(e delivery.CutEvent) {
+	for i, v := range e.Clients {
+		if i == 0 {
+			s.comers.left(v.Address)
+		}
+		s.log.Warn("client cut", "cause", e.Cause, "socket", v.ID, "namespace", v.Namespace, "principal", v.Principal,
+			"address", v.Address, "depth", v.Depth, "bytes", v.Bytes, "oldest_ms", v.OldestMs)
+	}
+	if f := s.opts.Events.Cut; f != nil {
+		f(CutEvent{Cause: e.Cause.String(), Clients: e.Clients})
+	}
+}
+
+// forget stops waiting for a socket's answer to a question.
+func (s *Server) forget(d *delivery.Socket, id uint64) {
+	d.Conn().Shard().Post(forgetting{d, id})
+}
+
+// forgetting is the task of forget.
+type forgetting struct {
+	d  *delivery.Socket
+	id uint64
+}
+
+// Run implements base.Task.
+func (f forgetting) Run() { f.d.Forget(f.id) }
+
+// listener is one open port.
+type listener struct {
+	name string // of the door; "management" and "probes" for those
+	ln   net.Listener
+	http *http.Server
+}
+
+func (l *listener) close() error {
+	err := l.http.Close()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *Server) listeners() []*listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
+// Listen opens the configured ports, so that Addr is known before Run. It does
+// nothing if that was done before.
+func (s *Server) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open != nil {
+		return nil
+	}
+	var errs []error
+	for _, d := range s.doors {
+		if d.opts.Addr == "" {
+			continue
+		}
+		l, err := s.listen(d.opts.Name, d.opts.Addr, d, d.opts.Limits.HeaderTimeout)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("server %q: %w", d.opts.Name, err))
+			continue
+		}
+		l.ln = &transport.Listener{Listener: l.ln, Options: transport.SocketOptions{
+			NotSentLowat: orDefault(d.opts.NotSentLowat, 4096),
+			UserTimeout:  d.opts.SocketIO.PingInterval + d.opts.SocketIO.PingTimeout,
+		}}
+	}
+	errs = append(errs, s.listenManagement())
+	if err := errors.Join(errs...); err != nil {
+		for _, l := range s.open {
+			_ = l.ln.Close()
+		}
+		s.open = nil
+		return err
+	}
+	return nil
+}
+
+// listen opens one port; s.mu is held.
+func (s *Server) listen(name, addr string, h http.Handler, header time.Duration) (*listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{name: name, ln: ln, http: &http.Server{
+		Handler: h, ReadHeaderTimeout: header, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}}
+	s.open = append(s.open, l)
+	return l, nil
+}
+
+// serve answers on every open port until it is closed.
+func (s *Server) serve() {
+	for _, l := range s.listeners() {
+		s.wg.Add(1)
+		go s.serveOn(l)
+	}
+}
+
+func (s *Server) serveOn(l *listener) {
+	defer s.wg.Done()
+	if err := l.http.Serve(l.ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		s.log.Error("listener ended", "listener", l.name, "error", err)
+	}
+}
+
+// Addr is where the door with that name listens, "management" and "probes" being
+// the names of those; nil if it does not.
+func (s *Server) Addr(name string) net.Addr {
+	for _, l := range s.listeners() {
+		if l.name == name {
+			return l.ln.Addr()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,287 @@
+package weir
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/wire/sio"
+)
+
+// Defaults that more than one place needs.
+const (
+	defaultMessages      = 64
+	defaultBytes         = 512 << 10
+	defaultEventMessages = 1024
+	defaultEventBytes    = 1 << 20
+	defaultAckTimeout    = 5 * time.Second
+	defaultMaxRetries    = 5
+	defaultBackoff       = 2
+	defaultInFlight      = 32
+	defaultSlowPenalty   = 5 * time.Second
+	defaultPerSocket     = 1000
+)
+
+// problems collects everything that is wrong with the options.
+type problems []error
+
+func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Errorf(format, args...)) }
+
+// Validate reports every problem of the options at once, joined; New calls it.
+func (o *Options) Validate() error {
+	var p problems
+	if len(o.Servers) > 0 && (o.Addr != "" || o.Namespaces != nil) {
+		p.add("Options: give Servers, or Addr and Namespaces, not both")
+	}
+	paths, names, addrs := map[string]string{}, map[string]bool{}, map[string]string{}
+	for i, s := range o.servers() {
+		at := fmt.Sprintf("Servers[%d]", i)
+		if names[s.Name] {
+			p.add("%s.Name %q: another server has it", at, s.Name)
+		}
+		names[s.Name] = true
+		if s.Addr != "" && !strings.HasSuffix(s.Addr, ":0") {
+			if other, taken := addrs[s.Addr]; taken {
+				p.add("%s.Addr %q: server %q has it", at, s.Addr, other)
+			}
+			addrs[s.Addr] = s.Name
+		}
+		s.validate(&p, at, o.Authenticate != nil)
+		for j, n := range s.Namespaces {
+			if other, taken := paths[n.Path]; taken {
+				p.add("%s.Namespaces[%d].Path %q: server %q has it; a process serves a namespace once", at, j, n.Path, other)
+			}
+			paths[n.Path] = s.Name
+		}
+	}
+	if w := o.Memory.HighWatermark; w < 0 || w > 1 {
+		p.add("Memory.HighWatermark %v: want a share between 0 and 1", w)
+	}
+	if o.Shards < 0 || o.Shards > 4096 {
+		p.add("Shards %d: want 1 to 4096, or 0 for GOMAXPROCS", o.Shards)
+	}
+	if o.Workers.Nice != 0 && !guard.NiceSupported {
+		p.add("Workers.Nice %d: only Linux can run handlers at another priority", o.Workers.Nice)
+	}
+	if n := o.Workers.Nice; n < 0 || n > 19 {
+		p.add("Workers.Nice %d: want 0 to 19", n)
+	}
+	if o.Drain.ClientsPerSecond < 0 {
+		p.add("Drain.ClientsPerSecond %d: want a positive rate", o.Drain.ClientsPerSecond)
+	}
+	o.Management.validate(&p)
+	return errors.Join(p...)
+}
+
+func (s *ServerOptions) validate(p *problems, at string, canAuth bool) {
+	if _, err := guard.NewOrigins(s.Origins); err != nil {
+		p.add("%s.Origins: %w", at, err)
+	}
+	if s.Auth && !canAuth {
+		p.add("%s.Auth: Options.Authenticate is not set", at)
+	}
+	for _, t := range s.SocketIO.Transports {
+		if t != "polling" && t != "websocket" {
+			p.add("%s.SocketIO.Transports %q: want polling or websocket", at, t)
+		}
+	}
+	if s.Credentials {
+		for _, o := range s.Origins {
+			if o == "*" {
+				p.add("%s.Credentials with Origins \"*\": every site could act for the user; list the origins", at)
+			}
+		}
+	}
+	for i := range s.Namespaces {
+		s.Namespaces[i].validate(p, fmt.Sprintf("%s.Namespaces[%d]", at, i), s.Auth)
+	}
+}
+
+func (n *NamespaceOptions) validate(p *problems, at string, auth bool) {
+	if !strings.HasPrefix(n.Path, "/") || strings.ContainsAny(n.Path, ",?") {
+		p.add("%s.Path %q: want a path that begins with \"/\" and has no comma or question mark", at, n.Path)
+	}
+	if n.AuthRequired && !auth {
+		p.add("%s.AuthRequired: the server's Auth is off, so nobody would be asked", at)
+	}
+	if o := n.EventsOverflow; o != 0 && o != Disconnect && o != RejectNew {
+		p.add("%s.EventsOverflow %v: want DISCONNECT or REJECT_NEW", at, o)
+	}
+	checkLimits(p, at+".EventsLane", n.EventsLane)
+	seen := map[string]bool{}
+	for i := range n.Topics {
+		t := &n.Topics[i]
+		where := fmt.Sprintf("%s.Topics[%d] (%s)", at, i, t.Name)
+		if seen[t.Name] {
+			p.add("%s: declared twice", where)
+		}
+		seen[t.Name] = true
+		if t.AuthRequired && !auth {
+			p.add("%s.AuthRequired: the server's Auth is off, so nobody would be asked", where)
+		}
+		t.validate(p, where)
+	}
+	for _, name := range n.AutoSubscribe {
+		if !n.declares(name) {
+			p.add("%s.AutoSubscribe %q: no such topic is declared", at, name)
+		}
+	}
+}
+
+func (n *NamespaceOptions) declares(name string) bool {
+	for _, t := range n.Topics {
+		prefix, pattern := strings.CutSuffix(t.Name, "*")
+		if t.Name == name || (pattern && strings.HasPrefix(name, prefix)) {
+			return name != "" && !strings.HasSuffix(name, "*")
+		}
+	}
+	return false
+}
+
+func (t *TopicOptions) validate(p *problems, at string) {
+	checkTopicName(p, at, t.Name)
+	checkLimits(p, at+".Max", t.Max)
+	if t.Overflow == SpillToDisk {
+		p.add("%s.Overflow SPILL_TO_DISK needs the journal, which this version of Weir does not have", at)
+	}
+	if t.Mode == AtLeastOnce && t.Overflow != RejectNew && t.Overflow != Disconnect && t.Overflow != SpillToDisk {
+		p.add("%s.Overflow %v: an AT_LEAST_ONCE topic cannot drop messages; want REJECT_NEW or DISCONNECT", at, t.Overflow)
+	}
+	if t.Key != "" && t.Overflow != Coalesce {
+		p.add("%s.Key %q: only COALESCE uses a key", at, t.Key)
+	}
+	if t.Key != "" && !strings.HasPrefix(t.Key, "/") {
+		p.add("%s.Key %q: want a JSON pointer that begins with \"/\"", at, t.Key)
+	}
+	if t.TTL < 0 {
+		p.add("%s.TTL %v: want 0 or more", at, t.TTL)
+	}
+	if t.Weight < 0 {
+		p.add("%s.Weight %d: want 0 or more", at, t.Weight)
+	}
+	if t.Mode != AtLeastOnce {
+		return
+	}
+	if t.MaxInFlight < 0 || t.MaxInFlight > max(t.Max.Messages, orDefault(t.Max.Messages, defaultMessages)) {
+		p.add("%s.MaxInFlight %d: want 1 to Max.Messages, %d", at, t.MaxInFlight, orDefault(t.Max.Messages, defaultMessages))
+	}
+	if t.AckTimeout < 0 {
+		p.add("%s.AckTimeout %v: want more than 0", at, t.AckTimeout)
+	}
+	if t.MaxRetries < NoRetries {
+		p.add("%s.MaxRetries %d: want 0 or more", at, t.MaxRetries)
+	}
+	if t.RetryBackoff < 0 || (t.RetryBackoff > 0 && t.RetryBackoff < 1) {
+		p.add("%s.RetryBackoff %v: want 1 or more", at, t.RetryBackoff)
+	}
+}
+
+// checkTopicName refuses names that mean something else on the wire (design 5.4).
+func checkTopicName(p *problems, at, name string) {
+	switch {
+	case strings.TrimSpace(name) == "" || name == "*":
+		p.add("%s: a topic needs a name; a prefix needs at least one character before \"*\"", at)
+	case sio.Reserved(name):
+		p.add("%s: %q is an event of the protocol", at, name)
+	case strings.HasPrefix(name, "weir:"):
+		p.add("%s: names that begin with \"weir:\" are Weir's own", at)
+	case deliveryEvents[name]:
+		p.add("%s: %q is a delivery event of clients", at, name)
+	}
+}
+
+func checkLimits(p *problems, at string, l Limits) {
+	if l.Messages < 0 {
+		p.add("%s.Messages %d: want 1 or more", at, l.Messages)
+	}
+	if l.Bytes < 0 {
+		p.add("%s.Bytes %d: want 1 or more", at, l.Bytes)
+	}
+}
+
+func (m *ManagementOptions) validate(p *problems) {
+	names := map[string]bool{}
+	for i, k := range m.Keys {
+		at := fmt.Sprintf("Management.Keys[%d]", i)
+		if k.Name == "" || names[k.Name] {
+			p.add("%s.Name %q: want a name of its own", at, k.Name)
+		}
+		names[k.Name] = true
+		if k.Key == "" {
+			p.add("%s.Key: empty", at)
+		}
+		for _, a := range k.Allow {
+			if a != "publish" && a != "read" && a != "admin" {
+				p.add("%s.Allow %q: want publish, read or admin", at, a)
+			}
+		}
+	}
+	if m.Addr != "" && len(m.Keys) == 0 && !isLoopback(m.Addr) {
+		p.add("Management.Addr %q: off loopback at least one key is required", m.Addr)
+	}
+}
+
+// servers returns the doors with their defaults filled in.
+func (o *Options) servers() []ServerOptions {
+	list := o.Servers
+	if len(list) == 0 {
+		list = []ServerOptions{{Addr: o.Addr, Namespaces: o.Namespaces}}
+	}
+	out := make([]ServerOptions, len(list))
+	for i, s := range list {
+		if s.Name == "" {
+			s.Name = "default"
+		}
+		s.Limits.HeaderTimeout = orDefault(s.Limits.HeaderTimeout, 5*time.Second)
+		s.Limits.SubscriptionsPerSocket = orDefault(s.Limits.SubscriptionsPerSocket, defaultPerSocket)
+		s.Limits.RoomsPerSocket = orDefault(s.Limits.RoomsPerSocket, defaultPerSocket)
+		s.SocketIO.ConnectTimeout = orDefault(s.SocketIO.ConnectTimeout, 45*time.Second)
+		s.SocketIO.MaxHTTPBufferSize = orDefault(s.SocketIO.MaxHTTPBufferSize, 1_000_000)
+		s.SocketIO.PingInterval = orDefault(s.SocketIO.PingInterval, 25*time.Second)
+		s.SocketIO.PingTimeout = orDefault(s.SocketIO.PingTimeout, 20*time.Second)
+		out[i] = s
+	}
+	return out
+}
+
+// policy is the lane policy of a topic, defaults filled in.
+func (t *TopicOptions) policy() lane.Policy {
+	p := lane.Policy{
+		Mode: t.Mode, Overflow: t.Overflow,
+		MaxMessages: orDefault(t.Max.Messages, defaultMessages), MaxBytes: orDefault(t.Max.Bytes, defaultBytes),
+		Weight: orDefault(t.Weight, 1),
+	}
+	if t.Mode == AtLeastOnce {
+		p.MaxInFlight = min(orDefault(t.MaxInFlight, defaultInFlight), p.MaxMessages)
+		p.AckTimeout = orDefault(t.AckTimeout, defaultAckTimeout)
+		p.MaxRetries = max(orDefault(t.MaxRetries, defaultMaxRetries), 0)
+		p.Backoff = orDefault(t.RetryBackoff, defaultBackoff)
+	}
+	return p
+}
+
+func (n *NamespaceOptions) eventsPolicy() lane.Policy {
+	overflow := n.EventsOverflow
+	if overflow == 0 {
+		overflow = base.Disconnect
+	}
+	return lane.Policy{
+		Overflow:    overflow,
+		MaxMessages: orDefault(n.EventsLane.Messages, defaultEventMessages),
+		MaxBytes:    orDefault(n.EventsLane.Bytes, defaultEventBytes),
+		Weight:      1,
+	}
+}
+
+// orDefault is v, or d where v is the zero value.
+func orDefault[T comparable](v, d T) T {
+	var zero T
+	if v == zero {
+		return d
+	}
+	return v
+}
