@@ -13,7 +13,7 @@ import (
 // cut. Reliable lanes are never shed.
 type budget struct {
 	limit, high int64
-	extra       atomic.Int64 // held outside lanes: partial messages, worker queues
+	held        atomic.Int64 // everything, in one place, so that it can be claimed before it is there
 	over        atomic.Bool  // some topics are marked heavy
 }
 
@@ -27,9 +27,14 @@ func (b *budget) init(limit int64, watermark float64) {
 // evictAbove is where eviction begins.
 func (b *budget) evictAbove() int64 { return (b.high + b.limit) / 2 }
 
-// admit says whether a publication of that many bytes to d may be accepted.
-func (b *budget) admit(h *Hub, d *Declared, bytes int) error {
-	if b.limit > 0 && (d.heavy.Load() || h.Held()+int64(bytes) > b.limit) {
+// claim counts a publication of that many bytes to d before it is in any inbox, or
+// refuses it. What is claimed is given back if the publication fails.
+func (b *budget) claim(d *Declared, bytes int64) error {
+	if b.limit > 0 && d.heavy.Load() {
+		return ErrBudget
+	}
+	if held := b.held.Add(bytes); b.limit > 0 && held > b.limit {
+		b.held.Add(-bytes)
 		return ErrBudget
 	}
 	return nil
@@ -37,16 +42,10 @@ func (b *budget) admit(h *Hub, d *Declared, bytes int) error {
 
 // Hold counts bytes the process holds for clients outside of lanes; negative
 // ones give them back. Any goroutine may call it.
-func (h *Hub) Hold(n int) { h.budget.extra.Add(int64(n)) }
+func (h *Hub) Hold(n int) { h.budget.held.Add(int64(n)) }
 
 // Held is what the process holds for all clients, in bytes.
-func (h *Hub) Held() int64 {
-	n := h.budget.extra.Load()
-	for _, sh := range h.shards {
-		n += sh.held.Load() + sh.in.held.Load()
-	}
-	return n
-}
+func (h *Hub) Held() int64 { return h.budget.held.Load() }
 
 // Budget is the bound on Held; 0 = none.
 func (h *Hub) Budget() int64 { return h.budget.limit }
@@ -55,6 +54,8 @@ func (h *Hub) Budget() int64 { return h.budget.limit }
 type shedding struct {
 	on     bool
 	at     int // next connection to look at
+	gone   int // messages evicted in this round
+	share  int // how many eighths of the time since the oldest message are evicted
 	most   *Conn
 	pinned int
 }
@@ -73,6 +74,8 @@ func (sh *Shard) account() {
 	}
 	sh.held.Store(held)
 	b := &sh.hub.budget
+	b.held.Add(held - sh.lanes - sh.arrived)
+	sh.lanes, sh.arrived = held, 0
 	if b.limit == 0 {
 		return
 	}
@@ -125,45 +128,58 @@ func (h *Hub) markHeavy() (evict *Declared) {
 	return evict
 }
 
-// evict drops the oldest eighth in time of a best-effort topic's messages from
+// evict drops the oldest part in time, an eighth at first, of a best-effort topic's messages from
 // the lanes of some connections; each step goes on where the last one ended. At
 // the limit, the end of a round cuts the client that pins the most.
 func (sh *Shard) evict(d *Declared, cut bool) {
+	s := &sh.shed
+	s.share = max(s.share, 1)
 	var before int64
 	if d != nil {
 		if it := d.classes[sh.index].Oldest(); it != nil {
-			before = it.Msg.At + (sh.now-it.Msg.At)/8
+			before = it.Msg.At + (sh.now-it.Msg.At)*int64(s.share)/8
 		}
 	}
-	s := &sh.shed
 	for range shedSlice {
 		if s.at >= len(sh.conns) {
 			if cut && s.most != nil && !s.most.closed {
 				sh.doom(s.most, base.CauseMemoryBudget)
 				sh.cutDoomed()
 			}
-			*s = shedding{on: true}
+			s.nextRound()
 			return
 		}
 		c := sh.conns[s.at]
 		s.at++
-		if n := c.evict(d, before); n > s.pinned {
-			s.most, s.pinned = c, n
+		gone, pinned := c.evict(d, before)
+		s.gone += gone
+		if pinned > s.pinned {
+			s.most, s.pinned = c, pinned
 		}
 	}
 }
 
-// evict drops old messages of one topic and returns the bytes the connection
-// still pins.
-func (c *Conn) evict(d *Declared, before int64) (pinned int) {
+// nextRound begins a new walk. A round that freed nothing, because the oldest
+// messages are being written, makes the next one reach further.
+func (s *shedding) nextRound() {
+	share := 1
+	if s.gone == 0 {
+		share = min(2*s.share, 8)
+	}
+	*s = shedding{on: true, share: share}
+}
+
+// evict drops old messages of one topic and returns how many, and the bytes the
+// connection still pins.
+func (c *Conn) evict(d *Declared, before int64) (gone, pinned int) {
 	for _, s := range c.sockets {
 		pinned += s.events.Bytes()
 		for _, l := range s.lanes {
 			if l.topic.Declared == d {
-				l.Evict(before)
+				gone += l.Evict(before)
 			}
 			pinned += l.Bytes()
 		}
 	}
-	return pinned
+	return gone, pinned
 }

@@ -25,7 +25,8 @@ func ordersAt(t *testing.T, p lane.Policy) (*rig, *client, *delivery.Socket) {
 	t.Helper()
 	r := newRig(t, options(1, topic("orders", p)))
 	c := r.connect(0)
-	return r, c, c.join("orders")
+	s := c.join("orders")
+	return r, c, s
 }
 
 func redelivered(p packet) bool { return strings.Contains(p.text, `"redelivered":true`) }

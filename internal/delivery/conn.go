@@ -41,6 +41,7 @@ type Conn struct {
 	sockets []*Socket
 	ready   [kinds]laneList
 	turn    int  // place in the pattern of turns
+	refused int  // sockets that only carry the refusal of a namespace
 	paused  bool // not read, because an events lane fills with answers
 	doomed  bool // to be cut, or being cut
 	closed  bool
@@ -62,7 +63,7 @@ type Conn struct {
 type laneList struct{ first, last *outLane }
 
 func (q *laneList) push(l *outLane) {
-	l.next, l.queued = nil, true
+	l.prev, l.next, l.queued, l.taken = q.last, nil, true, 0
 	if q.last == nil {
 		q.first = l
 	} else {
@@ -71,13 +72,32 @@ func (q *laneList) push(l *outLane) {
 	q.last = l
 }
 
-func (q *laneList) pop() *outLane {
-	l := q.first
-	if q.first = l.next; q.first == nil {
-		q.last = nil
+func (q *laneList) pushFront(l *outLane) {
+	l.prev, l.next, l.queued = nil, q.first, true
+	if q.first == nil {
+		q.last = l
+	} else {
+		q.first.prev = l
 	}
-	l.next, l.queued, l.taken = nil, false, 0
-	return l
+	q.first = l
+}
+
+// remove takes l out, if it is in.
+func (q *laneList) remove(l *outLane) {
+	if !l.queued {
+		return
+	}
+	if l.prev == nil {
+		q.first = l.next
+	} else {
+		l.prev.next = l.next
+	}
+	if l.next == nil {
+		q.last = l.prev
+	} else {
+		l.next.prev = l.prev
+	}
+	l.prev, l.next, l.queued = nil, nil, false
 }
 
 // Open begins the sending half of a connection on this shard. Loop only.
@@ -115,12 +135,16 @@ func (c *Conn) NewSocketID() string { return newSocketID(c.shard.index) }
 // Refuse queues a last packet of a namespace the client could not enter. It is
 // never dropped; while such packets pile up the connection is not read. Loop only.
 func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
-	s := &Socket{Namespace: n, conn: c, closed: true}
+	if c.closed {
+		return
+	}
+	s := &Socket{Namespace: n, conn: c, closed: true, refusal: true}
 	s.events.socket, s.events.member, s.events.kind = s, -1, kindEvents
 	s.events.Init(n.events[c.shard.index], base.Plain, false)
 	c.sockets = append(c.sockets, s)
+	c.refused++
 	c.shard.force(s, base.NewPlainMessage(f))
-	c.holdReading(len(c.sockets) > maxRefused)
+	c.checkReading()
 }
 
 // maxRefused is how many namespaces a client may be refused before it is not
@@ -128,8 +152,12 @@ func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
 const maxRefused = 64
 
 // Send queues a packet of the loop's own making: a CONNECT answer, an ack, an
-// answer to a request. It is never dropped. Loop only.
-func (s *Socket) Send(f *base.Frame) { s.shard().force(s, base.NewPlainMessage(f)) }
+// answer to a request. It is never dropped, unless the socket has left. Loop only.
+func (s *Socket) Send(f *base.Frame) {
+	if !s.closed {
+		s.shard().force(s, base.NewPlainMessage(f))
+	}
+}
 
 // detach removes the socket from its namespace at once. What its topic lanes hold
 // is booked as dropped; its events lane may still be written.
@@ -180,9 +208,13 @@ func (c *Conn) reap(s *Socket) {
 			c.sockets[len(c.sockets)-1] = nil
 			c.sockets = c.sockets[:len(c.sockets)-1]
 			c.shard.settle(&s.events)
-			return
+			break
 		}
 	}
+	if s.refusal {
+		c.refused--
+	}
+	c.checkReading()
 }
 
 // Finish closes the connection once everything its events lanes hold is written,
@@ -280,19 +312,32 @@ func (c *Conn) markDirty() {
 
 // markReady queues a lane that has something to write.
 func (c *Conn) markReady(l *outLane) {
-	if !l.queued && l.Sendable() {
+	if !l.queued && !l.waits() && l.Sendable() {
 		c.ready[l.kind].push(l)
 	}
 	c.markDirty()
 }
 
-// holdReading stops reading while answers pile up, so that they need not be
-// dropped (design D1).
-func (c *Conn) holdReading(full bool) {
-	if full != c.paused {
+// checkReading stops reading while answers pile up, so that they need not be
+// dropped (design D1), and resumes it when they no longer do.
+func (c *Conn) checkReading() {
+	if full := c.full(); full != c.paused && !c.closed {
 		c.paused = full
 		c.peer.Reading(!full)
 	}
+}
+
+// full reports whether reading has to wait for some events lane to empty.
+func (c *Conn) full() bool {
+	if c.refused > maxRefused {
+		return true
+	}
+	for _, s := range c.sockets {
+		if s.events.Half() {
+			return true
+		}
+	}
+	return false
 }
 
 // FinishSome sends up to n of the shard's connections away, those that are not

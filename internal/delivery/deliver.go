@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"slices"
+
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
 )
@@ -55,7 +57,7 @@ func (sh *Shard) deliverSubscribers(j *job) {
 	}
 	c := sh.class(j)
 	it := c.Hold(j.msg)
-	if t := &j.target; t.Socket == "" && t.Principal == "" && t.Rooms == nil {
+	if t := &j.target; t.Socket == "" && t.Principal == "" && t.Rooms == nil && t.Except == nil {
 		for _, l := range members { // lanes close only between steps, see doom
 			if j.msg.Offset > l.from {
 				sh.offer(l, it, j.receipt)
@@ -89,17 +91,21 @@ func (sh *Shard) class(j *job) *lane.Class {
 // emit gives a plain event to one socket: to the lane of the topic whose name it
 // bears, subscribed or not, else to its events lane.
 func (sh *Shard) emit(s *Socket, j *job, it *lane.Item) {
-	if j.acks != nil {
-		j.acks.Sent(s)
-		s.await(j.msg.AckID, j.acks)
-	}
 	l := &s.events
 	if j.topic != nil {
 		if l = s.lane(j.topic); l == nil {
 			l = s.openLane(j.topic, base.Plain, false)
 		}
 	}
-	if j.target.Volatile && (s.conn.out.Window() == 0 || len(s.conn.rest) > 0) {
+	refused := j.target.Volatile && (s.conn.out.Window() == 0 || len(s.conn.rest) > 0 || l.Half())
+	if j.acks != nil && j.acks.Sent(s) {
+		if refused {
+			j.acks.Answered(s, Answer{Err: ErrBusy})
+		} else {
+			s.await(j.msg.AckID, j.acks)
+		}
+	}
+	if refused {
 		l.Refuse(base.ReasonOverflow)
 		return
 	}
@@ -115,8 +121,12 @@ func (sh *Shard) eachTarget(n *Namespace, t *Target, f func(*Socket)) {
 			f(s)
 		}
 	case t.Principal != "":
-		for _, s := range append([]*Socket(nil), m.principals[t.Principal]...) {
-			f(s)
+		m.round++
+		m.mark(t.Except, m.round)
+		for _, s := range slices.Clone(m.principals[t.Principal]) {
+			if s.seen != m.round {
+				f(s)
+			}
 		}
 	default:
 		m.each(t.Rooms, t.Except, f)

@@ -50,7 +50,7 @@ const (
 	JobOverhead = jobOverhead
 )
 
-// Topics is how many concrete topics the namespace remembers.
+// Live is how many concrete topics the namespace remembers.
 func (n *Namespace) Live() int {
 	n.live.RLock()
 	defer n.live.RUnlock()

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"bytes"
+
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
 )
@@ -14,13 +16,15 @@ type pick struct {
 	lane   *outLane
 	entry  lane.Entry
 	start  int // where its bytes begin in the batch
+	turn   int // of the connection, and
+	taken  int // of the lane, before it was taken
 	lost   uint64
 	reason base.Reason
 	notice bool // a weir:lost for the lane; entry is not set
 }
 
-// flush writes one batch: first the rest of what was begun, else control frames,
-// then entries of the lanes in turn. It reports whether more could be written now.
+// flush writes one batch: the rest of what was begun, then control frames, then
+// entries of the lanes in turn. It reports whether more could be written now.
 func (c *Conn) flush() (more bool) {
 	if c.closed || c.drained() {
 		return false
@@ -30,32 +34,27 @@ func (c *Conn) flush() (more bool) {
 		return false
 	}
 	sh := c.shard
-	batch := sh.batch[:0]
-	if len(c.rest) > 0 {
-		if len(c.rest) >= window {
-			return c.writeRest()
-		}
-		batch = append(batch, c.rest...)
-	} else {
-		batch = c.out.Control(batch)
+	if len(c.rest) >= window {
+		return c.writeRest()
 	}
-	head := len(batch) // rest or control
-	hadRest := len(c.rest) > 0
+	batch := c.out.Control(append(sh.batch[:0], c.rest...))
+	head := len(batch)
 	batch, alone := c.gather(batch, window)
 	sh.batch = batch[:0]
 	if alone != nil {
 		batch = alone
 	}
 	if len(batch) == 0 {
+		c.drained()
 		return false
 	}
 	n, err := c.out.Write(batch)
 	if err != nil {
 		n = 0 // the peer hears of it and closes the connection; nothing more is written
 	}
-	c.settleHead(batch, head, n)
+	c.settleHead(batch[:head], min(n, head))
 	c.settlePicks(batch, n)
-	return n == len(batch) && (hadRest || c.finishing || c.waiting())
+	return n == len(batch) && (c.finishing || c.waiting())
 }
 
 // gather appends entries to batch while they fit. An entry larger than the whole
@@ -89,8 +88,16 @@ func (c *Conn) gather(batch []byte, window int) (_, alone []byte) {
 func (c *Conn) nextLane() *outLane {
 	for range turns {
 		q := &c.ready[turns[c.turn]]
-		if q.first != nil {
-			return q.first
+		for l := q.first; l != nil; l = q.first {
+			switch {
+			case !l.Sendable():
+				q.remove(l)
+			case l.taken >= max(l.Class().Policy.Weight, 1) && l.next != nil:
+				q.remove(l)
+				q.push(l)
+			default:
+				return l
+			}
 		}
 		c.turn = (c.turn + 1) % len(turns)
 	}
@@ -105,33 +112,29 @@ func (c *Conn) take(l *outLane) (pick, *base.Frame, bool) {
 	}
 	e, ok := l.Take(c.shard.now)
 	if !ok {
-		c.ready[l.kind].pop()
-		return pick{}, nil, false
+		return pick{}, nil, false // nextLane finds that it is not sendable
 	}
-	l.taken++
-	switch {
-	case !l.Sendable():
-		c.ready[l.kind].pop()
-	case l.taken >= max(l.Class().Policy.Weight, 1):
-		c.ready[l.kind].push(c.ready[l.kind].pop())
+	p := pick{lane: l, entry: e, turn: c.turn, taken: l.taken}
+	if l.taken++; l.taken > max(l.Class().Policy.Weight, 1) {
+		l.taken = 1 // alone of its kind, it began anew
 	}
 	c.turn = (c.turn + 1) % len(turns)
-	return pick{lane: l, entry: e}, e.Frame(), true
+	return p, e.Frame(), true
 }
 
+// untake puts back what was not written, and gives the lane its turn back: else
+// what does not fit behind others would be passed over for ever.
 func (c *Conn) untake(p pick) {
+	l := p.lane
 	if p.notice {
-		p.lane.ReturnLoss(p.lost, p.reason)
-	} else {
-		p.lane.Untake(p.entry)
+		l.ReturnLoss(p.lost, p.reason)
+		return
 	}
-	c.markReadyAgain(p.lane)
-}
-
-func (c *Conn) markReadyAgain(l *outLane) {
-	if !l.queued && l.Sendable() {
-		c.ready[l.kind].push(l)
-	}
+	l.Untake(p.entry)
+	c.turn = p.turn
+	c.ready[l.kind].remove(l)
+	c.ready[l.kind].pushFront(l)
+	l.taken = p.taken
 }
 
 // writeRest writes a rest that fills a batch by itself.
@@ -156,17 +159,20 @@ func (c *Conn) restWritten() {
 	}
 }
 
-// settleHead accounts for the bytes before the first pick: the old rest, or
-// control frames.
-func (c *Conn) settleHead(batch []byte, head, n int) {
+// settleHead accounts for the bytes before the first pick, of which n were taken:
+// the old rest, then control frames. What is left of them is the new rest.
+func (c *Conn) settleHead(head []byte, n int) {
+	hadRest := len(c.rest)
 	switch {
-	case head == 0:
-	case n >= head:
+	case n == len(head):
 		c.restWritten()
-	case len(c.rest) > 0:
+	case hadRest == len(head):
 		c.rest = c.rest[n:]
 	default:
-		c.rest = append([]byte(nil), batch[n:head]...) // control frames live in the shard's buffer
+		if n >= hadRest {
+			c.restWritten()
+		}
+		c.rest = bytes.Clone(head[n:]) // control frames live in the shard's buffer
 	}
 }
 
@@ -218,25 +224,13 @@ func (c *Conn) wrote(l *outLane, e lane.Entry) {
 		}
 		return
 	}
+	l.socket.admit()
 	if l.socket.closed {
 		c.reap(l.socket)
 	}
 	if c.paused {
-		c.holdReading(c.full())
+		c.checkReading()
 	}
-}
-
-// full reports whether reading has to wait for some events lane to empty.
-func (c *Conn) full() bool {
-	if len(c.sockets) > maxRefused {
-		return true
-	}
-	for _, s := range c.sockets {
-		if s.events.Half() {
-			return true
-		}
-	}
-	return false
 }
 
 // waiting reports whether any lane has something to write.

@@ -101,9 +101,12 @@ func TestFlushControlIsNotHeldUpByABacklog(t *testing.T) {
 			t.Error("five batches were written, and no control frame")
 		}
 	})
-	for len(c.texts()) < 61 && c.rig.readable(c) {
-		c.do(func() { c.take = nil })
+	c.do(func() { c.take = nil })
+	for c.rig.readable(c) {
 		c.open(2500)
+	}
+	if n := len(c.texts()); n != 61 {
+		t.Errorf("client read %d texts, want 60 ticks and a ping", n)
 	}
 }
 
@@ -202,6 +205,41 @@ func TestSubscribeAnswerPrecedesDeliveriesBehindABacklog(t *testing.T) {
 	r.publish("ticks", "1")
 	r.settle()
 	c.open(wide)
+	for _, p := range c.received() {
+		switch p.name() {
+		case "answer":
+			return
+		case "ticks":
+			t.Fatal("a delivery was written before the answer")
+		}
+	}
+}
+
+// Events that are refused while the answer waits do not count as written before it.
+func TestSubscribeAnswerPrecedesDeliveriesWhateverIsRefused(t *testing.T) {
+	r := newRig(t, options(1, topic("ticks", latest())))
+	c := r.stalled(0)
+	s := c.join()
+	c.do(func() {
+		for range 5 {
+			s.Send(event("before"))
+		}
+		if err := s.Subscribe("ticks", delivery.SubscribeOptions{}, func(delivery.Subscription) { s.Send(event("answer")) }); err != nil {
+			t.Error(err)
+		}
+	})
+	r.publish("ticks", "1")
+	for range 10 {
+		if err := s.Emit(t.Context(), "now", delivery.Emission{Frame: event("now")}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.settle()
+	length := len(event("before").Wire())
+	c.do(func() { c.take = func(int) int { return length } }) // one packet at a time
+	for range 10 {
+		c.open(wide)
+	}
 	for _, p := range c.received() {
 		switch p.name() {
 		case "answer":

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"log/slog"
@@ -39,14 +40,17 @@ type Hub struct {
 	cuts       cutLog
 	Unbalanced atomic.Uint64 // lanes whose books did not add up when they were closed (promise P5)
 
-	stop sync.Once
-	done chan struct{}
+	life context.Context // ends with Close
+	end  context.CancelFunc
+	done <-chan struct{} // of life
 	wg   sync.WaitGroup
 }
 
 // New returns a hub whose shards are not running yet.
 func New(o Options) *Hub {
-	h := &Hub{opts: o, namespaces: make(map[string]*Namespace), start: time.Now(), node: randomName(), done: make(chan struct{})}
+	h := &Hub{opts: o, namespaces: make(map[string]*Namespace), start: time.Now(), node: randomName()}
+	h.life, h.end = context.WithCancel(context.Background())
+	h.done = h.life.Done()
 	for i := range max(o.Shards, 1) {
 		h.shards = append(h.shards, newShard(h, i))
 	}
@@ -78,7 +82,7 @@ func (h *Hub) Start() {
 // Close ends the shards and waits for them. Connections must have been closed
 // before: what a lane still holds is not booked.
 func (h *Hub) Close() {
-	h.stop.Do(func() { close(h.done) })
+	h.end()
 	h.wg.Wait()
 }
 
@@ -166,9 +170,4 @@ func idDigit(c byte) (int, bool) {
 		}
 	}
 	return 0, false
-}
-
-func waitFor(wg *sync.WaitGroup, finished chan struct{}) {
-	wg.Wait()
-	close(finished)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 
@@ -36,29 +35,36 @@ const (
 // they are sequenced.
 type inbox struct {
 	room *semaphore.Weighted
-	wake chan struct{} // holds one token while there is something the loop has not seen
-	held atomic.Int64  // what the publications in it weigh
+	life context.Context // the hub's: nobody waits beyond it
+	wake chan struct{}   // holds one token while there is something the loop has not seen
 
 	mu    sync.Mutex
 	tasks []base.Task
 	jobs  []*job
 }
 
-func newInbox() *inbox {
-	return &inbox{room: semaphore.NewWeighted(inboxRoom), wake: make(chan struct{}, 1)}
+func newInbox(life context.Context) *inbox {
+	return &inbox{life: life, room: semaphore.NewWeighted(inboxRoom), wake: make(chan struct{}, 1)}
 }
 
 func cost(bytes int) int64 { return min(int64(bytes)+jobOverhead, inboxRoom) }
 
-// reserve waits for room for a publication; ErrBusy when ctx ends first.
+// reserve waits for room for a publication; ErrBusy when ctx ends first,
+// ErrClosed when the hub does.
 func (in *inbox) reserve(ctx context.Context, n int64) error {
 	if in.room.TryAcquire(n) {
 		return nil
 	}
-	if err := in.room.Acquire(ctx, n); err != nil {
-		return ErrBusy
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(in.life, cancel)()
+	if err := in.room.Acquire(ctx, n); err == nil {
+		return nil
 	}
-	return nil
+	if in.life.Err() != nil {
+		return ErrClosed
+	}
+	return ErrBusy
 }
 
 func (in *inbox) putTask(t base.Task) {
@@ -73,7 +79,6 @@ func (in *inbox) putTask(t base.Task) {
 
 // putJob appends a publication for which room was reserved.
 func (in *inbox) putJob(j *job) {
-	in.held.Add(j.weight)
 	in.mu.Lock()
 	in.jobs = append(in.jobs, j)
 	first := len(in.jobs) == 1 && len(in.tasks) == 0
@@ -98,12 +103,6 @@ func (in *inbox) take(tasks []base.Task, jobs []*job) ([]base.Task, []*job) {
 	tasks, in.tasks = in.tasks, tasks
 	jobs, in.jobs = in.jobs, jobs
 	return tasks, jobs
-}
-
-// taken gives back the room of a publication the shard has dealt with.
-func (in *inbox) taken(j *job) {
-	in.held.Add(-j.weight)
-	in.room.Release(j.weight)
 }
 
 func (in *inbox) depth() (tasks, jobs int) {

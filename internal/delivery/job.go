@@ -29,13 +29,15 @@ type job struct {
 	receipt *receipt // nil if nobody asks
 	acks    AckSink  // told which sockets the message, which asks for acks, went to
 	run     func(*Shard)
-	weight  int64
+	weight  int64 // room it takes in each inbox
+	claim   int64 // what the budget counts for it before it is in any inbox
+	hold    int64 // what the budget counts for it in each inbox
 }
 
 // AckSink collects the answers of a message that carries an ack id. Its methods
 // are called on shards.
 type AckSink interface {
-	Sent(s *Socket)               // s has been asked
+	Sent(s *Socket) bool          // s is being asked; false: nobody waits for the answer any more
 	Answered(s *Socket, a Answer) // s has answered, or will not
 	Shard()                       // one shard has asked all it has
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
 )
 
 // Published is what a publisher is told at once.
@@ -57,9 +58,9 @@ func (h *Hub) Publish(ctx context.Context, n *Namespace, topic string, p *Public
 
 func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt bool) (*Pending, error) {
 	d := t.Declared
-	if err := h.budget.admit(h, d, len(p.Payload)); err != nil {
-		d.refuse(err)
-		return nil, err
+	if d.heavy.Load() {
+		d.refuse(ErrBudget)
+		return nil, ErrBudget
 	}
 	m := newMessage(t, p, h.Now())
 	if m.Bytes() > d.Spec.Policy.MaxBytes {
@@ -68,14 +69,29 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 	}
 	j := &job{msg: m, ns: d.Namespace, topic: t, target: p.Target, weight: cost(m.Bytes())}
 	j.target.Subscribers = true
+	j.claim = h.claimFor(t, m, &p.Target)
+	if err := h.budget.claim(d, j.claim); err != nil {
+		d.refuse(err)
+		return nil, err
+	}
 	pending, err := h.sequence(ctx, j, wantReceipt || d.Reliable())
 	if err != nil {
+		h.budget.held.Add(-j.claim)
 		d.refuse(err)
 		return nil, err
 	}
 	d.Published.Add(1)
 	h.taps.offer(m, p)
 	return pending, nil
+}
+
+// claimFor is what a message may come to hold: itself once on every shard, and an
+// entry for each subscriber.
+func (h *Hub) claimFor(t *Topic, m *base.Message, to *Target) int64 {
+	if to.Socket != "" {
+		return int64(m.Bytes()) + lane.EntryBytes
+	}
+	return int64(m.Bytes()*len(h.shards)) + lane.EntryBytes*t.subscribers.Load()
 }
 
 // sequence reserves room on the shards the job must reach and appends it to all
@@ -124,11 +140,21 @@ func (h *Hub) commit(j *job, held *reservation, wantReceipt bool) *Pending {
 	if wantReceipt {
 		j.receipt = newReceipt(len(held.shards))
 	}
+	h.put(j, held)
+	held.shards = nil // the shards release the room when they have taken the job
+	return &Pending{Published: Published{MessageID: j.msg.ID, Offset: t.offset, Epoch: t.epoch}, receipt: j.receipt, hub: h}
+}
+
+// put appends a job to the inboxes for which room is held. What was claimed for it
+// is from now on counted there.
+func (h *Hub) put(j *job, held *reservation) {
+	if j.msg != nil {
+		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
+		h.budget.held.Add(j.hold*int64(len(held.shards)) - j.claim)
+	}
 	for _, sh := range held.shards {
 		sh.in.putJob(j)
 	}
-	held.shards = nil // the shards release the room when they have taken the job
-	return &Pending{Published: Published{MessageID: j.msg.ID, Offset: t.offset, Epoch: t.epoch}, receipt: j.receipt, hub: h}
 }
 
 // reservation is room held in some inboxes, always in the order of the shards.
@@ -252,9 +278,7 @@ func (h *Hub) spread(ctx context.Context, j *job) error {
 	}
 	j.ns.mu.Lock()
 	defer j.ns.mu.Unlock()
-	for _, sh := range held.shards {
-		sh.in.putJob(j)
-	}
+	h.put(j, &held)
 	held.shards = nil
 	return nil
 }
@@ -324,6 +348,10 @@ func (s *Socket) direct(ctx context.Context, j *job) error {
 	in := s.conn.shard.in
 	if err := in.reserve(ctx, j.weight); err != nil {
 		return err
+	}
+	if j.msg != nil {
+		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
+		s.Namespace.hub.Hold(int(j.hold))
 	}
 	in.putJob(j)
 	return nil

@@ -243,7 +243,7 @@ type asked struct {
 	answers      []delivery.Answer
 }
 
-func (a *asked) Sent(*delivery.Socket)                          { a.sent++ }
+func (a *asked) Sent(*delivery.Socket) bool                     { a.sent++; return true }
 func (a *asked) Answered(_ *delivery.Socket, n delivery.Answer) { a.answers = append(a.answers, n) }
 func (a *asked) Shard()                                         { a.shards++ }
 

@@ -9,6 +9,9 @@ import "github.com/streamweir/weir/internal/wheel"
 // scheduled for something earlier.
 func (sh *Shard) arm(l *outLane) {
 	at := l.NextDeadline()
+	if l.InFlight() > 0 {
+		at = min(at, sh.now+max(int64(l.Class().Policy.AckTimeout)/clockSteps, 1))
+	}
 	if at == 0 || (l.timer.Armed() && l.timer.When() <= at) {
 		return
 	}
@@ -20,19 +23,29 @@ func (l *outLane) Expire(_ *wheel.Timer, now int64) {
 	sh := l.socket.shard()
 	l.Lane.Expire(now)
 	if l.kind == kindReliable && l.InFlight() > 0 {
-		if l.socket.conn.busy() {
-			// The clock stands still while the client's kernel has not got everything
-			// (design D10): it starts again from now, and is looked at again well before
-			// it could run out.
-			l.Busy(now)
-			sh.wheel.Schedule(&l.timer, now+max(int64(l.Class().Policy.AckTimeout)/4, 1))
-			return
-		}
-		l.Due(now)
-		l.socket.conn.markReady(l)
+		l.runClock(now)
 	}
 	sh.arm(l)
 }
+
+// runClock lets the ack clock run only while the client's kernel has got
+// everything (design D10): as long as it has not, and when it is first seen to
+// have, the clock starts anew. It is looked at several times before it can run
+// out, so it may run out late by a quarter, but never early because of a backlog.
+func (l *outLane) runClock(now int64) {
+	busy := l.socket.conn.busy()
+	if busy || l.busy {
+		l.Busy(now)
+	}
+	l.busy = busy
+	if !busy {
+		l.Due(now)
+		l.socket.conn.markReady(l)
+	}
+}
+
+// clockSteps is how often an ack clock is looked at before it runs out.
+const clockSteps = 4
 
 // acked settles an acknowledged message and lets the next one go.
 func (sh *Shard) acked(l *outLane, messageID string) bool {

@@ -133,7 +133,8 @@ type client struct {
 	unsent  int
 	control []byte
 	fault   error
-	linger  bool // Cut is recorded only
+	linger  bool   // Cut is recorded only
+	viewed  func() // called when a survey describes the client
 
 	wire    []byte
 	batches []batch

@@ -45,13 +45,15 @@ type Shard struct {
 	picks []pick
 
 	swept, accounted int64
+	arrived          int64 // counted for publications in the inbox that have been dealt with
+	lanes            int64 // counted for the lanes
 	shed             shedding
 
 	// Read by any goroutine.
 	connections   atomic.Int64
 	sockets       atomic.Int64
 	subscriptions atomic.Int64
-	held          atomic.Int64
+	held          atomic.Int64 // by its lanes, in bytes
 	loop          Histogram
 }
 
@@ -62,7 +64,7 @@ type doomed struct {
 
 func newShard(h *Hub, i int) *Shard {
 	return &Shard{
-		hub: h, index: i, in: newInbox(), wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
+		hub: h, index: i, in: newInbox(h.life), wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
 		batch: make([]byte, 0, batchBytes),
 	}
 }
@@ -121,11 +123,7 @@ func (sh *Shard) step() (more bool) {
 		t.Run()
 		sh.tasks[i] = nil
 	}
-	for i, j := range sh.jobs {
-		sh.deliver(j)
-		sh.in.taken(j)
-		sh.jobs[i] = nil
-	}
+	sh.deliverAll()
 	fired, late := sh.wheel.Advance(sh.now, timerSlice)
 	sh.cutDoomed()
 	dirty := sh.flushSome()
@@ -134,6 +132,22 @@ func (sh *Shard) step() (more bool) {
 		sh.loop.Observe(sh.hub.Now() - start)
 	}
 	return late || sh.firstDirty != nil
+}
+
+// deliverAll deals with the publications taken. What they hold passes from the
+// inbox's account to that of the lanes in one step.
+func (sh *Shard) deliverAll() {
+	for _, j := range sh.jobs {
+		sh.deliver(j)
+	}
+	for i, j := range sh.jobs {
+		sh.arrived += j.hold
+		sh.in.room.Release(j.weight)
+		sh.jobs[i] = nil
+	}
+	if sh.arrived > 0 {
+		sh.account()
+	}
 }
 
 // flushSome flushes a slice of the connections that wait, oldest first.
@@ -202,13 +216,16 @@ func (sh *Shard) cutDoomed() {
 
 // force queues a packet that is never dropped.
 func (sh *Shard) force(s *Socket, m *base.Message) {
+	if m.At == 0 {
+		m.At = sh.now // made by the loop just now
+	}
 	c := s.events.Class()
 	it := c.Hold(m)
 	s.events.Force(it)
 	c.Release(it)
 	s.conn.markReady(&s.events)
 	if !s.conn.paused && s.events.Half() {
-		s.conn.holdReading(true)
+		s.conn.checkReading()
 	}
 }
 
@@ -239,6 +256,8 @@ func (sh *Shard) closeLane(l *outLane, r base.Reason) {
 		sh.wheel.Stop(&l.timer)
 	}
 	l.Close(r)
+	l.TakeLoss() // who has left a topic need not be told
+	l.socket.conn.ready[l.kind].remove(l)
 	sh.settle(l)
 }
 
@@ -255,6 +274,7 @@ func (sh *Shard) leaveTopic(l *outLane) {
 	local.members = local.members[:last]
 	l.member = -1
 	l.socket.topics--
+	l.topic.subscribers.Add(-1)
 	sh.subscriptions.Add(-1)
 	if last == 0 {
 		local.members = nil

@@ -15,14 +15,16 @@ type Socket struct {
 	Namespace *Namespace
 	Peer      SocketPeer
 
-	conn   *Conn
-	events outLane
-	lanes  []*outLane // one per topic, subscribed or reached by emits
-	rooms  []place
-	acks   map[uint64]AckSink
-	seen   uint64
-	topics int  // lanes that are subscribed
-	closed bool // no longer a member: only the events lane may still be flushed
+	conn    *Conn
+	events  outLane
+	lanes   []*outLane // one per topic, subscribed or reached by emits
+	rooms   []place
+	acks    map[uint64]AckSink
+	seen    uint64
+	topics  int  // lanes that are subscribed
+	held    int  // lanes that wait for the events lane
+	refusal bool // never let in: it carries a CONNECT_ERROR
+	closed  bool // no longer a member: only the events lane may still be flushed
 }
 
 // SocketPeer is what a socket needs of whoever runs its handlers. Called on the loop.
@@ -39,12 +41,15 @@ type outLane struct {
 	socket *Socket
 	topic  *Topic // nil: the events lane
 	timer  wheel.Timer
-	next   *outLane // in the list of ready lanes
-	from   uint64   // deliveries begin after this offset
-	member int      // place among the topic's members; -1 = not subscribed
-	taken  int      // entries taken in this turn
+	prev   *outLane // in the list of ready lanes
+	next   *outLane
+	from   uint64 // deliveries begin after this offset
+	after  uint64 // waits until the events lane has written this many
+	member int    // place among the topic's members; -1 = not subscribed
+	taken  int    // entries taken in this turn
 	kind   kind
 	queued bool // in the list of ready lanes
+	busy   bool // at the last look the client's kernel had not got everything
 }
 
 // kind orders lanes that wait at the same time (design D1).
@@ -130,12 +135,44 @@ func (s *Socket) hasLane(topic string) bool {
 func (s *Socket) openLane(t *Topic, f base.Form, tell bool) *outLane {
 	l := &outLane{socket: s, topic: t, member: -1, kind: kindBest}
 	if t.Declared.Reliable() {
-		l.kind, tell = kindReliable, true
+		l.kind = kindReliable
 	}
 	l.Init(t.Declared.classes[s.shard().index], f, tell)
 	l.timer.Init(l)
 	s.lanes = append(s.lanes, l)
+	l.wait()
 	return l
+}
+
+// wait holds a lane back until the events lane has written what it holds now: the
+// CONNECT answer, or that of the subscription.
+func (l *outLane) wait() {
+	s := l.socket
+	after := s.events.Written + uint64(s.events.Depth()) // the events lane drops nothing it has taken
+	if s.events.Depth() == 0 || after == l.after {
+		return
+	}
+	if l.after == 0 {
+		s.held++
+	}
+	l.after = after
+	s.conn.ready[l.kind].remove(l)
+}
+
+func (l *outLane) waits() bool { return l.after != 0 }
+
+// admit lets lanes write whose wait is over.
+func (s *Socket) admit() {
+	if s.held == 0 {
+		return
+	}
+	for _, l := range s.lanes {
+		if l.waits() && s.events.Written >= l.after {
+			l.after = 0
+			s.held--
+			s.conn.markReady(l)
+		}
+	}
 }
 
 // SubscribeOptions are what a client may ask for (design 5.4).
@@ -155,6 +192,9 @@ type Subscription struct {
 // before any delivery, so that what it enqueues precedes them. Subscribing twice
 // is harmless. Loop only.
 func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscription)) error {
+	if s.closed {
+		return ErrClosed
+	}
 	sh := s.shard()
 	t, from, err := s.enter(name)
 	if err != nil {
@@ -165,19 +205,23 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 		answer(Subscription{Epoch: t.epoch, Offset: from})
 		return nil
 	}
+	f, tell := t.Declared.form(o.Shape), o.Tell || t.Declared.Reliable()
+	if o.Callback && t.Declared.Reliable() {
+		f |= base.Callback
+	}
 	if l == nil {
-		f := t.Declared.form(o.Shape)
-		if o.Callback && t.Declared.Reliable() {
-			f |= base.Callback
-		}
-		l = s.openLane(t, f, o.Tell)
+		l = s.openLane(t, f, tell)
+	} else {
+		l.Reshape(f, tell) // so far it held emits, which are alike in every form
 	}
 	local := &t.local[sh.index]
 	l.from, l.member = from, len(local.members)
 	local.members = append(local.members, l)
 	s.topics++
+	t.subscribers.Add(1)
 	sh.subscriptions.Add(1)
 	answer(Subscription{Epoch: t.epoch, Offset: from})
+	l.wait()
 	return nil
 }
 
@@ -221,11 +265,17 @@ func (s *Socket) dropLane(l *outLane, r base.Reason) {
 			break
 		}
 	}
+	if l.waits() {
+		s.held--
+	}
 	s.shard().closeLane(l, r)
 }
 
 // Join puts the socket into rooms; it fails if that would be too many. Loop only.
 func (s *Socket) Join(rooms ...string) error {
+	if s.closed {
+		return ErrClosed
+	}
 	m := s.shard().namespaces[s.Namespace]
 	for _, name := range rooms {
 		if len(s.rooms) >= s.shard().hub.opts.RoomsPerSocket && !s.in(name) {

@@ -5,7 +5,6 @@ import (
 	"container/heap"
 	"context"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -48,17 +47,14 @@ const surveySlice = 256
 // Survey walks over all clients of the node, a slice of each shard's at a time.
 // Clients that come or go meanwhile may be missed. It fails only with ctx.
 func (h *Hub) Survey(ctx context.Context, q Query) (Survey, error) {
-	var wg sync.WaitGroup
+	finished := newReceipt(len(h.shards))
 	parts := make([]walk, len(h.shards))
 	for i, sh := range h.shards {
-		wg.Add(1)
-		parts[i] = walk{sh: sh, q: q, wg: &wg, ages: new(Histogram)}
+		parts[i] = walk{sh: sh, q: q, finished: finished, ages: new(Histogram)}
 		sh.Post(&parts[i])
 	}
-	finished := make(chan struct{})
-	go waitFor(&wg, finished)
 	select {
-	case <-finished:
+	case <-finished.done:
 	case <-ctx.Done():
 		return Survey{}, ctx.Err()
 	case <-h.done:
@@ -98,14 +94,14 @@ func (q *Query) rank(v *ClientView) int64 {
 
 // walk is a survey of one shard: a task that posts itself until it is through.
 type walk struct {
-	sh      *Shard
-	q       Query
-	wg      *sync.WaitGroup
-	next    int
-	total   int
-	lagging int
-	ages    *Histogram
-	top     topViews
+	sh       *Shard
+	q        Query
+	finished *receipt
+	next     int
+	total    int
+	lagging  int
+	ages     *Histogram
+	top      topViews
 }
 
 // Run implements base.Task.
@@ -122,7 +118,7 @@ func (w *walk) Run() {
 		w.sh.Post(w)
 		return
 	}
-	w.wg.Done()
+	w.finished.finished()
 }
 
 // look counts one socket and keeps its view if it is among the first.

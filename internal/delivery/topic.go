@@ -98,6 +98,8 @@ type Topic struct {
 	Declared *Declared
 	local    []topicLocal // by shard, each touched by that shard only
 
+	subscribers atomic.Int64
+
 	mu     sync.Mutex
 	epoch  string
 	offset uint64

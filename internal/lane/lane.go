@@ -34,6 +34,7 @@ type Lane struct {
 	bytes   int               // queued and in the window
 	out     int               // best effort: bytes taken and not yet written
 	outN    int
+	outAt   int64 // when the first of them was published
 	form    base.Form
 	takes   uint32 // numbers what the window gives out to be written
 	tell    bool   // losses are to be told to the client
@@ -63,6 +64,10 @@ func (e *Entry) Message() *base.Message { return e.msg }
 func (l *Lane) Init(c *Class, f base.Form, tell bool) {
 	*l = Lane{class: c, form: f, tell: tell}
 }
+
+// Reshape changes the form in which messages offered from now on are written, and
+// whether losses are told. What is queued must have one form only: plain events.
+func (l *Lane) Reshape(f base.Form, tell bool) { l.form, l.tell = f, tell }
 
 // Class returns what the lane shares with others of its topic.
 func (l *Lane) Class() *Class { return l.class }
@@ -152,7 +157,9 @@ func (l *Lane) Take(now int64) (Entry, bool) {
 		s := l.pop()
 		l.bytes -= s.size
 		l.out += s.size
-		l.outN++
+		if l.outN++; l.outN == 1 {
+			l.outAt = s.item.Msg.At
+		}
 		return Entry{item: s.item, msg: s.item.Msg, size: s.size, flight: -1, form: l.form}, true
 	}
 	if l.window == nil {
@@ -378,6 +385,9 @@ func (l *Lane) Bytes() int { return l.bytes + l.out }
 
 // OldestAt is when the message longest held was published; 0 if there is none.
 func (l *Lane) OldestAt() int64 {
+	if l.outN > 0 {
+		return l.outAt
+	}
 	if l.window != nil && l.window.n > 0 {
 		return l.window.slots[l.window.head].item.Msg.At
 	}

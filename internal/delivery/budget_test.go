@@ -1,0 +1,257 @@
+package delivery_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/lane"
+)
+
+const (
+	budget  = 1 << 20
+	message = 8 << 10
+)
+
+// hoard is a best-effort policy by which one client may hold the whole budget.
+func hoard() lane.Policy {
+	return lane.Policy{Overflow: base.DropOldest, MaxMessages: 1 << 16, MaxBytes: 64 << 20, Weight: 1}
+}
+
+func hoardReliable() lane.Policy {
+	p := certain()
+	p.MaxMessages, p.MaxBytes = 1<<16, 64<<20
+	return p
+}
+
+// tight is a hub with a small budget.
+func tight(shards int, topics ...delivery.TopicSpec) delivery.Options {
+	o := options(shards, topics...)
+	o.BudgetBytes = budget
+	return o
+}
+
+// try publishes a message of that many bytes and reports whether it was taken.
+func (r *rig) try(topic string, size int) bool {
+	_, err := r.Publish(r.t.Context(), r.ns, topic, &delivery.Publication{Payload: make([]byte, size), Binary: true}, false)
+	if err != nil && !errors.Is(err, delivery.ErrBusy) {
+		r.t.Errorf("publish to %s: %v", topic, err)
+	}
+	return err == nil
+}
+
+// flood publishes until the server refuses, at most twice the budget, and gives
+// the shards time to look at what they hold.
+func (r *rig) flood(topic string, each func()) (accepted int) {
+	for accepted < 2*budget/message && r.try(topic, message) {
+		accepted++
+		each()
+	}
+	return accepted
+}
+
+// What is held never exceeds the budget by more than a message per publisher,
+// whatever the shards are doing (promise P1).
+func TestBudgetBoundsWhatIsHeld(t *testing.T) {
+	r := newRig(t, tight(2, topic("ticks", hoard())))
+	for i := range 8 {
+		r.stalled(i % 2).join("ticks")
+	}
+	const publishers = 4
+	var wg sync.WaitGroup
+	for range publishers {
+		wg.Go(func() {
+			for range 400 {
+				r.try("ticks", message)
+				if held := r.Held(); held > budget+publishers*2*(message+delivery.JobOverhead) {
+					t.Errorf("%d bytes held, the budget is %d", held, budget)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A shard that is held up is no reason to fill its inbox beyond the budget.
+func TestBudgetCountsInboxes(t *testing.T) {
+	r := newRig(t, tight(1, topic("ticks", hoard())))
+	c := r.stalled(0)
+	c.join("ticks")
+	release := r.block(c.shard)
+	r.flood("ticks", func() {})
+	held := r.Held()
+	release()
+	if held > budget+message+delivery.JobOverhead {
+		t.Errorf("%d bytes held, the budget is %d", held, budget)
+	}
+}
+
+func TestBudgetRefusesTheHeavyTopicAndNotTheLightOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(1, topic("heavy", hoard()), topic("light", latest())))
+		c := r.stalled(0)
+		c.join("heavy", "light")
+		if n := r.flood("heavy", func() { time.Sleep(10 * time.Millisecond) }); n < budget/message/2 || n > budget/message {
+			t.Errorf("%d messages of %d bytes were accepted into a budget of %d", n, message, budget)
+		}
+		for range 10 {
+			if !r.try("light", 100) {
+				t.Fatal("the light topic is refused too")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if r.try("heavy", 100) {
+			t.Error("the heavy topic is accepted again without relief")
+		}
+		if got := r.ns.Declared("heavy").AllRefused(); got < 2 {
+			t.Errorf("%d refusals counted", got)
+		}
+	})
+}
+
+// Once clients have taken what waited, everything is accepted again, at once and
+// without anything else having to happen.
+func TestBudgetRecoversAfterRelief(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(2, topic("heavy", hoard())))
+		c := r.stalled(0)
+		c.join("heavy")
+		r.flood("heavy", func() { time.Sleep(10 * time.Millisecond) })
+		time.Sleep(time.Second)
+		c.open(wide)
+		time.Sleep(100 * time.Millisecond)
+		if !r.try("heavy", message) {
+			t.Error("refused a tenth of a second after everything was written")
+		}
+	})
+}
+
+// Between the watermark and the limit the oldest messages of the heaviest topic
+// go, from all lanes at once, because one that keeps them saves nothing.
+func TestBudgetEvictsTheOldestEverywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(1, topic("heavy", hoard()), topic("vital", hoardReliable())))
+		var clients []*client
+		for range 3 {
+			c := r.stalled(0)
+			c.join("heavy", "vital")
+			clients = append(clients, c)
+		}
+		for range 80 {
+			r.try("heavy", message)
+			time.Sleep(10 * time.Millisecond)
+		}
+		r.settle()
+		r.Hold(budget / 3) // somebody else needs memory
+		time.Sleep(2 * time.Second)
+		r.settle()
+		got := r.totals("heavy")
+		if got.Dropped[base.ReasonBudget] == 0 || got.Dropped[base.ReasonBudget]%3 != 0 {
+			t.Errorf("%d messages evicted, want the same ones from three lanes", got.Dropped[base.ReasonBudget])
+		}
+		if held := r.account(); held > budget {
+			t.Errorf("%d bytes held after eviction, the budget is %d", held, budget)
+		}
+		r.Hold(-budget / 3)
+		for _, c := range clients {
+			if c.open(wide); len(c.wasCut()) != 0 {
+				t.Errorf("cut for %v although evicting was enough", c.wasCut())
+			}
+			if n := len(c.received()); n != 80-int(got.Dropped[base.ReasonBudget]/3) {
+				t.Errorf("client read %d messages", n)
+			}
+		}
+	})
+}
+
+// One old message that a stalled kernel has begun to take cannot be evicted, and
+// must not keep the others from it.
+func TestBudgetEvictsBehindAPacketPartlyWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(1, topic("heavy", hoard())))
+		c := r.connect(0)
+		c.take = func(int) int { return 3 }
+		c.join("heavy")
+		r.try("heavy", message)
+		time.Sleep(time.Hour)
+		for range 80 {
+			r.try("heavy", message)
+			time.Sleep(10 * time.Millisecond)
+		}
+		r.Hold(budget / 3)
+		r.settle() // a shard that sleeps learns of it with the next task
+		time.Sleep(time.Second)
+		r.settle()
+		if got := r.totals("heavy").Dropped[base.ReasonBudget]; got == 0 {
+			t.Error("nothing is evicted, because the oldest message is partly written")
+		}
+		r.Hold(-budget / 3)
+	})
+}
+
+// Reliable messages are never shed; at the limit the client that pins the most
+// is cut, and told of.
+func TestBudgetCutsTheClientThatPinsMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cut []delivery.CutEvent
+		o := tight(1, topic("orders", hoardReliable()))
+		o.OnCut = func(e delivery.CutEvent) { cut = append(cut, e) }
+		r := newRig(t, o)
+		most, less, none := r.stalled(0), r.stalled(0), r.connect(0)
+		most.join("orders")
+		r.try("orders", message)
+		less.join("orders")
+		none.join()
+		for range 60 {
+			r.try("orders", message)
+			time.Sleep(10 * time.Millisecond)
+		}
+		r.Hold(budget)
+		time.Sleep(time.Second)
+		r.settle()
+		r.Hold(-budget)
+		most.do(func() {
+			if len(cut) == 0 || cut[0].Cause != base.CauseMemoryBudget || len(most.cuts) != 1 {
+				t.Errorf("the client that pins most was cut for %v; told %d", most.cuts, len(cut))
+			}
+			if len(none.cuts) != 0 {
+				t.Error("a client that holds nothing was cut")
+			}
+		})
+		if got := r.totals("orders").Dropped; got[base.ReasonBudget] != 0 || got[base.ReasonOverflow] != 0 {
+			t.Errorf("reliable messages were shed: %v", got)
+		}
+	})
+}
+
+func TestHeldIsNothingWhenAllHaveLeft(t *testing.T) {
+	r := newRig(t, options(2, topic("ticks", hoard()), topic("orders", hoardReliable())))
+	var clients []*client
+	for i := range 6 {
+		c := r.stalled(i % 2)
+		c.join("ticks", "orders")
+		clients = append(clients, c)
+	}
+	for i := range 50 {
+		r.publish("ticks", fill(100+i))
+		r.publish("orders", fill(100+i))
+	}
+	if held := r.account(); held == 0 {
+		t.Error("nothing is held for stalled clients")
+	}
+	for _, c := range clients {
+		c.do(func() { c.conn.Close(base.CauseTransportClose) })
+	}
+	if held := r.account(); held != 0 {
+		t.Errorf("%d bytes held", held)
+	}
+	if got := fmt.Sprint(r.totals("orders").Dropped[base.ReasonDisconnect]); got != "300" {
+		t.Errorf("%s booked as disconnect, want 300", got)
+	}
+}
