@@ -3,10 +3,12 @@ package engineio_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/engineio"
 )
 
 func TestCloseOverPollingAnswersTheWaitingGet(t *testing.T) {
@@ -94,6 +96,29 @@ func TestServerCloseEndsEverySession(t *testing.T) {
 	}
 	if err := r.server.Close(t.Context()); err != nil {
 		t.Errorf("second close: %v", err)
+	}
+}
+
+func TestServerCloseReachesASessionThatIsBeingOpened(t *testing.T) {
+	r := newRig(t, nil)
+	r.refuse = func(req *http.Request) *engineio.Refusal {
+		if req.URL.Query().Has("closing") {
+			return &engineio.Refusal{}
+		}
+		return nil
+	}
+	closed := make(chan error, 1)
+	r.onAssign = func() { // admitted, not yet open
+		go func() { closed <- r.server.Close(t.Context()) }()
+		for r.request("GET", newPolling+"&closing", "").status != 503 {
+			continue
+		}
+		r.loop.do(func() {})
+	}
+	r.request("GET", newPolling, "").want(t, 200, "1")
+	(<-r.opened).wantClosed(base.CauseShutdown)
+	if err := <-closed; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/engineio"
+	"github.com/streamweir/weir/internal/transport"
 )
 
 const (
@@ -186,4 +187,54 @@ func TestShortHeartbeatsDoNotSpin(t *testing.T) {
 	h, _ := r.pollingSession()
 	r.advance(time.Second) // advance fails on a deadline that does not move on
 	h.wantClosed(base.CausePingTimeout)
+}
+
+// The acknowledgement of the ping itself is no second life, however late it is
+// seen; that of anything else is.
+func TestHeartbeatJudgesTheKernelsFigures(t *testing.T) {
+	const second = time.Second
+	progress := func(given, left, taken int64) transport.Progress {
+		return transport.Progress{Given: given, Left: left, Taken: taken}
+	}
+	type ask struct {
+		at   time.Duration
+		p    transport.Progress
+		want string
+	}
+	for _, tc := range []struct {
+		name    string
+		written transport.Progress // right after the ping, at 25 s
+		asks    []ask
+	}{
+		{"only the ping is acknowledged", progress(103, 103, 100), []ask{
+			{44 * second, progress(103, 103, 103), "wait"}, {45 * second, progress(103, 103, 103), "dead"},
+		}},
+		{"what was before it is still coming through", progress(503, 503, 100), []ask{
+			{45 * second, progress(503, 503, 300), "wait"}, {50 * second, progress(503, 503, 300), "ping"},
+			{89 * second, progress(503, 503, 300), "wait"}, {90 * second, progress(503, 503, 300), "dead"},
+		}},
+		{"what came after it is taken", progress(103, 103, 100), []ask{
+			{45 * second, progress(900, 900, 500), "wait"}, {50 * second, progress(900, 900, 500), "ping"},
+		}},
+		{"the ping never leaves", progress(503, 300, 100), []ask{
+			{69 * second, progress(503, 300, 100), "wait"}, {70 * second, progress(503, 300, 100), "dead"},
+		}},
+		{"the ping leaves late", progress(503, 300, 100), []ask{
+			{60 * second, progress(503, 503, 100), "wait"}, {79 * second, progress(503, 503, 100), "wait"},
+			{80 * second, progress(503, 503, 100), "dead"},
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := engineio.NewHeartbeat(interval, timeout)
+			if got := b.Ask(interval, progress(100, 100, 100)); got != "ping" {
+				t.Fatalf("at the interval: %s", got)
+			}
+			b.Written(interval, tc.written)
+			for _, a := range tc.asks {
+				if got := b.Ask(a.at, a.p); got != a.want {
+					t.Errorf("after %v: %s, want %s", a.at, got, a.want)
+				}
+			}
+		})
+	}
 }

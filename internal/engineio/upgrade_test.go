@@ -1,9 +1,11 @@
 package engineio_test
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +100,11 @@ func TestUpgradeProbeThatFailsLeavesTheSession(t *testing.T) {
 			c.send("2probe")
 			c.want("3probe") // it is the session's probe now
 			tc.fail(r, c)
-			c.wantClosed()
+			c.want("close:")
+			if tc.name != "end" { // where the client's was the first
+				c.write(ws.Close, "")
+			}
+			c.wantEOF()
 			waiting := h.waitingGet(q)
 			h.send("still here")
 			(<-waiting).want(t, 200, "4still here")
@@ -152,8 +158,44 @@ func TestUpgradeKeepsThePause(t *testing.T) {
 	c.send("5")
 	h.until(func() bool { return h.s.Transport() == engineio.WebSocket })
 	c.send("4x")
+	r.request("GET", "?", "") // time in which it would have come
+	h.do(func() {
+		if len(h.messages) > 0 {
+			t.Error("delivered while paused")
+		}
+	})
 	h.do(h.s.Resume)
 	h.wantMessage("x")
+}
+
+func TestUpgradeWaitsForTheResponseUnderWay(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	large := strings.Repeat("x", 16<<20) // more than the kernel takes
+	h.send(large)
+	conn, err := net.Dial("tcp", r.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprintf(conn, "GET /socket.io/%s HTTP/1.1\r\nHost: weir\r\n\r\n", q); err != nil {
+		t.Fatal(err)
+	}
+	h.until(func() bool { return h.s.Unsent() > 0 })
+	c := r.probe(h)
+	c.send("2probe", "5") // without having read it
+	c.want("3probe")
+	h.until(func() bool { return h.s.Transport() == engineio.WebSocket })
+	h.send("after")
+	h.do(func() {
+		if h.s.Window() != 0 || len(h.queue) == 0 {
+			t.Error("written while a response is under way")
+		}
+	})
+	res := rawAnswer{conn: conn, in: bufio.NewReader(conn)}
+	res.read(t)
+	res.want(t, 200, "4"+large)
+	c.want("4after")
 }
 
 func TestSessionThatClosesTakesItsProbeAlong(t *testing.T) {

@@ -251,6 +251,16 @@ func TestWebSocketRefusesBadFramesWithTheirCode(t *testing.T) {
 			}
 			peer := newReader(client)
 			peer.want(t, "close:"+string(binary.BigEndian.AppendUint16(nil, uint16(tc.code))))
+			for range 2 { // what it still sends is read and dropped: a reset could overtake the close frame
+				var before int64
+				e.loop.do(func() { before = e.socket.LastRead() })
+				if _, err := client.Write([]byte("more")); err != nil {
+					t.Fatal(err)
+				}
+				for read := before; read == before; {
+					e.loop.do(func() { read = e.socket.LastRead() })
+				}
+			}
 			_ = client.Close()
 			got := e.wantClosed(base.CauseTransportError)
 			if fault, ok := errors.AsType[*ws.Error](got.err); !ok || fault.Code != tc.code {
@@ -338,6 +348,30 @@ func TestWebSocketAbortsInTheMiddleOfAFrame(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWebSocketWritesNoCloseFrameIntoAnotherFrame(t *testing.T) {
+	server, client := tcpPair(t)
+	e := connect(t, server, client)
+	frame := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte("w"), 8<<20))
+	given := 0
+	e.loop.do(func() {
+		var err error
+		if given, err = e.socket.Write(frame); err != nil || given == len(frame) {
+			t.Errorf("write: %d of %d, %v", given, len(frame), err)
+		}
+	})
+	got, err := io.ReadAll(io.LimitReader(client, int64(given)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-e.room // a close frame would be taken now
+	e.loop.do(e.socket.Close)
+	rest, err := io.ReadAll(client)
+	if err != nil || len(rest) > 0 || !bytes.Equal(got, frame[:given]) {
+		t.Errorf("the peer got %d bytes and then %x, %v; want the %d given", len(got), rest, err, given)
+	}
+	e.wantClosed(base.CauseForcedClose)
 }
 
 func TestDriverCloseEndsEveryState(t *testing.T) {
