@@ -42,10 +42,13 @@ func newAsk(ctx context.Context, n *Namespace, shards int) (*ask, context.Contex
 }
 
 // Sent implements delivery.AckSink.
-func (a *ask) Sent(s *delivery.Socket) {
+func (a *ask) Sent(s *delivery.Socket) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.open[s] = struct{}{}
+	if !a.over {
+		a.open[s] = struct{}{}
+	}
+	return !a.over
 }
 
 // Answered implements delivery.AckSink.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
@@ -81,8 +82,17 @@ func (c *client) handle(data []byte, binary bool) error {
 	c.door.srv.hub.Hold(c.proto.Held() - before)
 	if err != nil {
 		c.door.log.Debug("client broke the protocol", "address", c.address(), "error", err)
+		c.dismiss(base.CauseParseError)
 	}
 	return err
+}
+
+// dismiss takes the connection's sockets out of their namespaces at once: what
+// ends the session may take a while to tell the client.
+func (c *client) dismiss(cause base.Cause) {
+	for _, s := range slices.Clone(c.out.Sockets()) {
+		s.Close(cause, nil)
+	}
 }
 
 // Writable implements engineio.Host.
@@ -136,7 +146,8 @@ func (c *client) Closed(cause base.Cause, err error) {
 	if err != nil {
 		c.door.log.Debug("session closed", "address", c.address(), "cause", cause, "error", err)
 	}
-	if cause == base.CausePingTimeout {
+	switch cause {
+	case base.CausePingTimeout, base.CauseParseError, base.CauseForcedClose:
 		c.door.srv.hub.CountCut(cause)
 	}
 }
@@ -146,8 +157,10 @@ func (c *client) Cut(cause base.Cause) {
 	switch cause {
 	case base.CauseSlowConsumer, base.CauseMemoryBudget:
 		c.punish()
+		c.dismiss(cause)
 		c.session.Abort(cause)
 	default:
+		c.dismiss(cause)
 		c.session.Close(cause)
 	}
 }
@@ -163,13 +176,13 @@ func (c *client) leave() {
 
 // punish refuses a slow client for a while (design 5.4).
 func (c *client) punish() {
-	penalty := defaultSlowPenalty
+	var penalty time.Duration
 	for _, s := range c.out.Sockets() {
 		if ns := c.door.namespaces[s.Namespace.Path]; ns != nil {
 			penalty = max(penalty, orDefault(ns.opts.SlowPenalty, defaultSlowPenalty))
 		}
 	}
-	c.door.srv.penalties.Offend(penaltyKey(c.address(), c.shake.Header), penalty, c.door.srv.hub.Time(c.out.Shard().Now()))
+	c.door.srv.penalties.Offend(penaltyKey(c.address(), c.shake.Header), orDefault(penalty, defaultSlowPenalty), c.door.srv.hub.Time(c.out.Shard().Now()))
 }
 
 // Reading implements delivery.Peer.

@@ -108,6 +108,7 @@ func (s *Server) extra() metrics.Extra {
 			e.Refused[refusalNames[r]] += d.refused[r].Load()
 		}
 	}
+	e.Requests = s.count.requests.read()
 	for path, n := range s.byPath {
 		c := &n.count
 		e.Namespaces[path] = metrics.NamespaceFigures{

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/streamweir/weir/internal/admin"
@@ -79,7 +78,7 @@ func (s *Server) listenOn(name, addr string, h http.Handler, next bool) error {
 	if err == nil {
 		return nil
 	}
-	if !next || !errors.Is(err, syscall.EADDRINUSE) || !s.ownPort(addr) {
+	if !next || !s.ownPort(addr) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	host, _, splitErr := net.SplitHostPort(addr)

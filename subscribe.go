@@ -234,7 +234,7 @@ func (r *request) publication(in *socketio.Event) (*delivery.Publication, error)
 // topic returns the declaration a topic's name falls under.
 func (n *Namespace) topic(name string) (*TopicOptions, error) {
 	d := n.d.Declared(name)
-	if d == nil || strings.HasSuffix(name, "*") {
+	if d == nil || strings.HasSuffix(name, "*") || reservedTopic(name) != "" {
 		return nil, Errorf(ErrUnknown, "unknown topic "+name+" in "+n.path)
 	}
 	return n.topics[d], nil

@@ -182,16 +182,26 @@ func (t *TopicOptions) validate(p *problems, at string) {
 
 // checkTopicName refuses names that mean something else on the wire (design 5.4).
 func checkTopicName(p *problems, at, name string) {
-	switch {
-	case strings.TrimSpace(name) == "" || name == "*":
+	if strings.TrimSpace(name) == "" || name == "*" {
 		p.add("%s: a topic needs a name; a prefix needs at least one character before \"*\"", at)
-	case sio.Reserved(name):
-		p.add("%s: %q is an event of the protocol", at, name)
-	case strings.HasPrefix(name, "weir:"):
-		p.add("%s: names that begin with \"weir:\" are Weir's own", at)
-	case deliveryEvents[name]:
-		p.add("%s: %q is a delivery event of clients", at, name)
 	}
+	if why := reservedTopic(name); why != "" {
+		p.add("%s: %s", at, why)
+	}
+}
+
+// reservedTopic says why a name cannot be a topic's, "" if it can: its deliveries
+// are events of that name.
+func reservedTopic(name string) string {
+	switch {
+	case sio.Reserved(name):
+		return fmt.Sprintf("%q is an event of the protocol", name)
+	case strings.HasPrefix(name, "weir:"):
+		return "names that begin with \"weir:\" are Weir's own"
+	case deliveryEvents[name]:
+		return fmt.Sprintf("%q is a delivery event of clients", name)
+	}
+	return ""
 }
 
 func checkLimits(p *problems, at string, l Limits) {

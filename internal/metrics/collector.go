@@ -181,6 +181,9 @@ func collectDoor(s sink, x Extra) {
 	for reason, n := range x.Refused {
 		s.put(handshakesRefused, float64(n), reason)
 	}
+	for code, n := range x.Requests {
+		s.put(requestsRefused, float64(n), code)
+	}
 	s.put(authRateLimited, float64(x.AuthRateLimited))
 	s.put(rateLimited, float64(x.RateLimited))
 	s.put(reconnects, float64(x.Reconnects))

@@ -7,6 +7,7 @@ import "github.com/streamweir/weir/internal/delivery"
 type Extra struct {
 	Sessions        map[string]int              // open Engine.IO sessions by transport: polling, websocket
 	Refused         map[string]uint64           // handshakes refused, by reason: a fixed set
+	Requests        map[string]uint64           // clients' subscribe, publish and the like refused, by code: a fixed set
 	Namespaces      map[string]NamespaceFigures // by path; only declared namespaces
 	AuthRateLimited uint64                      // attempts refused because the address had failed too often
 	RateLimited     uint64                      // inbound events over a limit

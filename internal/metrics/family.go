@@ -75,6 +75,7 @@ var (
 	unbalanced        = counter("unbalanced_total", "Lanes whose books did not add up: always 0, or a bug.")
 
 	sessions          = gauge("sessions", "Open Engine.IO sessions.", "transport")
+	requestsRefused   = counter("requests_refused_total", "Requests of clients refused (subscribe, unsubscribe, publish, history), by code.", "reason")
 	handshakesRefused = counter("handshakes_refused_total", "Handshakes refused, by reason.", "reason")
 	authRateLimited   = counter("auth_rate_limited_total", "Attempts refused because the address had failed too often.")
 	rateLimited       = counter("rate_limited_total", "Events from clients over a limit.")
