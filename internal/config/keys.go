@@ -1,0 +1,244 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/streamweir/weir"
+)
+
+// document is the file. Its tags are the one table of keys:
+//
+//	key         name in the file; a field without one only receives a short form
+//	default     value when absent, as in the file; lists separated by commas
+//	sf          StreamFence's default where it differs: without "weir: 1"
+//	min, max    limits, inclusive; sfmin is the minimum without "weir: 1"
+//	enum        the words allowed, separated by commas
+//	required    must be present
+//	secret      is shown as ***
+//	only        "streamfence": refused with "weir: 1", with this advice
+//	later       the feature a value other than the default needs, which this version does not have
+//	laterValue  the one value to which later applies
+//	short       a scalar in place of the mapping sets this field
+//	example     value in the starter file
+//	doc         one sentence
+//
+// Durations are whole milliseconds, sizes bytes.
+type document struct {
+	Weir       int                `key:"weir" default:"0" min:"0" max:"1" example:"1" doc:"1 selects Weir's defaults; without it the file is one of StreamFence JS and has StreamFence's defaults"`
+	Log        logKeys            `key:"log" doc:"what is logged on stderr, and how"`
+	Compat     string             `key:"compat" default:"none" enum:"none,streamfence" doc:"streamfence adds StreamFence's metric names to /metrics"`
+	Shards     int                `key:"shards" default:"0" min:"0" max:"4096" doc:"event loops; 0: one per CPU"`
+	Workers    workerKeys         `key:"workers" doc:"the pool that runs handlers"`
+	Memory     memoryKeys         `key:"memory" doc:"what the process holds for all clients"`
+	Management managementKeys     `key:"management" doc:"the management API"`
+	Journal    journalKeys        `key:"journal" later:"the journal" doc:"the log behind spill, history and redelivery"`
+	Cluster    clusterKeys        `key:"cluster" doc:"how nodes find each other's messages"`
+	Drain      drainKeys          `key:"drain" doc:"how the server leaves"`
+	Access     accessKeys         `key:"access" doc:"who may come in, for servers with auth: TOKEN"`
+	Hooks      hookKeys           `key:"hooks" later:"web hooks" doc:"URLs of the application's backend"`
+	Servers    map[string]*server `key:"servers" required:"true" example:"feed" doc:"the doors for clients, by name"`
+}
+
+type logKeys struct {
+	Level  slog.Level `key:"level" default:"info" enum:"debug,info,warn,error" doc:"the least level that is logged"`
+	Format string     `key:"format" default:"auto" enum:"auto,text,json" doc:"auto: text on a terminal, JSON elsewhere"`
+}
+
+type workerKeys struct {
+	Max           int `key:"max" default:"256" min:"1" max:"100000" doc:"handlers that run at the same time"`
+	Nice          int `key:"nice" default:"10" min:"0" max:"19" doc:"runs each worker on an OS thread of this niceness, so that CPU-bound handlers yield to delivery; 0: off; Linux only"`
+	MailboxEvents int `key:"mailboxEvents" default:"128" min:"1" doc:"events of one socket that wait for its handlers before the socket is no longer read"`
+	MailboxBytes  int `key:"mailboxBytes" default:"1048576" min:"1" doc:"the same in bytes"`
+}
+
+type memoryKeys struct {
+	BudgetBytes   int64   `key:"budgetBytes" default:"0" min:"-1" doc:"for everything held for clients; 0: a quarter of the cgroup's or machine's memory; -1: no bound"`
+	HighWatermark float64 `key:"highWatermark" default:"0.8" min:"0.01" max:"1" doc:"share of the budget at which shedding begins"`
+}
+
+type managementKeys struct {
+	Host           string        `key:"host" default:"127.0.0.1" doc:"off loopback at least one key is required"`
+	Port           int           `key:"port" default:"9393" min:"0" max:"65535" doc:"0: the kernel chooses one; unset and taken by a server of this file: the next free one"`
+	Keys           []accessKey   `key:"keys" doc:"who may call it: several keys may be valid at once"`
+	Pprof          bool          `key:"pprof" default:"false" doc:"serves /debug/pprof/ without an admin key"`
+	Probes         probeKeys     `key:"probes" doc:"a second, keyless listener with /healthz, /readyz and /metrics only"`
+	ReceiptTimeout time.Duration `key:"receiptTimeoutMs" default:"1000" min:"1" doc:"how long a publish waits for its receipt"`
+}
+
+type accessKey struct {
+	Name  string   `key:"name" required:"true" doc:"names the caller in the log"`
+	Key   string   `key:"key" required:"true" secret:"true" doc:"presented as Authorization: Bearer or X-API-Key"`
+	Allow []string `key:"allow" required:"true" enum:"publish,read,admin" doc:"what it may do"`
+}
+
+type probeKeys struct {
+	Host string `key:"host" default:"" doc:"empty with a port: all addresses"`
+	Port int    `key:"port" default:"0" min:"0" max:"65535" doc:"0: no such listener"`
+}
+
+type journalKeys struct {
+	Path     string        `key:"path" default:"" doc:"its directory"`
+	Fsync    string        `key:"fsync" default:"interval" doc:"when it is flushed to the disk"`
+	Interval time.Duration `key:"intervalMs" default:"50" doc:"between two flushes"`
+	MaxBytes int64         `key:"maxBytes" default:"10737418240" doc:"of all segments"`
+	WhenFull string        `key:"whenFull" default:"refuse" doc:"what a publish meets when it is full"`
+}
+
+type clusterKeys struct {
+	Broker string `key:"broker" default:"memory" later:"the cluster" doc:"memory: one node, nothing needed"`
+}
+
+type drainKeys struct {
+	ClientsPerSecond int           `key:"clientsPerSecond" default:"200" min:"1" doc:"how fast clients are sent away"`
+	Timeout          time.Duration `key:"timeoutMs" default:"60000" min:"1" doc:"after which the rest are closed at once"`
+}
+
+type accessKeys struct {
+	StaticTokens map[string]string `key:"staticTokens" secret:"true" doc:"principal: token"`
+	JWT          jwtKeys           `key:"jwt" later:"JWT authentication" doc:"tokens signed by somebody else"`
+	Failures     failureKeys       `key:"failures" doc:"failed attempts of one address before it is refused"`
+}
+
+type jwtKeys struct {
+	Algorithms []string      `key:"algorithms" default:"RS256" doc:"the signatures accepted"`
+	Keys       []string      `key:"keys" secret:"true" doc:"the keys themselves"`
+	JwksFile   string        `key:"jwksFile" default:"" doc:"a key set on disk"`
+	JwksURL    string        `key:"jwksUrl" default:"" doc:"a key set elsewhere"`
+	Issuer     string        `key:"issuer" default:"" doc:"the issuer a token must name"`
+	Audience   string        `key:"audience" default:"" doc:"the audience a token must name"`
+	Leeway     time.Duration `key:"leewayMs" default:"5000" doc:"how far clocks may differ"`
+}
+
+type failureKeys struct {
+	Max    int           `key:"max" default:"20" min:"1" doc:"failed attempts"`
+	Window time.Duration `key:"windowMs" default:"60000" min:"1" doc:"in this time"`
+}
+
+type hookKeys struct {
+	Connect    string `key:"connect" default:"" doc:"asked when a client connects"`
+	Event      string `key:"event" default:"" doc:"told of events"`
+	Disconnect string `key:"disconnect" default:"" doc:"told when a client leaves"`
+}
+
+type server struct {
+	Host              string       `key:"host" default:"0.0.0.0" doc:"address to listen on"`
+	Port              int          `key:"port" default:"3000" min:"0" max:"65535" example:"3000" doc:"port to listen on; 0: the kernel chooses one"`
+	Transport         string       `key:"transport" default:"WS" enum:"WS,WSS" later:"TLS" doc:"WS: plain, WSS: over TLS"`
+	TLS               tlsKeys      `key:"tls" later:"TLS" doc:"certificate and key"`
+	Driver            string       `key:"driver" default:"auto" enum:"auto,epoll,goroutine" later:"the epoll driver" laterValue:"epoll" doc:"how connections are read and written"`
+	EngineIoTransport string       `key:"engineIoTransport" default:"WEBSOCKET_OR_POLLING" enum:"WEBSOCKET_ONLY,WEBSOCKET_OR_POLLING" doc:"StreamFence's form of socketio.transports"`
+	Auth              string       `key:"auth" default:"NONE" enum:"NONE,TOKEN" doc:"TOKEN asks the tokens under access wherever authRequired is set, and checks every token offered"`
+	Origins           []string     `key:"origins" doc:"browser origins welcome besides the server's own; every origin is * and must be written out; requests without an Origin header are allowed"`
+	Credentials       bool         `key:"credentials" default:"false" doc:"lets browsers send cookies from those origins"`
+	NotSentLowatBytes int          `key:"notSentLowatBytes" default:"4096" min:"0" doc:"how little the kernel takes from a lane before it is written; 0: the kernel's own"`
+	MemoryShare       float64      `key:"memoryShare" default:"0" min:"0" max:"1" later:"a memory share per server" doc:"of the budget; 0: in common"`
+	SocketIO          socketIOKeys `key:"socketio" doc:"Socket.IO's options, by its names"`
+	Limits            limitKeys    `key:"limits" doc:"what this server takes on"`
+	SpillRootPath     string       `key:"spillRootPath" only:"the journal's directory is journal.path" doc:"StreamFence's spill directory: without effect, because nothing spills"`
+	Namespaces        []namespace  `key:"namespaces" required:"true" doc:"the namespaces of this server"`
+}
+
+type tlsKeys struct {
+	CertChainPemPath   string `key:"certChainPemPath" default:"" doc:"certificate chain, PEM"`
+	PrivateKeyPemPath  string `key:"privateKeyPemPath" default:"" doc:"private key, PEM"`
+	PrivateKeyPassword string `key:"privateKeyPassword" default:"" secret:"true" doc:"if the key is encrypted"`
+	Protocol           string `key:"protocol" default:"TLSv1.3" doc:"the least version"`
+}
+
+type socketIOKeys struct {
+	Path                    string        `key:"path" default:"/socket.io/" doc:"the path of the protocol"`
+	PingInterval            time.Duration `key:"pingInterval" default:"25000" min:"1" doc:"milliseconds between two pings"`
+	PingTimeout             time.Duration `key:"pingTimeout" default:"20000" min:"1" doc:"milliseconds for the answer"`
+	MaxHTTPBufferSize       int           `key:"maxHttpBufferSize" default:"1000000" min:"1" doc:"bytes of the longest message and POST body"`
+	ConnectTimeout          time.Duration `key:"connectTimeout" default:"45000" min:"1" doc:"milliseconds until a session that joins no namespace is closed"`
+	UpgradeTimeout          time.Duration `key:"upgradeTimeout" default:"10000" min:"1" doc:"milliseconds for an upgrade to websocket"`
+	Transports              []string      `key:"transports" default:"polling,websocket" enum:"polling,websocket" doc:"the transports served"`
+	AllowUpgrades           bool          `key:"allowUpgrades" default:"true" doc:"from polling to websocket"`
+	Cookie                  cookieKeys    `key:"cookie" doc:"a cookie with the session id, for sticky load balancers"`
+	ServeClient             bool          `key:"serveClient" default:"true" doc:"serves socket.io.js"`
+	AllowEIO3               bool          `key:"allowEIO3" default:"false" later:"Engine.IO 3 for Socket.IO 2 clients" doc:"lets Socket.IO 2 clients in"`
+	Parser                  string        `key:"parser" default:"json" later:"parsers other than json" doc:"how packets are encoded"`
+	PerMessageDeflate       bool          `key:"perMessageDeflate" default:"false" later:"compressed websocket messages" doc:"compresses websocket messages"`
+	HTTPCompression         bool          `key:"httpCompression" default:"true" doc:"compresses polling responses"`
+	ConnectionStateRecovery bool          `key:"connectionStateRecovery" default:"false" later:"connection state recovery" doc:"gives a returning client what it missed"`
+}
+
+type cookieKeys struct {
+	On       bool   `default:"false" short:"true"`
+	Name     string `key:"name" default:"io" doc:"its name"`
+	Path     string `key:"path" default:"/" doc:"the path it is sent for"`
+	Domain   string `key:"domain" default:"" doc:"empty: the host that was asked"`
+	HTTPOnly bool   `key:"httpOnly" default:"true" doc:"hides it from scripts"`
+	Secure   bool   `key:"secure" default:"false" doc:"sends it over TLS only"`
+	SameSite string `key:"sameSite" default:"lax" enum:"lax,strict,none" doc:"when other sites' requests carry it"`
+	MaxAge   int    `key:"maxAge" default:"0" min:"0" doc:"seconds; 0: until the browser ends"`
+}
+
+type limitKeys struct {
+	MaxConnections         int            `key:"maxConnections" default:"0" min:"0" later:"connection limits" doc:"0: no limit"`
+	PerAddress             int            `key:"perAddress" default:"0" min:"0" later:"connection limits" doc:"connections of one address; 0: no limit"`
+	HandshakesPerSecond    int            `key:"handshakesPerSecond" default:"0" min:"0" later:"connection limits" doc:"0: no limit"`
+	TrustedProxies         []string       `key:"trustedProxies" later:"trusted proxies" doc:"networks whose X-Forwarded-For is believed"`
+	HeaderTimeout          time.Duration  `key:"headerTimeoutMs" default:"5000" min:"1" doc:"for a request's header to arrive"`
+	SubscriptionsPerSocket int            `key:"subscriptionsPerSocket" default:"1000" min:"1" doc:"topics one socket may subscribe to"`
+	RoomsPerSocket         int            `key:"roomsPerSocket" default:"1000" min:"1" doc:"rooms one socket may be in"`
+	Inbound                []inboundLimit `key:"inbound" later:"inbound rate limits" doc:"what clients may send"`
+}
+
+type inboundLimit struct {
+	Events   string        `key:"events" default:"*" doc:"which events"`
+	Messages int           `key:"messages" default:"100" doc:"in a window"`
+	Bytes    int           `key:"bytes" default:"1048576" doc:"in a window"`
+	Window   time.Duration `key:"windowMs" default:"1000" doc:"the window"`
+	Action   string        `key:"action" default:"throttle" doc:"what happens beyond"`
+}
+
+type namespace struct {
+	Path             string            `key:"path" required:"true" example:"/feed" doc:"/ or /name"`
+	Dialect          weir.Shape        `key:"dialect" default:"js" enum:"js,envelope" doc:"how deliveries look: js (payload) or (payload, metadata), envelope ({metadata, payload})"`
+	AutoSubscribe    []string          `key:"autoSubscribe" doc:"topics every socket gets at connect"`
+	ClientPublish    string            `key:"clientPublish" default:"deny" enum:"deny,allow" doc:"whether clients may publish"`
+	EventsLane       eventsLaneKeys    `key:"eventsLane" doc:"bounds what waits for a client besides topics: plain events, acks and namespace packets"`
+	SlowPenalty      time.Duration     `key:"slowPenaltyMs" default:"5000" min:"1" max:"60000" doc:"how long a client that was cut for being slow is refused; doubles with each cut up to a minute"`
+	InboundAckPolicy string            `key:"inboundAckPolicy" default:"ACK_ON_RECEIPT" enum:"ACK_ON_RECEIPT,ACK_AFTER_HANDLER_SUCCESS" doc:"when a client's publish is answered"`
+	Schemas          map[string]string `key:"schemas" later:"payload schemas" doc:"event or topic: JSON Schema file"`
+	policy
+	Topics []topic `key:"topics" example:"prices" doc:"a name, a prefix that ends in *, or a mapping; the longest prefix wins"`
+}
+
+type eventsLaneKeys struct {
+	MaxMessages    int           `key:"maxMessages" default:"1024" min:"1" doc:"messages"`
+	MaxBytes       int           `key:"maxBytes" default:"1048576" min:"1" doc:"bytes"`
+	OverflowAction weir.Overflow `key:"overflowAction" default:"DISCONNECT" enum:"DISCONNECT,REJECT_NEW" doc:"REJECT_NEW drops new plain events"`
+}
+
+// policy is set per topic; on a namespace it is the default of its topics.
+type policy struct {
+	DeliveryMode               weir.Mode     `key:"deliveryMode" default:"BEST_EFFORT" enum:"BEST_EFFORT,AT_LEAST_ONCE" doc:"AT_LEAST_ONCE repeats until acknowledged"`
+	OverflowAction             weir.Overflow `key:"overflowAction" default:"DROP_OLDEST" sf:"REJECT_NEW" enum:"DROP_OLDEST,REJECT_NEW,COALESCE,SNAPSHOT_ONLY,SPILL_TO_DISK,DISCONNECT" later:"the journal" laterValue:"SPILL_TO_DISK" doc:"what a full lane does with the next message"`
+	MaxQueuedMessagesPerClient int           `key:"maxQueuedMessagesPerClient" default:"64" min:"1" doc:"messages of one topic that wait for one client"`
+	MaxQueuedBytesPerClient    int           `key:"maxQueuedBytesPerClient" default:"524288" min:"1" doc:"the same in bytes"`
+	Key                        string        `key:"key" default:"" doc:"JSON pointer into the payload, /symbol: COALESCE keeps the newest message of each value"`
+	MaxInFlight                int           `key:"maxInFlight" default:"32" sf:"1" min:"1" sfmin:"-2147483648" doc:"reliable messages sent and not acknowledged; at most maxQueuedMessagesPerClient"`
+	AckTimeout                 time.Duration `key:"ackTimeoutMs" default:"5000" sf:"1000" min:"1" doc:"until a reliable message is sent again"`
+	MaxRetries                 int           `key:"maxRetries" default:"5" sf:"0" min:"0" doc:"sends after the first"`
+	RetryBackoff               float64       `key:"retryBackoff" default:"2" sf:"1" min:"1" max:"100" doc:"factor on ackTimeoutMs for each further send; 1: none"`
+	TTL                        time.Duration `key:"ttlMs" default:"0" min:"0" doc:"how old a message may be when it is written; 0: any age"`
+	Weight                     int           `key:"weight" default:"1" min:"1" max:"1000" doc:"messages the topic's lane may write in its turn"`
+	AllowPolling               bool          `key:"allowPolling" default:"true" doc:"false refuses subscriptions over long-polling"`
+	AuthRequired               bool          `key:"authRequired" default:"false" doc:"asks for a token at connect (namespace), subscribe and publish (topic)"`
+	Coalesce                   bool          `key:"coalesce" default:"false" only:"write overflowAction: SNAPSHOT_ONLY, or COALESCE with a key" doc:"StreamFence's: at most one unsent message per topic, the newest"`
+	Retention                  retentionKeys `key:"retention" later:"the journal" doc:"what is kept of a topic"`
+	History                    int           `key:"history" default:"0" min:"0" later:"the journal" doc:"messages a new subscriber gets"`
+}
+
+type retentionKeys struct {
+	MaxAge   time.Duration `key:"maxAgeMs" default:"0" doc:"0: nothing is kept"`
+	MaxBytes int64         `key:"maxBytes" default:"0" doc:"0: nothing is kept"`
+}
+
+type topic struct {
+	Name string `key:"name" required:"true" short:"true" doc:"its name, or a prefix that ends in *"`
+	policy
+}

@@ -1,0 +1,243 @@
+package config
+
+import (
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/streamweir/weir"
+)
+
+// options maps a document to weir.Options and books what its keys, each right by itself, contradict each other in.
+func (r *reader) options(d *document) weir.Options {
+	o := weir.Options{
+		Shards:     d.Shards,
+		Workers:    r.workers(&d.Workers),
+		Memory:     weir.MemoryOptions{BudgetBytes: d.Memory.BudgetBytes, HighWatermark: d.Memory.HighWatermark},
+		Management: r.management(d),
+		Drain:      weir.DrainOptions{ClientsPerSecond: d.Drain.ClientsPerSecond, Timeout: d.Drain.Timeout},
+		AuthFailures: weir.AuthFailures{
+			Max: d.Access.Failures.Max, Window: d.Access.Failures.Window,
+		},
+	}
+	if len(d.Access.StaticTokens) > 0 {
+		o.Authenticate = r.tokens(d.Access.StaticTokens)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Servers)) {
+		o.Servers = append(o.Servers, r.server(name, d.Servers[name], d))
+	}
+	r.listeners(d)
+	r.validate(&o)
+	return o
+}
+
+// tokens wants one token for each principal.
+func (r *reader) tokens(tokens map[string]string) weir.AuthFunc {
+	const path = "access.staticTokens"
+	owners := map[string]string{}
+	for _, principal := range slices.Sorted(maps.Keys(tokens)) {
+		token := tokens[principal]
+		if token == "" {
+			r.wrong(below(path, principal), "is empty, want a token")
+		} else if other, same := owners[token]; same {
+			r.wrong(below(path, principal), "is the token of %q as well: want one of its own", other)
+		}
+		owners[token] = principal
+	}
+	auth, err := weir.StaticTokens(tokens)
+	if err != nil && !r.bookedBelow(path) {
+		r.wrong(path, "%v", err)
+	}
+	return auth
+}
+
+// workers lowers the priority of handlers where that is possible (design D8): elsewhere only who asks for it is told.
+func (r *reader) workers(w *workerKeys) weir.WorkerOptions {
+	if runtime.GOOS != "linux" && !r.isSet("workers.nice") {
+		w.Nice = 0
+	}
+	return weir.WorkerOptions{Max: w.Max, Nice: w.Nice, MailboxEvents: w.MailboxEvents, MailboxBytes: w.MailboxBytes}
+}
+
+func (r *reader) management(d *document) weir.ManagementOptions {
+	m := &d.Management
+	o := weir.ManagementOptions{
+		Addr: r.address("management", m.Host, m.Port), PProf: m.Pprof,
+		ReceiptTimeout: m.ReceiptTimeout, StreamFenceMetrics: d.Compat == "streamfence",
+		AddrDefaulted: !r.isSet("management.host") && !r.isSet("management.port"),
+	}
+	names, keys := map[string]bool{}, map[string]string{}
+	for i, k := range m.Keys {
+		path := "management.keys[" + strconv.Itoa(i) + "]"
+		if names[k.Name] && k.Name != "" {
+			r.wrong(path+".name", "%q is the name of another key: want a name of its own, the log tells keys apart by it", k.Name)
+		}
+		if other, same := keys[k.Key]; same && k.Key != "" {
+			r.wrong(path+".key", "is the same as that of %q: want a key of its own", other)
+		}
+		names[k.Name], keys[k.Key] = true, k.Name
+		o.Keys = append(o.Keys, weir.ManagementKey{Name: k.Name, Key: k.Key, Allow: k.Allow})
+	}
+	if len(m.Keys) == 0 && !loopback(m.Host) {
+		r.wrong("management.host", "%q is not a loopback address: there management.keys needs at least one entry", m.Host)
+	}
+	switch {
+	case m.Probes.Port != 0:
+		o.Probes = r.address("management.probes", m.Probes.Host, m.Probes.Port)
+	case m.Probes.Host != "":
+		r.wrong("management.probes.host", "has no effect without management.probes.port")
+	}
+	return o
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || (err == nil && ip.IsLoopback())
+}
+
+// address joins host and port after looking at the host.
+func (r *reader) address(path, host string, port int) string {
+	_, err := netip.ParseAddr(host)
+	if err != nil && strings.ContainsAny(host, ":/[]@ \t") {
+		r.wrong(path+".host", "want a host name or an IP address, without scheme, brackets and port")
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// listeners refuses two listeners for one port. The management port moves out of the way unless it was configured.
+func (r *reader) listeners(d *document) {
+	type listener struct {
+		path, host string
+		port       int
+	}
+	var taken []listener
+	take := func(l listener) {
+		for _, t := range taken {
+			if t.port == l.port && l.port != 0 && !r.booked(t.path+".port") && (t.host == l.host || anyAddress(t.host) || anyAddress(l.host)) {
+				r.wrong(l.path+".port", "%d is the port of %s as well: want another one", l.port, t.path)
+				return
+			}
+		}
+		taken = append(taken, l)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Servers)) {
+		take(listener{below("servers", name), d.Servers[name].Host, d.Servers[name].Port})
+	}
+	m := &d.Management
+	if r.isSet("management.host") || r.isSet("management.port") {
+		take(listener{"management", m.Host, m.Port})
+	}
+	take(listener{"management.probes", m.Probes.Host, m.Probes.Port})
+}
+
+func anyAddress(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || (err == nil && ip.IsUnspecified())
+}
+
+func (r *reader) server(name string, s *server, d *document) weir.ServerOptions {
+	path := below("servers", name)
+	o := weir.ServerOptions{
+		Name: name, Addr: r.address(path, s.Host, s.Port), SocketIO: r.socketIO(path, s),
+		Origins: r.origins(path, s), Credentials: s.Credentials, Auth: s.Auth == "TOKEN",
+		NotSentLowat: s.NotSentLowatBytes,
+		Limits: weir.ServerLimits{
+			HeaderTimeout:          s.Limits.HeaderTimeout,
+			SubscriptionsPerSocket: s.Limits.SubscriptionsPerSocket,
+			RoomsPerSocket:         s.Limits.RoomsPerSocket,
+		},
+	}
+	if s.NotSentLowatBytes == 0 {
+		o.NotSentLowat = -1 // in weir.ServerOptions 0 is the default
+	}
+	if o.Auth && len(d.Access.StaticTokens) == 0 {
+		r.wrong(path+".auth", "TOKEN would refuse everybody: access.staticTokens has no token")
+	}
+	for i := range s.Namespaces {
+		o.Namespaces = append(o.Namespaces, r.namespace(path+".namespaces["+strconv.Itoa(i)+"]", &s.Namespaces[i]))
+	}
+	return o
+}
+
+// origins opens a StreamFence server to every page as long as no cookie authenticates (design 5.5).
+func (r *reader) origins(path string, s *server) []string {
+	if r.mode == weirMode || r.isSet(path+".origins") || s.Credentials {
+		return s.Origins
+	}
+	r.warn(path+".origins", "pages of every origin may connect, as in StreamFence; to let in only some, list them: origins: [\"https://example.com\"]")
+	s.Origins = []string{"*"}
+	return s.Origins
+}
+
+func (r *reader) socketIO(path string, s *server) weir.SocketIOOptions {
+	k := &s.SocketIO
+	if !strings.HasPrefix(k.Path, "/") {
+		r.wrong(path+".socketio.path", "%q: want a path that begins with \"/\"", k.Path)
+	}
+	return weir.SocketIOOptions{
+		Path: k.Path, PingInterval: k.PingInterval, PingTimeout: k.PingTimeout, UpgradeTimeout: k.UpgradeTimeout,
+		ConnectTimeout: k.ConnectTimeout, MaxHTTPBufferSize: k.MaxHTTPBufferSize, Transports: r.transports(path, s),
+		NoUpgrades: !k.AllowUpgrades, NoClientFiles: !k.ServeClient, NoHTTPCompression: !k.HTTPCompression,
+		Cookie: k.Cookie.cookie(),
+	}
+}
+
+// transports joins StreamFence's key and Socket.IO's.
+func (r *reader) transports(path string, s *server) []string {
+	list := s.SocketIO.Transports
+	polling := slices.Contains(list, "polling")
+	at := path + ".socketio.transports"
+	if len(list) == 0 {
+		r.wrong(at, "is empty: want polling, websocket or both")
+	}
+	switch only := s.EngineIoTransport == "WEBSOCKET_ONLY"; {
+	case !r.isSet(path+".engineIoTransport") && !polling:
+		s.EngineIoTransport = "WEBSOCKET_ONLY"
+	case only && !r.isSet(at):
+		s.SocketIO.Transports = []string{"websocket"}
+	case only == polling:
+		r.wrong(at, "contradicts engineIoTransport: %s: remove one of them", s.EngineIoTransport)
+	}
+	return s.SocketIO.Transports
+}
+
+func (c *cookieKeys) cookie() *http.Cookie {
+	if !c.On {
+		return nil
+	}
+	site := map[string]http.SameSite{"lax": http.SameSiteLaxMode, "strict": http.SameSiteStrictMode, "none": http.SameSiteNoneMode}
+	return &http.Cookie{
+		Name: c.Name, Path: c.Path, Domain: c.Domain, HttpOnly: c.HTTPOnly, Secure: c.Secure,
+		SameSite: site[c.SameSite], MaxAge: c.MaxAge,
+	}
+}
+
+func (r *reader) namespace(path string, n *namespace) weir.NamespaceOptions {
+	o := weir.NamespaceOptions{
+		Path: n.Path, Dialect: n.Dialect, AutoSubscribe: n.AutoSubscribe, ClientPublish: n.ClientPublish == "allow",
+		EventsLane:     weir.Limits{Messages: n.EventsLane.MaxMessages, Bytes: n.EventsLane.MaxBytes},
+		EventsOverflow: n.EventsLane.OverflowAction,
+		SlowPenalty:    n.SlowPenalty, AuthRequired: n.AuthRequired,
+	}
+	if n.InboundAckPolicy == "ACK_AFTER_HANDLER_SUCCESS" {
+		o.InboundAck = weir.AckAfterHandlerSuccess
+	}
+	if len(n.Topics) == 0 && r.mode == streamFenceMode {
+		r.wrong(path+".topics", "want at least one topic")
+	}
+	if n.MaxInFlight = max(n.MaxInFlight, 1); !r.isSet(path + ".maxInFlight") {
+		n.MaxInFlight = min(n.MaxInFlight, n.MaxQueuedMessagesPerClient)
+	}
+	for i := range n.Topics {
+		at := path + ".topics[" + strconv.Itoa(i) + "]"
+		r.inherit(&n.policy, &n.Topics[i].policy, at)
+		o.Topics = append(o.Topics, r.topic(&n.Topics[i], policyPaths{namespace: path, topic: at}))
+	}
+	r.warnNamespace(path, n)
+	return o
+}

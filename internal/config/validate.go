@@ -1,0 +1,102 @@
+package config
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/streamweir/weir"
+)
+
+// located takes the place in weir.Options from a problem that Options.Validate found.
+var located = regexp.MustCompile(`(?s)^(Servers|Management)(?:\[(\d+)\])?(?:\.Namespaces\[(\d+)\])?(?:\.Topics\[(\d+)\](?: \(.*?\))?)?(?:\.([A-Z]\w*)[\w.\[\]]*)?:? ?(.*)$`)
+
+// originEntry takes the place in the list from a problem of an origin.
+var originEntry = regexp.MustCompile(`^origins(\[\d+\]) (.*)$`)
+
+// fieldKeys are the keys whose option has another name.
+var fieldKeys = map[string]string{
+	"Addr": "port", "Overflow": "overflowAction", "Mode": "deliveryMode", "Max": "maxQueuedMessagesPerClient",
+	"AckTimeout": "ackTimeoutMs", "TTL": "ttlMs", "SocketIO": "socketio", "EventsOverflow": "eventsLane",
+}
+
+// validate adds what Options.Validate finds and this package does not look for itself, such as reserved names and
+// malformed origins, at the keys it comes from: the rules are the library's, so that a file and an embedder meet the
+// same ones.
+func (r *reader) validate(o *weir.Options) {
+	err := o.Validate()
+	if err == nil {
+		return
+	}
+	list := []error{err}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		list = joined.Unwrap()
+	}
+	for _, e := range list {
+		path, message := r.locate(o, e.Error())
+		if strings.HasPrefix(path, "management") && r.bookedBelow("management") {
+			continue // looked at before, entry by entry
+		}
+		if r.booked(path + ".name") {
+			continue // a topic that has no name
+		}
+		for line := range strings.SplitSeq(message, "\n") {
+			if m := originEntry.FindStringSubmatch(line); m != nil {
+				r.wrong(path+m[1], "%s", m[2])
+				continue
+			}
+			r.wrong(path, "%s", line)
+		}
+	}
+}
+
+// locate translates "Servers[0].Namespaces[1].Topics[2] (x).Overflow …" to a path of the file.
+func (r *reader) locate(o *weir.Options, text string) (path, message string) {
+	m := located.FindStringSubmatch(text)
+	if m == nil {
+		return "", text
+	}
+	path = "management"
+	if m[1] == "Servers" {
+		i, err := strconv.Atoi(m[2])
+		if err != nil || i >= len(o.Servers) {
+			return "", text
+		}
+		path = below("servers", o.Servers[i].Name)
+	}
+	if m[3] != "" {
+		path += ".namespaces[" + m[3] + "]"
+	}
+	if m[4] != "" {
+		path += ".topics[" + m[4] + "]"
+	}
+	field := m[5]
+	if field == "" {
+		return path, m[6]
+	}
+	name, other := fieldKeys[field]
+	if !other {
+		name = strings.ToLower(field[:1]) + field[1:]
+	}
+	if m[4] != "" {
+		space, _, _ := strings.Cut(path, ".topics[")
+		return policyPaths{namespace: space, topic: path}.of(r, name), m[6]
+	}
+	return path + "." + name, m[6]
+}
+
+// booked reports whether a problem of this path is known already.
+func (r *reader) booked(path string) bool {
+	return slices.ContainsFunc(r.in.problems.List, func(p Problem) bool { return p.Path == path })
+}
+
+// bookedBelow reports whether a problem of a value within path is known already.
+func (r *reader) bookedBelow(path string) bool {
+	return slices.ContainsFunc(r.in.problems.List, func(p Problem) bool {
+		rest, within := strings.CutPrefix(p.Path, path)
+		return within && rest != "" && strings.ContainsRune(".[", rune(rest[0]))
+	})
+}

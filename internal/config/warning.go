@@ -1,0 +1,88 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/streamweir/weir"
+)
+
+// warn books what works, but perhaps not as expected. One text is said once for each place.
+func (r *reader) warn(path, format string, args ...any) {
+	at := r.at(path)
+	w := Warning{File: at.file, Line: at.line, Column: at.column, Path: path, Message: fmt.Sprintf(format, args...)}
+	if !slices.Contains(r.warnings, w) {
+		r.warnings = append(r.warnings, w)
+	}
+}
+
+// warnNamespace tells where StreamFence's defaults bite, with the effect in numbers (design 5.5).
+func (r *reader) warnNamespace(path string, n *namespace) {
+	if r.mode != streamFenceMode {
+		return
+	}
+	if !r.isSet(path + ".clientPublish") {
+		r.warn(path+".clientPublish", "clients may not publish here, unlike in StreamFence; to let them, add the line: clientPublish: allow")
+	}
+	r.warnOfEach(path, n, rejects)
+	r.warnOfEach(path, n, stopsAndWaits)
+	r.warnOfEach(path, n, givesUp)
+}
+
+// warnOfEach says the same of several topics in one sentence.
+func (r *reader) warnOfEach(path string, n *namespace, effect func(*policy) (key, text string)) {
+	type group struct{ key, text string }
+	topics := map[group][]string{}
+	for i := range n.Topics {
+		if key, text := effect(&n.Topics[i].policy); text != "" {
+			g := group{key, text}
+			topics[g] = append(topics[g], n.Topics[i].Name)
+		}
+	}
+	for _, g := range slices.SortedFunc(maps.Keys(topics), func(a, b group) int { return strings.Compare(a.text, b.text) }) {
+		r.warn(path+"."+g.key, "%s: %s", strings.Join(topics[g], ", "), g.text)
+	}
+}
+
+// rejects: a full lane loses the newest.
+func rejects(p *policy) (key, text string) {
+	full := p.OverflowAction == weir.RejectNew || (p.OverflowAction == weir.Coalesce && p.Key == "")
+	if !full || p.Coalesce {
+		return "", ""
+	}
+	instead := "DROP_OLDEST keeps the newest"
+	if p.DeliveryMode == weir.AtLeastOnce {
+		instead = "DISCONNECT makes it start afresh instead"
+	}
+	n := p.MaxQueuedMessagesPerClient
+	return "overflowAction", fmt.Sprintf("REJECT_NEW with %d messages: at 100 messages/s a client that stalls for more than %s loses the newest and keeps the oldest; %s",
+		n, seconds(time.Duration(n)*10*time.Millisecond), instead)
+}
+
+// stopsAndWaits: a window of one needs a round trip for each message.
+func stopsAndWaits(p *policy) (key, text string) {
+	if p.DeliveryMode != weir.AtLeastOnce || p.MaxInFlight > 1 {
+		return "", ""
+	}
+	const roundTrip = 50 * time.Millisecond
+	return "maxInFlight", fmt.Sprintf("maxInFlight 1: at %d ms round trip one client gets at most %d messages/s of a topic; a message that is not acknowledged holds up those behind it for ackTimeoutMs, %s",
+		roundTrip.Milliseconds(), time.Second/roundTrip, seconds(p.AckTimeout))
+}
+
+// givesUp: few retries make at least once mean not for long.
+func givesUp(p *policy) (key, text string) {
+	if p.DeliveryMode != weir.AtLeastOnce || p.MaxRetries > 1 {
+		return "", ""
+	}
+	patience := p.AckTimeout
+	for range p.MaxRetries {
+		patience += p.AckTimeout
+	}
+	return "maxRetries", fmt.Sprintf("maxRetries %d with ackTimeoutMs %d: a message that a client does not acknowledge within %s is lost to it",
+		p.MaxRetries, p.AckTimeout.Milliseconds(), seconds(patience))
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
