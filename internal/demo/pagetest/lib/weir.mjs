@@ -1,0 +1,26 @@
+// `weir dev` as a user starts it: the binary in WEIR_BINARY, on free ports.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+// start resolves when the three lines are there.
+export async function start() {
+  const binary = process.env.WEIR_BINARY;
+  if (!binary) throw new Error('WEIR_BINARY is not set: make page builds the binary and sets it');
+  const child = spawn(binary, ['dev', '--port', '0', '--management-port', '0'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  child.stderr.on('data', (b) => { log += b; });
+  const exited = once(child, 'exit');
+  const lines = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    lines.push(line);
+    if (lines.length === 3) break;
+  }
+  if (lines.length < 3) throw new Error(`weir dev ended early:\n${log}`);
+  const stop = async () => {
+    child.kill('SIGTERM');
+    const [code] = await exited;
+    return { code, log };
+  };
+  return { lines, stop, url: lines[0].split(/\s+/)[1], clients: lines[1].split(/\s+/)[1], curl: lines[2] };
+}

@@ -1,0 +1,131 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// UserAgent is what the slow clients call themselves.
+const UserAgent = "weir-demo-slow"
+
+// SlowOptions shape a SlowClient. All fields but Logger are required.
+type SlowOptions struct {
+	Dial      func(context.Context) (net.Conn, error)
+	Host      string // Host header
+	Namespace string
+	Topic     string
+	Pace      *Pace
+	Backoff   Backoff
+	Logger    *slog.Logger // default slog.Default()
+}
+
+// SlowClient is a Socket.IO client over one websocket that subscribes to one topic and reads no faster than its Pace
+// allows. It answers pings when it comes to read them, and when its connection ends it comes back after a while, not
+// before the Retry-After of a server that refused it. A stalled client does nothing at all: it neither reads nor
+// notices that it was cut.
+type SlowClient struct {
+	opts SlowOptions
+	log  *slog.Logger
+
+	mu   sync.Mutex
+	view SlowView
+}
+
+// SlowStatus is what a slow client is doing.
+type SlowStatus string
+
+// What a slow client can be doing.
+const (
+	Connecting SlowStatus = "connecting"
+	Connected  SlowStatus = "connected" // subscribed, as far as it knows
+	Away       SlowStatus = "away"      // closed or refused; comes back at RetryAt
+)
+
+// SlowView is what a slow client knows of itself.
+type SlowView struct {
+	Status   SlowStatus
+	Socket   string // Socket.IO id of the current or last connection
+	Received uint64 // messages of its topic, over all connections
+	Newest   Tick   // the newest value received; zero if none
+	RetryAt  time.Time
+}
+
+// NewSlowClient returns a client that does nothing until Run.
+func NewSlowClient(o SlowOptions) *SlowClient {
+	c := &SlowClient{opts: o, log: o.Logger, view: SlowView{Status: Connecting}}
+	if c.log == nil {
+		c.log = slog.Default()
+	}
+	c.log = c.log.With("client", UserAgent, "topic", o.Topic)
+	return c
+}
+
+// View returns what the client knows of itself. Any goroutine may call it.
+func (c *SlowClient) View() SlowView {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.view
+}
+
+func (c *SlowClient) update(f func(*SlowView)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.view)
+}
+
+// Run connects, reads and reconnects until ctx ends.
+func (c *SlowClient) Run(ctx context.Context) {
+	wait := c.opts.Backoff
+	for c.opts.Pace.Await(ctx) == nil {
+		c.update(func(v *SlowView) { v.Status = Connecting })
+		joined, err := c.connect(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if joined {
+			wait.Reset()
+		}
+		var refused *refusedError
+		var atLeast time.Duration
+		if errors.As(err, &refused) {
+			atLeast = refused.retryAfter
+		}
+		pause := wait.Next(atLeast)
+		c.log.Debug("slow client is away", "for", pause, "error", err)
+		c.update(func(v *SlowView) { v.Status, v.RetryAt = Away, time.Now().Add(pause) })
+		if !rest(ctx, pause) {
+			return
+		}
+	}
+}
+
+// connect runs one connection to its end; joined says whether it got as far as the namespace.
+func (c *SlowClient) connect(ctx context.Context) (joined bool, err error) {
+	conn, err := c.opts.Dial(ctx)
+	if err != nil {
+		return false, fmt.Errorf("dial: %w", err)
+	}
+	s := session{client: c, conn: conn}
+	stop := context.AfterFunc(ctx, s.close)
+	defer stop()
+	defer s.close()
+	err = s.run(ctx)
+	return s.joined, err
+}
+
+// rest waits; it reports false if ctx ended first.
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
