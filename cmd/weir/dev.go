@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/streamweir/weir/internal/demo"
+)
+
+func devCommand() *cobra.Command {
+	o := demo.Options{Port: demo.NextFree, ManagementPort: demo.NextFree}
+	level := slog.LevelError // the page shows the cuts, which are warnings
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Show Weir at work: a page with a fast reader and a slow one; no configuration",
+		Long: `Show Weir at work: a page with a live price feed that goes to a fast reader and to a slow one, for each of five
+overflow actions. Three lines on stdout say where: the page, the address for clients, and a curl command that
+publishes to the page.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Logger = newLogger(cmd.ErrOrStderr(), level, "auto")
+			return dev(cmd.Context(), o, cmd)
+		},
+	}
+	cmd.Flags().StringVar(&o.Host, "host", "127.0.0.1", "`ADDRESS` of the page and the clients; the management API stays on loopback")
+	cmd.Flags().IntVar(&o.Port, "port", demo.NextFree, "`PORT` of the page and the clients; 0: any (default 3000, or the next free)")
+	cmd.Flags().IntVar(&o.ManagementPort, "management-port", demo.NextFree, "`PORT` of the management API; 0: any (default 9393, or the next free)")
+	cmd.Flags().TextVar(&level, "log-level", level, "least `LEVEL` of what is logged: debug, info, warn, error")
+	for _, name := range []string{"port", "management-port"} {
+		cmd.Flags().Lookup(name).DefValue = "0" // the text above says it better than -1
+	}
+	return cmd
+}
+
+// dev runs until a signal.
+func dev(ctx context.Context, o demo.Options, cmd *cobra.Command) error {
+	for name, port := range map[string]int{"port": o.Port, "management-port": o.ManagementPort} {
+		if cmd.Flags().Changed(name) && (port < 0 || port > 65535) {
+			return usagef("--%s %d: want 0 to 65535", name, port)
+		}
+	}
+	t := tune(runtime.GOMAXPROCS(0), 0, 1)
+	o.Shards = t.shards
+	d, err := demo.New(o)
+	if err != nil {
+		return err
+	}
+	t.apply(o.Logger)
+	ctx, stop := untilSignal(ctx, o.Logger)
+	defer stop()
+	fmt.Fprintf(cmd.OutOrStdout(), "Page:    %s\nClients: %s\n%s\n", d.PageURL(), d.ClientURL(), d.Curl())
+	return d.Run(ctx)
+}

@@ -1,0 +1,95 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// process is a weir of its own; TestMain has put it on the PATH.
+type process struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	log *bufio.Scanner
+}
+
+func serveAsProcess(t *testing.T) *process {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	if err := os.WriteFile(path, []byte(tailConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("weir", "serve", "--config", path, "--set", "management.port=0")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended already, unless the test failed
+	return &process{t: t, cmd: cmd, log: bufio.NewScanner(stderr)}
+}
+
+// until reads the log up to a line that holds text, and returns that line.
+func (p *process) until(text string) string {
+	p.t.Helper()
+	for p.log.Scan() {
+		if strings.Contains(p.log.Text(), text) {
+			return p.log.Text()
+		}
+	}
+	p.t.Fatalf("the log ended without %s", text)
+	return ""
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// exitCode reads the rest of the log and waits.
+func (p *process) exitCode() int {
+	p.t.Helper()
+	for p.log.Scan() {
+		p.t.Log(p.log.Text())
+	}
+	_ = p.cmd.Wait() // the exit code is what is asked for
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func TestServeDrainsOnSIGTERMAndEndsWithZero(t *testing.T) {
+	p := serveAsProcess(t)
+	p.until(`"msg":"ready"`)
+	p.signal(syscall.SIGTERM)
+	if code := p.exitCode(); code != exitGood {
+		t.Errorf("exit code %d, want %d", code, exitGood)
+	}
+}
+
+func TestServeEndsAtOnceOnTheSecondSignal(t *testing.T) {
+	p := serveAsProcess(t)
+	_, address, _ := strings.Cut(p.until(`"server":"feed"`), `"address":"`)
+	p.until(`"msg":"ready"`)
+	// A client that never polls cannot be told to leave: the drain waits for it.
+	a, err := http.Get("http://" + strings.TrimSuffix(address, `"}`) + "/socket.io/?EIO=4&transport=polling")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = a.Body.Close()
+	p.signal(syscall.SIGTERM)
+	p.until(`"msg":"leaving; a second signal`)
+	p.signal(syscall.SIGINT)
+	if code := p.exitCode(); code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+}
