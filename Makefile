@@ -48,8 +48,8 @@ fuzz-seeds: ## the fuzz targets on their committed corpora
 	@scripts/fuzz seeds
 
 .PHONY: bench
-bench: ## Go benchmarks into .cache/bench; BENCH= PKG= COUNT= OLD=file
-	scripts/bench
+bench: ## isolation, fan-out beside npm socket.io, Go benchmarks; RUN=name for one; see bench/README.md
+	scripts/bench $(RUN)
 
 .PHONY: conformance
 conformance: ## the real npm clients against Weir

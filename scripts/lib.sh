@@ -19,14 +19,6 @@ die() { say "$*" >&2; exit 1; }
 # shellcheck disable=SC2034 # used by scripts/deps
 suites=(conformance internal/demo/pagetest)
 
-# The one place where something missing is not a failure. Once both suites and the fixture exist, delete these two
-# functions and what asks them.
-#
-# no_suite_yet DIR: DIR holds no npm suite; its step says so and succeeds.
-# no_fixture_yet: Weir's fixture is not written; the conformance suite runs against the reference server instead.
-no_suite_yet() { [[ ! -f $1/package.json ]]; }
-no_fixture_yet() { [[ ! -f conformance/fixture/main.go ]]; }
-
 # browser prints the path of a Chromium: the caller's own choice in CHROMIUM, or what is installed; else nothing.
 browser() {
   [[ -z ${CHROMIUM:-} ]] || { echo "$CHROMIUM"; return; }
