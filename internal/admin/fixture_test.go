@@ -46,7 +46,7 @@ func setUp(t testing.TB, change ...func(*admin.Options)) *fixture {
 	}
 	f := &fixture{t: t, log: new(bytes.Buffer), done: make(chan struct{})}
 	f.hub = delivery.New(delivery.Options{
-		Shards: 2, Subscriptions: 100, RoomsPerSocket: 100, FinishTimeout: time.Second, Logger: slog.New(slog.DiscardHandler),
+		Shards: 2, FinishTimeout: time.Second,
 		Namespaces: []delivery.NamespaceSpec{{
 			Path:   "/feed",
 			Events: lane.Policy{Overflow: base.Disconnect, MaxMessages: 64, MaxBytes: 1 << 20, Weight: 1},

@@ -30,14 +30,20 @@ func (b *budget) evictAbove() int64 { return (b.high + b.limit) / 2 }
 // claim counts a publication of that many bytes to d before it is in any inbox, or
 // refuses it. What is claimed is given back if the publication fails.
 func (b *budget) claim(d *Declared, bytes int64) error {
-	if b.limit > 0 && d.heavy.Load() {
-		return ErrBudget
+	if b.limit == 0 {
+		b.held.Add(bytes)
+		return nil
 	}
-	if held := b.held.Add(bytes); b.limit > 0 && held > b.limit {
-		b.held.Add(-bytes)
-		return ErrBudget
+	for !d.heavy.Load() {
+		held := b.held.Load()
+		if held+bytes > b.limit {
+			break
+		}
+		if b.held.CompareAndSwap(held, held+bytes) {
+			return nil
+		}
 	}
-	return nil
+	return ErrBudget
 }
 
 // Hold counts bytes the process holds for clients outside of lanes; negative

@@ -214,7 +214,9 @@ func (c *Conn) reap(s *Socket) {
 	if s.refusal {
 		c.refused--
 	}
-	c.checkReading()
+	if c.paused {
+		c.markDirty() // flush looks whether reading can go on
+	}
 }
 
 // Finish closes the connection once everything its events lanes hold is written,

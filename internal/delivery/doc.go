@@ -15,6 +15,6 @@
 //
 // # Lock order
 //
-// idempotency < Hub.topics < Topic.mu or Namespace.mu < inbox.mu. Shards hold no
+// recentIDs.mu < Namespace.live < Topic.mu or Namespace.mu < inbox.mu. Shards hold no
 // lock while they touch lanes.
 package delivery

@@ -23,12 +23,26 @@ type pick struct {
 	notice bool // a weir:lost for the lane; entry is not set
 }
 
-// flush writes one batch: the rest of what was begun, then control frames, then
-// entries of the lanes in turn. It reports whether more could be written now.
+// flush writes one batch and does what may follow from it. It reports whether more
+// could be written now.
 func (c *Conn) flush() (more bool) {
 	if c.closed || c.drained() {
 		return false
 	}
+	more = c.write()
+	if c.paused {
+		c.checkReading()
+	}
+	if !more {
+		c.drained()
+	}
+	return more
+}
+
+// write writes one batch: the rest of what was begun, then control frames, then
+// entries of the lanes in turn. It reports whether more could be written now. It
+// never changes who is a member of what.
+func (c *Conn) write() (more bool) {
 	window := c.out.Window()
 	if window == 0 {
 		return false
@@ -45,7 +59,6 @@ func (c *Conn) flush() (more bool) {
 		batch = alone
 	}
 	if len(batch) == 0 {
-		c.drained()
 		return false
 	}
 	n, err := c.out.Write(batch)
@@ -227,9 +240,6 @@ func (c *Conn) wrote(l *outLane, e lane.Entry) {
 	l.socket.admit()
 	if l.socket.closed {
 		c.reap(l.socket)
-	}
-	if c.paused {
-		c.checkReading()
 	}
 }
 

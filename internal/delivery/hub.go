@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"log/slog"
+	"maps"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,15 +13,12 @@ import (
 
 // Options shape a Hub.
 type Options struct {
-	Shards         int             // event loops; at least 1
-	Namespaces     []NamespaceSpec // what is declared; nothing else exists
-	BudgetBytes    int64           // what the process may hold for all clients; 0 = no limit
-	HighWatermark  float64         // share of the budget at which shedding begins
-	Subscriptions  int             // topics one socket may subscribe to
-	RoomsPerSocket int
-	FinishTimeout  time.Duration // how long a leaving socket's last packets may take
-	Logger         *slog.Logger
-	OnCut          func(CutEvent) // hears of clients the server cut; called on the shard, must not block
+	Shards        int             // event loops; at least 1
+	Namespaces    []NamespaceSpec // what is declared; nothing else exists
+	BudgetBytes   int64           // what the process may hold for all clients; 0 = no limit
+	HighWatermark float64         // share of the budget at which shedding begins
+	FinishTimeout time.Duration   // how long a leaving socket's last packets may take
+	OnCut         func(CutEvent)  // hears of clients the server cut; called on the shard, must not block
 }
 
 // Hub is the delivery side of one node.
@@ -107,8 +104,13 @@ func (h *Hub) Shards() []*Shard { return h.shards }
 // Namespace returns a declared namespace, or nil.
 func (h *Hub) Namespace(path string) *Namespace { return h.namespaces[path] }
 
-// Namespaces returns the declared namespaces by path.
-func (h *Hub) Namespaces() map[string]*Namespace { return h.namespaces }
+// Namespaces returns the declared namespaces by path, without that of answers to
+// clients that are in none.
+func (h *Hub) Namespaces() map[string]*Namespace {
+	out := maps.Clone(h.namespaces)
+	delete(out, "")
+	return out
+}
 
 // newID makes a message id: unique across restarts and nodes.
 func (h *Hub) newID() string {

@@ -15,6 +15,9 @@ type NamespaceSpec struct {
 	Path   string
 	Events lane.Policy // the FIFO of plain events, acks and namespace packets of each socket
 	Topics []TopicSpec
+
+	Subscriptions int // topics one socket may subscribe to; 0 = any number
+	Rooms         int // rooms one socket may be in; 0 = any number
 }
 
 // Namespace is one declared namespace on this node.
@@ -22,6 +25,7 @@ type Namespace struct {
 	Path string
 
 	hub      *Hub
+	spec     NamespaceSpec
 	topics   map[string]*Declared // exact names
 	patterns []*Declared          // longest prefix first
 	all      []*Declared
@@ -35,7 +39,7 @@ type Namespace struct {
 }
 
 func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
-	n := &Namespace{Path: spec.Path, hub: h, topics: make(map[string]*Declared), byName: make(map[string]*Topic)}
+	n := &Namespace{Path: spec.Path, hub: h, spec: spec, topics: make(map[string]*Declared), byName: make(map[string]*Topic)}
 	for range h.shards {
 		n.events = append(n.events, &lane.Class{Policy: spec.Events})
 	}

@@ -111,9 +111,10 @@ var worldNamespaces = []string{"/feed", "/other"}
 
 func newWorld(t *testing.T, seed uint64) *world {
 	o := options(2, worldSpecs()...)
-	o.Subscriptions, o.FinishTimeout = 6, 50*time.Millisecond
+	o.FinishTimeout = 50 * time.Millisecond
+	o.Namespaces[0].Subscriptions = 6
 	o.Namespaces[0].Events.MaxMessages = 80
-	o.Namespaces = append(o.Namespaces, delivery.NamespaceSpec{Path: "/other", Events: o.Namespaces[0].Events, Topics: worldSpecs()},
+	o.Namespaces = append(o.Namespaces, delivery.NamespaceSpec{Path: "/other", Events: o.Namespaces[0].Events, Topics: worldSpecs(), Subscriptions: 6},
 		delivery.NamespaceSpec{Path: "/lobby", Events: o.Namespaces[0].Events})
 	w := &world{rig: newRig(t, o), seed: seed, offsets: make(map[uint64]uint64), keys: make(map[uint64]string)}
 	for i := range 2 * clientsEach {

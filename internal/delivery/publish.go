@@ -238,20 +238,23 @@ type Emission struct {
 	Frame *base.Frame
 	AckID uint64
 	Acks  AckSink // nil: no ack id in the frame
-	Key   string
+	First []byte  // the first argument as JSON: where the event bears a topic's name, its payload
 }
 
 // emission makes the job of a plain event. An event that asks for acks is a
 // question, not data: it goes through the events lane, in order with others.
 func (n *Namespace) emission(event string, e Emission) (*job, error) {
 	m := base.NewPlainMessage(e.Frame)
-	m.Namespace, m.Topic, m.At, m.AckID, m.Key = n.Path, event, n.hub.Now(), e.AckID, e.Key
+	m.Namespace, m.Topic, m.At, m.AckID = n.Path, event, n.hub.Now(), e.AckID
 	j := &job{msg: m, ns: n, acks: e.Acks, weight: cost(e.Frame.Len())}
 	limit := n.events[0].Policy.MaxBytes
 	if e.Acks == nil {
 		if d := n.Declared(event); d != nil && !d.Reliable() {
 			j.topic = n.Topic(event)
 			limit = d.Spec.Policy.MaxBytes
+			if d.Spec.Key != nil && e.First != nil {
+				m.Key = d.Spec.Key(e.First)
+			}
 			if ttl := d.Spec.TTL; ttl > 0 {
 				m.Expires = m.At + int64(ttl)
 			}

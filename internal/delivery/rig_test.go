@@ -55,7 +55,7 @@ func topic(name string, p lane.Policy) delivery.TopicSpec {
 // options is a hub of that many shards without a budget.
 func options(shards int, topics ...delivery.TopicSpec) delivery.Options {
 	return delivery.Options{
-		Shards: shards, Subscriptions: 100, RoomsPerSocket: 100, FinishTimeout: time.Minute,
+		Shards: shards, FinishTimeout: time.Minute,
 		Namespaces: []delivery.NamespaceSpec{{Path: "/feed", Events: eventsPolicy(), Topics: topics}},
 	}
 }

@@ -229,16 +229,22 @@ func (sh *Shard) force(s *Socket, m *base.Message) {
 	}
 }
 
-// offer puts a message into a lane and does what the outcome asks for.
+// offer puts a message into a lane and does what the outcome asks for. A lane that
+// a burst has filled within this step is written first: policies are for clients
+// that do not keep up, not for loops that have not come round yet.
 func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
-	if l.socket.conn.closed {
+	c := l.socket.conn
+	if c.closed {
 		return
+	}
+	if !l.Fits(it) && !c.finishing {
+		c.write()
 	}
 	out := l.Offer(it, sh.now)
 	r.count(out)
 	switch out {
 	case lane.Disconnect:
-		sh.doom(l.socket.conn, base.CauseSlowConsumer)
+		sh.doom(c, base.CauseSlowConsumer)
 		return
 	case lane.Rejected, lane.TooLarge:
 	default:
@@ -246,7 +252,7 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
 			sh.arm(l)
 		}
 	}
-	l.socket.conn.markReady(l)
+	c.markReady(l)
 }
 
 // closeLane empties a lane, ends its timer and its membership.

@@ -227,7 +227,7 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 
 func (s *Socket) enter(name string) (*Topic, uint64, error) {
 	sh := s.shard()
-	if s.topics >= sh.hub.opts.Subscriptions && s.subscription(name) == nil {
+	if most := s.Namespace.spec.Subscriptions; most > 0 && s.topics >= most && s.subscription(name) == nil {
 		return nil, 0, ErrTooManySubscriptions
 	}
 	for {
@@ -278,7 +278,7 @@ func (s *Socket) Join(rooms ...string) error {
 	}
 	m := s.shard().namespaces[s.Namespace]
 	for _, name := range rooms {
-		if len(s.rooms) >= s.shard().hub.opts.RoomsPerSocket && !s.in(name) {
+		if most := s.Namespace.spec.Rooms; most > 0 && len(s.rooms) >= most && !s.in(name) {
 			return ErrTooManyRooms
 		}
 		m.join(s, name)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/lane"
 )
 
 // emitTo sends a plain event under a name to all sockets.
@@ -105,7 +106,7 @@ func TestSubscriptionAfterAnEmitHasItsOwnShape(t *testing.T) {
 
 func TestEmitsDoNotRaiseTheLimitOfSubscriptions(t *testing.T) {
 	o := options(1, topic("a", latest()), topic("b", latest()))
-	o.Subscriptions = 1
+	o.Namespaces[0].Subscriptions = 1
 	r := newRig(t, o)
 	c := r.connect(0)
 	s := c.join("a")
@@ -282,7 +283,7 @@ func (x recipients) check(t *testing.T, clients map[string]*client, mark string)
 
 func TestRoomsAreLimited(t *testing.T) {
 	o := options(1)
-	o.RoomsPerSocket = 2
+	o.Namespaces[0].Rooms = 2
 	r := newRig(t, o)
 	c := r.connect(0)
 	s := c.join()
@@ -313,5 +314,25 @@ func TestEachAndWaitMayCloseWhomItIsGiven(t *testing.T) {
 		if c.do(func() { gone = len(c.gone) }); (gone == 1) != (name != "d") {
 			t.Errorf("%s is gone %d times", name, gone)
 		}
+	}
+}
+
+// Clients that know nothing of topics are protected too (design D1): an emit under
+// a COALESCE topic's name finds its key as a publication does.
+func TestEmitUnderACoalescingTopicHasItsKey(t *testing.T) {
+	spec := topic("quotes", lane.Policy{Overflow: base.Coalesce, MaxMessages: 16, MaxBytes: 1 << 20, Weight: 1})
+	spec.Key = func(payload []byte) string { return string(payload[:1]) }
+	r := newRig(t, options(1, spec))
+	c := r.stalled(0)
+	c.join()
+	for _, value := range []string{"A1", "B1", "A2"} {
+		e := delivery.Emission{Frame: event("quotes", value), First: []byte(value)}
+		if err := r.Emit(context.Background(), r.ns, "quotes", e, delivery.Target{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.settle()
+	if got := r.totals("quotes"); got.Coalesced != 1 || got.Queued != 2 {
+		t.Errorf("totals %+v, want one of three coalesced", got)
 	}
 }

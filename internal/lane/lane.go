@@ -101,6 +101,10 @@ func (l *Lane) Offer(it *Item, now int64) Outcome {
 	return l.overflow(it, size)
 }
 
+// Fits reports whether a message could be queued without its policy acting on what
+// is there for lack of room.
+func (l *Lane) Fits(it *Item) bool { return l.fits(it.Msg.Frame(l.form).Len()) }
+
 // Force queues a message whatever the limits: acks and namespace packets, whose
 // number is bounded by no longer reading the socket (design D1).
 func (l *Lane) Force(it *Item) {

@@ -2,7 +2,6 @@ package metrics_test
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -22,7 +21,7 @@ func newHub() *delivery.Hub {
 		}}
 	}
 	return delivery.New(delivery.Options{
-		Shards: 2, Subscriptions: 100, RoomsPerSocket: 100, FinishTimeout: time.Second, BudgetBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler),
+		Shards: 2, FinishTimeout: time.Second, BudgetBytes: 1 << 20,
 		Namespaces: []delivery.NamespaceSpec{{
 			Path:   "/feed",
 			Events: lane.Policy{Overflow: base.Disconnect, MaxMessages: 64, MaxBytes: 1 << 20, Weight: 1},
