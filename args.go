@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
@@ -167,20 +168,35 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// eventFrame encodes an event; an ack id makes it a question.
-func eventFrame(namespace, event string, args []any, ackID uint64, ask bool) (*base.Frame, error) {
+// eventFrame encodes an event.
+func eventFrame(namespace, event string, args []any) (*base.Frame, error) {
+	e, err := encodeEvent(namespace, event, args, nil)
+	return e.Frame, err
+}
+
+// encodeEvent encodes an event; with an ask it is a question.
+func encodeEvent(namespace, event string, args []any, a *ask) (delivery.Emission, error) {
 	if sio.Reserved(event) {
-		return nil, Errorf(ErrInvalid, fmt.Sprintf("event %q belongs to the protocol", event))
+		return delivery.Emission{}, Errorf(ErrInvalid, fmt.Sprintf("event %q belongs to the protocol", event))
 	}
 	raw, attachments, err := encodeArgs(args)
 	if err != nil {
-		return nil, err
+		return delivery.Emission{}, err
 	}
-	h := sio.EventHeader{Namespace: namespace, ID: ackID, HasID: ask, Attachments: len(attachments)}
+	h := sio.EventHeader{Namespace: namespace, Attachments: len(attachments)}
+	e := delivery.Emission{}
+	if len(raw) > 0 {
+		e.First = raw[0]
+	}
+	if a != nil {
+		h.ID, h.HasID = a.id, true
+		e.AckID, e.Acks = a.id, a
+	}
 	all := append([][]byte{sio.AppendString(nil, event)}, raw...)
-	return base.NewFrame(size(all)+len(namespace)+32, func(dst []byte) []byte {
+	e.Frame = base.NewFrame(size(all)+len(namespace)+32, func(dst []byte) []byte {
 		return sio.AppendEvent(dst, h, all...)
-	}, attachments...), nil
+	}, attachments...)
+	return e, nil
 }
 
 // ackFrame encodes the answer to an event that asked for one.

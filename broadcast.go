@@ -71,12 +71,12 @@ func (b Broadcast) Emit(event string, args ...any) error {
 }
 
 func (b Broadcast) emit(ctx context.Context, event string, args []any) error {
-	f, err := eventFrame(b.ns.path, event, args, 0, false)
+	e, err := encodeEvent(b.ns.path, event, args, nil)
 	if err != nil {
 		return err
 	}
 	b.ns.outgoing(event, args)
-	return wrap(b.ns.srv.hub.Emit(ctx, b.ns.d, event, delivery.Emission{Frame: f}, b.to), "")
+	return wrap(b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to), "")
 }
 
 // Ask sends an event that every socket chosen is to answer, and waits for the
@@ -85,13 +85,12 @@ func (b Broadcast) emit(ctx context.Context, event string, args []any) error {
 func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply, error) {
 	a, ctx, cancel := newAsk(ctx, b.ns, len(b.ns.srv.hub.Shards()))
 	defer cancel()
-	f, err := eventFrame(b.ns.path, event, args, a.id, true)
+	e, err := encodeEvent(b.ns.path, event, args, a)
 	if err != nil {
 		return nil, err
 	}
 	b.ns.outgoing(event, args)
-	err = b.ns.srv.hub.Emit(ctx, b.ns.d, event, delivery.Emission{Frame: f, AckID: a.id, Acks: a}, b.to)
-	if err != nil {
+	if err := b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to); err != nil {
 		return nil, wrap(err, "")
 	}
 	return a.wait(ctx)

@@ -144,7 +144,7 @@ func (c *client) Closed(cause base.Cause, err error) {
 	c.waiting = nil
 	c.out.Close(cause)
 	if err != nil {
-		c.door.log.Debug("session closed", "address", c.address(), "cause", cause, "error", err)
+		c.door.log.Debug("session closed", "address", c.address(), "cause", cause.String(), "error", err)
 	}
 	switch cause {
 	case base.CausePingTimeout, base.CauseParseError, base.CauseForcedClose:

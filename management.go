@@ -318,7 +318,7 @@ func (e expulsion) Run() {
 // expel ends a socket for good: weir:error, then DISCONNECT, after which official
 // clients stay away. Loop.
 func (s *Socket) expel(why *Error) {
-	if f, err := eventFrame(s.ns.path, "weir:error", []any{refusalOf(why)}, 0, false); err == nil {
+	if f, err := eventFrame(s.ns.path, "weir:error", []any{refusalOf(why)}); err == nil {
 		s.d.Send(f)
 	}
 	s.d.Close(base.CauseForbidden, disconnectFrame(s.ns.path))

@@ -206,6 +206,7 @@ func (p *peer) Control(op ws.Opcode, _ []byte) error {
 // receive returns the next text message, answering pings on the way.
 func (p *peer) receive() (string, error) {
 	buf := make([]byte, 64<<10)
+	_ = p.conn.SetReadDeadline(time.Now().Add(patience)) // once: pings do not prolong it
 	for {
 		for len(p.got) > 0 {
 			m := p.got[0]
@@ -218,7 +219,6 @@ func (p *peer) receive() (string, error) {
 			}
 			return m, nil
 		}
-		_ = p.conn.SetReadDeadline(time.Now().Add(patience))
 		n, err := p.in.Read(buf)
 		if n > 0 {
 			if derr := p.dec.Decode(buf[:n], p); derr != nil {

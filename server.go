@@ -75,9 +75,7 @@ func New(o Options) (*Server, error) {
 	servers := s.opts.servers()
 	s.hub = delivery.New(delivery.Options{
 		Shards: orDefault(o.Shards, runtime.GOMAXPROCS(0)), BudgetBytes: budget(o.Memory.BudgetBytes),
-		HighWatermark: o.Memory.HighWatermark, FinishTimeout: 10 * time.Second,
-		Subscriptions: servers[0].Limits.SubscriptionsPerSocket, RoomsPerSocket: servers[0].Limits.RoomsPerSocket,
-		OnCut: s.onCut,
+		HighWatermark: o.Memory.HighWatermark, FinishTimeout: 10 * time.Second, OnCut: s.onCut,
 	})
 	lobby := NamespaceOptions{}
 	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
@@ -106,7 +104,10 @@ func New(o Options) (*Server, error) {
 
 // declare adds a namespace to a door.
 func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
-	spec := delivery.NamespaceSpec{Path: o.Path, Events: o.eventsPolicy()}
+	spec := delivery.NamespaceSpec{
+		Path: o.Path, Events: o.eventsPolicy(),
+		Subscriptions: d.opts.Limits.SubscriptionsPerSocket, Rooms: d.opts.Limits.RoomsPerSocket,
+	}
 	for i := range o.Topics {
 		t := &o.Topics[i]
 		spec.Topics = append(spec.Topics, delivery.TopicSpec{
@@ -238,7 +239,7 @@ func (s *Server) onCut(e delivery.CutEvent) {
 		if i == 0 {
 			s.comers.left(v.Address)
 		}
-		s.log.Warn("client cut", "cause", e.Cause, "socket", v.ID, "namespace", v.Namespace, "principal", v.Principal,
+		s.log.Warn("client cut", "cause", e.Cause.String(), "socket", v.ID, "namespace", v.Namespace, "principal", v.Principal,
 			"address", v.Address, "depth", v.Depth, "bytes", v.Bytes, "oldest_ms", v.OldestMs)
 	}
 	if f := s.opts.Events.Cut; f != nil {

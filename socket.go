@@ -119,14 +119,14 @@ func (s *Socket) emit(event string, args []any, volatile bool) error {
 	if err := s.sendable(); err != nil {
 		return err
 	}
-	f, err := eventFrame(s.ns.path, event, args, 0, false)
+	e, err := encodeEvent(s.ns.path, event, args, nil)
 	if err != nil {
 		return err
 	}
 	s.ns.outgoing(event, args)
 	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
 	defer cancel()
-	return wrap(s.d.Emit(ctx, event, delivery.Emission{Frame: f}, volatile), "")
+	return wrap(s.d.Emit(ctx, event, e, volatile), "")
 }
 
 func (s *Socket) sendable() error {
@@ -148,12 +148,12 @@ func (s *Socket) Ask(ctx context.Context, event string, args ...any) (*Args, err
 	}
 	a, ctx, cancel := newAsk(ctx, s.ns, 1)
 	defer cancel()
-	f, err := eventFrame(s.ns.path, event, args, a.id, true)
+	e, err := encodeEvent(s.ns.path, event, args, a)
 	if err != nil {
 		return nil, err
 	}
 	s.ns.outgoing(event, args)
-	if err := s.d.Emit(ctx, event, delivery.Emission{Frame: f, AckID: a.id, Acks: a}, false); err != nil {
+	if err := s.d.Emit(ctx, event, e, false); err != nil {
 		return nil, wrap(err, "")
 	}
 	replies, err := a.wait(ctx)

@@ -86,7 +86,7 @@ func (r *request) refuse(err error) {
 		r.s.answer(r.id, body)
 		return
 	}
-	f, err := eventFrame(r.s.ns.path, "weir:error", []any{body}, 0, false)
+	f, err := eventFrame(r.s.ns.path, "weir:error", []any{body})
 	if err == nil {
 		r.s.d.Send(f)
 	}

@@ -126,20 +126,33 @@ func (n *NamespaceOptions) validate(p *problems, at string, auth bool) {
 		t.validate(p, where)
 	}
 	for _, name := range n.AutoSubscribe {
-		if !n.declares(name) {
+		switch t := n.declares(name); {
+		case t == nil:
 			p.add("%s.AutoSubscribe %q: no such topic is declared", at, name)
+		case t.AuthRequired && !n.AuthRequired:
+			p.add("%s.AutoSubscribe %q: the topic asks for a token, which nobody has been asked for: set AuthRequired on the namespace too", at, name)
 		}
 	}
 }
 
-func (n *NamespaceOptions) declares(name string) bool {
-	for _, t := range n.Topics {
+// declares returns the topic a concrete name falls under, nil if none: the exact
+// one, else that with the longest prefix.
+func (n *NamespaceOptions) declares(name string) (found *TopicOptions) {
+	if name == "" || strings.HasSuffix(name, "*") {
+		return nil
+	}
+	longest := -1
+	for i := range n.Topics {
+		t := &n.Topics[i]
+		if t.Name == name {
+			return t
+		}
 		prefix, pattern := strings.CutSuffix(t.Name, "*")
-		if t.Name == name || (pattern && strings.HasPrefix(name, prefix)) {
-			return name != "" && !strings.HasSuffix(name, "*")
+		if pattern && len(prefix) > longest && strings.HasPrefix(name, prefix) {
+			found, longest = t, len(prefix)
 		}
 	}
-	return false
+	return found
 }
 
 func (t *TopicOptions) validate(p *problems, at string) {
