@@ -2,13 +2,10 @@ package weir
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 
+	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/wire/sio"
@@ -18,168 +15,34 @@ import (
 // in a struct, a typed slice, behind a pointer. ([]byte itself is a binary part as
 // an argument and inside map[string]any and []any; elsewhere encoding/json makes it
 // a base64 string.) Received binary parts decode into it.
-type Binary []byte
+type Binary = args.Binary
 
-// binaryMark begins the string a Binary becomes in JSON on its way to a placeholder;
-// it is random, so that no other string can look like one.
-var binaryMark = "weir-binary-" + rand.Text() + ":"
-
-// MarshalJSON implements json.Marshaler.
-func (b Binary) MarshalJSON() ([]byte, error) {
-	out := append([]byte{'"'}, binaryMark...)
-	out = base64.StdEncoding.AppendEncode(out, b)
-	return append(out, '"'), nil
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (b *Binary) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*[]byte)(b)) }
-
-// encoder turns Go arguments into the JSON and attachments of a packet: []byte
-// becomes an attachment, also deep inside map[string]any and []any;
-// json.RawMessage goes out byte for byte; anything else by encoding/json.
-type encoder struct {
-	attachments [][]byte
-}
-
-func encodeArgs(args []any) (raw, attachments [][]byte, err error) {
-	var e encoder
-	raw = make([][]byte, len(args))
-	for i, a := range args {
-		if raw[i], err = e.value(a); err != nil {
-			return nil, nil, Errorf(ErrInvalid, fmt.Sprintf("argument %d of type %T: %v", i, a, err))
-		}
+// encodeArgs is args.Encode with an error for the caller to read.
+func encodeArgs(values []any) (raw, attachments [][]byte, err error) {
+	if raw, attachments, err = args.Encode(values); err != nil {
+		return nil, nil, &Error{Code: base.CodeInvalid, Reason: err.Error(), Cause: err}
 	}
-	if n := len(e.attachments); n > sio.MaxAttachments {
-		return nil, nil, Errorf(ErrInvalid, fmt.Sprintf("%d binary parts: clients take at most %d", n, sio.MaxAttachments))
-	}
-	return raw, e.attachments, nil
+	return raw, attachments, nil
 }
 
-func (e *encoder) value(v any) ([]byte, error) {
-	switch v := v.(type) {
-	case []byte:
-		return e.binary(v), nil
-	case json.RawMessage:
-		if err := sio.CheckJSON(v); err != nil {
-			return nil, err
-		}
-		return v, nil
-	case map[string]any:
-		if hasBinary(v) {
-			return e.object(v)
-		}
-	case []any:
-		if hasBinary(v) {
-			return e.array(v)
-		}
-	}
-	raw, err := marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	return e.extract(raw)
-}
-
-// extract moves what Binary left in raw to attachments.
-func (e *encoder) extract(raw []byte) ([]byte, error) {
-	mark := []byte(`"` + binaryMark)
-	var out []byte
-	for {
-		before, rest, found := bytes.Cut(raw, mark)
-		if out == nil && !found {
-			return raw, nil
-		}
-		out = append(out, before...)
-		if !found {
-			return out, nil
-		}
-		text, after, _ := bytes.Cut(rest, []byte(`"`))
-		b, err := base64.StdEncoding.AppendDecode(nil, text)
-		if err != nil {
-			return nil, err // cannot be: MarshalJSON made it
-		}
-		out = append(out, e.binary(b)...)
-		raw = after
-	}
-}
-
-func (e *encoder) binary(b []byte) []byte {
-	e.attachments = append(e.attachments, b)
-	return sio.AppendPlaceholder(nil, len(e.attachments)-1)
-}
-
-func (e *encoder) object(m map[string]any) ([]byte, error) {
-	out := []byte{'{'}
-	for i, k := range slices.Sorted(maps.Keys(m)) {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		raw, err := e.value(m[k])
-		if err != nil {
-			return nil, err
-		}
-		out = append(append(sio.AppendString(out, k), ':'), raw...)
-	}
-	return append(out, '}'), nil
-}
-
-func (e *encoder) array(a []any) ([]byte, error) {
-	out := []byte{'['}
-	for i, v := range a {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		raw, err := e.value(v)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, raw...)
-	}
-	return append(out, ']'), nil
-}
+// marshal is encoding/json as JSON.stringify would have it.
+func marshal(v any) ([]byte, error) { return args.Marshal(v) }
 
 // rawJSON is JSON as an argument that goes out verbatim.
 func rawJSON(b []byte) json.RawMessage { return b }
 
-func hasBinary(v any) bool {
-	switch v := v.(type) {
-	case []byte:
-		return true
-	case map[string]any:
-		for _, x := range v {
-			if hasBinary(x) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, hasBinary)
-	}
-	return false
-}
-
-// marshal is json.Marshal without the escaping of <, > and &, as JSON.stringify.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
 // eventFrame encodes an event.
-func eventFrame(namespace, event string, args []any) (*base.Frame, error) {
-	e, err := encodeEvent(namespace, event, args, nil)
+func eventFrame(namespace, event string, values []any) (*base.Frame, error) {
+	e, err := encodeEvent(namespace, event, values, nil)
 	return e.Frame, err
 }
 
 // encodeEvent encodes an event; with an ask it is a question.
-func encodeEvent(namespace, event string, args []any, a *ask) (delivery.Emission, error) {
+func encodeEvent(namespace, event string, values []any, a *ask) (delivery.Emission, error) {
 	if sio.Reserved(event) {
 		return delivery.Emission{}, Errorf(ErrInvalid, fmt.Sprintf("event %q belongs to the protocol", event))
 	}
-	raw, attachments, err := encodeArgs(args)
+	raw, attachments, err := encodeArgs(values)
 	if err != nil {
 		return delivery.Emission{}, err
 	}
@@ -200,8 +63,8 @@ func encodeEvent(namespace, event string, args []any, a *ask) (delivery.Emission
 }
 
 // ackFrame encodes the answer to an event that asked for one.
-func ackFrame(namespace string, id uint64, args []any) (*base.Frame, error) {
-	raw, attachments, err := encodeArgs(args)
+func ackFrame(namespace string, id uint64, values []any) (*base.Frame, error) {
+	raw, attachments, err := encodeArgs(values)
 	if err != nil {
 		return nil, err
 	}

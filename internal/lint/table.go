@@ -20,6 +20,7 @@ func Table() []Room {
 		{Path: "internal/base", StdOnly: true, May: []string{"internal/wire/ws"}},
 		{Path: "internal/wire/*", StdOnly: true},
 		{Path: "internal/wheel", StdOnly: true},
+		{Path: "internal/args", StdOnly: true, May: []string{"internal/wire/sio"}},
 		{Path: "internal/vfs", StdOnly: true},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "cluster", StdOnly: true},
@@ -43,7 +44,7 @@ func Table() []Room {
 
 		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
 		{Path: ".", May: []string{
-			"internal/base", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
+			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
 			"internal/guard", "internal/metrics", "internal/admin", "internal/build", "cluster",
 		}},

@@ -1,0 +1,170 @@
+// Package args turns Go values into the arguments of a Socket.IO packet: raw JSON,
+// and the binary parts taken out of it (protocol.md 2.1). It is pure.
+package args
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/streamweir/weir/internal/wire/sio"
+)
+
+// Binary is bytes that go out as a binary part wherever they stand in an argument:
+// in a struct, a typed slice, behind a pointer. ([]byte itself is a binary part as
+// an argument and inside map[string]any and []any; elsewhere encoding/json makes it
+// a base64 string.) Received binary parts decode into it.
+type Binary []byte
+
+// binaryMark begins the string a Binary becomes in JSON on its way to a placeholder;
+// it is random, so that no other string can look like one.
+var binaryMark = "weir-binary-" + rand.Text() + ":"
+
+// MarshalJSON implements json.Marshaler.
+func (b Binary) MarshalJSON() ([]byte, error) {
+	out := append([]byte{'"'}, binaryMark...)
+	out = base64.StdEncoding.AppendEncode(out, b)
+	return append(out, '"'), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *Binary) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*[]byte)(b)) }
+
+// encoder gathers the binary parts of one packet.
+type encoder struct {
+	attachments [][]byte
+}
+
+// Encode returns each value as JSON, with placeholders for the binary parts, and
+// those in the order of their numbers. []byte becomes a binary part, also deep
+// inside map[string]any and []any; so does Binary, anywhere; json.RawMessage goes
+// out byte for byte; anything else as encoding/json makes it, without the escaping
+// of <, > and &. It fails for what cannot be JSON, and for more than
+// sio.MaxAttachments binary parts.
+func Encode(values []any) (raw, attachments [][]byte, err error) {
+	var e encoder
+	raw = make([][]byte, len(values))
+	for i, v := range values {
+		if raw[i], err = e.value(v); err != nil {
+			return nil, nil, fmt.Errorf("argument %d of type %T: %w", i, v, err)
+		}
+	}
+	if n := len(e.attachments); n > sio.MaxAttachments {
+		return nil, nil, fmt.Errorf("%d binary parts: clients take at most %d", n, sio.MaxAttachments)
+	}
+	return raw, e.attachments, nil
+}
+
+func (e *encoder) value(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case []byte:
+		return e.binary(v), nil
+	case json.RawMessage:
+		if err := sio.CheckJSON(v); err != nil {
+			return nil, err
+		}
+		return v, nil
+	case map[string]any:
+		if hasBinary(v) {
+			return e.object(v)
+		}
+	case []any:
+		if hasBinary(v) {
+			return e.array(v)
+		}
+	}
+	raw, err := Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return e.extract(raw)
+}
+
+// extract moves what Binary left in raw to attachments.
+func (e *encoder) extract(raw []byte) ([]byte, error) {
+	mark := []byte(`"` + binaryMark)
+	var out []byte
+	for {
+		before, rest, found := bytes.Cut(raw, mark)
+		if out == nil && !found {
+			return raw, nil
+		}
+		out = append(out, before...)
+		if !found {
+			return out, nil
+		}
+		text, after, _ := bytes.Cut(rest, []byte(`"`))
+		b, err := base64.StdEncoding.AppendDecode(nil, text)
+		if err != nil {
+			return nil, err // cannot be: MarshalJSON made it
+		}
+		out = append(out, e.binary(b)...)
+		raw = after
+	}
+}
+
+func (e *encoder) binary(b []byte) []byte {
+	e.attachments = append(e.attachments, b)
+	return sio.AppendPlaceholder(nil, len(e.attachments)-1)
+}
+
+func (e *encoder) object(m map[string]any) ([]byte, error) {
+	out := []byte{'{'}
+	for i, k := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		raw, err := e.value(m[k])
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(sio.AppendString(out, k), ':'), raw...)
+	}
+	return append(out, '}'), nil
+}
+
+func (e *encoder) array(a []any) ([]byte, error) {
+	out := []byte{'['}
+	for i, v := range a {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		raw, err := e.value(v)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, raw...)
+	}
+	return append(out, ']'), nil
+}
+
+func hasBinary(v any) bool {
+	switch v := v.(type) {
+	case []byte:
+		return true
+	case map[string]any:
+		for _, x := range v {
+			if hasBinary(x) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, hasBinary)
+	}
+	return false
+}
+
+// Marshal is json.Marshal without the escaping of <, > and &, as JSON.stringify.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
