@@ -54,7 +54,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, UpgradeTimeout: s.UpgradeTimeout,
 		MaxHTTPBufferSize: s.MaxHTTPBufferSize, Transports: s.Transports, NoUpgrades: s.NoUpgrades,
 		NoHTTPCompression: s.NoHTTPCompression, CheckOrigin: d.checkOrigin,
-		CORS: engineio.CORS{Credentials: o.Credentials}, NotSentLowat: o.NotSentLowat, Now: srv.hub.Now,
+		CORS: engineio.CORS{Credentials: o.Credentials}, NotSentLowat: o.NotSentLowat, Now: srv.hub.Now, Hold: srv.hub.Hold,
 	}
 	if c := s.Cookie; c != nil {
 		eo.Cookie = &engineio.Cookie{

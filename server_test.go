@@ -9,6 +9,7 @@ import (
 
 	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/internal/wire/sio"
+	"github.com/streamweir/weir/internal/wire/ws"
 )
 
 func feed(topics ...weir.TopicOptions) weir.Options {
@@ -163,4 +164,18 @@ func lane(v weir.ClientView, topic string) laneView {
 		}
 	}
 	return laneView{}
+}
+
+// What is kept of a message that has not arrived whole counts against the budget
+// (design D9), and no longer when its sender is gone.
+func TestIncompleteMessagesAreHeld(t *testing.T) {
+	srv := start(t, feed(weir.TopicOptions{Name: "prices"}))
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	frame := ws.AppendMasked(nil, ws.Text, [4]byte{1, 2, 3, 4}, make([]byte, 400_000))
+	if _, err := p.conn.Write(frame[:300_000]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the part that came is held", func() bool { held, _ := srv.HeldBytes(); return held > 250_000 })
+	_ = p.conn.Close()
+	eventually(t, "nothing is held", func() bool { held, _ := srv.HeldBytes(); return held == 0 })
 }

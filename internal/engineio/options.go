@@ -66,6 +66,9 @@ type Options struct {
 	Node string
 	// Loops own the sessions: between 1 and 4096.
 	Loops []base.Loop
+	// Hold is told how many bytes more, or less, are kept of messages and POST bodies that are still incomplete or not
+	// handled yet: nil, nobody asks. Called from any goroutine.
+	Hold func(int)
 	// Now is the loops' clock in monotonic nanoseconds. Required; called from any goroutine.
 	Now func() int64
 }

@@ -200,7 +200,9 @@ func (rq *request) post() {
 	a, err := rq.wait(x)
 	if err == nil && a.Status == transport.Continue.Status {
 		o := &rq.server.opts
-		body, bodyErr := transport.ReadBody(rq.w, rq.r, o.MaxHTTPBufferSize, o.BodyTimeout)
+		held := holding{hold: o.Hold}
+		defer held.release()
+		body, bodyErr := transport.ReadBody(rq.w, rq.r, o.MaxHTTPBufferSize, o.BodyTimeout, held.add)
 		if bodyErr != nil {
 			sh.post(func() { s.loseBody(x, bodyErr) })
 			rq.w.Header().Set("Connection", "close")
@@ -216,6 +218,21 @@ func (rq *request) post() {
 	}
 	rq.answer(x, a)
 }
+
+// holding counts what a request keeps, for Options.Hold.
+type holding struct {
+	hold func(int)
+	n    int
+}
+
+func (h *holding) add(n int) {
+	h.n += n
+	if h.hold != nil {
+		h.hold(n)
+	}
+}
+
+func (h *holding) release() { h.add(-h.n) }
 
 // statusOf answers a body that did not come as it should.
 func statusOf(err error) int {
@@ -336,7 +353,7 @@ func (rq *request) accept() (net.Conn, []byte, bool) {
 func (rq *request) socket(conn net.Conn, ahead []byte) (*transport.WebSocket, bool) {
 	o := &rq.server.opts
 	socket, err := rq.server.driver.WebSocket(conn, ahead, transport.WebSocketOptions{
-		Loop: rq.shard.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize,
+		Loop: rq.shard.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold,
 	})
 	return socket, err == nil
 }

@@ -22,8 +22,8 @@ const bodyStart = 32 << 10
 // ReadBody reads the body of a POST, at most limit bytes, which have to arrive
 // within timeout, else ErrBodyTimeout: a client that trickles holds one small
 // buffer until then. A longer body is ErrBodyTooLarge, before it is read if its
-// length is declared.
-func ReadBody(w http.ResponseWriter, r *http.Request, limit int, timeout time.Duration) ([]byte, error) {
+// length is declared. hold is told of every piece read; nil: nobody asks.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int, timeout time.Duration, hold func(int)) ([]byte, error) {
 	rc := http.NewResponseController(w)
 	if err := supported(rc.SetReadDeadline(time.Now().Add(timeout))); err != nil {
 		return nil, fmt.Errorf("read body: %w", err)
@@ -33,7 +33,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int, timeout time.Du
 	}
 	var body bytes.Buffer
 	body.Grow(int(min(max(r.ContentLength, 0), bodyStart)) + bytes.MinRead)
-	n, err := body.ReadFrom(io.LimitReader(r.Body, int64(limit)+1))
+	n, err := body.ReadFrom(told{io.LimitReader(r.Body, int64(limit)+1), hold})
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, ErrBodyTimeout
@@ -46,4 +46,18 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int, timeout time.Du
 		return nil, fmt.Errorf("read body: %w", err)
 	}
 	return body.Bytes(), nil
+}
+
+// told is a reader that tells how much was read.
+type told struct {
+	io.Reader
+	hold func(int)
+}
+
+func (t told) Read(p []byte) (int, error) {
+	n, err := t.Reader.Read(p)
+	if t.hold != nil && n > 0 {
+		t.hold(n)
+	}
+	return n, err
 }

@@ -35,6 +35,7 @@ type WebSocketOptions struct {
 	Loop  base.Loop
 	Now   func() int64 // the loop's clock, monotonic nanoseconds
 	Limit int          // longest message in bytes, fragments together
+	Hold  func(int)    // told how many bytes more, or less, are kept of messages still incomplete; nil: nobody asks
 }
 
 // WebSocket takes over conn, whose opening handshake is done, and buffered,

@@ -115,15 +115,15 @@ func TestReadBodyDoesNotTrustTheDeclaredLength(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/", strings.NewReader("short"))
 	r.ContentLength = 1 << 30
-	if _, err := transport.ReadBody(w, r, 100, time.Second); !errors.Is(err, transport.ErrBodyTooLarge) {
+	if _, err := transport.ReadBody(w, r, 100, time.Second, nil); !errors.Is(err, transport.ErrBodyTooLarge) {
 		t.Errorf("declared too long: %v", err)
 	}
 	r.ContentLength = 50
-	if body, err := transport.ReadBody(w, r, 100, time.Second); string(body) != "short" || err != nil {
+	if body, err := transport.ReadBody(w, r, 100, time.Second, nil); string(body) != "short" || err != nil {
 		t.Errorf("%q, %v", body, err)
 	}
 	r = httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader(strings.Repeat("x", 101))))
-	if _, err := transport.ReadBody(w, r, 100, time.Second); !errors.Is(err, transport.ErrBodyTooLarge) {
+	if _, err := transport.ReadBody(w, r, 100, time.Second, nil); !errors.Is(err, transport.ErrBodyTooLarge) {
 		t.Errorf("too long without a declaration: %v", err)
 	}
 }

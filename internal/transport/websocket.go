@@ -37,6 +37,8 @@ type WebSocket struct {
 	now      func() int64
 	receiver Receiver
 	dec      ws.Decoder
+	hold     func(int)
+	held     int // what hold was told in all
 
 	state wsState
 	cause base.Cause // valid unless open
@@ -67,6 +69,7 @@ func newWebSocket(s stream, o WebSocketOptions) *WebSocket {
 		stream:   s,
 		now:      o.Now,
 		dec:      ws.NewDecoder(o.Limit, ws.Server),
+		hold:     o.Hold,
 		lastRead: o.Now(),
 	}
 }
@@ -223,6 +226,7 @@ func (w *WebSocket) received(b []byte) {
 		return
 	}
 	err := w.dec.Decode(b, frames{w})
+	w.tellHeld(w.dec.Held())
 	if err == nil {
 		return
 	}
@@ -236,6 +240,14 @@ func (w *WebSocket) received(b []byte) {
 		code = fault.Code
 	}
 	w.close(code, base.CauseTransportError, err)
+}
+
+// tellHeld says how many bytes are kept of an incomplete message.
+func (w *WebSocket) tellHeld(n int) {
+	if w.hold != nil && n != w.held {
+		w.hold(n - w.held)
+	}
+	w.held = n
 }
 
 // frames takes the decoder's findings. It returns no errors, so that the
@@ -298,5 +310,6 @@ func (w *WebSocket) ended(err error) {
 		}
 	}
 	w.state, w.ping, w.goodbye = wsEnded, nil, nil
+	w.tellHeld(0)
 	w.receiver.Closed(w.cause, w.err)
 }
