@@ -122,9 +122,9 @@ func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadTok
 	}
 	srv.failures.Fail(addr, time.Now())
 	s.ns.count.authRejected.Add(1)
+	s.ns.log.Warn("token refused", "action", action, "topic", topic, "address", addr, "error", err)
 	var e *Error
 	if !errors.As(err, &e) {
-		s.ns.log.Warn("token refused", "action", action, "topic", topic, "address", addr, "error", err)
 		e = &Error{Code: base.CodeUnauthorized, Reason: "the token was refused", Cause: err}
 	}
 	if f := srv.opts.Events.AuthRejected; f != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -365,5 +366,26 @@ func TestBadRequestsToTheAPIAreAnswered(t *testing.T) {
 	}
 	if n := metric(t, srv, "weir_publish_refused_total", `reason="too_large"`); n != 1 {
 		t.Errorf("%v counted as too large", n)
+	}
+}
+
+// TestLongNamesAreNotKept: names that clients make up are kept as long as somebody
+// subscribes, so they are short; and what nobody handles is remembered in brief.
+func TestLongNamesAreNotKept(t *testing.T) {
+	srv := start(t, feed(weir.TopicOptions{Name: "user:*"}))
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	long := strings.Repeat("z", 900_000)
+	if a := p.subscribe("/feed", "user:"+long); a["ok"] != false || a["code"] != "invalid" {
+		t.Errorf("a topic's name of 900,000 bytes: %.200v", a)
+	}
+	if a := p.subscribe("/feed", "user:"+long[:251]); a["ok"] != true {
+		t.Errorf("a topic's name of 256 bytes: %v", a)
+	}
+	p.emit("/feed", 8, long)
+	if answer := p.next(); len(answer) > 400 {
+		t.Errorf("the refusal of an unknown event has %d bytes", len(answer))
+	}
+	if _, err := srv.Publish(t.Context(), "/feed", "user:"+long, 1); !errors.Is(err, weir.ErrInvalid) {
+		t.Errorf("publish: %v", err)
 	}
 }

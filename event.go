@@ -130,7 +130,7 @@ func (s *Socket) Event(in socketio.Event) {
 }
 
 func noHandlerError(event string) error {
-	return &Error{Code: base.CodeNoHandler, Reason: "nothing handles the event " + event}
+	return &Error{Code: base.CodeNoHandler, Reason: "nothing handles the event " + brief(event)}
 }
 
 // answer sends an ack of the loop's own making. Loop.

@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/streamweir/weir/internal/base"
@@ -219,9 +220,19 @@ func (n *Namespace) handlers(s *Socket, event string) (chain []Handler, handled 
 	return chain, h != nil
 }
 
+// brief is a name as it is kept, logged and told: clients may send long ones.
+func brief(name string) string {
+	const most = 100
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "…"
+}
+
 // noHandler counts an event nobody handles and logs its name once.
 func (n *Namespace) noHandler(event string) {
 	n.count.noHandler.Add(1)
+	event = brief(event)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if _, logged := n.unhandled[event]; logged || len(n.unhandled) >= maxUnhandledNames {

@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -47,7 +48,7 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 	case name == "history":
 		r.refuse(Errorf(ErrUnsupported, "history needs the journal, which this version of Weir does not have"))
 	case !deliveryEvents[name]:
-		r.refuse(&Error{Code: base.CodeNoHandler, Reason: "there is no event weir:" + name})
+		r.refuse(&Error{Code: base.CodeNoHandler, Reason: "there is no event weir:" + brief(name)})
 	case r.topic == "":
 		r.refuse(Errorf(ErrInvalid, "want an object with the topic's name: {topic: \"…\"}"))
 	default:
@@ -80,7 +81,7 @@ func (r *request) accept(body any) {
 // refuse answers the callback, or without one emits weir:error. Loop.
 func (r *request) refuse(err error) {
 	body := refusalOf(err)
-	body.Topic = r.topic
+	body.Topic = brief(r.topic)
 	r.s.ns.srv.count.requests.add(body.Code)
 	if r.asks {
 		r.s.answer(r.id, body)
@@ -145,7 +146,7 @@ func (r *request) options() (delivery.SubscribeOptions, error) {
 	case "callback":
 		o.Callback = true
 	default:
-		return o, Errorf(ErrInvalid, "ack "+ack+": want event or callback")
+		return o, Errorf(ErrInvalid, "ack "+brief(ack)+": want event or callback")
 	}
 	return o, nil
 }
@@ -231,8 +232,15 @@ func (r *request) publication(in *socketio.Event) (*delivery.Publication, error)
 	return p, nil
 }
 
+// maxTopicName bounds the names clients make up under a pattern, which are kept as
+// long as somebody subscribes to them.
+const maxTopicName = 256
+
 // topic returns the declaration a topic's name falls under.
 func (n *Namespace) topic(name string) (*TopicOptions, error) {
+	if len(name) > maxTopicName {
+		return nil, Errorf(ErrInvalid, fmt.Sprintf("a topic's name of %d bytes: want at most %d", len(name), maxTopicName))
+	}
 	d := n.d.Declared(name)
 	if d == nil || strings.HasSuffix(name, "*") || reservedTopic(name) != "" {
 		return nil, Errorf(ErrUnknown, "unknown topic "+name+" in "+n.path)

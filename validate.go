@@ -198,6 +198,9 @@ func checkTopicName(p *problems, at, name string) {
 	if strings.TrimSpace(name) == "" || name == "*" {
 		p.add("%s: a topic needs a name; a prefix needs at least one character before \"*\"", at)
 	}
+	if len(name) > maxTopicName {
+		p.add("%s: a name of %d bytes: want at most %d", at, len(name), maxTopicName)
+	}
 	if why := reservedTopic(name); why != "" {
 		p.add("%s: %s", at, why)
 	}

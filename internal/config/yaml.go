@@ -38,7 +38,7 @@ func parseYAML(in *input, text string) (root *node) {
 	if body == nil {
 		return nil
 	}
-	r := yamlReader{in: in, anchors: map[string]*node{}}
+	r := yamlReader{in: in, anchors: map[string]anchor{}}
 	root = r.read(body)
 	if len(in.problems.List) > 0 {
 		return nil
@@ -104,8 +104,18 @@ func start(n ast.Node) *token.Position {
 // yamlReader turns the parser's tree into nodes.
 type yamlReader struct {
 	in      *input
-	anchors map[string]*node // complete ones: an alias cannot contain itself
+	anchors map[string]anchor // complete ones: an alias cannot contain itself
+	values  int               // read so far, those behind aliases counted each time
 }
+
+// anchor is a named value and how many values it is made of.
+type anchor struct {
+	value *node
+	size  int
+}
+
+// maxValues bounds what aliases of aliases can make of a small file.
+const maxValues = 50_000
 
 func (r *yamlReader) fault(n ast.Node, message string) *node {
 	at := start(n)
@@ -114,6 +124,7 @@ func (r *yamlReader) fault(n ast.Node, message string) *node {
 }
 
 func (r *yamlReader) read(n ast.Node) *node {
+	r.values++
 	switch v := n.(type) {
 	case *ast.MappingNode:
 		return r.mapping(n, v.Values)
@@ -126,14 +137,22 @@ func (r *yamlReader) read(n ast.Node) *node {
 		}
 		return list
 	case *ast.AnchorNode:
+		before := r.values
 		value := r.read(v.Value)
-		r.anchors[v.Name.String()] = value
+		r.anchors[v.Name.String()] = anchor{value, r.values - before}
 		return value
 	case *ast.AliasNode:
-		if value, ok := r.anchors[v.Value.String()]; ok {
-			return value
+		a, ok := r.anchors[v.Value.String()]
+		if !ok {
+			return r.fault(n, "no anchor of this name before it")
 		}
-		return r.fault(n, "no anchor of this name before it")
+		if r.values > maxValues {
+			return &node{at: r.at(n)} // said once
+		}
+		if r.values += a.size; r.values > maxValues {
+			return r.fault(n, fmt.Sprintf("aliases make the file larger than %d values", maxValues))
+		}
+		return a.value
 	case *ast.TagNode:
 		return r.fault(n, "tags (!…) are not used in this file: remove it")
 	case nil:
