@@ -136,6 +136,7 @@ func (d *door) Admit(r *http.Request) *engineio.Refusal {
 	now := time.Now()
 	if d.opts.Auth && d.srv.failures.Blocked(addr, now) {
 		d.refused[refusedAuth].Add(1)
+		d.srv.count.authLimited.Add(1)
 		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: jitter(30 * time.Second)}
 	}
 	if wait, slow := d.srv.penalties.Until(penaltyKey(addr, r.Header), now); slow {
