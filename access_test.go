@@ -222,8 +222,8 @@ func TestFailedTokensAreCountedByAddressWhateverThePort(t *testing.T) {
 	if g.count() != asked {
 		t.Error("a token of a blocked address was looked at")
 	}
-	if n := metric(t, srv, "weir_auth_rate_limited_total"); n != 1 {
-		t.Errorf("%v attempts counted as limited, want 1", n)
+	if n := metric(t, srv, "weir_auth_rate_limited_total"); n != 2 {
+		t.Errorf("%v attempts counted as limited, want the handshake and the token", n)
 	}
 	if n := metric(t, srv, "weir_handshakes_refused_total", `reason="auth_failures"`); n != 1 {
 		t.Errorf("%v handshakes counted as refused, want 1", n)

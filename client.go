@@ -147,7 +147,9 @@ func (c *client) Closed(cause base.Cause, err error) {
 		c.door.log.Debug("session closed", "address", c.address(), "cause", cause.String(), "error", err)
 	}
 	switch cause {
-	case base.CausePingTimeout, base.CauseParseError, base.CauseForcedClose:
+	case base.CauseSlowConsumer, base.CauseMemoryBudget, base.CauseDraining, base.CauseAdmin:
+		// counted when it was decided
+	default:
 		c.door.srv.hub.CountCut(cause)
 	}
 }

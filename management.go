@@ -180,8 +180,11 @@ func (p publisher) Publish(ctx context.Context, r *admin.PublishRequest) (*deliv
 // Emit implements admin.Publisher.
 func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) error {
 	n := p.s.byPath[r.Namespace]
-	if n == nil {
+	switch {
+	case n == nil:
 		return Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
+	case p.s.leaving():
+		return Errorf(ErrDraining, "the server is leaving")
 	}
 	b := n.All()
 	if r.Rooms != nil {

@@ -233,14 +233,21 @@ func brief(name string) string {
 func (n *Namespace) noHandler(event string) {
 	n.count.noHandler.Add(1)
 	event = brief(event)
+	if n.remember(event) {
+		n.log.Warn("event without a handler", "event", event, "code", base.CodeNoHandler.Name)
+	}
+}
+
+// remember reports whether the name of an event nobody handles is a new one.
+func (n *Namespace) remember(event string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, logged := n.unhandled[event]; logged || len(n.unhandled) >= maxUnhandledNames {
-		return
+	if _, known := n.unhandled[event]; known || len(n.unhandled) >= maxUnhandledNames {
+		return false
 	}
 	if n.unhandled == nil {
 		n.unhandled = make(map[string]struct{})
 	}
 	n.unhandled[event] = struct{}{}
-	n.log.Warn("event without a handler", "event", event, "code", base.CodeNoHandler.Name)
+	return true
 }

@@ -230,7 +230,7 @@ type Options struct {
 	// AuthFailures bounds failed attempts per address: default 20 in a minute.
 	AuthFailures AuthFailures
 
-	Logger     *slog.Logger          // default slog.Default()
+	Logger     *slog.Logger          // default slog.Default(); used on event loops too, so it must not block for long
 	Registerer prometheus.Registerer // gets the metrics besides the management API; nil = not
 	Events     Events
 	// Config is shown by GET /api/config; the binary puts the effective file here.

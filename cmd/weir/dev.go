@@ -22,7 +22,9 @@ overflow actions. Three lines on stdout say where: the page, the address for cli
 publishes to the page.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Logger = newLogger(cmd.ErrOrStderr(), level, "auto")
+			log, flush := newLogger(cmd.ErrOrStderr(), level, "auto")
+			defer flush()
+			o.Logger = log
 			return dev(cmd.Context(), o, cmd)
 		},
 	}

@@ -6,13 +6,16 @@ import (
 	"os"
 )
 
-// newLogger logs to w: format is "text", "json", or "auto" for text on a terminal and JSON elsewhere.
-func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
+// newLogger logs to w without ever waiting for it: format is "text", "json", or "auto" for text on a terminal and JSON
+// elsewhere. flush is to be called at the end.
+func newLogger(w io.Writer, level slog.Level, format string) (log *slog.Logger, flush func()) {
 	o := &slog.HandlerOptions{Level: level}
 	if format == "text" || (format != "json" && isTerminal(w)) {
-		return slog.New(slog.NewTextHandler(w, o))
+		lw := newLogWriter(w, lostText)
+		return slog.New(slog.NewTextHandler(lw, o)), lw.Close
 	}
-	return slog.New(slog.NewJSONHandler(w, o))
+	lw := newLogWriter(w, lostJSON)
+	return slog.New(slog.NewJSONHandler(lw, o)), lw.Close
 }
 
 func isTerminal(w io.Writer) bool {

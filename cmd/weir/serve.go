@@ -74,7 +74,8 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(stderr, c.Log.Level, c.Log.Format)
+	log, flush := newLogger(stderr, c.Log.Level, c.Log.Format)
+	defer flush()
 	for _, w := range c.Warnings {
 		log.Warn(w.Message, "path", w.Path, "file", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column))
 	}
