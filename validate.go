@@ -179,8 +179,8 @@ func (t *TopicOptions) validate(p *problems, at string) {
 	if t.Mode != AtLeastOnce {
 		return
 	}
-	if t.MaxInFlight < 0 || t.MaxInFlight > max(t.Max.Messages, orDefault(t.Max.Messages, defaultMessages)) {
-		p.add("%s.MaxInFlight %d: want 1 to Max.Messages, %d", at, t.MaxInFlight, orDefault(t.Max.Messages, defaultMessages))
+	if most := orDefault(t.Max.Messages, defaultMessages); t.MaxInFlight < 0 || t.MaxInFlight > most {
+		p.add("%s.MaxInFlight %d: want 1 to Max.Messages, %d", at, t.MaxInFlight, most)
 	}
 	if t.AckTimeout < 0 {
 		p.add("%s.AckTimeout %v: want more than 0", at, t.AckTimeout)

@@ -101,7 +101,7 @@ type Topic struct {
 	subscribers atomic.Int64
 
 	mu     sync.Mutex
-	epoch  string
+	epoch  string // names the numbering of offsets: new when the topic was forgotten, or the process restarted
 	offset uint64
 	shards []bool // which shards have subscribers
 	dead   bool   // forgotten: look it up again
@@ -112,10 +112,6 @@ type Topic struct {
 type topicLocal struct {
 	members []*outLane
 }
-
-// Epoch names the numbering of offsets: it changes when the topic is forgotten
-// or the process restarts.
-func (t *Topic) Epoch() string { return t.epoch }
 
 // enter makes shard i a receiver of the topic and returns the offset after which
 // its deliveries begin. It fails if the topic was forgotten meanwhile.
