@@ -35,13 +35,14 @@ type Decoder struct {
 	buf  []byte
 	left uint64 // payload bytes of the current frame still to come
 
-	head  [maxHeader]byte // the current frame's header, headN bytes of it known
-	headN uint8
-	extra uint8
-	tail  uint8
-	op    Opcode // of the message in progress, Continuation if none
-	role  Role
-	phase phase
+	head   [maxHeader]byte // the current frame's header, headN bytes of it known
+	headN  uint8
+	extra  uint8
+	tail   uint8
+	op     Opcode // of the message in progress, Continuation if none
+	packed bool   // the message in progress is compressed
+	rules  rules
+	phase  phase
 }
 
 type phase uint8
@@ -55,7 +56,13 @@ const (
 
 // NewDecoder returns a decoder for messages of at most limit bytes, counted over all fragments; exactly limit is
 // allowed, and a limit of zero or less admits empty messages only.
-func NewDecoder(limit int, role Role) Decoder { return Decoder{limit: max(limit, 0), role: role} }
+func NewDecoder(limit int, role Role) Decoder {
+	return Decoder{limit: max(limit, 0), rules: rules{role: role}}
+}
+
+// AllowDeflate makes the decoder accept compressed messages, as agreed by [AcceptDeflate]. The limit then counts for the
+// message as it was before compression too.
+func (d *Decoder) AllowDeflate() { d.rules.deflate = true }
 
 // Held is the memory in bytes that a message or control frame in progress occupies; 0 between messages.
 func (d *Decoder) Held() int { return cap(d.buf) }
@@ -99,7 +106,7 @@ func (d *Decoder) step(b []byte, h Handler) ([]byte, error) {
 // header returns the header of the current frame and the bytes of b behind it. Its size is 0 while it is incomplete.
 func (d *Decoder) header(b []byte) (header, []byte, error) {
 	if d.phase == inPayload { // it was checked when it came
-		f, err := parseHeader(d.head[:d.headN], d.role)
+		f, err := parseHeader(d.head[:d.headN], d.rules)
 		return f, b, err
 	}
 	src, known := b, int(d.headN)
@@ -107,7 +114,7 @@ func (d *Decoder) header(b []byte) (header, []byte, error) {
 		n := copy(d.head[known:], b)
 		src = d.head[:known+n]
 	}
-	f, err := parseHeader(src, d.role)
+	f, err := parseHeader(src, d.rules)
 	if err != nil {
 		return header{}, nil, err
 	}
@@ -138,7 +145,7 @@ func (d *Decoder) admit(f header) error {
 			uint64(len(d.buf))+f.length, d.limit)}
 	}
 	if f.op != Continuation {
-		d.op = f.op
+		d.op, d.packed = f.op, f.packed
 	}
 	return nil
 }
@@ -146,10 +153,10 @@ func (d *Decoder) admit(f header) error {
 func (d *Decoder) data(f header, chunk []byte, h Handler) error {
 	if f.fin && len(d.buf) == 0 && uint64(len(chunk)) == f.length {
 		f.unmask(chunk, 0)
-		if d.op == Text && !utf8.Valid(chunk) {
+		d.endFrame()
+		if d.isText() && !utf8.Valid(chunk) {
 			return errNotUTF8()
 		}
-		d.endFrame()
 		return d.deliver(chunk, h)
 	}
 	d.gather(f, chunk)
@@ -170,10 +177,22 @@ func (d *Decoder) data(f header, chunk []byte, h Handler) error {
 }
 
 func (d *Decoder) deliver(message []byte, h Handler) error {
-	op := d.op
-	d.op, d.buf = Continuation, nil
+	op, packed := d.op, d.packed
+	d.op, d.packed, d.buf = Continuation, false, nil
+	if packed {
+		var err error
+		if message, err = inflate(message, d.limit); err != nil {
+			return err
+		}
+		if op == Text && !utf8.Valid(message) {
+			return errNotUTF8()
+		}
+	}
 	return h.Message(op, message)
 }
+
+// isText reports whether the bytes of the message in progress have to be UTF-8 as they come.
+func (d *Decoder) isText() bool { return d.op == Text && !d.packed }
 
 func (d *Decoder) control(f header, chunk []byte, h Handler) error {
 	payload := chunk
@@ -218,7 +237,7 @@ func (d *Decoder) gather(f header, chunk []byte) {
 
 // checkText refuses text that can no longer become valid UTF-8 with the n bytes just gathered (RFC 6455 8.1).
 func (d *Decoder) checkText(n int) error {
-	if d.op != Text {
+	if !d.isText() {
 		return nil
 	}
 	tail, ok := unfinishedRune(d.buf[len(d.buf)-n-int(d.tail):])

@@ -38,6 +38,7 @@ const MaxControlPayload = 125
 
 const (
 	finBit  = 0x80
+	rsv1Bit = 0x40 // the message is compressed (RFC 7692 6)
 	rsvBits = 0x70
 	maskBit = 0x80
 
@@ -56,6 +57,13 @@ type header struct {
 	op     Opcode
 	fin    bool
 	masked bool
+	packed bool // RSV1
+}
+
+// rules are what a connection's frames have to keep.
+type rules struct {
+	role    Role
+	deflate bool // RSV1 may mark the first frame of a compressed message
 }
 
 // parseHeader reads the header at the start of b. Faults are reported from the byte that shows them, in wire order, so
@@ -65,12 +73,12 @@ type header struct {
 //	+-+-+-+-+-------+-+-------------+--------------------+-----------+
 //	|F|R|R|R| opcode|M|  length     | length, 0/2/8 bytes| key, 0/4  |
 //	+-+-+-+-+-------+-+-------------+--------------------+-----------+
-func parseHeader(b []byte, role Role) (header, error) {
+func parseHeader(b []byte, r rules) (header, error) {
 	if len(b) < 2 {
 		return header{}, nil
 	}
-	h := header{op: Opcode(b[0] & 0x0F), fin: b[0]&finBit != 0, masked: b[1]&maskBit != 0}
-	if err := h.check(b[0], b[1], role); err != nil {
+	h := header{op: Opcode(b[0] & 0x0F), fin: b[0]&finBit != 0, masked: b[1]&maskBit != 0, packed: b[0]&rsv1Bit != 0}
+	if err := h.check(b[0], b[1], r); err != nil {
 		return header{}, err
 	}
 	size, err := h.readLength(b)
@@ -89,10 +97,14 @@ func parseHeader(b []byte, role Role) (header, error) {
 }
 
 // check refuses what the first two bytes show (RFC 6455 5.2, 5.5).
-func (h header) check(b0, b1 byte, role Role) error {
+func (h header) check(b0, b1 byte, r rules) error {
 	n := b1 &^ maskBit
+	reserved := b0 & rsvBits
+	if r.deflate && (h.op == Text || h.op == Binary) {
+		reserved &^= rsv1Bit
+	}
 	switch {
-	case b0&rsvBits != 0:
+	case reserved != 0:
 		return protocolError("reserved bits are set: first byte 0x%02x", b0)
 	case !h.op.defined():
 		return protocolError("unknown opcode 0x%x", byte(h.op))
@@ -100,9 +112,9 @@ func (h header) check(b0, b1 byte, role Role) error {
 		return protocolError("fragmented control frame, opcode 0x%x", byte(h.op))
 	case h.op.IsControl() && n > MaxControlPayload:
 		return protocolError("control frame longer than %d bytes, opcode 0x%x", MaxControlPayload, byte(h.op))
-	case role == Server && !h.masked:
+	case r.role == Server && !h.masked:
 		return protocolError("frame from a client is not masked")
-	case role == Client && h.masked:
+	case r.role == Client && h.masked:
 		return protocolError("frame from a server is masked")
 	}
 	return nil
