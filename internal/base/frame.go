@@ -2,6 +2,7 @@ package base
 
 import (
 	"iter"
+	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/wire/ws"
 )
@@ -11,8 +12,20 @@ import (
 // It is immutable and shared by every queue that holds it. The websocket form is
 // the canonical one; long-polling walks it with Parts.
 type Frame struct {
-	wire []byte
+	wire     []byte
+	verbatim bool
+	deflated atomic.Pointer[Frame]
 }
+
+// Packing says whether what is written may be compressed on the way.
+type Packing uint8
+
+const (
+	// Packable may be compressed wherever the client has agreed to it.
+	Packable Packing = iota
+	// Verbatim goes out as it is: Socket.IO's compress(false).
+	Verbatim
+)
 
 // messageType is the Engine.IO packet type "message" that precedes the text of
 // every Socket.IO packet (protocol.md 1.3).
@@ -42,10 +55,57 @@ func NewFrame(sizeHint int, text func(dst []byte) []byte, attachments ...[]byte)
 // RawFrame wraps bytes that already are complete server frames.
 func RawFrame(wire []byte) *Frame { return &Frame{wire: wire} }
 
+// Verbatim keeps the frame from being compressed. It is called before the frame is shared, and returns it.
+func (f *Frame) Verbatim() *Frame {
+	f.verbatim = true
+	return f
+}
+
+// Packing says whether the frame may be compressed on the way.
+func (f *Frame) Packing() Packing {
+	if f.verbatim {
+		return Verbatim
+	}
+	return Packable
+}
+
+// Deflated is the frame for clients that have agreed to permessage-deflate: messages of ws.DeflateFrom bytes and more
+// are compressed, each for itself. It is made once, by whoever asks first; what gains nothing is the frame itself. Any
+// goroutine may call it.
+func (f *Frame) Deflated() *Frame {
+	if f.verbatim || len(f.wire) < ws.DeflateFrom {
+		return f
+	}
+	if d := f.deflated.Load(); d != nil {
+		return d
+	}
+	f.deflated.CompareAndSwap(nil, f.deflate())
+	return f.deflated.Load()
+}
+
+func (f *Frame) deflate() *Frame {
+	b := make([]byte, 0, len(f.wire)/2)
+	for op, payload := range Parts(f.wire) {
+		b = ws.AppendDeflated(b, op, payload)
+	}
+	if len(b) >= len(f.wire) {
+		return f
+	}
+	return &Frame{wire: b, verbatim: true}
+}
+
+// Held is what the frame holds in memory with its compressed form, in bytes.
+func (f *Frame) Held() int {
+	if d := f.deflated.Load(); d != nil && d != f {
+		return len(f.wire) + len(d.wire)
+	}
+	return len(f.wire)
+}
+
 // Wire returns the websocket bytes. The caller must not change them.
 func (f *Frame) Wire() []byte { return f.wire }
 
-// Len is the size in bytes that limits and budgets count.
+// Len is the size in bytes that the limits of lanes count, whatever of it is compressed on the way.
 func (f *Frame) Len() int { return len(f.wire) }
 
 // Parts walks complete server frames and yields each payload with its opcode.

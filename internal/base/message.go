@@ -36,7 +36,6 @@ type Message struct {
 
 	encoder Encoder
 	frames  [forms]atomic.Pointer[Frame]
-	bytes   atomic.Int64
 }
 
 // NewMessage returns a message whose frames encoder makes on demand.
@@ -47,7 +46,6 @@ func NewMessage(encoder Encoder) *Message { return &Message{encoder: encoder} }
 func NewPlainMessage(f *Frame) *Message {
 	m := &Message{}
 	m.frames[Plain].Store(f)
-	m.bytes.Store(int64(f.Len()))
 	return m
 }
 
@@ -64,10 +62,16 @@ func (m *Message) Frame(f Form) *Frame {
 	if !m.frames[f].CompareAndSwap(nil, fr) {
 		return m.frames[f].Load()
 	}
-	m.bytes.Add(int64(fr.Len()))
 	return fr
 }
 
 // Bytes is what the message holds in memory in all forms made so far; the budget
 // counts it once per shard that holds the message (design D9).
-func (m *Message) Bytes() int { return int(m.bytes.Load()) }
+func (m *Message) Bytes() (n int) {
+	for i := range m.frames {
+		if f := m.frames[i].Load(); f != nil {
+			n += f.Held()
+		}
+	}
+	return n
+}
