@@ -377,3 +377,43 @@ func TestNewReportsEveryProblemAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Rooms are told about as Socket.IO's adapter does (protocol.md 2.7), a socket's own included.
+func TestRoomEventsReachTheEmbedder(t *testing.T) {
+	changes := make(chan weir.RoomEvent, 16)
+	o := weir.Options{
+		Namespaces: []weir.NamespaceOptions{{Path: "/"}},
+		Events:     weir.Events{Room: func(e weir.RoomEvent) { changes <- e }},
+	}
+	srv := start(t, o, func(s *weir.Server) {
+		s.Namespace("/").OnConnect(func(_ context.Context, s *weir.Socket) error { return s.Join("lobby") })
+	})
+	p := dial(t, addr(srv), "/", nil, dialOptions{})
+	id := ""
+	for i, want := range []weir.RoomEvent{
+		{Kind: weir.RoomCreated}, {Kind: weir.RoomJoined},
+		{Kind: weir.RoomCreated, Room: "lobby"}, {Kind: weir.RoomJoined, Room: "lobby"},
+		{Kind: weir.RoomLeft, Room: "lobby"}, {Kind: weir.RoomDeleted, Room: "lobby"},
+		{Kind: weir.RoomLeft}, {Kind: weir.RoomDeleted},
+	} {
+		if i == 4 {
+			if err := p.conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := <-changes
+		if i == 0 {
+			id = got.Room
+		}
+		want.Namespace = "/"
+		if want.Room == "" {
+			want.Room = id
+		}
+		if want.Kind == weir.RoomJoined || want.Kind == weir.RoomLeft {
+			want.Socket = id
+		}
+		if got != want {
+			t.Errorf("change %d: %+v, want %+v", i, got, want)
+		}
+	}
+}

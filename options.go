@@ -127,6 +127,10 @@ type SocketIOOptions struct {
 	NoUpgrades        bool
 	NoClientFiles     bool // do not serve socket.io.js
 	NoHTTPCompression bool
+	// PerMessageDeflate compresses messages of 1024 bytes and more for websockets
+	// that offer it (RFC 7692, without context takeover), once for all of them. A
+	// publisher pays for it, and each message is held in both forms.
+	PerMessageDeflate bool
 	Cookie            *http.Cookie // its value is the session id; nil: none
 }
 
@@ -282,44 +286,4 @@ type Handshake struct {
 	TLS     bool
 	Time    time.Time
 	Auth    []byte // the client's auth object as raw JSON; nil if it sent none
-}
-
-// Events are callbacks for an embedder's own bookkeeping. They are called on the
-// server's loops and must not block.
-type Events struct {
-	Connected    func(ConnectedEvent)
-	Disconnected func(DisconnectedEvent)
-	Subscribed   func(SubscribedEvent)
-	Cut          func(CutEvent)
-	AuthRejected func(AuthRejectedEvent)
-}
-
-// ConnectedEvent says that a socket has joined its namespace.
-type ConnectedEvent struct {
-	Server, Namespace, ID, Principal, Transport string
-	Address                                     netip.Addr
-}
-
-// DisconnectedEvent says that a socket has left its namespace.
-type DisconnectedEvent struct{ Server, Namespace, ID, Principal, Reason string }
-
-// SubscribedEvent says that a socket has subscribed to a topic, or no longer does.
-type SubscribedEvent struct {
-	Namespace, ID, Principal, Topic string
-	Subscribed                      bool
-}
-
-// CutEvent says that the server has cut a connection, and the last state of its
-// clients.
-type CutEvent struct {
-	Cause   string
-	Clients []ClientView
-}
-
-// AuthRejectedEvent says that a token was refused.
-type AuthRejectedEvent struct {
-	Action           Action
-	Namespace, Topic string
-	Address          netip.Addr
-	Reason           string
 }

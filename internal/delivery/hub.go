@@ -63,7 +63,7 @@ func (h *Hub) Declare(spec NamespaceSpec) *Namespace {
 	n := newNamespace(h, spec)
 	h.namespaces[spec.Path] = n
 	for _, s := range h.shards {
-		s.namespaces[n] = newMembership()
+		s.namespaces[n] = newMembership(n.watch)
 	}
 	return n
 }

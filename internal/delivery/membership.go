@@ -7,10 +7,12 @@ type membership struct {
 	principals map[string][]*Socket
 	rooms      map[string]*room
 	round      uint64 // the last recipient search; marks sockets already found
+	watch      *roomWatch
 }
 
-func newMembership() *membership {
+func newMembership(w *roomWatch) *membership {
 	return &membership{
+		watch:   w,
 		sockets: make(map[string]*Socket), principals: make(map[string][]*Socket), rooms: make(map[string]*room),
 	}
 }
@@ -29,6 +31,7 @@ type place struct {
 
 func (m *membership) add(s *Socket) {
 	m.sockets[s.ID] = s
+	m.watch.joined(s.ID, s.ID) // its own room
 	if s.Principal != "" {
 		m.principals[s.Principal] = append(m.principals[s.Principal], s)
 	}
@@ -40,6 +43,7 @@ func (m *membership) remove(s *Socket) {
 		m.leave(s, s.rooms[len(s.rooms)-1].room.name)
 	}
 	s.rooms = nil
+	m.watch.left(s.ID, s.ID)
 	if s.Principal == "" {
 		return
 	}
@@ -71,6 +75,7 @@ func (m *membership) join(s *Socket, name string) {
 	}
 	s.rooms = append(s.rooms, place{room: r, at: len(r.members)})
 	r.members = append(r.members, s)
+	m.watch.joined(name, s.ID)
 }
 
 // leave takes s out of a room, if it is there.
@@ -92,6 +97,7 @@ func (m *membership) leave(s *Socket, name string) {
 		}
 		s.rooms[i] = s.rooms[len(s.rooms)-1]
 		s.rooms = s.rooms[:len(s.rooms)-1]
+		m.watch.left(name, s.ID)
 		return
 	}
 }

@@ -18,6 +18,9 @@ type NamespaceSpec struct {
 
 	Subscriptions int // topics one socket may subscribe to; 0 = any number
 	Rooms         int // rooms one socket may be in; 0 = any number
+
+	Deflate bool                // publishers also make the compressed form: clients agree to permessage-deflate
+	Watch   func(ch RoomChange) // told about rooms, in order; called on loops and must not block; nil = nobody asks
 }
 
 // Namespace is one declared namespace on this node.
@@ -30,6 +33,7 @@ type Namespace struct {
 	patterns []*Declared          // longest prefix first
 	all      []*Declared
 	events   []*lane.Class // by shard
+	watch    *roomWatch    // nil: nobody asks
 	ackID    atomic.Uint64 // Socket.IO ack ids are per namespace, shared by all sockets (protocol.md 2.2)
 
 	mu sync.Mutex // orders broadcasts of plain events across shards
@@ -42,6 +46,9 @@ func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
 	n := &Namespace{Path: spec.Path, hub: h, spec: spec, topics: make(map[string]*Declared), byName: make(map[string]*Topic)}
 	for range h.shards {
 		n.events = append(n.events, &lane.Class{Policy: spec.Events})
+	}
+	if spec.Watch != nil {
+		n.watch = &roomWatch{namespace: spec.Path, tell: spec.Watch, members: make(map[string]int)}
 	}
 	for _, ts := range spec.Topics {
 		d := &Declared{Spec: ts, Namespace: n}
@@ -86,6 +93,14 @@ func (n *Namespace) EventTotals() Totals {
 		t.add(c)
 	}
 	return t
+}
+
+// prepare makes a frame's compressed form while its maker waits, so that no shard has to.
+func (n *Namespace) prepare(f *base.Frame) *base.Frame {
+	if n.spec.Deflate {
+		f.Deflated()
+	}
+	return f
 }
 
 // NextAckID returns a fresh Socket.IO ack id.
