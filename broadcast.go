@@ -13,8 +13,9 @@ import (
 // each returns a new one. Its operations reach every socket on this node that the
 // choice means at that moment, each once.
 type Broadcast struct {
-	ns *Namespace
-	to delivery.Target
+	ns       *Namespace
+	to       delivery.Target
+	verbatim bool
 }
 
 // To chooses the sockets in any of the rooms; a socket's id is a room of its own.
@@ -62,6 +63,13 @@ func (b Broadcast) Volatile() Broadcast {
 	return b
 }
 
+// Uncompressed keeps what is emitted from being compressed on the way: Socket.IO's
+// compress(false), for data that is compressed already.
+func (b Broadcast) Uncompressed() Broadcast {
+	b.verbatim = true
+	return b
+}
+
 // Emit sends an event; arguments and errors as for Socket.Emit. All sockets see
 // the events of a namespace's broadcasts in one order.
 func (b Broadcast) Emit(event string, args ...any) error {
@@ -74,6 +82,9 @@ func (b Broadcast) emit(ctx context.Context, event string, args []any) error {
 	e, err := encodeEvent(b.ns.path, event, args, nil)
 	if err != nil {
 		return err
+	}
+	if b.verbatim {
+		e.Frame.Verbatim()
 	}
 	b.ns.outgoing(event, args)
 	return wrap(b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to), "")
@@ -88,6 +99,9 @@ func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply,
 	e, err := encodeEvent(b.ns.path, event, args, a)
 	if err != nil {
 		return nil, err
+	}
+	if b.verbatim {
+		e.Frame.Verbatim()
 	}
 	b.ns.outgoing(event, args)
 	if err := b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to); err != nil {

@@ -53,7 +53,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 	eo := engineio.Options{
 		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, UpgradeTimeout: s.UpgradeTimeout,
 		MaxHTTPBufferSize: s.MaxHTTPBufferSize, Transports: s.Transports, NoUpgrades: s.NoUpgrades,
-		NoHTTPCompression: s.NoHTTPCompression, CheckOrigin: d.checkOrigin,
+		NoHTTPCompression: s.NoHTTPCompression, PerMessageDeflate: s.PerMessageDeflate, CheckOrigin: d.checkOrigin,
 		CORS: engineio.CORS{Credentials: o.Credentials}, NotSentLowat: o.NotSentLowat, Now: srv.hub.Now, Hold: srv.hub.Hold,
 	}
 	if c := s.Cookie; c != nil {

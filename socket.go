@@ -109,13 +109,23 @@ const emitWait = 5 * time.Second
 // It returns once the event has its place in the socket's order; that it is
 // delivered is not known. Errors: ErrDisconnected, ErrInvalid, ErrTooLarge,
 // ErrBusy after 5 s without room.
-func (s *Socket) Emit(event string, args ...any) error { return s.emit(event, args, false) }
+func (s *Socket) Emit(event string, args ...any) error { return s.emit(event, args, emitOptions{}) }
 
 // EmitVolatile is Emit for an event worth nothing later: it is dropped, and
 // counted, unless the connection takes it at once (protocol.md 2.6).
-func (s *Socket) EmitVolatile(event string, args ...any) error { return s.emit(event, args, true) }
+func (s *Socket) EmitVolatile(event string, args ...any) error {
+	return s.emit(event, args, emitOptions{volatile: true})
+}
 
-func (s *Socket) emit(event string, args []any, volatile bool) error {
+// EmitUncompressed is Emit for data that is compressed already: no transport tries
+// again (Socket.IO's compress(false)).
+func (s *Socket) EmitUncompressed(event string, args ...any) error {
+	return s.emit(event, args, emitOptions{verbatim: true})
+}
+
+type emitOptions struct{ volatile, verbatim bool }
+
+func (s *Socket) emit(event string, args []any, o emitOptions) error {
 	if err := s.sendable(); err != nil {
 		return err
 	}
@@ -123,10 +133,13 @@ func (s *Socket) emit(event string, args []any, volatile bool) error {
 	if err != nil {
 		return err
 	}
+	if o.verbatim {
+		e.Frame.Verbatim()
+	}
 	s.ns.outgoing(event, args)
 	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
 	defer cancel()
-	return wrap(s.d.Emit(ctx, event, e, volatile), "")
+	return wrap(s.d.Emit(ctx, event, e, o.volatile), "")
 }
 
 func (s *Socket) sendable() error {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { fresh } from './lib/clients.mjs';
 import { begin, enginePath, Polling, readResponse, request, requestHead, separator, Wire } from './lib/raw.mjs';
 import { RawWebSocket } from './lib/raw-websocket.mjs';
-import { conform, referenceOnly, weirOnly } from './lib/suite.mjs';
+import { conform, weirOnly } from './lib/suite.mjs';
 import { startServer } from './lib/target.mjs';
 
 const limit = 1_000;
@@ -264,8 +264,7 @@ conform('1.4 a response below 1024 bytes, or for a client that accepts no encodi
   }
 });
 
-referenceOnly('1.4 a response none of whose packets allows compression is not compressed', async (t) => {
-  // Deliberate: Weir has no per-packet compress flag; socketio.httpCompression decides for all responses.
+conform('1.4 a response none of whose packets allows compression is not compressed', async (t) => {
   const peer = await joined(t);
   await handled(peer, event('to', { rooms: [peer.id], event: 'plain', args: [compressible], self: true, compress: false }));
   const response = await peer.get({ 'Accept-Encoding': 'gzip' });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import WebSocket from 'ws';
 import { enginePath } from './lib/raw.mjs';
 import { closePayload, frame, opcode, RawWebSocket, upgrade } from './lib/raw-websocket.mjs';
-import { conform, referenceOnly, weirOnly } from './lib/suite.mjs';
+import { conform, weirOnly } from './lib/suite.mjs';
 import { startServer } from './lib/target.mjs';
 import { next } from './lib/wait.mjs';
 
@@ -204,8 +204,7 @@ conform('1.5 permessage-deflate is off by default: an offer is not taken up', as
   assert.equal(ws.extensions, '');
 });
 
-referenceOnly('1.5 permessage-deflate, when on: negotiated, and messages of every size survive', async (t) => {
-  // Not yet: Weir refuses the option perMessageDeflate: true at start.
+conform('1.5 permessage-deflate, when on: negotiated, and messages of every size survive', async (t) => {
   const compressing = await startServer({ perMessageDeflate: true });
   t.after(() => compressing.stop());
   const ws = stockClient(t, compressing, { perMessageDeflate: { threshold: 0 } });
@@ -218,4 +217,32 @@ referenceOnly('1.5 permessage-deflate, when on: negotiated, and messages of ever
     const [data] = await answer;
     if (packet !== '40') assert.equal(data.toString(), packet);
   }
+});
+
+conform('1.5 permessage-deflate with no context takeover, and with an offer that cannot be kept', async (t) => {
+  const compressing = await startServer({ perMessageDeflate: true });
+  t.after(() => compressing.stop());
+  for (const options of [
+    { serverNoContextTakeover: true, clientNoContextTakeover: true, threshold: 0 },
+    { serverMaxWindowBits: 9, threshold: 0 },
+  ]) {
+    const ws = stockClient(t, compressing, { perMessageDeflate: options });
+    await next(ws, 'message');
+    for (const packet of ['40', event('echo', 'long '.repeat(40_000)), event('echo', 'short')]) {
+      const answer = next(ws, 'message');
+      ws.send(packet);
+      const [data] = await answer;
+      if (packet !== '40') assert.equal(data.toString(), packet);
+    }
+  }
+});
+
+conform('1.5 permessage-deflate: a message that inflates beyond maxHttpBufferSize closes with 1009', async (t) => {
+  const compressing = await startServer({ perMessageDeflate: true, maxHttpBufferSize: 10_000 });
+  t.after(() => compressing.stop());
+  const ws = stockClient(t, compressing, { perMessageDeflate: { threshold: 0 } });
+  await next(ws, 'message');
+  const closed = next(ws, 'close');
+  ws.send(event('echo', 'x'.repeat(1_000_000)));
+  assert.equal((await closed)[0], 1009);
 });

@@ -186,3 +186,19 @@ conform('2.7 what a per-packet middleware refuses is not handled, and nothing is
   assert.deepEqual(heard, []);
   assert.equal(answered, false);
 });
+
+conform('2.7 a broadcast with attachments reaches clients that compress and clients that do not', async (t) => {
+  const compressing = await startServer({ perMessageDeflate: true });
+  t.after(() => compressing.stop());
+  const plain = await connect(t, compressing, { transport: 'websocket', perMessageDeflate: false });
+  const agreed = await connect(t, compressing, { transport: 'websocket', perMessageDeflate: { threshold: 0 } });
+  assert.match(agreed.io.engine.transport.ws.extensions, /permessage-deflate/);
+  const sockets = [plain, agreed];
+  const heard = sockets.map((socket) => next(socket, 'news'));
+  const large = { text: 'again and '.repeat(5_000), bytes: Buffer.alloc(50_000, 7) };
+  await ask(plain, 'to', { rooms: [], self: true, event: 'news', args: [large] });
+  for (const args of await Promise.all(heard)) {
+    assert.equal(args[0].text, large.text);
+    assert.deepEqual(Buffer.from(args[0].bytes), large.bytes);
+  }
+});

@@ -14,14 +14,6 @@ export function weirOnly(name, body) {
   if (onWeir) conform(name, body);
 }
 
-/**
- * What npm socket.io does and Weir deliberately does not, or not yet; it is not declared on Weir at all. The first words
- * of the body's comment say which and why.
- */
-export function referenceOnly(name, body) {
-  if (!onWeir) conform(name, body);
-}
-
 /** The ways a Socket.IO client can be connected. `upgraded` starts by polling and is handed out after its upgrade. */
 export const transports = ['polling', 'websocket', 'upgraded'];
 

@@ -159,7 +159,7 @@ type socketIOKeys struct {
 	ServeClient             bool          `key:"serveClient" default:"true" doc:"serves socket.io.js"`
 	AllowEIO3               bool          `key:"allowEIO3" default:"false" later:"Engine.IO 3 for Socket.IO 2 clients" doc:"lets Socket.IO 2 clients in"`
 	Parser                  string        `key:"parser" default:"json" later:"parsers other than json" doc:"how packets are encoded"`
-	PerMessageDeflate       bool          `key:"perMessageDeflate" default:"false" later:"compressed websocket messages" doc:"compresses websocket messages"`
+	PerMessageDeflate       bool          `key:"perMessageDeflate" default:"false" doc:"compresses websocket messages of 1024 bytes and more for clients that offer it"`
 	HTTPCompression         bool          `key:"httpCompression" default:"true" doc:"compresses polling responses"`
 	ConnectionStateRecovery bool          `key:"connectionStateRecovery" default:"false" later:"connection state recovery" doc:"gives a returning client what it missed"`
 }

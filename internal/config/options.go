@@ -183,7 +183,8 @@ func (r *reader) socketIO(path string, s *server) weir.SocketIOOptions {
 		Path: k.Path, PingInterval: k.PingInterval, PingTimeout: k.PingTimeout, UpgradeTimeout: k.UpgradeTimeout,
 		ConnectTimeout: k.ConnectTimeout, MaxHTTPBufferSize: k.MaxHTTPBufferSize, Transports: r.transports(path, s),
 		NoUpgrades: !k.AllowUpgrades, NoClientFiles: !k.ServeClient, NoHTTPCompression: !k.HTTPCompression,
-		Cookie: k.Cookie.cookie(),
+		PerMessageDeflate: k.PerMessageDeflate,
+		Cookie:            k.Cookie.cookie(),
 	}
 }
 

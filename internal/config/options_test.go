@@ -59,7 +59,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 			SocketIO: weir.SocketIOOptions{
 				Path: "/live/", PingInterval: time.Second, PingTimeout: 2 * time.Second, MaxHTTPBufferSize: 3000,
 				ConnectTimeout: 4 * time.Second, UpgradeTimeout: 5 * time.Second, Transports: []string{"websocket"},
-				NoUpgrades: true, NoClientFiles: true, NoHTTPCompression: true,
+				NoUpgrades: true, NoClientFiles: true, NoHTTPCompression: true, PerMessageDeflate: true,
 				Cookie: &http.Cookie{Name: "sid", Path: "/live", Domain: "example.com", Secure: true, SameSite: http.SameSiteStrictMode, MaxAge: 60},
 			},
 			Limits: weir.ServerLimits{HeaderTimeout: 100 * time.Millisecond, SubscriptionsPerSocket: 11, RoomsPerSocket: 12},

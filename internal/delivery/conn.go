@@ -14,7 +14,11 @@ type Outlet interface {
 	Window() int
 	// Write offers complete frames, or the rest of one, and returns how many bytes
 	// were taken. After a short write Window is 0 until Conn.Writable is called.
-	Write(p []byte) (int, error)
+	// how says whether any of it may be compressed, where the whole is: polling.
+	Write(p []byte, how base.Packing) (int, error)
+	// Deflates reports whether compressed frames are understood: a websocket that
+	// has agreed to it. Once it does it always does.
+	Deflates() bool
 	// Control appends the Engine.IO and websocket control frames that wait; they
 	// then count as written.
 	Control(dst []byte) []byte

@@ -15,9 +15,10 @@ var turns = [...]kind{kindEvents, kindEvents, kindReliable, kindEvents, kindEven
 type pick struct {
 	lane   *outLane
 	entry  lane.Entry
-	start  int // where its bytes begin in the batch
-	turn   int // of the connection, and
-	taken  int // of the lane, before it was taken
+	frame  *base.Frame // what is written
+	start  int         // where its bytes begin in the batch
+	turn   int         // of the connection, and
+	taken  int         // of the lane, before it was taken
 	lost   uint64
 	reason base.Reason
 	notice bool // a weir:lost for the lane; entry is not set
@@ -54,6 +55,7 @@ func (c *Conn) write() (more bool) {
 	batch := c.out.Control(append(sh.batch[:0], c.rest...))
 	head := len(batch)
 	batch, alone := c.gather(batch, window)
+	how := c.packing(head)
 	sh.batch = batch[:0]
 	if alone != nil {
 		batch = alone
@@ -61,7 +63,7 @@ func (c *Conn) write() (more bool) {
 	if len(batch) == 0 {
 		return false
 	}
-	n, err := c.out.Write(batch)
+	n, err := c.out.Write(batch, how)
 	if err != nil {
 		n = 0 // the peer hears of it and closes the connection; nothing more is written
 	}
@@ -80,10 +82,11 @@ func (c *Conn) gather(batch []byte, window int) (_, alone []byte) {
 		if l == nil {
 			return batch, nil
 		}
-		p, frame, ok := c.take(l)
+		p, ok := c.take(l)
 		if !ok {
 			continue
 		}
+		frame := p.frame
 		if len(batch)+frame.Len() > window && len(batch) > 0 {
 			c.untake(p)
 			return batch, nil
@@ -95,6 +98,20 @@ func (c *Conn) gather(batch []byte, window int) (_, alone []byte) {
 		}
 		batch = append(batch, frame.Wire()...)
 	}
+}
+
+// packing says how the batch gathered behind head bytes may be written: if any
+// of its packets may be compressed, all are (protocol.md 1.4). Control packets may.
+func (c *Conn) packing(head int) base.Packing {
+	if head > 0 {
+		return base.Packable
+	}
+	for i := range c.shard.picks {
+		if c.shard.picks[i].frame.Packing() == base.Packable {
+			return base.Packable
+		}
+	}
+	return base.Verbatim
 }
 
 // nextLane returns the lane whose turn it is, nil if none waits.
@@ -118,21 +135,24 @@ func (c *Conn) nextLane() *outLane {
 }
 
 // take takes one entry, or the notice of losses before it, and moves the turn on.
-func (c *Conn) take(l *outLane) (pick, *base.Frame, bool) {
+func (c *Conn) take(l *outLane) (pick, bool) {
 	if n, why, ok := l.TakeLoss(); ok && l.topic != nil {
 		f := lossNotice(l.socket.Namespace.Path, l.topic.Name, n, why)
-		return pick{lane: l, lost: n, reason: why, notice: true}, f, true
+		return pick{lane: l, frame: f, lost: n, reason: why, notice: true}, true
 	}
 	e, ok := l.Take(c.shard.now)
 	if !ok {
-		return pick{}, nil, false // nextLane finds that it is not sendable
+		return pick{}, false // nextLane finds that it is not sendable
 	}
-	p := pick{lane: l, entry: e, turn: c.turn, taken: l.taken}
+	p := pick{lane: l, entry: e, frame: e.Frame(), turn: c.turn, taken: l.taken}
+	if c.out.Deflates() {
+		p.frame = p.frame.Deflated()
+	}
 	if l.taken++; l.taken > max(l.Class().Policy.Weight, 1) {
 		l.taken = 1 // alone of its kind, it began anew
 	}
 	c.turn = (c.turn + 1) % len(turns)
-	return p, e.Frame(), true
+	return p, true
 }
 
 // untake puts back what was not written, and gives the lane its turn back: else
@@ -152,7 +172,7 @@ func (c *Conn) untake(p pick) {
 
 // writeRest writes a rest that fills a batch by itself.
 func (c *Conn) writeRest() bool {
-	n, err := c.out.Write(c.rest)
+	n, err := c.out.Write(c.rest, base.Packable)
 	if err != nil {
 		return false
 	}
@@ -218,11 +238,10 @@ func (c *Conn) settlePicks(batch []byte, n int) {
 // entry that no policy can touch any more.
 func (c *Conn) begun(p pick, n int) {
 	if p.notice {
-		f := lossNotice(p.lane.socket.Namespace.Path, p.lane.topic.Name, p.lost, p.reason)
-		c.rest, c.restLane = f.Wire()[n:], nil
+		c.rest, c.restLane = p.frame.Wire()[n:], nil
 		return
 	}
-	c.rest, c.restLane, c.restEntry = p.entry.Frame().Wire()[n:], p.lane, p.entry
+	c.rest, c.restLane, c.restEntry = p.frame.Wire()[n:], p.lane, p.entry
 }
 
 // wrote books an entry the kernel has taken.

@@ -51,7 +51,7 @@ func newMessage(t *Topic, p *Publication, now int64) *base.Message {
 	m.AckID = d.Namespace.NextAckID()
 	// The publisher's goroutine pays for the form most subscribers want, and from
 	// then on the payload is kept only inside that frame.
-	pub.adopt(m.Frame(d.form(d.Spec.Shape)))
+	pub.adopt(d.Namespace.prepare(m.Frame(d.form(d.Spec.Shape))))
 	return m
 }
 

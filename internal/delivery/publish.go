@@ -63,7 +63,7 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		return nil, ErrBudget
 	}
 	m := newMessage(t, p, h.Now())
-	if m.Bytes() > d.Spec.Policy.MaxBytes {
+	if m.Frame(d.form(d.Spec.Shape)).Len() > d.Spec.Policy.MaxBytes {
 		d.refuse(ErrTooLarge)
 		return nil, ErrTooLarge
 	}
@@ -244,7 +244,7 @@ type Emission struct {
 // emission makes the job of a plain event. An event that asks for acks is a
 // question, not data: it goes through the events lane, in order with others.
 func (n *Namespace) emission(event string, e Emission) (*job, error) {
-	m := base.NewPlainMessage(e.Frame)
+	m := base.NewPlainMessage(n.prepare(e.Frame))
 	m.Namespace, m.Topic, m.At, m.AckID = n.Path, event, n.hub.Now(), e.AckID
 	j := &job{msg: m, ns: n, acks: e.Acks, weight: cost(e.Frame.Len())}
 	limit := n.events[0].Policy.MaxBytes
@@ -324,7 +324,7 @@ func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bo
 
 // Reply sends an ack: it is never dropped.
 func (s *Socket) Reply(ctx context.Context, f *base.Frame) error {
-	m := base.NewPlainMessage(f)
+	m := base.NewPlainMessage(s.Namespace.prepare(f))
 	m.At = s.Namespace.hub.Now()
 	return s.direct(ctx, &job{msg: m, ns: s.Namespace, socket: s, forced: true, weight: cost(f.Len())})
 }

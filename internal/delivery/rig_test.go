@@ -128,13 +128,15 @@ type client struct {
 	shard *delivery.Shard
 	conn  *delivery.Conn
 
-	window  int
-	take    func(offered int) int // how much of a Write is taken; nil = all
-	unsent  int
-	control []byte
-	fault   error
-	linger  bool   // Cut is recorded only
-	viewed  func() // called when a survey describes the client
+	window   int
+	take     func(offered int) int // how much of a Write is taken; nil = all
+	unsent   int
+	control  []byte
+	deflates bool
+	how      base.Packing // of the last Write
+	fault    error
+	linger   bool   // Cut is recorded only
+	viewed   func() // called when a survey describes the client
 
 	wire    []byte
 	batches []batch
@@ -148,7 +150,10 @@ type batch struct{ at, offered, taken, window int }
 
 func (c *client) Window() int { return c.window }
 
-func (c *client) Write(p []byte) (int, error) {
+func (c *client) Deflates() bool { return c.deflates }
+
+func (c *client) Write(p []byte, how base.Packing) (int, error) {
+	c.how = how
 	if c.fault != nil {
 		c.window = 0
 		return 0, c.fault

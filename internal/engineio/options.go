@@ -47,6 +47,9 @@ type Options struct {
 	NoUpgrades bool
 	// NoHTTPCompression sends polling responses and client files as they are.
 	NoHTTPCompression bool
+	// PerMessageDeflate compresses websocket messages of 1024 bytes and more for clients that offer it (RFC 7692), without
+	// context takeover, and takes compressed ones from them.
+	PerMessageDeflate bool
 	// Cookie on the handshake response of polling, for sticky load balancers: nil, none.
 	Cookie *Cookie
 	// CheckOrigin judges the Origin of every request; HTTP goroutines call it. nil: OriginPlain for all.

@@ -3,7 +3,6 @@ package engineio
 import (
 	"errors"
 	"mime"
-	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -288,21 +287,21 @@ func (rq *request) newcomer(name string) (newcomer, bool) {
 
 // openWebSocket makes a session that begins as a websocket.
 func (rq *request) openWebSocket() {
-	conn, ahead, ok := rq.accept()
+	u, ok := rq.accept()
 	if !ok {
 		return
 	}
 	if rq.query.Version() != 4 {
 		rq.server.stats.refused[eio.UnsupportedVersion].Add(1)
-		_ = conn.Close() // protocol.md 1.1: the client sees the connection drop
+		_ = u.Conn.Close() // protocol.md 1.1: the client sees the connection drop
 		return
 	}
 	n, ok := rq.newcomer(WebSocket)
 	if !ok {
-		_ = conn.Close()
+		_ = u.Conn.Close()
 		return
 	}
-	if n.socket, ok = rq.socket(conn, ahead); !ok {
+	if n.socket, ok = rq.socket(u); !ok {
 		rq.server.sessions.leave()
 		return
 	}
@@ -326,34 +325,34 @@ func (rq *request) probe() {
 		rq.refuse(refusal(eio.SessionUnknown))
 		return
 	}
-	conn, ahead, ok := rq.accept()
+	u, ok := rq.accept()
 	if !ok {
 		return
 	}
-	if socket, ok := rq.socket(conn, ahead); ok {
+	if socket, ok := rq.socket(u); ok {
 		sh.post(func() { sh.probe(sid, socket) })
 	}
 }
 
 // accept answers 101; false means that the request has been answered otherwise,
 // or its connection is gone.
-func (rq *request) accept() (net.Conn, []byte, bool) {
+func (rq *request) accept() (transport.Upgraded, bool) {
 	if err := transport.CheckUpgrade(rq.r); err != nil {
 		rq.w.Header().Set("Sec-WebSocket-Version", "13")
 		rq.refuse(refusal(eio.BadRequest))
-		return nil, nil, false
+		return transport.Upgraded{}, false
 	}
-	conn, ahead, err := rq.server.sockets.Upgrade(rq.w, rq.r, rq.server.opts.UpgradeTimeout)
+	u, err := rq.server.sockets.Upgrade(rq.w, rq.r, rq.server.opts.UpgradeTimeout)
 	if errors.Is(err, http.ErrNotSupported) {
 		rq.refuse(refusal(eio.BadRequest))
 	}
-	return conn, ahead, err == nil
+	return u, err == nil
 }
 
-func (rq *request) socket(conn net.Conn, ahead []byte) (*transport.WebSocket, bool) {
+func (rq *request) socket(u transport.Upgraded) (*transport.WebSocket, bool) {
 	o := &rq.server.opts
-	socket, err := rq.server.driver.WebSocket(conn, ahead, transport.WebSocketOptions{
-		Loop: rq.shard.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold,
+	socket, err := rq.server.driver.WebSocket(u.Conn, u.Ahead, transport.WebSocketOptions{
+		Loop: rq.shard.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Deflate: u.Deflate, Hold: o.Hold,
 	})
 	return socket, err == nil
 }

@@ -174,7 +174,7 @@ func (h *host) flush() {
 		if len(batch) == 0 {
 			return
 		}
-		n, err := h.s.Write(batch)
+		n, err := h.s.Write(batch, base.Packable)
 		if err != nil {
 			return
 		}

@@ -37,7 +37,9 @@ func New(opts Options, acceptor Acceptor) (*Server, error) {
 		acceptor:  acceptor,
 		driver:    transport.NewDriver(),
 		responder: transport.Responder{Compress: !opts.NoHTTPCompression, Stall: silence},
-		sockets:   transport.SocketOptions{NotSentLowat: opts.NotSentLowat, UserTimeout: silence},
+		sockets: transport.SocketOptions{
+			NotSentLowat: opts.NotSentLowat, UserTimeout: silence, Deflate: opts.PerMessageDeflate,
+		},
 
 		sessions: newTracker(),
 		files:    &clientFiles{files: opts.ClientFiles, compress: !opts.NoHTTPCompression},

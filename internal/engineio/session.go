@@ -91,13 +91,14 @@ func (s *Session) Window() int {
 // Write hands over whole server frames, or the rest of a frame of which an
 // earlier Write took a part. It returns how many bytes were taken; after fewer
 // than len(p) Window is 0 until Host.Writable. It keeps nothing of p. After an
-// error the session ends by itself.
-func (s *Session) Write(p []byte) (int, error) {
+// error the session ends by itself. how is for polling: whether the response may
+// be compressed.
+func (s *Session) Write(p []byte, how base.Packing) (int, error) {
 	if s.Window() == 0 {
 		return 0, nil
 	}
 	if s.ws == nil {
-		return s.poll.Write(p)
+		return s.poll.Write(p, how)
 	}
 	n, err := s.ws.socket.Write(p)
 	s.cut = n < len(p)
@@ -106,6 +107,10 @@ func (s *Session) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Deflates reports whether Write takes compressed frames: the session is carried by
+// a websocket that has agreed to permessage-deflate.
+func (s *Session) Deflates() bool { return s.ws != nil && s.ws.socket.Deflates() }
 
 // noteHanded tells the heartbeat that the websocket has all of the batch with
 // the ping.

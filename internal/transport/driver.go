@@ -32,10 +32,11 @@ func NewDriver() *Driver {
 
 // WebSocketOptions are what a connection needs to know besides its Receiver.
 type WebSocketOptions struct {
-	Loop  base.Loop
-	Now   func() int64 // the loop's clock, monotonic nanoseconds
-	Limit int          // longest message in bytes, fragments together
-	Hold  func(int)    // told how many bytes more, or less, are kept of messages still incomplete; nil: nobody asks
+	Loop    base.Loop
+	Now     func() int64 // the loop's clock, monotonic nanoseconds
+	Limit   int          // longest message in bytes, fragments together
+	Deflate bool         // permessage-deflate is agreed
+	Hold    func(int)    // told how many bytes more, or less, are kept of messages still incomplete; nil: nobody asks
 }
 
 // WebSocket takes over conn, whose opening handshake is done, and buffered,

@@ -28,6 +28,7 @@ type Answer struct {
 	Type    string // Content-Type; "": none, and no body
 	Body    []byte // immutable
 	Packets bool   // Body are packets: what becomes of them is reported back
+	Packing base.Packing
 }
 
 // The answers of protocol.md 1.4.
@@ -39,8 +40,8 @@ var (
 // Refuse is an answer without a body.
 func Refuse(status int) Answer { return Answer{Status: status} }
 
-func packets(body []byte) Answer {
-	return Answer{Status: http.StatusOK, Type: "text/plain; charset=UTF-8", Body: body, Packets: true}
+func packets(body []byte, how base.Packing) Answer {
+	return Answer{Status: http.StatusOK, Type: "text/plain; charset=UTF-8", Body: body, Packets: true, Packing: how}
 }
 
 // Answer is called by the loop, at most once, or once more after Continue.

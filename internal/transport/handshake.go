@@ -34,34 +34,47 @@ func CheckUpgrade(r *http.Request) error {
 	return nil
 }
 
-// Upgrade takes the connection of a request that passed CheckUpgrade from its
-// HTTP server and answers 101 within timeout. It returns the connection, tuned,
-// without deadlines, and what was already read from it. After an error the
-// connection is closed, unless it could not be taken over: http.ErrNotSupported,
-// with no answer written.
-func (o SocketOptions) Upgrade(w http.ResponseWriter, r *http.Request, timeout time.Duration) (net.Conn, []byte, error) {
-	conn, rw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return nil, nil, fmt.Errorf("take over connection: %w", err)
-	}
-	if err := o.accept(conn, r.Header.Get("Sec-WebSocket-Key"), timeout); err != nil {
-		closeNow(conn)
-		return nil, nil, fmt.Errorf("accept websocket of %v: %w", conn.RemoteAddr(), err)
-	}
-	return conn, leftover(rw.Reader), nil
+// Upgraded is a connection that has become a websocket.
+type Upgraded struct {
+	Conn    net.Conn // tuned, without deadlines
+	Ahead   []byte   // what was already read from it
+	Deflate bool     // permessage-deflate is agreed
 }
 
-func (o SocketOptions) accept(conn net.Conn, key string, timeout time.Duration) error {
+// Upgrade takes the connection of a request that passed CheckUpgrade from its
+// HTTP server and answers 101 within timeout. After an error the connection is
+// closed, unless it could not be taken over: http.ErrNotSupported, with no answer
+// written.
+func (o SocketOptions) Upgrade(w http.ResponseWriter, r *http.Request, timeout time.Duration) (Upgraded, error) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return Upgraded{}, fmt.Errorf("take over connection: %w", err)
+	}
+	extension, agreed := "", false
+	if o.Deflate {
+		extension, agreed = ws.AcceptDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
+	}
+	if err := o.accept(conn, r.Header.Get("Sec-WebSocket-Key"), extension, timeout); err != nil {
+		closeNow(conn)
+		return Upgraded{}, fmt.Errorf("accept websocket of %v: %w", conn.RemoteAddr(), err)
+	}
+	return Upgraded{Conn: conn, Ahead: leftover(rw.Reader), Deflate: agreed}, nil
+}
+
+func (o SocketOptions) accept(conn net.Conn, key, extension string, timeout time.Duration) error {
 	// A connection that cannot be tuned has ended as a rule, and the write says so.
 	_ = o.Tune(conn)
 	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
-	_, err := conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\n" +
+	answer := "HTTP/1.1 101 Switching Protocols\r\n" +
 		"Upgrade: websocket\r\n" +
 		"Connection: Upgrade\r\n" +
-		"Sec-WebSocket-Accept: " + ws.Accept(key) + "\r\n\r\n"))
-	if err != nil {
+		"Sec-WebSocket-Accept: " + ws.Accept(key) + "\r\n"
+	if extension != "" {
+		answer += "Sec-WebSocket-Extensions: " + extension + "\r\n"
+	}
+	if _, err := conn.Write([]byte(answer + "\r\n")); err != nil {
 		return err
 	}
 	return conn.SetDeadline(time.Time{})

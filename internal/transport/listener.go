@@ -13,6 +13,8 @@ type SocketOptions struct {
 	// UserTimeout is TCP_USER_TIMEOUT: how long bytes may stay unacknowledged
 	// before the kernel gives the peer up. 0 leaves the kernel's default.
 	UserTimeout time.Duration
+	// Deflate takes up an offer of permessage-deflate (RFC 7692).
+	Deflate bool
 }
 
 // Listener tunes each connection it accepts, so that polling responses too

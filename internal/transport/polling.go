@@ -65,9 +65,10 @@ func (p *Polling) Window() int {
 	return pollWindow
 }
 
-// Write answers the waiting GET with frames as one payload. Whole frames made
-// for a server to send are expected, and all are taken.
-func (p *Polling) Write(frames []byte) (int, error) {
+// Write answers the waiting GET with frames as one payload, compressed if how
+// allows it. Whole plain frames made for a server to send are expected, and all
+// are taken.
+func (p *Polling) Write(frames []byte, how base.Packing) (int, error) {
 	if p.Window() == 0 || len(frames) == 0 {
 		return 0, nil
 	}
@@ -88,7 +89,7 @@ func (p *Polling) Write(frames []byte) (int, error) {
 			body = eio.AppendText(body, len(body) == 0, data)
 		}
 	}
-	p.respond(body)
+	p.respond(body, how)
 	return len(frames), nil
 }
 
@@ -99,16 +100,16 @@ func (p *Polling) EndGet(packet eio.PacketType) bool {
 		return false
 	}
 	if p.response != nil { // the earlier response is what counts: see Done
-		p.get.Answer(packets([]byte{byte(packet)}))
+		p.get.Answer(packets([]byte{byte(packet)}, base.Packable))
 		p.get = nil
 		return true
 	}
-	p.respond([]byte{byte(packet)})
+	p.respond([]byte{byte(packet)}, base.Packable)
 	return true
 }
 
-func (p *Polling) respond(body []byte) {
-	p.get.Answer(packets(body))
+func (p *Polling) respond(body []byte, how base.Packing) {
+	p.get.Answer(packets(body, how))
 	p.response, p.get, p.size = p.get, nil, len(body)
 }
 

@@ -37,14 +37,14 @@ func (*neverDone) Done() <-chan struct{} { return nil }
 func TestPollingWindowIsOpenWhileAGetWaits(t *testing.T) {
 	var p transport.Polling
 	frames := ws.AppendFrame(ws.AppendFrame(nil, ws.Text, []byte("4x")), ws.Binary, []byte{1, 2, 3})
-	if n, err := p.Write(frames); p.Window() != 0 || n != 0 || err != nil {
+	if n, err := p.Write(frames, base.Packable); p.Window() != 0 || n != 0 || err != nil {
 		t.Errorf("no GET: window %d, write %d, %v", p.Window(), n, err)
 	}
 	first, second, third := transport.NewExchange(), transport.NewExchange(), transport.NewExchange()
 	if !p.Get(first) || p.Window() == 0 || p.Get(second) {
 		t.Fatal("one GET waits at a time")
 	}
-	if n, err := p.Write(frames); n != len(frames) || err != nil {
+	if n, err := p.Write(frames, base.Packable); n != len(frames) || err != nil {
 		t.Fatalf("write %d, %v", n, err)
 	}
 	if a := answerOf(t, first); string(a.Body) != "4x\x1ebAQID" || !a.Packets {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/streamweir/weir/internal/base"
 )
 
 // writeChunk is what a client must take within Responder.Stall: a slow client
@@ -30,7 +32,7 @@ func (o Responder) Respond(w http.ResponseWriter, r *http.Request, x *Exchange, 
 			h.Set("X-XSS-Protection", "0")
 		}
 	}
-	if a.Packets && o.Compress && len(body) >= compressFrom {
+	if a.Packets && a.Packing == base.Packable && o.Compress && len(body) >= compressFrom {
 		if encoding := Encoding(r.Header); encoding != "" {
 			body = Compress(encoding, body)
 			h.Set("Content-Encoding", encoding)

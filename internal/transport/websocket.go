@@ -37,6 +37,7 @@ type WebSocket struct {
 	now      func() int64
 	receiver Receiver
 	dec      ws.Decoder
+	deflates bool
 	hold     func(int)
 	held     int // what hold was told in all
 
@@ -65,13 +66,18 @@ const (
 )
 
 func newWebSocket(s stream, o WebSocketOptions) *WebSocket {
-	return &WebSocket{
+	w := &WebSocket{
 		stream:   s,
 		now:      o.Now,
 		dec:      ws.NewDecoder(o.Limit, ws.Server),
+		deflates: o.Deflate,
 		hold:     o.Hold,
 		lastRead: o.Now(),
 	}
+	if o.Deflate {
+		w.dec.AllowDeflate()
+	}
+	return w
 }
 
 // Start begins to read and reports to r. It is called once, before any other
@@ -96,6 +102,9 @@ func (w *WebSocket) Window() int {
 	}
 	return w.stream.window()
 }
+
+// Deflates reports whether compressed frames may be written (RFC 7692).
+func (w *WebSocket) Deflates() bool { return w.deflates }
 
 // Write hands over whole frames made for a server to send, or the rest of a
 // frame an earlier Write took a part of. It returns how many bytes were taken
