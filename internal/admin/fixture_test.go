@@ -226,13 +226,14 @@ func (c *client) Window() int {
 	return 0
 }
 
-func (c *client) Write(p []byte) (int, error)     { return c.wrote.Write(p) }
-func (c *client) Control(dst []byte) []byte       { return dst }
-func (c *client) Unsent() int                     { return 0 }
-func (c *client) Cut(cause base.Cause)            { c.conn.Close(cause) }
-func (c *client) Reading(bool)                    {}
-func (c *client) Describe(v *delivery.ClientView) { v.Address, v.Server = c.address, c.server }
-func (c *client) Gone(base.Cause)                 {}
+func (c *client) Write(p []byte, _ base.Packing) (int, error) { return c.wrote.Write(p) }
+func (c *client) Deflates() bool                              { return false }
+func (c *client) Control(dst []byte) []byte                   { return dst }
+func (c *client) Unsent() int                                 { return 0 }
+func (c *client) Cut(cause base.Cause)                        { c.conn.Close(cause) }
+func (c *client) Reading(bool)                                {}
+func (c *client) Describe(v *delivery.ClientView)             { v.Address, v.Server = c.address, c.server }
+func (c *client) Gone(base.Cause)                             {}
 
 // connection says what a client is.
 type connection struct {

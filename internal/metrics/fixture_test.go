@@ -60,13 +60,14 @@ func (c *client) Window() int {
 	return 0
 }
 
-func (c *client) Write(p []byte) (int, error)     { return len(p), nil }
-func (c *client) Control(dst []byte) []byte       { return dst }
-func (c *client) Unsent() int                     { return 0 }
-func (c *client) Cut(cause base.Cause)            { c.conn.Close(cause) }
-func (c *client) Reading(bool)                    {}
-func (c *client) Gone(base.Cause)                 {}
-func (c *client) Describe(v *delivery.ClientView) { v.Address = "203.0.113.9" }
+func (c *client) Write(p []byte, _ base.Packing) (int, error) { return len(p), nil }
+func (c *client) Deflates() bool                              { return false }
+func (c *client) Control(dst []byte) []byte                   { return dst }
+func (c *client) Unsent() int                                 { return 0 }
+func (c *client) Cut(cause base.Cause)                        { c.conn.Close(cause) }
+func (c *client) Reading(bool)                                {}
+func (c *client) Gone(base.Cause)                             {}
+func (c *client) Describe(v *delivery.ClientView)             { v.Address = "203.0.113.9" }
 
 func connect(t testing.TB, h *delivery.Hub, c *client, topics ...string) {
 	t.Helper()
