@@ -18,6 +18,7 @@ type Options struct {
 	BudgetBytes   int64           // what the process may hold for all clients; 0 = no limit
 	HighWatermark float64         // share of the budget at which shedding begins
 	FinishTimeout time.Duration   // how long a leaving socket's last packets may take
+	Waiters       []Waiter        // one for each shard; nil: a shard has nothing but its inbox
 	OnCut         func(CutEvent)  // hears of clients the server cut; called on the shard, must not block
 }
 
@@ -49,7 +50,11 @@ func New(o Options) *Hub {
 	h.life, h.end = context.WithCancel(context.Background())
 	h.done = h.life.Done()
 	for i := range max(o.Shards, 1) {
-		h.shards = append(h.shards, newShard(h, i))
+		var w Waiter = newBell()
+		if o.Waiters != nil {
+			w = o.Waiters[i]
+		}
+		h.shards = append(h.shards, newShard(h, i, w))
 	}
 	for _, spec := range o.Namespaces {
 		h.Declare(spec)
@@ -80,6 +85,9 @@ func (h *Hub) Start() {
 // before: what a lane still holds is not booked.
 func (h *Hub) Close() {
 	h.end()
+	for _, sh := range h.shards {
+		sh.wait.Wake()
+	}
 	h.wg.Wait()
 }
 

@@ -36,15 +36,15 @@ const (
 type inbox struct {
 	room *semaphore.Weighted
 	life context.Context // the hub's: nobody waits beyond it
-	wake chan struct{}   // holds one token while there is something the loop has not seen
+	wake func()
 
 	mu    sync.Mutex
 	tasks []base.Task
 	jobs  []*job
 }
 
-func newInbox(life context.Context) *inbox {
-	return &inbox{life: life, room: semaphore.NewWeighted(inboxRoom), wake: make(chan struct{}, 1)}
+func newInbox(life context.Context, wake func()) *inbox {
+	return &inbox{life: life, room: semaphore.NewWeighted(inboxRoom), wake: wake}
 }
 
 func cost(bytes int) int64 { return min(int64(bytes)+jobOverhead, inboxRoom) }
@@ -73,7 +73,7 @@ func (in *inbox) putTask(t base.Task) {
 	first := len(in.tasks) == 1 && len(in.jobs) == 0
 	in.mu.Unlock()
 	if first {
-		in.signal()
+		in.wake()
 	}
 }
 
@@ -84,14 +84,7 @@ func (in *inbox) putJob(j *job) {
 	first := len(in.jobs) == 1 && len(in.tasks) == 0
 	in.mu.Unlock()
 	if first {
-		in.signal()
-	}
-}
-
-func (in *inbox) signal() {
-	select {
-	case in.wake <- struct{}{}:
-	default:
+		in.wake()
 	}
 }
 
@@ -103,6 +96,12 @@ func (in *inbox) take(tasks []base.Task, jobs []*job) ([]base.Task, []*job) {
 	tasks, in.tasks = in.tasks, tasks
 	jobs, in.jobs = in.jobs, jobs
 	return tasks, jobs
+}
+
+func (in *inbox) empty() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.tasks)+len(in.jobs) == 0
 }
 
 func (in *inbox) depth() (tasks, jobs int) {

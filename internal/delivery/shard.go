@@ -30,6 +30,7 @@ type Shard struct {
 	hub   *Hub
 	index int
 	in    *inbox
+	wait  Waiter
 	wheel *wheel.Wheel
 	now   int64 // the hub's clock, read once per turn
 
@@ -62,9 +63,9 @@ type doomed struct {
 	cause base.Cause
 }
 
-func newShard(h *Hub, i int) *Shard {
+func newShard(h *Hub, i int, w Waiter) *Shard {
 	return &Shard{
-		hub: h, index: i, in: newInbox(h.life), wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
+		hub: h, index: i, in: newInbox(h.life, w.Wake), wait: w, wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
 		batch: make([]byte, 0, batchBytes),
 	}
 }
@@ -94,29 +95,25 @@ func (sh *Shard) Schedule(t *wheel.Timer, at int64) {
 // run is the loop. It ends when the hub is closed, after a last turn.
 func (sh *Shard) run() {
 	defer sh.hub.wg.Done()
-	sleep := time.NewTimer(time.Hour)
-	defer sleep.Stop()
-	for {
-		if sh.step() && !sh.hub.closed() {
+	for !sh.hub.closed() {
+		if sh.step() {
 			continue
 		}
 		sh.account()
-		sleep.Reset(sh.idleFor())
-		select {
-		case <-sh.in.wake:
-		case <-sleep.C:
-		case <-sh.hub.done:
-			sh.step()
-			return
-		}
+		sh.wait.Wait(sh.idleFor(), sh.idle)
 	}
+	sh.step()
 }
 
-// step is one turn: tasks, publications, timers, one slice of flushing. It
+// idle reports whether the loop may sleep.
+func (sh *Shard) idle() bool { return sh.in.empty() && !sh.hub.closed() }
+
+// step is one turn: what the waiter heard, tasks, publications, timers, one slice of flushing. It
 // reports whether there is more to do at once.
 func (sh *Shard) step() (more bool) {
 	start := sh.hub.Now()
 	sh.now = start
+	heard := sh.wait.Dispatch()
 	sh.tasks, sh.jobs = sh.in.take(sh.tasks[:0], sh.jobs[:0])
 	worked := len(sh.tasks)+len(sh.jobs) > 0
 	for i, t := range sh.tasks {
@@ -128,7 +125,7 @@ func (sh *Shard) step() (more bool) {
 	sh.cutDoomed()
 	dirty := sh.flushSome()
 	sh.housekeep()
-	if worked || fired > 0 || dirty {
+	if heard || worked || fired > 0 || dirty {
 		sh.loop.Observe(sh.hub.Now() - start)
 	}
 	return late || sh.firstDirty != nil
