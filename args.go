@@ -1,7 +1,6 @@
 package weir
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -16,6 +15,9 @@ import (
 // an argument and inside map[string]any and []any; elsewhere encoding/json makes it
 // a base64 string.) Received binary parts decode into it.
 type Binary = args.Binary
+
+// Args are the arguments of an event or an answer, as the client wrote them.
+type Args = args.Args
 
 // encodeArgs is args.Encode with an error for the caller to read.
 func encodeArgs(values []any) (raw, attachments [][]byte, err error) {
@@ -79,96 +81,4 @@ func size(parts [][]byte) (n int) {
 		n += len(p) + 1
 	}
 	return n
-}
-
-// Args are the arguments of an event or an answer, as the client wrote them.
-type Args struct {
-	raw         []byte // the JSON array
-	skip        int    // leading elements that are not arguments: the event's name
-	attachments [][]byte
-}
-
-// JSON returns the arguments as raw JSON, byte for byte, attachments as
-// placeholder objects.
-func (a *Args) JSON() []json.RawMessage {
-	if len(a.raw) == 0 {
-		return nil
-	}
-	parts := sio.SplitArgs(a.raw, nil)
-	out := make([]json.RawMessage, 0, len(parts)-a.skip)
-	for _, p := range parts[a.skip:] {
-		out = append(out, p)
-	}
-	return out
-}
-
-// Attachments returns the binary parts in the order of their placeholders.
-func (a *Args) Attachments() [][]byte { return a.attachments }
-
-// Len is the number of arguments.
-func (a *Args) Len() int { return len(a.JSON()) }
-
-// Decode decodes the arguments into the given pointers by encoding/json, in
-// order; binary parts decode into []byte, wherever they stand. Arguments beyond
-// the pointers are ignored; a pointer without an argument is left as it is.
-func (a *Args) Decode(into ...any) error {
-	raw := a.raw
-	if len(a.attachments) > 0 {
-		var err error
-		if raw, err = sio.Inline(nil, a.raw, a.attachments); err != nil {
-			return Errorf(ErrInvalid, err.Error())
-		}
-	}
-	whole := Args{raw: raw, skip: a.skip}
-	for i, arg := range whole.JSON() {
-		if i >= len(into) {
-			return nil
-		}
-		if into[i] == nil {
-			continue
-		}
-		if err := json.Unmarshal(arg, into[i]); err != nil {
-			return &Error{Code: base.CodeInvalid, Reason: fmt.Sprintf("argument %d: %v", i, err), Cause: err}
-		}
-	}
-	return nil
-}
-
-// Values decodes the arguments into plain values: maps, slices, strings,
-// json.Number, booleans, nil, and []byte for binary parts. What Values returns can
-// be emitted again unchanged.
-func (a *Args) Values() ([]any, error) {
-	out := make([]any, 0, 4)
-	for i, arg := range a.JSON() {
-		d := json.NewDecoder(bytes.NewReader(arg))
-		d.UseNumber()
-		var v any
-		if err := d.Decode(&v); err != nil {
-			return nil, Errorf(ErrInvalid, fmt.Sprintf("argument %d: %v", i, err))
-		}
-		out = append(out, a.fill(v))
-	}
-	return out, nil
-}
-
-// fill puts attachments where their placeholders are.
-func (a *Args) fill(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		if v["_placeholder"] == true {
-			if n, ok := v["num"].(json.Number); ok {
-				if i, err := n.Int64(); err == nil && i >= 0 && int(i) < len(a.attachments) {
-					return a.attachments[i]
-				}
-			}
-		}
-		for k, x := range v {
-			v[k] = a.fill(x)
-		}
-	case []any:
-		for i, x := range v {
-			v[i] = a.fill(x)
-		}
-	}
-	return v
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 )
@@ -63,7 +64,7 @@ func (a *ask) Answered(s *delivery.Socket, answer delivery.Answer) {
 	if answer.Err != nil {
 		r.Err = &Error{Code: base.CodeDisconnected, Reason: "the client left before it answered", Cause: answer.Err}
 	} else {
-		r.Args = &Args{raw: answer.Args, attachments: answer.Attachments}
+		r.Args = new(args.New(answer.Args, 0, answer.Attachments))
 	}
 	a.replies = append(a.replies, r)
 	a.checkLocked()

@@ -57,7 +57,7 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	c.out = sh.Open(s, c)
 	c.timer.Init(c)
 	c.connectBy = sh.Now() + int64(d.opts.SocketIO.ConnectTimeout)
-	d.srv.comers.came(c.address().String())
+	d.srv.comers.Came(c.address())
 	c.schedule()
 	return c
 }

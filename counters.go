@@ -1,13 +1,12 @@
 package weir
 
 import (
-	"maps"
 	"runtime"
-	"sync"
 	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/build"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
 )
 
@@ -15,7 +14,7 @@ import (
 type counters struct {
 	authLimited atomic.Uint64
 	handlers    delivery.Histogram
-	requests    tally // clients' delivery events refused, by code
+	requests    guard.Tally // clients' delivery events refused, by code
 }
 
 // figures are those of one namespace.
@@ -23,63 +22,6 @@ type figures struct {
 	opened, closed          atomic.Uint64
 	received, receivedBytes atomic.Uint64
 	authRejected, noHandler atomic.Uint64
-}
-
-// tally counts by code.
-type tally struct {
-	mu sync.Mutex
-	by map[string]uint64
-}
-
-func (t *tally) add(code string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.by == nil {
-		t.by = make(map[string]uint64)
-	}
-	t.by[code]++
-}
-
-func (t *tally) read() map[string]uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return maps.Clone(t.by)
-}
-
-// comers counts clients that come back after having been cut, by address: an
-// estimate, since many clients may share one.
-type comers struct {
-	mu   sync.Mutex
-	away map[string]int
-	back atomic.Uint64
-}
-
-// maxAway bounds how many addresses are remembered.
-const maxAway = 65_536
-
-func (c *comers) left(address string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.away == nil {
-		c.away = make(map[string]int)
-	}
-	if len(c.away) < maxAway || c.away[address] > 0 {
-		c.away[address]++
-	}
-}
-
-func (c *comers) came(address string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch n := c.away[address]; n {
-	case 0:
-		return
-	case 1:
-		delete(c.away, address)
-	default:
-		c.away[address] = n - 1
-	}
-	c.back.Add(1)
 }
 
 // codeNames name Engine.IO's error codes (protocol.md 1.1) for the metric
@@ -91,7 +33,7 @@ var codeNames = [...]string{"transport", "unknown_session", "method", "bad_reque
 func (s *Server) extra() metrics.Extra {
 	e := metrics.Extra{
 		Sessions: map[string]int{}, Refused: map[string]uint64{}, Namespaces: map[string]metrics.NamespaceFigures{},
-		AuthRateLimited: s.count.authLimited.Load(), Reconnects: s.comers.back.Load(),
+		AuthRateLimited: s.count.authLimited.Load(), Reconnects: s.comers.Back(),
 	}
 	e.Handler.Add(&s.count.handlers)
 	w := s.workers.Stats()
@@ -108,7 +50,7 @@ func (s *Server) extra() metrics.Extra {
 			e.Refused[refusalNames[r]] += d.refused[r].Load()
 		}
 	}
-	e.Requests = s.count.requests.read()
+	e.Requests = s.count.requests.Read()
 	for path, n := range s.byPath {
 		c := &n.count
 		e.Namespaces[path] = metrics.NamespaceFigures{

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
@@ -125,7 +126,7 @@ func (s *Socket) Event(in socketio.Event) {
 		}
 		chain = append(chain, func(context.Context, *Socket, *Event) error { return noHandlerError(in.Name) })
 	}
-	e := &Event{Name: in.Name, Args: Args{raw: in.Args, skip: 1, attachments: in.Attachments}, socket: s, id: in.ID, asks: in.HasID}
+	e := &Event{Name: in.Name, Args: args.New(in.Args, 1, in.Attachments), socket: s, id: in.ID, asks: in.HasID}
 	s.enqueue(&eventJob{e: e, chain: chain}, in.Bytes())
 }
 

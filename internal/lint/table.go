@@ -20,7 +20,7 @@ func Table() []Room {
 		{Path: "internal/base", StdOnly: true, May: []string{"internal/wire/ws"}},
 		{Path: "internal/wire/*", StdOnly: true},
 		{Path: "internal/wheel", StdOnly: true},
-		{Path: "internal/args", StdOnly: true, May: []string{"internal/wire/sio"}},
+		{Path: "internal/args", StdOnly: true, May: []string{"internal/base", "internal/wire/sio"}},
 		{Path: "internal/vfs", StdOnly: true},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "cluster", StdOnly: true},
@@ -51,22 +51,26 @@ func Table() []Room {
 
 		// Above the root: the binary and what only it links.
 		{Path: "internal/config", May: []string{"internal/base", "."}},
-		{Path: "internal/doctor", May: []string{"internal/base", ".", "internal/config"}},
-		{Path: "internal/loadtest", May: []string{"internal/base", "internal/wire/*", "client"}},
-		{Path: "internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport"}},
+		{Path: "internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/wire/*"}},
+		{Path: "internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
 		{Path: "cmd/weir", May: []string{
-			"internal/base", ".", "internal/config", "internal/loadtest", "internal/doctor", "internal/demo",
-			"internal/build", "cluster", "cluster/*",
+			"internal/base", ".", "internal/config", "internal/loadtest", "internal/loadtest/*", "internal/peer",
+			"internal/doctor", "internal/demo", "internal/build", "cluster", "cluster/*",
 		}},
+
+		// The clients' side of the wire, and the load tool on it: neither knows that there is a server here.
+		{Path: "internal/peer", StdOnly: true, May: []string{"internal/wire/*"}},
+		{Path: "internal/loadtest", May: []string{"internal/base", "internal/wire/*", "internal/peer", "internal/loadtest/*", "internal/build"}},
+		{Path: "internal/loadtest/*", May: []string{"internal/base", "internal/wire/*", "internal/peer", "internal/wheel", "internal/build"}},
 
 		// Public packages beside the root.
 		{Path: "client", May: []string{"internal/base", "internal/wire/*"}},
-		{Path: "weirtest", May: []string{"internal/base", ".", "internal/wire/*"}},
+		{Path: "weirtest", May: []string{"internal/base", ".", "internal/peer"}},
 
 		// Applications on Weir: the suite's, the benchmarks', the examples'.
 		{Path: "conformance/fixture", May: []string{"internal/base", ".", "internal/config"}},
-		{Path: "bench/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/wire/*"}},
-		{Path: "examples/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/wire/*"}},
+		{Path: "bench/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/wire/*", "internal/peer"}},
+		{Path: "examples/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/peer", "internal/wire/*"}},
 
 		// The build.
 		{Path: "internal/build", StdOnly: true},
