@@ -68,6 +68,9 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 	for _, sh := range srv.hub.Shards() {
 		eo.Loops = append(eo.Loops, sh)
 	}
+	if o.Driver.epoll() {
+		eo.Pollers = srv.pollers
+	}
 	d.engine, err = engineio.New(eo, d)
 	return d, err
 }

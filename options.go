@@ -154,6 +154,8 @@ type ServerOptions struct {
 	Origins []string
 	// Credentials tells browsers that cookies may be sent from those origins.
 	Credentials bool
+	// Driver is how connections are held; the zero value chooses.
+	Driver Driver
 	// Auth asks Authenticate wherever a namespace or topic requires it, and for
 	// every token offered.
 	Auth bool

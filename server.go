@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -17,24 +18,24 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
-	"github.com/streamweir/weir/internal/transport"
 )
 
 // Server is one node: its doors, namespaces and shards. All methods may be called
 // from any goroutine. It must be Run; until then it answers 503.
 type Server struct {
-	opts   Options
-	log    *slog.Logger
-	hub    *delivery.Hub
-	lobby  *delivery.Namespace // for answers to clients that are in no namespace
-	doors  []*door
-	byPath map[string]*Namespace
+	opts    Options
+	log     *slog.Logger
+	hub     *delivery.Hub
+	lobby   *delivery.Namespace // for answers to clients that are in no namespace
+	doors   []*door
+	byPath  map[string]*Namespace
+	pollers pollers // one for each shard; nil: no driver is epoll
 
 	workers   *guard.Workers
 	failures  *guard.Failures
 	penalties *guard.Penalties
 	count     counters
-	comers    comers
+	comers    guard.Comers
 	exposed   *metrics.Collector
 	registry  *prometheus.Registry
 
@@ -73,8 +74,9 @@ func New(o Options) (*Server, error) {
 	s.opts.Drain.Timeout = orDefault(o.Drain.Timeout, time.Minute)
 	s.opts.Management.ReceiptTimeout = orDefault(o.Management.ReceiptTimeout, time.Second)
 	servers := s.opts.servers()
+	shards := orDefault(o.Shards, runtime.GOMAXPROCS(0))
 	s.hub = delivery.New(delivery.Options{
-		Shards: orDefault(o.Shards, runtime.GOMAXPROCS(0)), BudgetBytes: budget(o.Memory.BudgetBytes),
+		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: budget(o.Memory.BudgetBytes),
 		HighWatermark: o.Memory.HighWatermark, FinishTimeout: 10 * time.Second, OnCut: s.onCut,
 	})
 	lobby := NamespaceOptions{}
@@ -173,6 +175,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.New("weir: Run was called before")
 	}
 	s.mu.Unlock()
+	if err := s.pollers.open(s.hub); err != nil {
+		return err
+	}
 	s.hub.Start()
 	err := s.Listen()
 	if err == nil {
@@ -209,6 +214,7 @@ func (s *Server) stop() error {
 	}
 	errs = append(errs, s.workers.Close(ctx))
 	s.hub.Close()
+	s.pollers.close()
 	close(s.stopped)
 	s.wg.Wait()
 	s.unregister()
@@ -238,7 +244,9 @@ func (s *Server) housekeep(done <-chan struct{}) {
 func (s *Server) onCut(e delivery.CutEvent) {
 	for i, v := range e.Clients {
 		if i == 0 {
-			s.comers.left(v.Address)
+			if a, err := netip.ParseAddr(v.Address); err == nil {
+				s.comers.Left(a)
+			}
 		}
 		s.log.Warn("client cut", "cause", e.Cause.String(), "socket", v.ID, "namespace", v.Namespace, "principal", v.Principal,
 			"address", v.Address, "depth", v.Depth, "bytes", v.Bytes, "oldest_ms", v.OldestMs)
@@ -301,10 +309,12 @@ func (s *Server) Listen() error {
 			errs = append(errs, fmt.Errorf("server %q: %w", d.opts.Name, err))
 			continue
 		}
-		l.ln = &transport.Listener{Listener: l.ln, Options: transport.SocketOptions{
-			NotSentLowat: orDefault(d.opts.NotSentLowat, 4096),
-			UserTimeout:  d.opts.SocketIO.PingInterval + d.opts.SocketIO.PingTimeout,
-		}}
+		accepting, err := d.accept(l.ln)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("server %q: %w", d.opts.Name, err))
+			continue
+		}
+		l.ln = accepting
 	}
 	errs = append(errs, s.listenManagement())
 	if err := errors.Join(errs...); err != nil {
@@ -319,7 +329,9 @@ func (s *Server) Listen() error {
 
 // listen opens one port; s.mu is held.
 func (s *Server) listen(name, addr string, h http.Handler, header time.Duration) (*listener, error) {
-	ln, err := net.Listen("tcp", addr)
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // its sockets do not hand their options on to those they accept
+	ln, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -334,6 +346,9 @@ func (s *Server) listen(name, addr string, h http.Handler, header time.Duration)
 // serve answers on every open port until it is closed.
 func (s *Server) serve() {
 	for _, l := range s.listeners() {
+		if in, ok := l.ln.(interface{ Start() }); ok {
+			in.Start()
+		}
 		s.wg.Add(1)
 		go s.serveOn(l)
 	}

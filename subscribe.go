@@ -82,7 +82,7 @@ func (r *request) accept(body any) {
 func (r *request) refuse(err error) {
 	body := refusalOf(err)
 	body.Topic = brief(r.topic)
-	r.s.ns.srv.count.requests.add(body.Code)
+	r.s.ns.srv.count.requests.Add(body.Code)
 	if r.asks {
 		r.s.answer(r.id, body)
 		return

@@ -81,6 +81,7 @@ func (s *ServerOptions) validate(p *problems, at string, canAuth bool) {
 	if _, err := guard.NewOrigins(s.Origins); err != nil {
 		p.add("%s.Origins: %w", at, err)
 	}
+	s.Driver.validate(p, at)
 	if s.Auth && !canAuth {
 		p.add("%s.Auth: Options.Authenticate is not set", at)
 	}

@@ -126,7 +126,7 @@ type server struct {
 	Port              int          `key:"port" default:"3000" min:"0" max:"65535" example:"3000" doc:"port to listen on; 0: the kernel chooses one"`
 	Transport         string       `key:"transport" default:"WS" enum:"WS,WSS" later:"TLS" doc:"WS: plain, WSS: over TLS"`
 	TLS               tlsKeys      `key:"tls" later:"TLS" doc:"certificate and key"`
-	Driver            string       `key:"driver" default:"auto" enum:"auto,epoll,goroutine" later:"the epoll driver" laterValue:"epoll" doc:"how connections are read and written"`
+	Driver            string       `key:"driver" default:"auto" enum:"auto,epoll,goroutine" doc:"how connections are held: epoll needs Linux and no TLS"`
 	EngineIoTransport string       `key:"engineIoTransport" default:"WEBSOCKET_OR_POLLING" enum:"WEBSOCKET_ONLY,WEBSOCKET_OR_POLLING" doc:"StreamFence's form of socketio.transports"`
 	Auth              string       `key:"auth" default:"NONE" enum:"NONE,TOKEN" doc:"TOKEN asks the tokens under access wherever authRequired is set, and checks every token offered"`
 	Origins           []string     `key:"origins" doc:"browser origins welcome besides the server's own; every origin is * and must be written out; requests without an Origin header are allowed"`

@@ -145,7 +145,7 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 	o := weir.ServerOptions{
 		Name: name, Addr: r.address(path, s.Host, s.Port), SocketIO: r.socketIO(path, s),
 		Origins: r.origins(path, s), Credentials: s.Credentials, Auth: s.Auth == "TOKEN",
-		NotSentLowat: s.NotSentLowatBytes,
+		NotSentLowat: s.NotSentLowatBytes, Driver: weir.Driver(strings.TrimPrefix(s.Driver, "auto")),
 		Limits: weir.ServerLimits{
 			HeaderTimeout:          s.Limits.HeaderTimeout,
 			SubscriptionsPerSocket: s.Limits.SubscriptionsPerSocket,

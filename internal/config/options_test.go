@@ -54,7 +54,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 		Drain:        weir.DrainOptions{ClientsPerSecond: 17, Timeout: 1500 * time.Millisecond},
 		AuthFailures: weir.AuthFailures{Max: 3, Window: 9 * time.Second},
 		Servers: []weir.ServerOptions{{
-			Name: "feed", Addr: "[::1]:3456", Auth: true, Credentials: true, NotSentLowat: -1,
+			Name: "feed", Addr: "[::1]:3456", Auth: true, Credentials: true, NotSentLowat: -1, Driver: weir.DriverGoroutine,
 			Origins: []string{"https://example.com", "https://*.example.org"},
 			SocketIO: weir.SocketIOOptions{
 				Path: "/live/", PingInterval: time.Second, PingTimeout: 2 * time.Second, MaxHTTPBufferSize: 3000,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/transport"
 )
 
 // The names of the transports, as in the query and in Options.Transports.
@@ -69,6 +70,8 @@ type Options struct {
 	Node string
 	// Loops own the sessions: between 1 and 4096.
 	Loops []base.Loop
+	// Pollers of the loops hold the websockets (epoll); nil: goroutines do.
+	Pollers []*transport.Poller
 	// Hold is told how many bytes more, or less, are kept of messages and POST bodies that are still incomplete or not
 	// handled yet: nil, nobody asks. Called from any goroutine.
 	Hold func(int)
@@ -139,6 +142,9 @@ func (o Options) check() error {
 	}
 	if len(o.Loops) < 1 || len(o.Loops) > maxLoops {
 		bad("loops: %d, want 1 to %d", len(o.Loops), maxLoops)
+	}
+	if o.Pollers != nil && len(o.Pollers) != len(o.Loops) {
+		bad("pollers: %d for %d loops", len(o.Pollers), len(o.Loops))
 	}
 	if o.Now == nil {
 		bad("now: a clock is required")

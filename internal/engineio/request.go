@@ -251,7 +251,7 @@ func isOctetStream(r *http.Request) bool {
 
 // openPolling makes a session; the request waits for its open packet.
 func (rq *request) openPolling() {
-	n, ok := rq.newcomer(Polling)
+	n, ok := rq.newcomer(Polling, rq.server.acceptor.Assign)
 	if !ok {
 		rq.refuse(shuttingDown())
 		return
@@ -264,15 +264,15 @@ func (rq *request) openPolling() {
 	rq.await(n.exchange, func() { sh.open(n) })
 }
 
-// newcomer assigns a shard; false means that the server is closing.
-func (rq *request) newcomer(name string) (newcomer, bool) {
+// newcomer is for the shard that assign names; false means that the server is closing.
+func (rq *request) newcomer(name string, assign func() int) (newcomer, bool) {
 	s := rq.server
 	if !s.sessions.enter() {
 		return newcomer{}, false
 	}
-	i := s.acceptor.Assign()
-	rq.shard = s.shards[i]
-	rq.query.SID = newSID(s.opts.Node, i)
+	shard := assign()
+	rq.shard = s.shards[shard]
+	rq.query.SID = newSID(s.opts.Node, shard)
 	remote, _ := netip.ParseAddrPort(rq.r.RemoteAddr) // the zero value if it is no IP
 	return newcomer{sid: rq.query.SID, handshake: &Handshake{
 		Header:     rq.r.Header,
@@ -296,7 +296,7 @@ func (rq *request) openWebSocket() {
 		_ = u.Conn.Close() // protocol.md 1.1: the client sees the connection drop
 		return
 	}
-	n, ok := rq.newcomer(WebSocket)
+	n, ok := rq.newcomer(WebSocket, rq.server.acceptor.Assign)
 	if !ok {
 		_ = u.Conn.Close()
 		return
@@ -337,9 +337,7 @@ func (rq *request) probe() {
 // accept answers 101; false means that the request has been answered otherwise,
 // or its connection is gone.
 func (rq *request) accept() (transport.Upgraded, bool) {
-	if err := transport.CheckUpgrade(rq.r); err != nil {
-		rq.w.Header().Set("Sec-WebSocket-Version", "13")
-		rq.refuse(refusal(eio.BadRequest))
+	if !rq.checkUpgrade() {
 		return transport.Upgraded{}, false
 	}
 	u, err := rq.server.sockets.Upgrade(rq.w, rq.r, rq.server.opts.UpgradeTimeout)
@@ -349,10 +347,19 @@ func (rq *request) accept() (transport.Upgraded, bool) {
 	return u, err == nil
 }
 
+// checkUpgrade answers an opening handshake that breaks RFC 6455.
+func (rq *request) checkUpgrade() bool {
+	if err := transport.CheckUpgrade(rq.r); err != nil {
+		rq.w.Header().Set("Sec-WebSocket-Version", "13")
+		rq.refuse(refusal(eio.BadRequest))
+		return false
+	}
+	return true
+}
+
 func (rq *request) socket(u transport.Upgraded) (*transport.WebSocket, bool) {
-	o := &rq.server.opts
-	socket, err := rq.server.driver.WebSocket(u.Conn, u.Ahead, transport.WebSocketOptions{
-		Loop: rq.shard.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Deflate: u.Deflate, Hold: o.Hold,
-	})
+	o := rq.shard.webSocketOptions()
+	o.Deflate = u.Deflate
+	socket, err := rq.server.driver.WebSocket(u.Conn, u.Ahead, o)
 	return socket, err == nil
 }

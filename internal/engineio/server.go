@@ -45,7 +45,11 @@ func New(opts Options, acceptor Acceptor) (*Server, error) {
 		files:    &clientFiles{files: opts.ClientFiles, compress: !opts.NoHTTPCompression},
 	}
 	for i, loop := range opts.Loops {
-		s.shards = append(s.shards, &shard{server: s, loop: loop, index: i, sessions: map[string]*Session{}})
+		sh := &shard{server: s, loop: loop, index: i, sessions: map[string]*Session{}}
+		if opts.Pollers != nil {
+			sh.poller = opts.Pollers[i]
+		}
+		s.shards = append(s.shards, sh)
 	}
 	return s, nil
 }

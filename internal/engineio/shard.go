@@ -15,6 +15,7 @@ type shard struct {
 	server   *Server
 	loop     base.Loop
 	index    int
+	poller   *transport.Poller // nil: connections are held by goroutines
 	sessions map[string]*Session
 	count    atomic.Int64
 }
@@ -26,6 +27,11 @@ type step func()
 func (f step) Run() { f() }
 
 func (sh *shard) post(f func()) { sh.loop.Post(step(f)) }
+
+func (sh *shard) webSocketOptions() transport.WebSocketOptions {
+	o := &sh.server.opts
+	return transport.WebSocketOptions{Loop: sh.loop, Poller: sh.poller, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold}
+}
 
 // newcomer is a handshake on its way to its shard: over polling the GET that
 // waits for the open packet, or a websocket.

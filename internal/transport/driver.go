@@ -35,6 +35,7 @@ type WebSocketOptions struct {
 	Loop    base.Loop
 	Now     func() int64 // the loop's clock, monotonic nanoseconds
 	Limit   int          // longest message in bytes, fragments together
+	Poller  *Poller      // of the loop: cleartext connections are held by it; nil: by goroutines
 	Deflate bool         // permessage-deflate is agreed
 	Hold    func(int)    // told how many bytes more, or less, are kept of messages still incomplete; nil: nobody asks
 }
@@ -43,6 +44,9 @@ type WebSocketOptions struct {
 // the bytes already read from it. Nothing is read before Start. When the driver is
 // closed, conn is closed and ErrClosed returned.
 func (d *Driver) WebSocket(conn net.Conn, buffered []byte, o WebSocketOptions) (*WebSocket, error) {
+	if o.Poller != nil && isCleartext(conn) {
+		return d.adopt(conn, buffered, o)
+	}
 	s := &goStream{
 		driver: d,
 		loop:   o.Loop,

@@ -50,6 +50,9 @@ func (o SocketOptions) Upgrade(w http.ResponseWriter, r *http.Request, timeout t
 	if err != nil {
 		return Upgraded{}, fmt.Errorf("take over connection: %w", err)
 	}
+	ahead := leftover(rw.Reader)
+	conn, rest := unwrapRead(conn)
+	ahead = append(ahead, rest...)
 	extension, agreed := "", false
 	if o.Deflate {
 		extension, agreed = ws.AcceptDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
@@ -58,7 +61,7 @@ func (o SocketOptions) Upgrade(w http.ResponseWriter, r *http.Request, timeout t
 		closeNow(conn)
 		return Upgraded{}, fmt.Errorf("accept websocket of %v: %w", conn.RemoteAddr(), err)
 	}
-	return Upgraded{Conn: conn, Ahead: leftover(rw.Reader), Deflate: agreed}, nil
+	return Upgraded{Conn: conn, Ahead: ahead, Deflate: agreed}, nil
 }
 
 func (o SocketOptions) accept(conn net.Conn, key, extension string, timeout time.Duration) error {

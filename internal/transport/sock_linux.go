@@ -94,18 +94,22 @@ func (s *socket) send(p []byte) (n int, err error) {
 	return s.sent, s.outErr
 }
 
-func (s *socket) sendNow(fd uintptr) {
+func (s *socket) sendNow(fd uintptr) { s.sent, s.outErr = sendNow(int(fd), s.out) }
+
+// sendNow hands p to the kernel, which takes n bytes of it; 0 if its buffer is full.
+func sendNow(fd int, p []byte) (n int, err error) {
 	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
-	n, err := unix.SendmsgN(int(fd), s.out, nil, nil, flags)
+	n, err = unix.SendmsgN(fd, p, nil, nil, flags)
 	for err == unix.EINTR {
-		n, err = unix.SendmsgN(int(fd), s.out, nil, nil, flags)
+		n, err = unix.SendmsgN(fd, p, nil, nil, flags)
 	}
-	switch {
-	case err == nil:
-		s.sent = n
-	case err != unix.EAGAIN:
-		s.outErr = os.NewSyscallError("sendmsg", err)
+	switch err {
+	case nil:
+		return n, nil
+	case unix.EAGAIN:
+		return 0, nil
 	}
+	return 0, os.NewSyscallError("sendmsg", err)
 }
 
 // awaitClear waits until the socket takes bytes or can take none ever again. It
@@ -119,15 +123,16 @@ func (s *socket) awaitClear() {
 	})
 }
 
-// kernel asks for TCP_INFO, one consistent answer.
 func (s *socket) kernel() (k Kernel, err error) {
-	var info *unix.TCPInfo
-	control := s.raw.Control(func(fd uintptr) {
-		info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	})
-	if control != nil {
-		return Kernel{}, control
+	if closed := s.raw.Control(func(fd uintptr) { k, err = kernelOf(int(fd)) }); closed != nil {
+		return Kernel{}, closed
 	}
+	return k, err
+}
+
+// kernelOf asks for TCP_INFO, one consistent answer.
+func kernelOf(fd int) (k Kernel, err error) {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return Kernel{}, os.NewSyscallError("getsockopt TCP_INFO", err)
 	}

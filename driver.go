@@ -1,0 +1,80 @@
+package weir
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/transport"
+)
+
+// Driver is how a server holds its connections.
+type Driver string
+
+// The drivers (design D4). Both feed the same loops and behave alike.
+const (
+	DriverAuto      Driver = ""          // epoll where there is one, goroutines elsewhere and for TLS
+	DriverEpoll     Driver = "epoll"     // no goroutine and no buffer for a connection; Linux, cleartext
+	DriverGoroutine Driver = "goroutine" // one goroutine for each connection
+)
+
+func (d Driver) epoll() bool { return d == DriverEpoll || d == DriverAuto && transport.Epoll }
+
+func (d Driver) validate(p *problems, at string) {
+	switch d {
+	case DriverAuto, DriverGoroutine:
+	case DriverEpoll:
+		if !transport.Epoll {
+			p.add("%s.Driver %q: this system has no epoll", at, d)
+		}
+	default:
+		p.add("%s.Driver %q: want epoll, goroutine or nothing", at, d)
+	}
+}
+
+// pollers are where the loops sleep if any server's driver is epoll.
+type pollers []*transport.Poller
+
+func (s *Server) makePollers(servers []ServerOptions, shards int) (waiters []delivery.Waiter) {
+	for _, o := range servers {
+		if o.Driver.epoll() && s.pollers == nil {
+			for range shards {
+				p := transport.NewPoller(func() int64 { return s.hub.Now() })
+				s.pollers, waiters = append(s.pollers, p), append(waiters, p)
+			}
+		}
+	}
+	return waiters
+}
+
+// open is called before the loops run.
+func (ps pollers) open(h *delivery.Hub) error {
+	for i, p := range ps {
+		if err := p.Open(h.Shards()[i]); err != nil {
+			ps.close()
+			return fmt.Errorf("epoll driver: %w", err)
+		}
+	}
+	return nil
+}
+
+// close is called when the loops have ended.
+func (ps pollers) close() {
+	for _, p := range ps {
+		p.Close()
+	}
+}
+
+// accept makes an open port the door's.
+func (d *door) accept(ln net.Listener) (net.Listener, error) {
+	o := d.engine.SocketOptions()
+	if !d.opts.Driver.epoll() {
+		return &transport.Listener{Listener: ln, Options: o}, nil
+	}
+	in, err := d.intake(ln, o)
+	if err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return in, nil
+}

@@ -1,0 +1,72 @@
+package engineio
+
+import (
+	"strings"
+
+	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/wire/eio"
+)
+
+// Arrive is ServeHTTP for requests to become a websocket that come without net/http, on the loop where they came. What
+// is not for the endpoint itself is passed on.
+func (s *Server) Arrive(a *transport.Arrival) {
+	r := a.Request
+	if name, ok := strings.CutPrefix(r.URL.Path, s.opts.Path); !ok || name != "" {
+		a.PassOn()
+		return
+	}
+	origin := s.opts.CheckOrigin(r)
+	s.opts.CORS.headers(a.Header(), r, origin)
+	rq := request{server: s, w: a, r: r, query: eio.ParseQuery(r.URL.RawQuery), upgrade: true}
+	if refusal := rq.check(origin); refusal != nil {
+		rq.refuse(refusal)
+		a.Refuse()
+		return
+	}
+	switch sh := rq.shard; {
+	case sh == nil:
+		rq.open(a)
+	case sh.index != a.Loop():
+		a.Move(sh.index, rq.bring)
+	default:
+		rq.bring(a)
+	}
+}
+
+// open makes a session that begins as a websocket.
+func (rq *request) open(a *transport.Arrival) {
+	if !rq.checkUpgrade() {
+		a.Refuse()
+		return
+	}
+	sh := rq.server.shards[a.Loop()]
+	if rq.query.Version() != 4 {
+		rq.server.stats.refused[eio.UnsupportedVersion].Add(1)
+		a.WebSocket(sh.webSocketOptions()).Abort() // protocol.md 1.1: the client sees the connection drop
+		return
+	}
+	n, ok := rq.newcomer(WebSocket, a.Loop)
+	if !ok {
+		rq.refuse(shuttingDown())
+		a.Refuse()
+		return
+	}
+	n.socket = a.WebSocket(sh.webSocketOptions())
+	sh.open(n)
+}
+
+// bring is the websocket of an upgrade, on its session's loop.
+func (rq *request) bring(a *transport.Arrival) {
+	sh := rq.shard
+	switch {
+	case rq.server.opts.NoUpgrades:
+		rq.refuse(refusal(eio.BadRequest))
+	case sh.sessions[rq.query.SID] == nil:
+		rq.refuse(refusal(eio.SessionUnknown))
+	case !rq.checkUpgrade():
+	default:
+		sh.probe(rq.query.SID, a.WebSocket(sh.webSocketOptions()))
+		return
+	}
+	a.Refuse()
+}

@@ -1,0 +1,203 @@
+package transport
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/streamweir/weir/internal/wire/ws"
+)
+
+// maxHead is the longest header of a request in bytes; a longer one is for net/http to refuse.
+const maxHead = 16 << 10
+
+// Arrival is a connection of an Intake whose first request asks to become a websocket. It belongs to the loop of its
+// poller, where it came: methods are [loop]. It is ended by exactly one of WebSocket, Refuse and PassOn.
+//
+// It is an http.ResponseWriter for a refusal: a small response, written and closed by Refuse.
+type Arrival struct {
+	// Request is what was asked for. Context, body and TLS are those of no request in particular.
+	Request *http.Request
+
+	intake *intakeLoop
+	remote netip.AddrPort
+	fd     int
+	gen    uint32
+	watch  bool   // registered with the poller
+	head   []byte // bytes read, the request's header first; may lie in the poller's buffer while Arrive is called
+	size   int    // of the header, once it is complete
+	moving func(*Arrival)
+
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Loop is the index of the loop it is on.
+func (a *Arrival) Loop() int { return a.intake.index }
+
+// Move takes the connection to another loop, where f is called with it. It is not watched meanwhile.
+func (a *Arrival) Move(loop int, f func(*Arrival)) {
+	a.intake.leave(a)
+	a.head = bytes.Clone(a.head)
+	a.intake, a.moving = a.intake.intake.loops[loop], f
+	a.intake.poller.loop.Post(movedTask{a})
+}
+
+// movedTask arrives with a connection on another loop.
+type movedTask struct{ a *Arrival }
+
+func (t movedTask) Run() {
+	f := t.a.moving
+	t.a.moving = nil
+	if t.a.intake.closed {
+		_ = unix.Close(t.a.fd)
+		return
+	}
+	f(t.a)
+}
+
+// WebSocket makes the connection a websocket. The answer 101 goes out with what is written first, or with the end.
+func (a *Arrival) WebSocket(o WebSocketOptions) *WebSocket {
+	extension := ""
+	if a.intake.intake.options.Socket.Deflate {
+		extension, o.Deflate = ws.AcceptDeflate(a.Request.Header["Sec-Websocket-Extensions"])
+	}
+	var ahead []byte
+	if len(a.head) > a.size {
+		ahead = bytes.Clone(a.head[a.size:])
+	}
+	s := newEpollStream(a.intake.poller, a.fd, ahead)
+	s.prefix = appendSwitching(nil, a.Request.Header.Get("Sec-WebSocket-Key"), extension)
+	a.intake.leave(a)
+	return newWebSocket(s, o)
+}
+
+// PassOn gives the connection to the intake's net/http server with what was read of it.
+func (a *Arrival) PassOn() {
+	a.intake.leave(a)
+	a.intake.intake.passOn(a.fd, a.head)
+}
+
+// Header, WriteHeader and Write make the response of a refusal.
+
+// Header implements http.ResponseWriter.
+func (a *Arrival) Header() http.Header {
+	if a.header == nil {
+		a.header = make(http.Header)
+	}
+	return a.header
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *Arrival) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *Arrival) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(p)
+}
+
+// Refuse writes the response made so far and closes. A client that does not take it at once goes without.
+func (a *Arrival) Refuse() {
+	h := a.Header()
+	h.Set("Connection", "close")
+	h.Set("Content-Length", strconv.Itoa(a.body.Len()))
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "HTTP/1.1 %03d %s\r\n", a.status, http.StatusText(a.status))
+	_ = h.Write(&out) // a bytes.Buffer does not fail
+	out.WriteString("\r\n")
+	_, _ = a.body.WriteTo(&out)
+	a.intake.leave(a)
+	_, _ = sendNow(a.fd, out.Bytes())
+	_ = unix.Shutdown(a.fd, unix.SHUT_WR) // a close with bytes unread would reset, and the answer be lost
+	_ = unix.Close(a.fd)
+}
+
+// ready implements watcher: bytes of the header have come.
+func (a *Arrival) ready(uint32) { a.read() }
+
+// read takes what has come; what is complete goes on its way.
+func (a *Arrival) read() {
+	buf := a.intake.poller.buf
+	n, err := unix.Read(a.fd, buf)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		a.await()
+		return
+	case n <= 0 || err != nil:
+		a.drop()
+		return
+	}
+	known := len(a.head)
+	head := buf[:n]
+	if known > 0 {
+		a.head = append(a.head, head...)
+		head = a.head
+	}
+	end := bytes.Index(head[max(0, known-len(headEnd)+1):], headEnd)
+	if end < 0 {
+		if known == 0 {
+			a.head = bytes.Clone(head)
+		}
+		if len(a.head) > maxHead {
+			a.PassOn()
+			return
+		}
+		a.await()
+		return
+	}
+	a.head, a.size = head, max(0, known-len(headEnd)+1)+end+len(headEnd)
+	a.arrived()
+}
+
+// arrived is called with a complete header.
+func (a *Arrival) arrived() {
+	a.Request = parseUpgrade(a.head[:a.size], a.remote)
+	if a.Request == nil {
+		a.PassOn()
+		return
+	}
+	a.intake.intake.options.Arrive(a)
+}
+
+// await has the poller watch for the rest of the header, until the intake's time for it is over.
+func (a *Arrival) await() {
+	if a.watch {
+		return
+	}
+	p := a.intake.poller
+	gen, err := p.register(a.fd, a, unix.EPOLLIN)
+	if err != nil {
+		a.drop()
+		return
+	}
+	a.watch, a.gen = true, gen
+	a.intake.heads.add(p.now(), a.fd, gen)
+}
+
+func (a *Arrival) drop() {
+	a.intake.leave(a)
+	_ = unix.Close(a.fd)
+}
+
+// appendSwitching appends the answer that makes a connection a websocket (RFC 6455 4.2.2).
+func appendSwitching(dst []byte, key, extension string) []byte {
+	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	dst = append(dst, ws.Accept(key)...)
+	if extension != "" {
+		dst = append(dst, "\r\nSec-WebSocket-Extensions: "...)
+		dst = append(dst, extension...)
+	}
+	return append(dst, "\r\n\r\n"...)
+}

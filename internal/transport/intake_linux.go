@@ -1,0 +1,297 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// acceptSlice is how many connections one loop accepts in one turn, so that those it has are served meanwhile;
+// acceptPause how long it leaves the others waiting when descriptors have run out.
+const (
+	acceptSlice = 32
+	acceptPause = 50 * time.Millisecond
+)
+
+// deferAccept is how many seconds the kernel keeps a connection to itself that has sent nothing (TCP_DEFER_ACCEPT): most
+// are read at once when they are accepted.
+const deferAccept = 5
+
+// IntakeOptions configure an Intake.
+type IntakeOptions struct {
+	Socket      SocketOptions
+	HeadTimeout time.Duration  // for a request's header to arrive
+	Arrive      func(*Arrival) // takes requests to become a websocket, on a loop
+	Assign      func() int     // the loop of a new connection; any loop calls it
+}
+
+// Intake accepts the connections of one port on the loops of pollers. Those whose first request asks for a websocket are
+// handed to Arrive on their loop; all others come out of Accept, with what was read, for a net/http server: Intake is
+// its net.Listener.
+//
+// Every loop watches a descriptor of its own of the one listening socket; whichever is free accepts, and gives the
+// connection to the loop Assign says.
+type Intake struct {
+	options IntakeOptions
+	addr    net.Addr
+	loops   []*intakeLoop
+	others  chan net.Conn
+	started bool
+	once    sync.Once
+	done    chan struct{} // closed by Close
+
+	// Failed counts connections lost for want of descriptors or memory, or because the net/http server was too slow.
+	Failed atomic.Uint64
+}
+
+// intakeLoop is the part of an Intake on one loop, which alone touches it.
+type intakeLoop struct {
+	intake *Intake
+	poller *Poller
+	index  int
+	fd     int // of the listening socket
+	gen    uint32
+	closed bool
+	over   chan struct{} // closed when the loop has let go
+	heads  deadlines     // of connections whose header has not come
+	pause  deadlines     // of the loop's own accepting
+}
+
+// NewIntake takes a TCP listener over. Nothing is accepted before Start.
+func NewIntake(ln net.Listener, pollers []*Poller, o IntakeOptions) (*Intake, error) {
+	tcp, ok := ln.(*net.TCPListener)
+	if !ok {
+		return nil, fmt.Errorf("accept on %T: not TCP", ln)
+	}
+	in := &Intake{options: o, addr: ln.Addr(), others: make(chan net.Conn, 1024), done: make(chan struct{})}
+	for i, p := range pollers {
+		fd, err := dupListener(tcp)
+		if err != nil {
+			in.abandon()
+			return nil, fmt.Errorf("accept on %v: %w", ln.Addr(), err)
+		}
+		l := &intakeLoop{intake: in, poller: p, index: i, fd: fd, over: make(chan struct{})}
+		l.heads = deadlines{after: int64(o.HeadTimeout), expire: l.late}
+		l.pause = deadlines{after: int64(acceptPause), expire: func(int, uint32) { l.open() }}
+		in.loops = append(in.loops, l)
+	}
+	if err := o.Socket.tuneListener(in.loops[0].fd); err != nil {
+		in.abandon()
+		return nil, fmt.Errorf("accept on %v: %w", ln.Addr(), err)
+	}
+	return in, ln.Close()
+}
+
+// abandon closes what NewIntake has made.
+func (in *Intake) abandon() {
+	for _, l := range in.loops {
+		_ = unix.Close(l.fd)
+	}
+}
+
+func dupListener(ln *net.TCPListener) (fd int, err error) {
+	raw, err := ln.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var dupErr error
+	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
+	return fd, errors.Join(err, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", dupErr))
+}
+
+// tuneListener sets what accepted sockets inherit: a connection then costs no call for its options.
+func (o SocketOptions) tuneListener(fd int) error {
+	set := func(name string, option, value int) error {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, option, value); err != nil {
+			return fmt.Errorf("set %s to %d: %w", name, value, err)
+		}
+		return nil
+	}
+	errs := []error{
+		set("TCP_NODELAY", unix.TCP_NODELAY, 1),
+		set("TCP_DEFER_ACCEPT", unix.TCP_DEFER_ACCEPT, deferAccept),
+	}
+	if o.NotSentLowat > 0 {
+		errs = append(errs, set("TCP_NOTSENT_LOWAT", unix.TCP_NOTSENT_LOWAT, o.NotSentLowat))
+	}
+	if o.UserTimeout > 0 {
+		errs = append(errs, set("TCP_USER_TIMEOUT", unix.TCP_USER_TIMEOUT, int(o.UserTimeout.Milliseconds())))
+	}
+	return errors.Join(errs...)
+}
+
+// Start begins to accept. Called once, before Accept.
+func (in *Intake) Start() {
+	in.started = true
+	for _, l := range in.loops {
+		l.poller.loop.Post(intakeTask{l, l.begin})
+	}
+}
+
+type intakeTask struct {
+	l *intakeLoop
+	f func()
+}
+
+func (t intakeTask) Run() { t.f() }
+
+// Accept returns the next connection that is for net/http; it implements net.Listener.
+func (in *Intake) Accept() (net.Conn, error) {
+	select {
+	case c := <-in.others:
+		return c, nil
+	case <-in.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr implements net.Listener.
+func (in *Intake) Addr() net.Addr { return in.addr }
+
+// Close stops accepting and closes connections whose first request has not come; it waits for the loops to have done
+// so, or to be done. Idempotent, but not concurrently with Start; a loop must not call it.
+func (in *Intake) Close() error {
+	in.once.Do(func() {
+		close(in.done)
+		if !in.started {
+			in.abandon()
+			return
+		}
+		for _, l := range in.loops {
+			l.poller.loop.Post(intakeTask{l, l.end})
+		}
+		for _, l := range in.loops {
+			select {
+			case <-l.over:
+			case <-l.poller.loop.Done():
+			}
+		}
+	})
+	for {
+		select {
+		case c := <-in.others:
+			_ = c.Close()
+		default:
+			return nil
+		}
+	}
+}
+
+// passOn gives a connection to net/http with the bytes read of it.
+func (in *Intake) passOn(fd int, head []byte) {
+	f := os.NewFile(uintptr(fd), "tcp")
+	conn, err := net.FileConn(f)
+	_ = f.Close()
+	if err != nil {
+		in.Failed.Add(1)
+		return
+	}
+	select {
+	case in.others <- &readConn{TCPConn: conn.(*net.TCPConn), ahead: bytes.Clone(head)}:
+	default:
+		in.Failed.Add(1)
+		_ = conn.Close()
+	}
+}
+
+func (l *intakeLoop) begin() {
+	l.poller.queues = append(l.poller.queues, &l.heads, &l.pause)
+	l.open()
+}
+
+// open watches the listening socket.
+func (l *intakeLoop) open() {
+	if l.closed {
+		return
+	}
+	gen, err := l.poller.register(l.fd, l, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
+	if err != nil { // out of kernel memory: later
+		l.pause.add(l.poller.now(), l.fd, 0)
+		return
+	}
+	l.gen = gen
+}
+
+// end undoes begin.
+func (l *intakeLoop) end() {
+	defer close(l.over)
+	l.closed = true
+	if l.poller.owns(l.fd, l.gen) {
+		l.poller.release(l.fd)
+	}
+	_ = unix.Close(l.fd)
+	for _, d := range l.heads.queue {
+		l.late(int(d.fd), d.gen)
+	}
+	l.heads.queue, l.pause.queue = nil, nil
+}
+
+// late drops a connection whose header has not come in time.
+func (l *intakeLoop) late(fd int, gen uint32) {
+	if !l.poller.owns(fd, gen) {
+		return
+	}
+	if a, ok := l.poller.table[fd].w.(*Arrival); ok {
+		a.drop()
+	}
+}
+
+// ready implements watcher: connections wait to be accepted.
+func (l *intakeLoop) ready(uint32) {
+	for range acceptSlice {
+		fd, from, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+			l.take(fd, from)
+		case unix.EAGAIN:
+			return
+		case unix.ECONNABORTED, unix.EINTR:
+		default: // EMFILE, ENFILE, ENOMEM: the connection keeps waiting, and would wake us at once
+			l.intake.Failed.Add(1)
+			l.poller.release(l.fd)
+			l.pause.add(l.poller.now(), l.fd, 0)
+			return
+		}
+	}
+}
+
+// take brings a new connection to its loop.
+func (l *intakeLoop) take(fd int, from unix.Sockaddr) {
+	a := &Arrival{intake: l, fd: fd, remote: addrPort(from)}
+	if to := l.intake.options.Assign(); to != l.index {
+		a.Move(to, (*Arrival).read)
+		return
+	}
+	a.read()
+}
+
+func addrPort(from unix.Sockaddr) netip.AddrPort {
+	switch n := from.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(n.Addr), uint16(n.Port))
+	case *unix.SockaddrInet6:
+		addr := netip.AddrFrom16(n.Addr)
+		if n.ZoneId != 0 {
+			addr = addr.WithZone(strconv.Itoa(int(n.ZoneId)))
+		}
+		return netip.AddrPortFrom(addr, uint16(n.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// leave ends the poller's watch over an arrival; its descriptor stays open.
+func (l *intakeLoop) leave(a *Arrival) {
+	if a.watch {
+		a.watch = false
+		l.poller.release(a.fd)
+	}
+}

@@ -1,0 +1,251 @@
+package transport
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/streamweir/weir/internal/base"
+)
+
+// Poller is the epoll driver of one loop (design D4): one level-triggered epoll, the descriptors it watches, and the
+// buffer all of them read into. A connection costs it a table entry; there is no goroutine, no buffer and no timer for
+// it.
+//
+// All methods are the loop's but for Wake, and Close, which is called when the loop has ended. A descriptor belongs to
+// its watcher from register to forget: forget clears the table entry before it closes, and an event carries the
+// generation of its entry, so that neither a stale event nor a stale write can meet a descriptor used again.
+type Poller struct {
+	loop  base.Loop
+	now   func() int64
+	epoll int
+	bell  int // eventfd, edge-triggered and never read
+	table []entry
+	live  int
+
+	events []unix.EpollEvent
+	come   int    // events not dispatched yet
+	buf    []byte // what descriptors read into, one at a time
+	later  []reporter
+	queues []*deadlines
+	linger deadlines
+
+	sleeping atomic.Bool
+}
+
+// watcher is told what its descriptor is ready for.
+type watcher interface{ ready(mask uint32) }
+
+// reporter has something to tell that could not be told from inside a method of its own.
+type reporter interface{ report() }
+
+// entry is a descriptor's place in the table. gen grows with each use of the number.
+type entry struct {
+	w   watcher
+	gen uint32
+}
+
+const (
+	pollBuffer = 64 << 10 // bytes; a read takes no more
+	pollEvents = 256      // of one epoll_wait
+)
+
+// Epoll says that this system has it.
+const Epoll = true
+
+// NewPoller returns a poller that is not open yet; now is the clock of its loop, in monotonic nanoseconds.
+func NewPoller(now func() int64) *Poller {
+	p := &Poller{now: now, epoll: -1, bell: -1}
+	p.linger.expire = p.lingered
+	p.queues = append(p.queues, &p.linger)
+	return p
+}
+
+// Open makes the epoll for a loop that is about to run. It is called once, before all but Wake; Close undoes it.
+func (p *Poller) Open(loop base.Loop) error {
+	p.loop, p.events, p.buf = loop, make([]unix.EpollEvent, pollEvents), make([]byte, pollBuffer)
+	var err error
+	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("make epoll: %w", err)
+	}
+	p.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err == nil {
+		ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(p.bell)}
+		err = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, p.bell, &ev)
+	}
+	if err != nil {
+		p.Close()
+		return fmt.Errorf("make epoll: %w", err)
+	}
+	return nil
+}
+
+// Wait sleeps until a descriptor is ready, Wake, or the end of d. idle is asked when Wake is sure to be noticed; if it
+// says no, Wait returns at once.
+func (p *Poller) Wait(d time.Duration, idle func() bool) {
+	if p.come > 0 || len(p.later) > 0 {
+		return
+	}
+	now := p.now()
+	for _, q := range p.queues {
+		if at, ok := q.first(); ok {
+			d = min(d, time.Duration(at-now))
+		}
+	}
+	p.sleeping.Store(true)
+	if idle() {
+		p.come = p.poll(int((max(d, 0) + time.Millisecond - 1) / time.Millisecond))
+	}
+	p.sleeping.Store(false)
+}
+
+// poll waits for events for at most that many milliseconds.
+func (p *Poller) poll(ms int) int {
+	n, err := unix.EpollWait(p.epoll, p.events, ms)
+	if err != nil { // EINTR: the loop comes back; anything else would be a bug of this file
+		return 0
+	}
+	return n
+}
+
+// Wake ends a Wait that is under way or about to begin. It costs a system call only then. Any goroutine may call it.
+func (p *Poller) Wake() {
+	if p.sleeping.Load() {
+		_, _ = unix.Write(p.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // fails only when 2^64 wakes were not noticed
+	}
+}
+
+// Dispatch deals with what descriptors are ready for and with deadlines that have passed, and reports whether there was
+// anything.
+func (p *Poller) Dispatch() bool {
+	if p.come == 0 && p.live > 0 {
+		p.come = p.poll(0)
+	}
+	worked := len(p.later) > 0
+	for _, ev := range p.events[:p.come] {
+		if int(ev.Fd) == p.bell {
+			continue
+		}
+		e := p.table[ev.Fd]
+		if e.w == nil || int32(e.gen) != ev.Pad {
+			continue // closed, or used again, since the kernel said so
+		}
+		e.w.ready(ev.Events)
+		worked = true
+	}
+	p.come = 0
+	p.reportLater()
+	now := p.now()
+	for _, q := range p.queues {
+		worked = q.advance(now) || worked
+	}
+	return worked
+}
+
+// reportLater lets those report that have asked for it; who asks meanwhile comes next time.
+func (p *Poller) reportLater() {
+	batch := p.later
+	p.later = nil
+	for i, r := range batch {
+		r.report()
+		batch[i] = nil
+	}
+	if p.later == nil {
+		p.later = batch[:0]
+	}
+}
+
+// register begins to watch a descriptor, which then belongs to w.
+func (p *Poller) register(fd int, w watcher, mask uint32) (gen uint32, err error) {
+	for len(p.table) <= fd {
+		p.table = append(p.table, entry{})
+	}
+	e := &p.table[fd]
+	e.gen++
+	ev := unix.EpollEvent{Events: mask, Fd: int32(fd), Pad: int32(e.gen)}
+	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return 0, os.NewSyscallError("epoll_ctl add", err)
+	}
+	e.w = w
+	p.live++
+	return e.gen, nil
+}
+
+// watch changes what a registered descriptor is watched for.
+func (p *Poller) watch(fd int, mask uint32) {
+	ev := unix.EpollEvent{Events: mask, Fd: int32(fd), Pad: int32(p.table[fd].gen)}
+	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &ev) // registered by construction
+}
+
+// forget ends what register began, and closes the descriptor, which takes it out of the epoll: no other descriptor shares
+// its description.
+func (p *Poller) forget(fd int) {
+	p.table[fd].w = nil
+	p.live--
+	_ = unix.Close(fd)
+}
+
+// release ends what register began; the descriptor stays open and is the caller's.
+func (p *Poller) release(fd int) {
+	p.table[fd].w = nil
+	p.live--
+	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
+// owns reports whether a descriptor is still that of the registration with this generation.
+func (p *Poller) owns(fd int, gen uint32) bool {
+	return fd < len(p.table) && p.table[fd].w != nil && p.table[fd].gen == gen
+}
+
+// tell lets r report in the next Dispatch.
+func (p *Poller) tell(r reporter) { p.later = append(p.later, r) }
+
+// Close closes what is left. The loop has ended: nobody is told. Idempotent.
+func (p *Poller) Close() {
+	for fd := range p.table {
+		if p.table[fd].w != nil {
+			p.forget(fd)
+		}
+	}
+	for _, fd := range []*int{&p.bell, &p.epoll} {
+		if *fd >= 0 {
+			_ = unix.Close(*fd)
+			*fd = -1
+		}
+	}
+}
+
+// lingered ends a stream whose peer has not answered a goodbye in time.
+func (p *Poller) lingered(fd int, gen uint32) {
+	if !p.owns(fd, gen) {
+		return
+	}
+	if s, ok := p.table[fd].w.(*epollStream); ok {
+		s.end(os.ErrDeadlineExceeded)
+	}
+}
+
+// Adopt takes a connection over from Go's poller: conn is closed and its descriptor kept under another number. Any
+// goroutine may call it.
+func adopt(conn net.Conn) (fd int, err error) {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return 0, fmt.Errorf("adopt %T: not TCP", conn)
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var dupErr error
+	// Not File: it makes the shared description blocking.
+	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
+	if err == nil {
+		err = os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", dupErr)
+	}
+	closeNow(conn)
+	return fd, err
+}

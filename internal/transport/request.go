@@ -1,0 +1,99 @@
+package transport
+
+import (
+	"bytes"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"github.com/streamweir/weir/internal/wire/ws"
+)
+
+// headEnd ends a request's header.
+var headEnd = []byte("\r\n\r\n")
+
+// parseUpgrade reads a request that plainly asks to become a websocket from the head of b, its header complete up to and
+// with the empty line, and returns it. Everything else is nil, and for net/http: other requests, and whatever is unusual
+// or wrong in any way, which net/http knows how to answer. What is returned is therefore the strict part of RFC 9112: one
+// space between the parts of the request line, no folded or odd field names, no body.
+func parseUpgrade(head []byte, remote netip.AddrPort) *http.Request {
+	line, rest, ok := bytes.Cut(head, []byte("\r\n"))
+	if !ok {
+		return nil
+	}
+	target, ok := bytes.CutPrefix(line, []byte("GET /"))
+	if !ok {
+		return nil
+	}
+	target, ok = bytes.CutSuffix(target, []byte(" HTTP/1.1"))
+	if !ok || bytes.ContainsAny(target, " \t") {
+		return nil
+	}
+	h := parseFields(rest)
+	if h == nil || !ws.HeaderHasToken(h["Connection"], "upgrade") || !ws.HeaderHasToken(h["Upgrade"], "websocket") {
+		return nil
+	}
+	host := h["Host"]
+	if len(host) != 1 || h["Content-Length"] != nil || h["Transfer-Encoding"] != nil || h["Expect"] != nil {
+		return nil
+	}
+	delete(h, "Host") // where net/http leaves it
+	uri := "/" + string(target)
+	u, err := url.ParseRequestURI(uri)
+	if err != nil || strings.HasPrefix(uri, "//") {
+		return nil
+	}
+	return &http.Request{
+		Method: http.MethodGet, URL: u, RequestURI: uri, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: h, Host: host[0], Body: http.NoBody, RemoteAddr: remote.String(),
+	}
+}
+
+// parseFields reads header fields up to the empty line; nil if any is not plain.
+func parseFields(b []byte) http.Header {
+	h := make(http.Header, 12)
+	text := string(b) // one allocation, which all values share
+	for {
+		line, rest, ok := strings.Cut(text, "\r\n")
+		if !ok {
+			return nil
+		}
+		if line == "" {
+			return h
+		}
+		text = rest
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" || !isToken(name) {
+			return nil
+		}
+		value = strings.Trim(value, " \t")
+		if !isFieldValue(value) {
+			return nil
+		}
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		h[name] = append(h[name], value)
+	}
+}
+
+// isToken reports whether s is a field name (RFC 9110 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7F || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// isFieldValue reports whether s holds no control characters (RFC 9110 5.5).
+func isFieldValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7F {
+			return false
+		}
+	}
+	return true
+}
