@@ -51,7 +51,7 @@ func (rq *request) open(a *transport.Arrival) {
 		a.Refuse()
 		return
 	}
-	n.socket = a.WebSocket(sh.webSocketOptions())
+	n.socket = a.Greeted(sh.webSocketOptions())
 	sh.open(n)
 }
 

@@ -62,8 +62,21 @@ func (t movedTask) Run() {
 	f(t.a)
 }
 
-// WebSocket makes the connection a websocket. The answer 101 goes out with what is written first, or with the end.
+// WebSocket answers 101 and makes the connection a websocket.
 func (a *Arrival) WebSocket(o WebSocketOptions) *WebSocket {
+	s := a.stream(&o)
+	w := newWebSocket(s, o)
+	s.flushPrefix()
+	return w
+}
+
+// Greeted is WebSocket for a server that speaks first: the answer goes out with what is written first, or with the end.
+func (a *Arrival) Greeted(o WebSocketOptions) *WebSocket {
+	s := a.stream(&o)
+	return newWebSocket(s, o)
+}
+
+func (a *Arrival) stream(o *WebSocketOptions) *epollStream {
 	extension := ""
 	if a.intake.intake.options.Socket.Deflate {
 		extension, o.Deflate = ws.AcceptDeflate(a.Request.Header["Sec-Websocket-Extensions"])
@@ -75,7 +88,7 @@ func (a *Arrival) WebSocket(o WebSocketOptions) *WebSocket {
 	s := newEpollStream(a.intake.poller, a.fd, ahead)
 	s.prefix = appendSwitching(nil, a.Request.Header.Get("Sec-WebSocket-Key"), extension)
 	a.intake.leave(a)
-	return newWebSocket(s, o)
+	return s
 }
 
 // PassOn gives the connection to the intake's net/http server with what was read of it.

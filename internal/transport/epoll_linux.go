@@ -151,10 +151,7 @@ func (s *epollStream) end(err error) {
 
 func (s *epollStream) shut(err error) {
 	fd := int(s.fd)
-	if s.prefix != nil { // nothing was written since
-		_, _ = sendNow(fd, s.prefix)
-		s.prefix = nil
-	}
+	s.flushPrefix()
 	s.fd, s.err = -1, err
 	if s.is(epollStarted) {
 		s.poller.forget(fd)
@@ -215,6 +212,14 @@ func (s *epollStream) write(p []byte) (int, error) {
 		s.rearm()
 	}
 	return n, err
+}
+
+// flushPrefix sends the handshake's answer by itself. A new socket takes it, or has ended, which its first read says.
+func (s *epollStream) flushPrefix() {
+	if s.prefix != nil {
+		_, _ = sendNow(int(s.fd), s.prefix)
+		s.prefix = nil
+	}
 }
 
 // writeFirst sends the handshake's answer together with p: a send costs the same whatever it carries.
