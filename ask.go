@@ -1,6 +1,7 @@
 package weir
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -64,7 +65,7 @@ func (a *ask) Answered(s *delivery.Socket, answer delivery.Answer) {
 	if answer.Err != nil {
 		r.Err = &Error{Code: base.CodeDisconnected, Reason: "the client left before it answered", Cause: answer.Err}
 	} else {
-		r.Args = new(args.New(answer.Args, 0, answer.Attachments))
+		r.Args = new(args.New(bytes.Clone(answer.Args), 0, answer.Attachments))
 	}
 	a.replies = append(a.replies, r)
 	a.checkLocked()

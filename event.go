@@ -1,6 +1,7 @@
 package weir
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -126,7 +127,7 @@ func (s *Socket) Event(in socketio.Event) {
 		}
 		chain = append(chain, func(context.Context, *Socket, *Event) error { return noHandlerError(in.Name) })
 	}
-	e := &Event{Name: in.Name, Args: args.New(in.Args, 1, in.Attachments), socket: s, id: in.ID, asks: in.HasID}
+	e := &Event{Name: in.Name, Args: args.New(bytes.Clone(in.Args), 1, in.Attachments), socket: s, id: in.ID, asks: in.HasID}
 	s.enqueue(&eventJob{e: e, chain: chain}, in.Bytes())
 }
 

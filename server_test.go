@@ -193,3 +193,27 @@ func TestPublishIsRefusedWhileDraining(t *testing.T) {
 		t.Errorf("publish while draining: %v", err)
 	}
 }
+
+// What a handler is given is its own, also while the next packets of the same read are being parsed.
+func TestHandlersArgumentsAreTheirOwn(t *testing.T) {
+	var kept []json.RawMessage
+	over := make(chan struct{})
+	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/"}}}, func(s *weir.Server) {
+		s.Namespace("/").On("item", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
+			if kept = append(kept, e.JSON()[0]); len(kept) == 100 {
+				close(over)
+			}
+			return nil
+		})
+	})
+	p := dial(t, addr(srv), "/", nil, dialOptions{})
+	for i := range 100 {
+		p.emit("/", -1, "item", fmt.Sprintf("item number %d", i))
+	}
+	<-over
+	for i, raw := range kept {
+		if want := fmt.Sprintf("%q", fmt.Sprintf("item number %d", i)); string(raw) != want {
+			t.Fatalf("argument %d became %s", i, raw)
+		}
+	}
+}

@@ -34,9 +34,13 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 	if !own && (!deliveryEvents[name] || len(s.ns.opts.Topics) == 0) {
 		return false
 	}
-	r := request{s: s, name: name, id: in.ID, asks: in.HasID}
 	var buf [4][]byte
-	if args := sio.SplitArgs(in.Args, buf[:0]); len(args) > 1 {
+	args := sio.SplitArgs(in.Args, buf[:0])
+	if name == "ack" && len(args) > 1 && s.ack(in, args[1]) {
+		return true
+	}
+	r := &request{s: s, name: name, id: in.ID, asks: in.HasID}
+	if len(args) > 1 {
 		r.arg = gjson.ParseBytes(args[1])
 	}
 	topic := r.arg.Get("topic")
@@ -57,11 +61,23 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 	return true
 }
 
+// ack takes an acknowledgement; it reports false if the argument is none. There is
+// one for every reliable delivery: nothing is allocated but its two strings.
+func (s *Socket) ack(in *socketio.Event, arg []byte) bool {
+	topic, ok := sio.StringField(arg, "topic")
+	if !ok || topic == "" {
+		return false
+	}
+	id, _ := sio.StringField(arg, "messageId")
+	s.d.Ack(topic, id)
+	if in.HasID {
+		s.answer(in.ID, map[string]any{"ok": true})
+	}
+	return true
+}
+
 func (r *request) serve(in *socketio.Event) {
 	switch r.name {
-	case "ack":
-		r.s.d.Ack(r.topic, r.arg.Get("messageId").Str)
-		r.accept(map[string]any{"ok": true})
 	case "unsubscribe":
 		r.unsubscribe()
 	case "subscribe":

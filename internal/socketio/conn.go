@@ -8,12 +8,11 @@ import (
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
-// Event is an EVENT or BINARY_EVENT of a joined namespace. Its memory is the
-// receiver's.
+// Event is an EVENT or BINARY_EVENT of a joined namespace.
 type Event struct {
 	Name        string
-	Args        []byte   // the raw JSON array, name included
-	Attachments [][]byte // in the order of their placeholders' numbers
+	Args        []byte   // the raw JSON array, name included; valid during the call only
+	Attachments [][]byte // in the order of their placeholders' numbers; the receiver's
 	ID          uint64   // the ack id the client waits on, if HasID
 	HasID       bool
 }
@@ -31,7 +30,8 @@ func (e *Event) Bytes() int {
 // the loop.
 type Socket interface {
 	Event(Event)
-	// Answered is an ACK or BINARY_ACK: args is the raw JSON array.
+	// Answered is an ACK or BINARY_ACK: args is the raw JSON array, valid during
+	// the call only.
 	Answered(id uint64, args []byte, attachments [][]byte)
 	// Left is the client's DISCONNECT.
 	Left()
@@ -107,7 +107,6 @@ func (c *Conn) Message(data []byte, binary bool) error {
 		s.Left()
 		return nil
 	}
-	p.Data = bytes.Clone(p.Data)
 	return deliver(c.joined[i].socket, p, nil)
 }
 
@@ -133,8 +132,7 @@ func deliver(s Socket, p sio.Packet, attachments [][]byte) error {
 		s.Answered(p.ID, p.Data, attachments)
 		return nil
 	}
-	var first [1][]byte
-	name, err := sio.EventName(sio.SplitArgs(p.Data, first[:0])[0])
+	name, err := sio.EventName(sio.FirstArg(p.Data))
 	if err != nil {
 		return err
 	}

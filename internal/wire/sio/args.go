@@ -28,6 +28,52 @@ func SplitArgs(data []byte, dst [][]byte) [][]byte {
 	return dst
 }
 
+// FirstArg is the first of the views of [SplitArgs]; nil if there is none.
+func FirstArg(data []byte) []byte {
+	if at(data, 0) != '[' {
+		return nil
+	}
+	i := skipSpace(data, 1)
+	if end, err := scanValue(data, i); err == nil {
+		return data[i:end:end]
+	}
+	return nil
+}
+
+// StringField returns the string that is the value of an object's first member of that name; ok is false if raw is no
+// object of valid JSON, has no such member, or its value is no string. It allocates the string only.
+func StringField(raw []byte, name string) (value string, ok bool) {
+	if at(raw, 0) != '{' {
+		return "", false
+	}
+	for i := skipSpace(raw, 1); at(raw, i) == '"'; i = skipSpace(raw, i+1) {
+		keyEnd, err := scanString(raw, i)
+		if err != nil {
+			return "", false
+		}
+		found := isNamed(raw[i:keyEnd], name)
+		i = skipSpace(raw, skipSpace(raw, keyEnd)+1) // behind the colon
+		end, err := scanValue(raw, i)
+		if err != nil {
+			return "", false
+		}
+		if found {
+			return unquote(raw[i:end])
+		}
+		i = skipSpace(raw, end) // the comma, or the end
+	}
+	return "", false
+}
+
+// isNamed reports whether the JSON string raw is name.
+func isNamed(raw []byte, name string) bool {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1:len(raw)-1]) == name
+	}
+	key, ok := unquote(raw)
+	return ok && key == name
+}
+
 // EventName decodes the first argument of an event: a JSON string as encoding/json does, or a number as JavaScript
 // writes it, since clients in JavaScript cannot tell the event 1 from the event "1". Anything else is an *[Error].
 func EventName(raw []byte) (string, error) {

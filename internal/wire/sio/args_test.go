@@ -77,3 +77,40 @@ func TestSplitArgsAllocatesNothingWithRoom(t *testing.T) {
 		t.Fatalf("%.0f allocations, promised none; %d arguments", allocs, len(room))
 	}
 }
+
+func TestStringFieldFindsTheFirstMemberOfThatName(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"topic":"a"}`:  "a",
+		` {"topic":"a"}`: "", // views have no white space around them
+		`{ "x" : {"topic":"no"} , "topic" : "a" }`: "a",
+		`{"x":["topic"],"topic":"a","topic":"b"}`:  "a",
+		`{"to\u0070ic":"a\n\u00e9"}`:               "a\né",
+		`{"topic":1}`:                              "",
+		`{"topic":null,"topic":"b"}`:               "",
+		`{"topics":"b"}`:                           "",
+		`["topic","a"]`:                            "",
+		`{}`:                                       "",
+		`{"topic":"a"`:                             "a", // Parse has refused it before
+		`{"topic"`:                                 "",
+		`{"topic":`:                                "",
+		``:                                         "",
+	} {
+		if got, ok := sio.StringField([]byte(raw), "topic"); got != want || ok != (want != "") {
+			t.Errorf("%s: %q, %v; want %q", raw, got, ok, want)
+		}
+	}
+}
+
+func TestFirstArgIsTheFirstOfSplitArgs(t *testing.T) {
+	for _, raw := range []string{`["a",{"b":1}]`, `[ "a" ]`, `[1.5,2]`, `[{"x":[1]},2]`, `[[],2]`} {
+		want := sio.SplitArgs([]byte(raw), nil)[0]
+		if got := sio.FirstArg([]byte(raw)); string(got) != string(want) {
+			t.Errorf("%s: %s, want %s", raw, got, want)
+		}
+	}
+	for _, raw := range []string{`[]`, `[ ]`, ``, `{}`} {
+		if got := sio.FirstArg([]byte(raw)); got != nil {
+			t.Errorf("%s: %s, want nothing", raw, got)
+		}
+	}
+}
