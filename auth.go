@@ -93,10 +93,10 @@ func connectRefusal(err error) (message string, data []byte) {
 // token finds the client's token: in the payload, else where it came with the
 // handshake (design 5.4).
 func (s *Socket) token(payload string) string {
-	h := s.client.shake
+	h := s.Handshake()
 	return guard.FindToken(guard.TokenSources{
 		Payload:       payload,
-		Auth:          gjson.GetBytes(s.auth, "token").Str,
+		Auth:          gjson.GetBytes(h.Auth, "token").Str,
 		Authorization: h.Header.Get("Authorization"),
 		Query:         h.URL.Query().Get("token"),
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/engineio"
+	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/socketio"
 	"github.com/streamweir/weir/internal/wheel"
 	"github.com/streamweir/weir/internal/wire/sio"
@@ -23,7 +24,8 @@ type client struct {
 	session *engineio.Session
 	proto   socketio.Conn
 	out     *delivery.Conn
-	shake   *engineio.Handshake
+	shake   *engineio.Handshake // nil if nobody can ask for it
+	agent   uint64              // the kind of client, for its penalty
 	since   int64
 	waiting []*Socket // CONNECT requests not decided yet
 
@@ -52,7 +54,10 @@ var (
 
 func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	sh := d.srv.hub.Shards()[s.Loop()]
-	c := &client{door: d, session: s, shake: h, since: sh.Now()}
+	c := &client{door: d, session: s, agent: guard.Agent(h.Header), since: sh.Now()}
+	if d.curious.Load() {
+		c.shake = h
+	}
 	c.proto = socketio.New(c, d.opts.SocketIO.MaxHTTPBufferSize)
 	c.out = sh.Open(s, c)
 	c.timer.Init(c)
@@ -62,7 +67,7 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	return c
 }
 
-func (c *client) address() netip.Addr { return c.shake.RemoteAddr.Addr().Unmap() }
+func (c *client) address() netip.Addr { return c.session.RemoteAddr().Addr().Unmap() }
 
 // Message implements engineio.Host. While reading is held, the rest of the batch
 // that had been read waits here, so that a limit stops the client at the very
@@ -184,7 +189,7 @@ func (c *client) punish() {
 			penalty = max(penalty, orDefault(ns.opts.SlowPenalty, defaultSlowPenalty))
 		}
 	}
-	c.door.srv.penalties.Offend(penaltyKey(c.address(), c.shake.Header), orDefault(penalty, defaultSlowPenalty), c.door.srv.hub.Time(c.out.Shard().Now()))
+	c.door.srv.penalties.Offend(guard.PenaltyKey(c.address(), c.agent), orDefault(penalty, defaultSlowPenalty), c.door.srv.hub.Time(c.out.Shard().Now()))
 }
 
 // Reading implements delivery.Peer.

@@ -27,6 +27,7 @@ type door struct {
 	namespaces map[string]*Namespace
 	log        *slog.Logger
 	next       atomic.Uint32
+	curious    atomic.Bool // an application's function may ask for a handshake
 	refused    [refusals]atomic.Uint64
 }
 
@@ -49,6 +50,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 		return nil, err
 	}
 	d := &door{srv: srv, opts: o, origins: origins, namespaces: make(map[string]*Namespace), log: srv.log.With("server", o.Name)}
+	d.curious.Store(o.Auth)
 	s := o.SocketIO
 	eo := engineio.Options{
 		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, UpgradeTimeout: s.UpgradeTimeout,
@@ -142,18 +144,11 @@ func (d *door) Admit(r *http.Request) *engineio.Refusal {
 		d.srv.count.authLimited.Add(1)
 		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: jitter(30 * time.Second)}
 	}
-	if wait, slow := d.srv.penalties.Until(penaltyKey(addr, r.Header), now); slow {
+	if wait, slow := d.srv.penalties.Until(guard.PenaltyKey(addr, guard.Agent(r.Header)), now); slow {
 		d.refused[refusedSlow].Add(1)
 		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: jitter(wait)}
 	}
 	return nil
-}
-
-// penaltyKey is who a penalty falls on. Before a client has joined a namespace its
-// address is all there is; the kind of client is added so that not everybody behind
-// one address pays for a slow one.
-func penaltyKey(addr netip.Addr, h http.Header) string {
-	return addr.String() + " " + h.Get("User-Agent")
 }
 
 // jitter spreads those who were sent away together over half as long again.

@@ -207,22 +207,24 @@ func Handle[In, Out any](n *Namespace, event string, f func(ctx context.Context,
 func (s *Socket) On(event string, h Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.on == nil {
-		s.on = make(map[string]Handler)
+	own := s.ownLocked()
+	if own.on == nil {
+		own.on = make(map[string]Handler)
 	}
-	s.on[event] = h
+	own.on[event] = h
 }
 
 // Off removes a handler set by On.
 func (s *Socket) Off(event string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.on, event)
+	delete(s.ownLocked().on, event)
 }
 
 // OnAny adds an observer of every event of this socket.
 func (s *Socket) OnAny(h Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.any = append(s.any, h)
+	own := s.ownLocked()
+	own.any = append(own.any, h)
 }

@@ -39,6 +39,7 @@ type Namespace struct {
 	log  *slog.Logger
 
 	topics map[*delivery.Declared]*TopicOptions
+	mail   guard.MailboxLimits // of each socket's mailbox
 	count  figures
 
 	mu         sync.RWMutex
@@ -108,7 +109,9 @@ func (n *Namespace) OnAnyOutgoing(f func(event string, args []any)) {
 	n.locked(func() { n.sent = append(n.sent, f) })
 }
 
+// locked registers a function of the application.
 func (n *Namespace) locked(f func()) {
+	n.door.curious.Store(true)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f()
@@ -169,10 +172,10 @@ func (n *Namespace) hears() bool {
 }
 
 // farewell does what follows a disconnect. Loop.
-func (n *Namespace) farewell(s *Socket) {
+func (n *Namespace) farewell(s *Socket, reason string) {
 	n.count.closed.Add(1)
 	if f := n.srv.opts.Events.Disconnected; f != nil {
-		f(DisconnectedEvent{Server: n.door.opts.Name, Namespace: n.path, ID: s.id, Principal: s.principal, Reason: s.reason})
+		f(DisconnectedEvent{Server: n.door.opts.Name, Namespace: n.path, ID: s.id, Principal: s.principal, Reason: reason})
 	}
 	n.mu.RLock()
 	handlers := n.disconnect
@@ -182,7 +185,7 @@ func (n *Namespace) farewell(s *Socket) {
 	}
 	s.enqueue(jobFunc(func(context.Context) {
 		for _, f := range handlers {
-			f(s, s.reason)
+			f(s, reason)
 		}
 	}), 0)
 }
@@ -204,16 +207,17 @@ func (n *Namespace) handlers(s *Socket, event string) (chain []Handler, handled 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := n.on[event]
-	if own := s.on[event]; own != nil {
-		h = own
+	own := s.hasLocked()
+	if dynamic := own.on[event]; dynamic != nil {
+		h = dynamic
 	}
-	if h == nil && len(n.any)+len(s.any) == 0 {
+	if h == nil && len(n.any)+len(own.any) == 0 {
 		return nil, false
 	}
-	chain = make([]Handler, 0, len(n.filter)+len(n.any)+len(s.any)+1)
+	chain = make([]Handler, 0, len(n.filter)+len(n.any)+len(own.any)+1)
 	chain = append(chain, n.filter...)
 	chain = append(chain, n.any...)
-	chain = append(chain, s.any...)
+	chain = append(chain, own.any...)
 	if h != nil {
 		chain = append(chain, h)
 	}

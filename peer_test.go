@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +40,7 @@ func start(t *testing.T, o weir.Options, setup ...func(*weir.Server)) *weir.Serv
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Drain = weir.DrainOptions{ClientsPerSecond: 1 << 20, Timeout: 2 * time.Second}
-	srv, err := weir.New(o)
+	srv, err := weir.New(withDriver(o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +79,21 @@ func start(t *testing.T, o weir.Options, setup ...func(*weir.Server)) *weir.Serv
 }
 
 func addr(srv *weir.Server) string { return srv.Addr("default").String() }
+
+// withDriver gives every server that has not chosen a driver the one of
+// WEIR_TEST_DRIVER: scripts/unit and scripts/race run this package for each.
+func withDriver(o weir.Options) weir.Options {
+	if o.Servers == nil {
+		o.Servers = []weir.ServerOptions{{Addr: o.Addr, Namespaces: o.Namespaces}}
+		o.Addr, o.Namespaces = "", nil
+	}
+	for i := range o.Servers {
+		if s := &o.Servers[i]; s.Driver == weir.DriverAuto {
+			s.Driver = weir.Driver(os.Getenv("WEIR_TEST_DRIVER"))
+		}
+	}
+	return o
+}
 
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, ok func() bool) {

@@ -18,6 +18,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
+	"github.com/streamweir/weir/internal/pointer"
 )
 
 // Server is one node: its doors, namespaces and shards. All methods may be called
@@ -76,7 +77,7 @@ func New(o Options) (*Server, error) {
 	servers := s.opts.servers()
 	shards := orDefault(o.Shards, runtime.GOMAXPROCS(0))
 	s.hub = delivery.New(delivery.Options{
-		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: budget(o.Memory.BudgetBytes),
+		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: guard.Budget(o.Memory.BudgetBytes),
 		HighWatermark: o.Memory.HighWatermark, FinishTimeout: 10 * time.Second, OnCut: s.onCut,
 	})
 	lobby := NamespaceOptions{}
@@ -114,13 +115,14 @@ func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
 	for i := range o.Topics {
 		t := &o.Topics[i]
 		spec.Topics = append(spec.Topics, delivery.TopicSpec{
-			Name: t.Name, Policy: t.policy(), Shape: o.Dialect, TTL: t.TTL, Key: keyPointer(t.Key),
+			Name: t.Name, Policy: t.policy(), Shape: o.Dialect, TTL: t.TTL, Key: pointer.Key(t.Key),
 		})
 	}
 	n := &Namespace{
 		srv: s, door: d, path: o.Path, opts: o, log: d.log.With("namespace", o.Path),
 		d: s.hub.Declare(spec), topics: make(map[*delivery.Declared]*TopicOptions),
 	}
+	n.mail = n.mailboxLimits()
 	for i, decl := range n.d.Topics() {
 		n.topics[decl] = &o.Topics[i]
 	}

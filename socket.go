@@ -20,14 +20,18 @@ type Socket struct {
 	client    *client
 	id        string
 	principal string
-	auth      []byte
 	d         *delivery.Socket // nil until the client was let in
+	mailbox   guard.Mailbox
 
-	mailbox guard.Mailbox
-	full    bool // loop: reading is held because the mailbox is full
+	full bool // loop: reading is held because the mailbox is full
+	gone atomic.Bool
+	mu   sync.Mutex
+	own  *belongings // nil until there is one; an idle client has none
+}
 
-	gone   atomic.Bool
-	mu     sync.Mutex
+// belongings are what few sockets have, or have for long.
+type belongings struct {
+	auth   []byte
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	values map[any]any
@@ -38,6 +42,25 @@ type Socket struct {
 	rooms  []string // those it was in when it left
 }
 
+// ownLocked returns the socket's belongings to be changed.
+func (s *Socket) ownLocked() *belongings {
+	if s.own == nil {
+		s.own = new(belongings)
+	}
+	return s.own
+}
+
+// nothing is what a socket without belongings has.
+var nothing belongings
+
+// hasLocked returns the socket's belongings to be read.
+func (s *Socket) hasLocked() *belongings {
+	if s.own == nil {
+		return &nothing
+	}
+	return s.own
+}
+
 var (
 	_ socketio.Socket     = (*Socket)(nil)
 	_ delivery.SocketPeer = (*Socket)(nil)
@@ -45,8 +68,11 @@ var (
 )
 
 func newSocket(n *Namespace, c *client, auth []byte) *Socket {
-	s := &Socket{ns: n, client: c, id: c.out.NewSocketID(), auth: auth}
-	s.mailbox.Init(n.srv.workers, n.mailboxLimits(), s)
+	s := &Socket{ns: n, client: c, id: c.out.NewSocketID()}
+	if len(auth) > 0 && c.shake != nil {
+		s.own = &belongings{auth: auth}
+	}
+	s.mailbox.Init(n.srv.workers, &n.mail, s)
 	return s
 }
 
@@ -59,23 +85,31 @@ func (s *Socket) Principal() string { return s.principal }
 // Namespace is where the socket is.
 func (s *Socket) Namespace() *Namespace { return s.ns }
 
-// Handshake is what is known of the request that opened the session.
+// Handshake is what is known of the request that opened the session. A server none
+// of whose namespaces has a function of the application when the client connects
+// keeps the address only.
 func (s *Socket) Handshake() *Handshake {
 	h := s.client.shake
-	return &Handshake{Header: h.Header, Host: h.Host, URL: h.URL, Address: h.RemoteAddr, TLS: h.TLS, Time: h.Time, Auth: s.auth}
+	if h == nil {
+		return &Handshake{Address: s.client.session.RemoteAddr()}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &Handshake{Header: h.Header, Host: h.Host, URL: h.URL, Address: h.RemoteAddr, TLS: h.TLS, Time: h.Time, Auth: s.hasLocked().auth}
 }
 
 // Context ends when the socket leaves its namespace; its cause is the reason.
 func (s *Socket) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ctx == nil {
-		s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	own := s.ownLocked()
+	if own.ctx == nil {
+		own.ctx, own.cancel = context.WithCancelCause(context.Background())
 		if s.gone.Load() {
-			s.cancel(errors.New(s.reason))
+			own.cancel(errors.New(own.reason))
 		}
 	}
-	return s.ctx
+	return own.ctx
 }
 
 // Connected reports whether the socket is still in its namespace.
@@ -85,17 +119,18 @@ func (s *Socket) Connected() bool { return !s.gone.Load() }
 func (s *Socket) Set(key, value any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.values == nil {
-		s.values = make(map[any]any)
+	own := s.ownLocked()
+	if own.values == nil {
+		own.values = make(map[any]any)
 	}
-	s.values[key] = value
+	own.values[key] = value
 }
 
 // Value returns what Set kept under key, nil if nothing.
 func (s *Socket) Value(key any) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.values[key]
+	return s.hasLocked().values[key]
 }
 
 // emitWait bounds how long Emit waits for room in a busy shard's inbox.
@@ -181,7 +216,8 @@ func (s *Socket) Ask(ctx context.Context, event string, args ...any) (*Args, err
 func (s *Socket) Join(rooms ...string) error {
 	s.mu.Lock()
 	if s.d == nil {
-		s.early = append(s.early, rooms...)
+		own := s.ownLocked()
+		own.early = append(own.early, rooms...)
 		s.mu.Unlock()
 		return nil
 	}
@@ -200,7 +236,7 @@ func (s *Socket) Rooms() (rooms []string, err error) {
 	if s.gone.Load() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.rooms, nil
+		return s.hasLocked().rooms, nil
 	}
 	err = s.onShard(func() error { rooms = s.d.Rooms(); return nil })
 	return rooms, err
@@ -252,8 +288,10 @@ func (s *Socket) Disconnect(transport bool) error {
 func (s *Socket) open(d *delivery.Socket) {
 	s.mu.Lock()
 	s.d = d
-	early := s.early
-	s.early = nil
+	early := s.hasLocked().early
+	if s.own != nil {
+		s.own.early = nil
+	}
 	s.mu.Unlock()
 	if err := d.Join(early...); err != nil {
 		s.ns.log.Warn("room not joined", "socket", s.id, "error", err)
@@ -266,13 +304,14 @@ func (s *Socket) Left() { s.d.Close(base.CauseClientDisconnect, nil) }
 // Gone implements delivery.SocketPeer. Loop.
 func (s *Socket) Gone(cause base.Cause) {
 	s.mu.Lock()
-	s.reason = cause.SocketReason()
+	own := s.ownLocked()
+	own.reason = cause.SocketReason()
 	if s.d != nil && s.ns.hears() {
-		s.rooms = s.d.Rooms()
+		own.rooms = s.d.Rooms()
 	}
 	s.gone.Store(true)
-	if s.cancel != nil {
-		s.cancel(errors.New(s.reason))
+	if own.cancel != nil {
+		own.cancel(errors.New(own.reason))
 	}
 	s.mu.Unlock()
 	s.client.proto.Leave(s.ns.path)
@@ -281,6 +320,6 @@ func (s *Socket) Gone(cause base.Cause) {
 		s.client.resume()
 	}
 	if s.d != nil {
-		s.ns.farewell(s)
+		s.ns.farewell(s, cause.SocketReason())
 	}
 }

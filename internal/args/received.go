@@ -84,7 +84,9 @@ func (a *Args) Values() ([]any, error) {
 	return out, nil
 }
 
-func invalid(err error) error { return &base.Error{Code: base.CodeInvalid, Reason: err.Error(), Cause: err} }
+func invalid(err error) error {
+	return &base.Error{Code: base.CodeInvalid, Reason: err.Error(), Cause: err}
+}
 
 // fill puts attachments where their placeholders are.
 func (a *Args) fill(v any) any {

@@ -10,10 +10,25 @@ const (
 	defaultMailboxBytes = 1 << 20
 )
 
-// MailboxLimits bounds what waits for one socket's handlers, the running job included.
+// MailboxLimits bounds what waits for one socket's handlers, the running job included. Mailboxes share it.
 type MailboxLimits struct {
 	Jobs  int // 0 means 128
 	Bytes int // 0 means 1 MiB
+}
+
+// withDefaults returns the limits complete: themselves, if they are.
+func (l *MailboxLimits) withDefaults() *MailboxLimits {
+	if l.Jobs > 0 && l.Bytes > 0 {
+		return l
+	}
+	full := *l
+	if full.Jobs <= 0 {
+		full.Jobs = defaultMailboxJobs
+	}
+	if full.Bytes <= 0 {
+		full.Bytes = defaultMailboxBytes
+	}
+	return &full
 }
 
 // Intake is what Push says of a job and of the room behind it.
@@ -44,13 +59,13 @@ type Drainer interface {
 type Mailbox struct {
 	workers *Workers
 	owner   Drainer
-	limits  MailboxLimits
+	limits  *MailboxLimits
 
 	mu          sync.Mutex
-	first, last *letter // waiting jobs
-	jobs, bytes int     // held: waiting and running
 	scheduled   bool    // a turn is queued or running
 	full        bool    // AcceptedFull was said, Drained not yet
+	first, last *letter // waiting jobs
+	jobs, bytes int     // held: waiting and running
 }
 
 // letter is a job on the way through a Mailbox.
@@ -63,14 +78,9 @@ type letter struct {
 var letters = sync.Pool{New: func() any { return new(letter) }}
 
 // Init makes m a mailbox of w; owner may be nil if nobody needs to hear of Drained. It must come before any Push.
-func (m *Mailbox) Init(w *Workers, limits MailboxLimits, owner Drainer) {
-	if limits.Jobs <= 0 {
-		limits.Jobs = defaultMailboxJobs
-	}
-	if limits.Bytes <= 0 {
-		limits.Bytes = defaultMailboxBytes
-	}
-	m.workers, m.limits, m.owner = w, limits, owner
+// limits must not change afterwards.
+func (m *Mailbox) Init(w *Workers, limits *MailboxLimits, owner Drainer) {
+	m.workers, m.limits, m.owner = w, limits.withDefaults(), owner
 }
 
 // Push appends job, which keeps bytes of memory until it has run. It never blocks and takes the job even beyond the

@@ -22,7 +22,7 @@ type inbox struct {
 
 func newInbox(w *guard.Workers, limits guard.MailboxLimits) *inbox {
 	b := &inbox{}
-	b.Init(w, limits, b)
+	b.Init(w, &limits, b)
 	return b
 }
 

@@ -1,6 +1,10 @@
 package guard
 
 import (
+	"hash/maphash"
+	"net/http"
+	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -15,12 +19,23 @@ const goodFor = 2
 // handshake and a lane's worth of messages every second (design 5.4). The first offence costs the base, each further
 // one twice the last, up to MaxPenalty. Who stays good for twice the last penalty after it has ended starts afresh.
 //
-// A key is whatever names the client across connections: its principal or its address. At most 65,536 are
+// A key is whatever names the client across connections, see PenaltyKey. At most 65,536 are
 // remembered, the oldest offences being forgotten first.
 type Penalties struct {
 	mu     sync.Mutex
 	served ledger[string, penalty]
 }
+
+// PenaltyKey is who a penalty falls on. Before a client has joined a namespace its address is all there is; the kind of
+// client is added so that not everybody behind one address pays for a slow one (ADR 0004).
+func PenaltyKey(a netip.Addr, agent uint64) string {
+	return a.String() + " " + strconv.FormatUint(agent, 36)
+}
+
+var agentSeed = maphash.MakeSeed()
+
+// Agent is the kind of client in eight bytes: a hash of its User-Agent.
+func Agent(h http.Header) uint64 { return maphash.String(agentSeed, h.Get("User-Agent")) }
 
 type penalty struct {
 	until  time.Time

@@ -22,6 +22,7 @@ func Table() []Room {
 		{Path: "internal/wheel", StdOnly: true},
 		{Path: "internal/args", StdOnly: true, May: []string{"internal/base", "internal/wire/sio"}},
 		{Path: "internal/vfs", StdOnly: true},
+		{Path: "internal/pointer"},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "cluster", StdOnly: true},
 		{Path: "cluster/*", May: []string{"internal/base", "cluster"}},
@@ -46,7 +47,7 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/metrics", "internal/admin", "internal/build", "cluster",
+			"internal/guard", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

@@ -1,4 +1,5 @@
-package weir
+// Package pointer finds values in JSON by RFC 6901 pointers.
+package pointer
 
 import (
 	"strings"
@@ -6,15 +7,21 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// keyPointer is the coalescing key of a JSON payload as an RFC 6901 pointer names
-// it; nil for no pointer. A string is its own key, any other value its raw JSON; a
+// Key returns the function that finds the coalescing key of a JSON payload where a
+// pointer says; nil for no pointer. A string is its own key, any other value its raw JSON; a
 // payload without the value has no key.
-func keyPointer(pointer string) func(payload []byte) string {
+func Key(pointer string) func(payload []byte) string {
 	if pointer == "" {
 		return nil
 	}
 	path := gjsonPath(pointer)
-	return func(payload []byte) string { return gjson.GetBytes(payload, path).String() }
+	return func(payload []byte) string {
+		v := gjson.GetBytes(payload, path)
+		if v.Type == gjson.String {
+			return v.Str
+		}
+		return v.Raw
+	}
 }
 
 // gjsonPath writes a JSON pointer as a gjson path: "/a~1b/0" is "a/b.0". What has
