@@ -36,6 +36,7 @@ type client struct {
 	backlog   []message // what had been read when reading was held: at most one batch
 	resuming  bool
 	closed    bool
+	joined    guard.Membership
 }
 
 // message is an Engine.IO message that waits in a backlog.
@@ -61,6 +62,10 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	c.proto = socketio.New(c, d.opts.SocketIO.MaxHTTPBufferSize)
 	c.out = sh.Open(s, c)
 	c.timer.Init(c)
+	if !d.admission.Enter() { // others were faster since Admit
+		d.refused[refusedFull].Add(1)
+		s.Close(base.CauseForcedClose)
+	}
 	c.connectBy = sh.Now() + int64(d.opts.SocketIO.ConnectTimeout)
 	d.srv.comers.Came(c.address())
 	c.schedule()
@@ -140,6 +145,7 @@ func (c *client) Expire(_ *wheel.Timer, now int64) {
 // Closed implements engineio.Host.
 func (c *client) Closed(cause base.Cause, err error) {
 	c.closed = true
+	c.door.admission.Leave(c.joined)
 	c.schedule()
 	c.door.srv.hub.Hold(-c.proto.Held())
 	c.dropBacklog()
@@ -275,7 +281,10 @@ func (c *client) accept(s *Socket) {
 	if c.closed || !c.proto.Accept(s.ns.path, s) {
 		return
 	}
-	c.connectBy = 0
+	if c.connectBy = 0; !c.joined {
+		c.joined = guard.HasJoined
+		c.door.admission.Joined()
+	}
 	c.schedule()
 	s.open(c.out.OpenSocket(s.ns.d, s.id, s.principal, s))
 	s.d.Send(base.NewFrame(64, func(dst []byte) []byte { return sio.AppendConnect(dst, s.ns.path, s.id, "") }))

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -26,6 +24,7 @@ type door struct {
 	engine     *engineio.Server
 	namespaces map[string]*Namespace
 	log        *slog.Logger
+	admission  *guard.Admission
 	next       atomic.Uint32
 	curious    atomic.Bool // an application's function may ask for a handshake
 	refused    [refusals]atomic.Uint64
@@ -39,10 +38,16 @@ const (
 	refusedSlow
 	refusedAuth
 	refusedDraining
+	refusedFull
+	refusedCrowded
+	refusedFast
 	refusals
 )
 
-var refusalNames = [refusals]string{"origin", "slow_consumer", "auth_failures", "draining"}
+var refusalNames = [refusals]string{"origin", "slow_consumer", "auth_failures", "draining", "max_connections", "max_pending", "handshake_rate"}
+
+// refusalOfVerdict are the reasons of an admission that is not welcome.
+var refusalOfVerdict = [...]refusal{guard.Full: refusedFull, guard.Crowded: refusedCrowded, guard.TooFast: refusedFast}
 
 func newDoor(srv *Server, o ServerOptions) (*door, error) {
 	origins, err := guard.NewOrigins(o.Origins)
@@ -51,6 +56,9 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 	}
 	d := &door{srv: srv, opts: o, origins: origins, namespaces: make(map[string]*Namespace), log: srv.log.With("server", o.Name)}
 	d.curious.Store(o.Auth)
+	d.admission = guard.NewAdmission(guard.AdmissionLimits{
+		Connections: o.Limits.Connections, Pending: o.Limits.Pending, HandshakesPerSecond: o.Limits.HandshakesPerSecond,
+	})
 	s := o.SocketIO
 	eo := engineio.Options{
 		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, UpgradeTimeout: s.UpgradeTimeout,
@@ -131,35 +139,29 @@ func afterScheme(origin string) string {
 }
 
 // Admit implements engineio.Acceptor: nobody is let in while the server drains,
-// after too many failed tokens, or right after having been cut for being slow.
+// after too many failed tokens, right after having been cut for being slow, or
+// beyond the server's limits.
 func (d *door) Admit(r *http.Request) *engineio.Refusal {
 	if d.srv.leaving() {
 		d.refused[refusedDraining].Add(1)
-		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: jitter(5 * time.Second)}
+		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(5 * time.Second)}
 	}
-	addr := addressOf(r)
+	addr := guard.AddressOf(r)
 	now := time.Now()
 	if d.opts.Auth && d.srv.failures.Blocked(addr, now) {
 		d.refused[refusedAuth].Add(1)
 		d.srv.count.authLimited.Add(1)
-		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: jitter(30 * time.Second)}
+		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: guard.Jitter(30 * time.Second)}
 	}
 	if wait, slow := d.srv.penalties.Until(guard.PenaltyKey(addr, guard.Agent(r.Header)), now); slow {
 		d.refused[refusedSlow].Add(1)
-		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: jitter(wait)}
+		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(wait)}
+	}
+	if v := d.admission.Check(now); v != guard.Welcome {
+		d.refused[refusalOfVerdict[v]].Add(1)
+		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(2 * time.Second)}
 	}
 	return nil
-}
-
-// jitter spreads those who were sent away together over half as long again.
-func jitter(d time.Duration) time.Duration { return d + rand.N(d/2+1) }
-
-func addressOf(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap()
 }
 
 // Assign implements engineio.Acceptor: the loops take turns.

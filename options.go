@@ -139,6 +139,10 @@ type ServerLimits struct {
 	HeaderTimeout          time.Duration // for a request's header to arrive; default 5 s
 	SubscriptionsPerSocket int           // default 1000
 	RoomsPerSocket         int           // default 1000
+	// Connections at once, at most; beyond it handshakes are answered 503 with a
+	// Retry-After. So are handshakes beyond HandshakesPerSecond, and those that come
+	// while Pending connections have joined no namespace yet. 0: no limit.
+	Connections, Pending, HandshakesPerSecond int
 }
 
 // ServerOptions describe one door for clients. Namespaces belong to one server.

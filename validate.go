@@ -82,6 +82,9 @@ func (s *ServerOptions) validate(p *problems, at string, canAuth bool) {
 		p.add("%s.Origins: %w", at, err)
 	}
 	s.Driver.validate(p, at)
+	if l := s.Limits; min(l.Connections, l.Pending, l.HandshakesPerSecond) < 0 {
+		p.add("%s.Limits: Connections %d, Pending %d, HandshakesPerSecond %d: want 0 or more", at, l.Connections, l.Pending, l.HandshakesPerSecond)
+	}
 	if s.Auth && !canAuth {
 		p.add("%s.Auth: Options.Authenticate is not set", at)
 	}

@@ -176,9 +176,10 @@ type cookieKeys struct {
 }
 
 type limitKeys struct {
-	MaxConnections         int            `key:"maxConnections" default:"0" min:"0" later:"connection limits" doc:"0: no limit"`
-	PerAddress             int            `key:"perAddress" default:"0" min:"0" later:"connection limits" doc:"connections of one address; 0: no limit"`
-	HandshakesPerSecond    int            `key:"handshakesPerSecond" default:"0" min:"0" later:"connection limits" doc:"0: no limit"`
+	MaxConnections         int            `key:"maxConnections" default:"0" min:"0" doc:"sessions at once; beyond it handshakes get 503; 0: no limit"`
+	MaxPending             int            `key:"maxPending" default:"0" min:"0" doc:"sessions at once that have joined no namespace yet; 0: no limit"`
+	PerAddress             int            `key:"perAddress" default:"0" min:"0" later:"limits per address" doc:"connections of one address; 0: no limit"`
+	HandshakesPerSecond    int            `key:"handshakesPerSecond" default:"0" min:"0" doc:"new sessions a second; beyond it handshakes get 503; 0: no limit"`
 	TrustedProxies         []string       `key:"trustedProxies" later:"trusted proxies" doc:"networks whose X-Forwarded-For is believed"`
 	HeaderTimeout          time.Duration  `key:"headerTimeoutMs" default:"5000" min:"1" doc:"for a request's header to arrive"`
 	SubscriptionsPerSocket int            `key:"subscriptionsPerSocket" default:"1000" min:"1" doc:"topics one socket may subscribe to"`

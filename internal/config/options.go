@@ -148,6 +148,9 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 		NotSentLowat: s.NotSentLowatBytes, Driver: weir.Driver(strings.TrimPrefix(s.Driver, "auto")),
 		Limits: weir.ServerLimits{
 			HeaderTimeout:          s.Limits.HeaderTimeout,
+			Connections:            s.Limits.MaxConnections,
+			Pending:                s.Limits.MaxPending,
+			HandshakesPerSecond:    s.Limits.HandshakesPerSecond,
 			SubscriptionsPerSocket: s.Limits.SubscriptionsPerSocket,
 			RoomsPerSocket:         s.Limits.RoomsPerSocket,
 		},
