@@ -51,6 +51,7 @@ func dev(ctx context.Context, o demo.Options, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	openDescriptors(o.Logger)
 	t.apply(o.Logger)
 	ctx, stop := untilSignal(ctx, o.Logger)
 	defer stop()

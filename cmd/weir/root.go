@@ -71,7 +71,8 @@ Try it:  weir dev`,
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.AddCommand(devCommand(), serveCommand(), checkCommand(), configCommand(), publishCommand(), tailCommand(), versionCommand())
+	root.AddCommand(devCommand(), serveCommand(), checkCommand(), doctorCommand(), configCommand(), publishCommand(), tailCommand(),
+		benchCommand(), slowCommand(), versionCommand())
 	return root
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/internal/build"
 	"github.com/streamweir/weir/internal/config"
+	"github.com/streamweir/weir/internal/doctor"
 )
 
 // fileFlags say which configuration counts.
@@ -79,6 +80,9 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	for _, w := range c.Warnings {
 		log.Warn(w.Message, "path", w.Path, "file", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column))
 	}
+	if err := openDescriptors(log).admits(connections(c)); err != nil {
+		return err
+	}
 	o := c.Options
 	t := tune(runtime.GOMAXPROCS(0), o.Shards, o.Workers.Max)
 	if !defaulted(c, "workers.nice") {
@@ -97,6 +101,14 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	t.apply(log)
 	logAddresses(srv, o, log)
 	return srv.Run(ctx)
+}
+
+// connections is how many clients the configuration lets in at the same time, 0 for no limit.
+func connections(c *config.Config) int {
+	if n := doctor.NeedsOf(c); !n.Assumed {
+		return n.Connections
+	}
+	return 0
 }
 
 // defaulted reports whether nobody has set a value.

@@ -37,10 +37,22 @@ func tune(cpus, shards, workers int) tuning {
 	return t
 }
 
+// containerMemory is the cgroup's limit, unless it is above what the machine has: then it limits nothing.
+func containerMemory() (uint64, error) {
+	limit, err := memlimit.FromCgroup()
+	if err != nil {
+		return 0, err
+	}
+	if machine, err := memlimit.FromSystem(); err == nil && limit > machine {
+		return 0, memlimit.ErrNoLimit
+	}
+	return limit, nil
+}
+
 // apply changes the running process and says what is in force now.
 func (t tuning) apply(log *slog.Logger) {
 	runtime.GOMAXPROCS(t.procs)
-	_, err := memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithLogger(slog.New(slog.DiscardHandler)))
+	_, err := memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithProvider(containerMemory), memlimit.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		log.Debug("GOMEMLIMIT stays as it is", "error", err)
 	}
