@@ -202,10 +202,14 @@ func TestEventsThatComeDuringAskAreKeptForRead(t *testing.T) {
 func TestReadThatIsEndedGoesOnBehindThatEvent(t *testing.T) {
 	s := script(t, func(l *line) {
 		l.join()
+		l.expect(`42["go"]`)
 		l.send(`42["a"]`, `42["b"]`, `42["c"]`)
 		l.next() // until the client closes
 	})
 	c := dial(t, s.url(), "/", peer.Options{})
+	if err := c.Emit("go"); err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{"a", "b", "c"} {
 		var got []string
 		err := c.Read(func(event string, _ []byte) error {

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 
@@ -62,8 +63,9 @@ func (p *poller) close() {
 
 // wake ends a wait. Any thread may call it before close.
 func (p *poller) wake() {
-	one := [8]byte{7: 1}              // either byte order counts up
-	_, _ = unix.Write(p.bell, one[:]) // fails on a full counter only, and then it has been rung
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	_, _ = unix.Write(p.bell, one[:]) // fails on a full counter only: after 2^64 calls
 }
 
 func mask(i interest) (events uint32) {

@@ -453,6 +453,13 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestAThousandQuestionsAreAnswered(t *testing.T) {
+	h := gather(t, feed("http://127.0.0.1:1"))
+	for range 1000 { // a doorbell that wears out would hang here
+		h.Snapshot()
+	}
+}
+
 func TestClientsComeFromManyAddresses(t *testing.T) {
 	f := listen(t).serve()
 	spec := feed(f.url())
@@ -478,7 +485,7 @@ func TestClockIsTheMachines(t *testing.T) {
 	}
 	before := micros()
 	got := swarm.Clock()
-	if after := micros(); got < before-10 || got > after+10 {
+	if after := micros(); got < before-50 || got > after+50 { // it was tied once, between two system calls
 		t.Errorf("Clock is %d, the machine's went from %d to %d", got, before, after)
 	}
 }
