@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +44,7 @@ func dev(ctx context.Context, o demo.Options, cmd *cobra.Command) error {
 			return usagef("--%s %d: want 0 to 65535", name, port)
 		}
 	}
-	t := tune(runtime.GOMAXPROCS(0), 0, 1)
+	t := tune(cpus(), 0, 1)
 	o.Shards = t.shards
 	d, err := demo.New(o)
 	if err != nil {

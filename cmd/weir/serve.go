@@ -84,7 +84,7 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 		return err
 	}
 	o := c.Options
-	t := tune(runtime.GOMAXPROCS(0), o.Shards, o.Workers.Max)
+	t := tune(cpus(), o.Shards, o.Workers.Max)
 	if !defaulted(c, "workers.nice") {
 		t.nice = o.Workers.Nice
 	}
@@ -99,6 +99,7 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 		return err
 	}
 	t.apply(log)
+	defer startGiveback()()
 	logAddresses(srv, o, log)
 	return srv.Run(ctx)
 }

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/streamweir/weir/internal/doctor"
 )
 
 // workerNice is the niceness of the binary's workers: two CPU-bound handlers on two cores otherwise raise everybody's
@@ -21,6 +23,15 @@ type tuning struct {
 	shards int // event loops
 	procs  int // GOMAXPROCS
 	nice   int // of workers
+}
+
+// cpus is how many CPUs there are for shards: what Go takes, but for a quota of less than two, which Go rounds up.
+func cpus() int {
+	n := runtime.GOMAXPROCS(0)
+	if given := doctor.ThisMachine(0).CPUs(); given > 0 {
+		n = min(n, given)
+	}
+	return n
 }
 
 // tune decides for a number of CPUs. shards 0 is one for each; workers are the handlers that may run at once. There

@@ -54,6 +54,18 @@ func cpu(m Machine, _ Needs) Finding {
 	return f.at(OK, "%s", found)
 }
 
+// CPUs is how many CPUs the machine, or a quota of its cgroup, gives a process: at least 1; 0 if it does not say.
+func (m Machine) CPUs() int {
+	cpus, err := m.cpus()
+	if err != nil {
+		return 0
+	}
+	if quota, err := m.quota(); err == nil && quota > 0 {
+		cpus = min(cpus, int(math.Ceil(quota)))
+	}
+	return max(cpus, 1)
+}
+
 func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
