@@ -43,70 +43,42 @@ type Conn struct {
 	peer  Peer
 
 	sockets []*Socket
-	ready   [kinds]laneList
-	turn    int  // place in the pattern of turns
-	refused int  // sockets that only carry the refusal of a namespace
+	ready   [kinds]laneRing
+	next    *Conn    // in the list of dirty connections
+	rest    *rest    // nil until a write was short, and when trimmed
+	leaving *leaving // nil until Finish
+
+	at      int32 // place among the shard's connections
+	refused int32 // sockets that only carry the refusal of a namespace
+	turn    uint8 // place in the pattern of turns
+	dirty   bool
 	paused  bool // not read, because an events lane fills with answers
 	doomed  bool // to be cut, or being cut
 	closed  bool
-
-	rest      []byte     // of a packet, or of control frames, partly written
-	restLane  *outLane   // whose packet it is; nil for control frames and notices
-	restEntry lane.Entry // the packet
-
-	next  *Conn // in the list of dirty connections
-	dirty bool
-	at    int // place among the shard's connections
-
-	finish     wheel.Timer // the deadline of Finish
-	finishing  bool
-	finishedBy base.Cause
 }
 
-// laneList is a queue of lanes that have something to write.
-type laneList struct{ first, last *outLane }
-
-func (q *laneList) push(l *outLane) {
-	l.prev, l.next, l.queued, l.taken = q.last, nil, true, 0
-	if q.last == nil {
-		q.first = l
-	} else {
-		q.last.next = l
-	}
-	q.last = l
+// rest is what the kernel has left of a packet, or of control frames, of which it
+// has taken a part.
+type rest struct {
+	bytes []byte
+	lane  *outLane // whose packet it is; nil for control frames and notices
+	entry lane.Entry
 }
 
-func (q *laneList) pushFront(l *outLane) {
-	l.prev, l.next, l.queued = nil, q.first, true
-	if q.first == nil {
-		q.last = l
-	} else {
-		q.first.prev = l
-	}
-	q.first = l
+// leaving is a connection that is closed once everything its events lanes hold is
+// written, or when its time is over.
+type leaving struct {
+	conn     *Conn
+	cause    base.Cause
+	deadline wheel.Timer
 }
 
-// remove takes l out, if it is in.
-func (q *laneList) remove(l *outLane) {
-	if !l.queued {
-		return
-	}
-	if l.prev == nil {
-		q.first = l.next
-	} else {
-		l.prev.next = l.next
-	}
-	if l.next == nil {
-		q.last = l.prev
-	} else {
-		l.next.prev = l.prev
-	}
-	l.prev, l.next, l.queued = nil, nil, false
-}
+// Expire implements wheel.Expirer: the last packets did not go out in time.
+func (l *leaving) Expire(*wheel.Timer, int64) { l.conn.peer.Cut(l.cause) }
 
 // Open begins the sending half of a connection on this shard. Loop only.
 func (sh *Shard) Open(out Outlet, peer Peer) *Conn {
-	c := &Conn{shard: sh, out: out, peer: peer, at: len(sh.conns)}
+	c := &Conn{shard: sh, out: out, peer: peer, at: int32(len(sh.conns))}
 	sh.conns = append(sh.conns, c)
 	sh.connections.Add(1)
 	return c
@@ -125,7 +97,7 @@ func (c *Conn) Writable() { c.markDirty() }
 // as its room. Loop only.
 func (c *Conn) OpenSocket(n *Namespace, id, principal string, peer SocketPeer) *Socket {
 	s := &Socket{ID: id, Principal: principal, Namespace: n, Peer: peer, conn: c}
-	s.events.socket, s.events.member, s.events.kind = s, -1, kindEvents
+	s.events.socket = s
 	s.events.Init(n.events[c.shard.index], base.Plain, false)
 	c.sockets = append(c.sockets, s)
 	c.shard.namespaces[n].add(s)
@@ -143,7 +115,7 @@ func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
 		return
 	}
 	s := &Socket{Namespace: n, conn: c, closed: true, refusal: true}
-	s.events.socket, s.events.member, s.events.kind = s, -1, kindEvents
+	s.events.socket = s
 	s.events.Init(n.events[c.shard.index], base.Plain, false)
 	c.sockets = append(c.sockets, s)
 	c.refused++
@@ -226,17 +198,14 @@ func (c *Conn) reap(s *Socket) {
 // Finish closes the connection once everything its events lanes hold is written,
 // or when FinishTimeout is over. Loop only.
 func (c *Conn) Finish(cause base.Cause) {
-	if c.finishing || c.closed {
+	if c.leaving != nil || c.closed {
 		return
 	}
-	c.finishing, c.finishedBy = true, cause
-	c.finish.Init(c)
-	c.shard.wheel.Schedule(&c.finish, c.shard.now+int64(c.shard.hub.opts.FinishTimeout))
+	c.leaving = &leaving{conn: c, cause: cause}
+	c.leaving.deadline.Init(c.leaving)
+	c.shard.wheel.Schedule(&c.leaving.deadline, c.shard.now+int64(c.shard.hub.opts.FinishTimeout))
 	c.markDirty()
 }
-
-// Expire implements wheel.Expirer: the last packets did not go out in time.
-func (c *Conn) Expire(*wheel.Timer, int64) { c.peer.Cut(c.finishedBy) }
 
 // Close ends the connection's sending half, booking what its lanes hold as
 // dropped by disconnect. The peer calls it when the connection is gone. Loop only.
@@ -246,17 +215,19 @@ func (c *Conn) Close(cause base.Cause) {
 	}
 	c.closed = true
 	sh := c.shard
-	sh.wheel.Stop(&c.finish)
-	if c.restLane != nil {
-		c.restLane.Abandon(c.restEntry, base.ReasonDisconnect)
+	if c.leaving != nil {
+		sh.wheel.Stop(&c.leaving.deadline)
 	}
-	c.rest, c.restLane = nil, nil
+	if r := c.rest; r != nil && r.lane != nil {
+		r.lane.Abandon(r.entry, base.ReasonDisconnect)
+	}
+	c.rest = nil
 	for _, s := range c.sockets {
 		sh.closeLane(&s.events, base.ReasonDisconnect)
 		s.detach(cause)
 		sh.settle(&s.events)
 	}
-	c.sockets, c.ready = nil, [kinds]laneList{}
+	c.sockets, c.ready = nil, [kinds]laneRing{}
 	last := len(sh.conns) - 1
 	sh.conns[c.at] = sh.conns[last]
 	sh.conns[c.at].at = c.at
@@ -282,11 +253,14 @@ func (c *Conn) Depth() (n int) {
 // Trim gives back memory that empty lanes do not need, and the empty lanes
 // themselves that emits have made, unless they remember losses. Loop only.
 func (c *Conn) Trim() {
+	if len(c.unwritten()) == 0 {
+		c.rest = nil
+	}
 	for _, s := range c.sockets {
 		s.events.Trim()
 		for i := len(s.lanes) - 1; i >= 0; i-- {
 			l := s.lanes[i]
-			if l.member < 0 && l.Depth() == 0 && (l.AllDropped() == 0 || len(s.lanes) > maxIdleLanes) {
+			if !l.subscribed() && l.Depth() == 0 && (l.AllDropped() == 0 || len(s.lanes) > maxIdleLanes) {
 				s.dropLane(l, base.ReasonDisconnect)
 				continue
 			}
@@ -298,9 +272,17 @@ func (c *Conn) Trim() {
 // maxIdleLanes is how many empty lanes a socket may keep for their books alone.
 const maxIdleLanes = 64
 
+// unwritten is the rest of what was begun to be written.
+func (c *Conn) unwritten() []byte {
+	if c.rest == nil {
+		return nil
+	}
+	return c.rest.bytes
+}
+
 // busy reports whether the client's kernel has not got everything yet, so that no
 // ack clock runs (design D10).
-func (c *Conn) busy() bool { return len(c.rest) > 0 || c.out.Unsent() > 0 }
+func (c *Conn) busy() bool { return len(c.unwritten()) > 0 || c.out.Unsent() > 0 }
 
 func (c *Conn) markDirty() {
 	if c.dirty || c.closed {
@@ -350,7 +332,7 @@ func (c *Conn) full() bool {
 // leaving yet. Loop only.
 func (sh *Shard) FinishSome(n int, cause base.Cause) {
 	for i := len(sh.conns) - 1; i >= 0 && n > 0; i-- {
-		if c := sh.conns[i]; !c.finishing {
+		if c := sh.conns[i]; c.leaving == nil {
 			sh.hub.CountCut(cause)
 			c.Finish(cause)
 			n--

@@ -1,29 +1,9 @@
 package delivery
 
 import (
-	"slices"
-
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
 )
-
-// deliver gives one publication or emit to the lanes of its recipients here.
-func (sh *Shard) deliver(j *job) {
-	switch {
-	case j.run != nil:
-		j.run(sh)
-	case j.socket != nil:
-		sh.deliverDirect(j)
-	case j.target.Subscribers:
-		sh.deliverSubscribers(j)
-	default:
-		sh.deliverSockets(j)
-	}
-	j.receipt.finished()
-	if j.acks != nil {
-		j.acks.Shard()
-	}
-}
 
 // deliverDirect is Socket.Emit, an ack, or a socket's last packet.
 func (sh *Shard) deliverDirect(j *job) {
@@ -50,35 +30,41 @@ func (sh *Shard) deliverDirect(j *job) {
 	}
 }
 
-func (sh *Shard) deliverSubscribers(j *job) {
-	members := j.topic.local[sh.index].members
-	if len(members) == 0 {
-		return
-	}
-	c := sh.class(j)
-	it := c.Hold(j.msg)
-	if t := &j.target; t.Socket == "" && t.Principal == "" && t.Rooms == nil && t.Except == nil {
-		for _, l := range members { // lanes close only between steps, see doom
-			if j.msg.Offset > l.from {
-				sh.offer(l, it, j.receipt)
-			}
+// deliverMembers goes on giving a message to the subscribers of its topic, from the
+// last of them to the first, until spent reaches most. Between two slices of a job
+// members come and go: who comes stands behind those still to be seen, and who goes
+// leaves its place to the last member. So nobody is passed over, and whoever has
+// been moved to where it is seen again, or for the first time although it came too
+// late, has passed that offset.
+func (sh *Shard) deliverMembers(j *job, u *underWay, most int) {
+	members := j.topic.local[sh.index].members // lanes close only between steps, see doom
+	u.left = min(u.left, len(members))
+	for ; u.left > 0 && sh.spent < most; u.left-- {
+		sh.spent++
+		if l := members[u.left-1]; l.pass(j.msg.Offset) {
+			sh.offer(&l.outLane, u.item, j.receipt)
 		}
-	} else {
-		sh.eachTarget(j.ns, t, func(s *Socket) {
-			if l := s.lane(j.topic); l != nil && l.member >= 0 && j.msg.Offset > l.from {
-				sh.offer(l, it, j.receipt)
-			}
-		})
 	}
-	c.Release(it)
 }
 
-// deliverSockets is a broadcast of a plain event, perhaps under a topic's name.
-func (sh *Shard) deliverSockets(j *job) {
-	c := sh.class(j)
-	it := c.Hold(j.msg)
-	sh.eachTarget(j.ns, &j.target, func(s *Socket) { sh.emit(s, j, it) })
-	c.Release(it)
+// deliverChosen goes on with a job whose recipients were fixed when it was begun:
+// those who have left since are not there any more.
+func (sh *Shard) deliverChosen(j *job, u *underWay, most int) {
+	for ; u.left > 0 && sh.spent < most; u.left-- {
+		sh.spent++
+		o := u.chosen[u.left-1]
+		switch {
+		case o.closed:
+		case j.each != nil:
+			j.each(o)
+		case !j.target.Subscribers:
+			sh.emit(o, j, u.item)
+		default:
+			if l := o.lane(j.topic); l != nil && l.pass(j.msg.Offset) {
+				sh.offer(&l.outLane, u.item, j.receipt)
+			}
+		}
+	}
 }
 
 func (sh *Shard) class(j *job) *lane.Class {
@@ -93,11 +79,13 @@ func (sh *Shard) class(j *job) *lane.Class {
 func (sh *Shard) emit(s *Socket, j *job, it *lane.Item) {
 	l := &s.events
 	if j.topic != nil {
-		if l = s.lane(j.topic); l == nil {
-			l = s.openLane(j.topic, base.Plain, false)
+		own := s.lane(j.topic)
+		if own == nil {
+			own = s.openLane(j.topic, base.Plain, false)
 		}
+		l = &own.outLane
 	}
-	refused := j.target.Volatile && (s.conn.out.Window() == 0 || len(s.conn.rest) > 0 || l.Half())
+	refused := j.target.Volatile && (s.conn.out.Window() == 0 || len(s.conn.unwritten()) > 0 || l.Half())
 	if j.acks != nil && j.acks.Sent(s) {
 		if refused {
 			j.acks.Answered(s, Answer{Err: ErrBusy})
@@ -110,27 +98,6 @@ func (sh *Shard) emit(s *Socket, j *job, it *lane.Item) {
 		return
 	}
 	sh.offer(l, it, j.receipt)
-}
-
-// eachTarget finds the sockets of a namespace a target means.
-func (sh *Shard) eachTarget(n *Namespace, t *Target, f func(*Socket)) {
-	m := sh.namespaces[n]
-	switch {
-	case t.Socket != "":
-		if s := m.sockets[t.Socket]; s != nil {
-			f(s)
-		}
-	case t.Principal != "":
-		m.round++
-		m.mark(t.Except, m.round)
-		for _, s := range slices.Clone(m.principals[t.Principal]) {
-			if s.seen != m.round {
-				f(s)
-			}
-		}
-	default:
-		m.each(t.Rooms, t.Except, f)
-	}
 }
 
 // count books an outcome on a receipt, if somebody asked for one.

@@ -13,8 +13,15 @@
 // called by tasks it runs. The loop never waits: not for an inbox, a lock that
 // user code can hold, a disk or a handler (design D3, D8).
 //
+// # Order
+//
+// A shard delivers in streams, each in the order of its inbox: one for every topic, and
+// one for every namespace with the plain events, answers, calls and departures that are
+// of no topic. Streams have turns, in slices, so one may be ahead of another: who
+// leaves a room right after a publication to it may be gone when its turn comes.
+//
 // # Lock order
 //
-// recentIDs.mu < Namespace.live < Topic.mu or Namespace.mu < inbox.mu. Shards hold no
+// recent.IDs.mu < Namespace.live < Topic.mu or Namespace.mu < inbox.Inbox.mu. Shards hold no
 // lock while they touch lanes.
 package delivery

@@ -1,10 +1,24 @@
 package delivery
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // What can be wrong with a request to this package; the root maps them to codes.
 var (
 	ErrUnknownTopic         = errors.New("unknown topic")
 	ErrTooManySubscriptions = errors.New("too many subscriptions on this socket")
 	ErrTooManyRooms         = errors.New("too many rooms on this socket")
+
+	// ErrBusy says that there was no room in an inbox before the caller's context
+	// ended.
+	ErrBusy = errors.New("busy: the server cannot take more now")
+
+	// ErrBudget says that the topic holds most of an exhausted memory budget, or that
+	// the budget is spent.
+	ErrBudget = fmt.Errorf("%w: the memory budget is spent", ErrBusy)
+
+	// ErrClosed says that the hub, or the socket spoken to, is gone.
+	ErrClosed = errors.New("closed")
 )

@@ -1,11 +1,16 @@
 package delivery
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/streamweir/weir/internal/inbox"
+)
 
 // Idle reports whether the shard has nothing to flush and nothing in its inbox.
 // Loop only.
 func (sh *Shard) Idle() bool {
-	tasks, jobs := sh.in.depth()
+	tasks, jobs := sh.in.Depth()
 	return sh.firstDirty == nil && tasks == 0 && jobs == 0
 }
 
@@ -46,8 +51,8 @@ func (sh *Shard) Residue() (left []string) {
 // InboxRoom is the room for publications in one inbox, and JobOverhead what each
 // costs besides its bytes.
 const (
-	InboxRoom   = inboxRoom
-	JobOverhead = jobOverhead
+	InboxRoom   = inbox.Room
+	JobOverhead = inbox.JobOverhead
 )
 
 // Live is how many concrete topics the namespace remembers.
@@ -66,3 +71,13 @@ const (
 	CutMost     = cutMost
 	SurveySlice = surveySlice
 )
+
+// The sizes of what an idle connection holds, in bytes.
+const (
+	ConnSize      = unsafe.Sizeof(Conn{})
+	SocketSize    = unsafe.Sizeof(Socket{})
+	TopicLaneSize = unsafe.Sizeof(topicLane{})
+)
+
+// Pace makes the shard deliver so little in one step and in one turn. Loop only.
+func (sh *Shard) Pace(step, turn int) { sh.pace = pace{step, turn} }

@@ -17,8 +17,8 @@ type pick struct {
 	entry  lane.Entry
 	frame  *base.Frame // what is written
 	start  int         // where its bytes begin in the batch
-	turn   int         // of the connection, and
-	taken  int         // of the lane, before it was taken
+	turn   uint8       // of the connection, and
+	taken  int32       // of the lane, before it was taken
 	lost   uint64
 	reason base.Reason
 	notice bool // a weir:lost for the lane; entry is not set
@@ -49,10 +49,10 @@ func (c *Conn) write() (more bool) {
 		return false
 	}
 	sh := c.shard
-	if len(c.rest) >= window {
+	if len(c.unwritten()) >= window {
 		return c.writeRest()
 	}
-	batch := c.out.Control(append(sh.batch[:0], c.rest...))
+	batch := c.out.Control(append(sh.batch[:0], c.unwritten()...))
 	head := len(batch)
 	batch, alone := c.gather(batch, window)
 	how := c.packing(head)
@@ -69,7 +69,7 @@ func (c *Conn) write() (more bool) {
 	}
 	c.settleHead(batch[:head], min(n, head))
 	c.settlePicks(batch, n)
-	return n == len(batch) && (c.finishing || c.waiting())
+	return n == len(batch) && (c.leaving != nil || c.waiting())
 }
 
 // gather appends entries to batch while they fit. An entry larger than the whole
@@ -122,22 +122,22 @@ func (c *Conn) nextLane() *outLane {
 			switch {
 			case !l.Sendable():
 				q.remove(l)
-			case l.taken >= max(l.Class().Policy.Weight, 1) && l.next != nil:
+			case int(l.taken) >= max(l.Class().Policy.Weight, 1) && l.next != l:
 				q.remove(l)
 				q.push(l)
 			default:
 				return l
 			}
 		}
-		c.turn = (c.turn + 1) % len(turns)
+		c.nextTurn()
 	}
 	return nil
 }
 
 // take takes one entry, or the notice of losses before it, and moves the turn on.
 func (c *Conn) take(l *outLane) (pick, bool) {
-	if n, why, ok := l.TakeLoss(); ok && l.topic != nil {
-		f := lossNotice(l.socket.Namespace.Path, l.topic.Name, n, why)
+	if n, why, ok := l.TakeLoss(); ok && l.own != nil {
+		f := lossNotice(l.socket.Namespace.Path, l.name(), n, why)
 		return pick{lane: l, frame: f, lost: n, reason: why, notice: true}, true
 	}
 	e, ok := l.Take(c.shard.now)
@@ -148,12 +148,14 @@ func (c *Conn) take(l *outLane) (pick, bool) {
 	if c.out.Deflates() {
 		p.frame = p.frame.Deflated()
 	}
-	if l.taken++; l.taken > max(l.Class().Policy.Weight, 1) {
+	if l.taken++; int(l.taken) > max(l.Class().Policy.Weight, 1) {
 		l.taken = 1 // alone of its kind, it began anew
 	}
-	c.turn = (c.turn + 1) % len(turns)
+	c.nextTurn()
 	return p, true
 }
+
+func (c *Conn) nextTurn() { c.turn = (c.turn + 1) % uint8(len(turns)) }
 
 // untake puts back what was not written, and gives the lane its turn back: else
 // what does not fit behind others would be passed over for ever.
@@ -172,12 +174,13 @@ func (c *Conn) untake(p pick) {
 
 // writeRest writes a rest that fills a batch by itself.
 func (c *Conn) writeRest() bool {
-	n, err := c.out.Write(c.rest, base.Packable)
+	r := c.rest
+	n, err := c.out.Write(r.bytes, base.Packable)
 	if err != nil {
 		return false
 	}
-	if n < len(c.rest) {
-		c.rest = c.rest[n:]
+	if n < len(r.bytes) {
+		r.bytes = r.bytes[n:]
 		return false
 	}
 	c.restWritten()
@@ -185,27 +188,41 @@ func (c *Conn) writeRest() bool {
 }
 
 func (c *Conn) restWritten() {
-	l, e := c.restLane, c.restEntry
-	c.rest, c.restLane, c.restEntry = nil, nil, lane.Entry{}
-	if l != nil {
-		c.wrote(l, e)
+	if c.rest == nil {
+		return
 	}
+	r := *c.rest
+	*c.rest = rest{}
+	if r.lane != nil {
+		c.wrote(r.lane, r.entry)
+	}
+}
+
+// keep holds on to the rest of something begun.
+func (c *Conn) keep(r rest) {
+	if c.rest == nil {
+		c.rest = new(rest)
+	}
+	*c.rest = r
 }
 
 // settleHead accounts for the bytes before the first pick, of which n were taken:
 // the old rest, then control frames. What is left of them is the new rest.
 func (c *Conn) settleHead(head []byte, n int) {
-	hadRest := len(c.rest)
+	hadRest := len(c.unwritten())
 	switch {
 	case n == len(head):
 		c.restWritten()
 	case hadRest == len(head):
-		c.rest = c.rest[n:]
+		c.rest.bytes = c.rest.bytes[n:]
 	default:
 		if n >= hadRest {
 			c.restWritten()
 		}
-		c.rest = bytes.Clone(head[n:]) // control frames live in the shard's buffer
+		if c.rest == nil {
+			c.rest = new(rest)
+		}
+		c.rest.bytes = bytes.Clone(head[n:]) // control frames live in the shard's buffer
 	}
 }
 
@@ -238,10 +255,10 @@ func (c *Conn) settlePicks(batch []byte, n int) {
 // entry that no policy can touch any more.
 func (c *Conn) begun(p pick, n int) {
 	if p.notice {
-		c.rest, c.restLane = p.frame.Wire()[n:], nil
+		c.keep(rest{bytes: p.frame.Wire()[n:]})
 		return
 	}
-	c.rest, c.restLane, c.restEntry = p.frame.Wire()[n:], p.lane, p.entry
+	c.keep(rest{bytes: p.frame.Wire()[n:], lane: p.lane, entry: p.entry})
 }
 
 // wrote books an entry the kernel has taken.
@@ -249,10 +266,10 @@ func (c *Conn) wrote(l *outLane, e lane.Entry) {
 	sh := c.shard
 	at := e.Message().At
 	l.Wrote(e, sh.now)
-	if l.topic != nil {
-		l.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
+	if l.own != nil {
+		l.own.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
 		if l.kind == kindReliable {
-			sh.arm(l)
+			sh.arm(l.own)
 		}
 		return
 	}
@@ -274,9 +291,9 @@ func (c *Conn) waiting() bool {
 
 // drained ends a connection that was only waiting for its last packets.
 func (c *Conn) drained() bool {
-	if !c.finishing || len(c.rest) > 0 || c.ready[kindEvents].first != nil {
+	if c.leaving == nil || len(c.unwritten()) > 0 || c.ready[kindEvents].first != nil {
 		return false
 	}
-	c.peer.Cut(c.finishedBy)
+	c.peer.Cut(c.leaving.cause)
 	return true
 }

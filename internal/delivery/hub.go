@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/streamweir/weir/internal/recent"
 )
 
 // Options shape a Hub.
@@ -33,7 +35,7 @@ type Hub struct {
 	epochs     atomic.Uint64
 
 	budget     budget
-	recent     recentIDs
+	recent     recent.IDs[publicationID, *Pending]
 	taps       taps
 	cuts       cutLog
 	Unbalanced atomic.Uint64 // lanes whose books did not add up when they were closed (promise P5)

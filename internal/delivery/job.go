@@ -16,6 +16,11 @@ type Target struct {
 	Volatile    bool     // only sockets whose connection takes it at once
 }
 
+// everySubscriber reports whether nothing narrows the topic's subscribers.
+func (t *Target) everySubscriber() bool {
+	return t.Subscribers && t.Socket == "" && t.Principal == "" && t.Rooms == nil && t.Except == nil
+}
+
 // job is one publication or emit as it travels to the shards, which share it.
 type job struct {
 	msg     *base.Message
@@ -25,13 +30,14 @@ type job struct {
 	socket  *Socket // direct: this socket only
 	forced  bool    // an ack or namespace packet: never dropped
 	finish  base.Cause
-	last    bool     // the socket's last packet: close it for finish
-	receipt *receipt // nil if nobody asks
-	acks    AckSink  // told which sockets the message, which asks for acks, went to
-	run     func(*Shard)
-	weight  int64 // room it takes in each inbox
-	claim   int64 // what the budget counts for it before it is in any inbox
-	hold    int64 // what the budget counts for it in each inbox
+	last    bool          // the socket's last packet: close it for finish
+	receipt *receipt      // nil if nobody asks
+	acks    AckSink       // told which sockets the message, which asks for acks, went to
+	run     func()        // to be called, and nothing else
+	each    func(*Socket) // to be called for every recipient instead of sending anything
+	weight  int64         // room it takes in each inbox
+	claim   int64         // what the budget counts for it before it is in any inbox
+	hold    int64         // what the budget counts for it in each inbox
 }
 
 // AckSink collects the answers of a message that carries an ack id. Its methods

@@ -6,7 +6,8 @@ type membership struct {
 	sockets    map[string]*Socket
 	principals map[string][]*Socket
 	rooms      map[string]*room
-	round      uint64 // the last recipient search; marks sockets already found
+	round      uint64  // the last recipient search; marks sockets already found
+	orders     *stream // what is emitted here and not delivered yet; nil: nothing
 	watch      *roomWatch
 }
 
@@ -29,6 +30,34 @@ type place struct {
 	at   int
 }
 
+// seats are the rooms a socket is in besides that of its id.
+type seats struct{ places []place }
+
+// all are the places taken; nil has none.
+func (t *seats) all() []place {
+	if t == nil {
+		return nil
+	}
+	return t.places
+}
+
+// vacate gives up the i-th place.
+func (t *seats) vacate(i int) {
+	last := len(t.places) - 1
+	t.places[i], t.places[last] = t.places[last], place{}
+	t.places = t.places[:last]
+}
+
+// in returns the place in r, which must be one of the rooms.
+func (t *seats) in(r *room) *place {
+	for i := range t.places {
+		if t.places[i].room == r {
+			return &t.places[i]
+		}
+	}
+	return nil
+}
+
 func (m *membership) add(s *Socket) {
 	m.sockets[s.ID] = s
 	m.watch.joined(s.ID, s.ID) // its own room
@@ -39,10 +68,9 @@ func (m *membership) add(s *Socket) {
 
 func (m *membership) remove(s *Socket) {
 	delete(m.sockets, s.ID)
-	for len(s.rooms) > 0 {
-		m.leave(s, s.rooms[len(s.rooms)-1].room.name)
+	for places := s.rooms.all(); len(places) > 0; places = s.rooms.all() {
+		m.leave(s, places[len(places)-1].room.name)
 	}
-	s.rooms = nil
 	m.watch.left(s.ID, s.ID)
 	if s.Principal == "" {
 		return
@@ -73,14 +101,17 @@ func (m *membership) join(s *Socket, name string) {
 		r = &room{name: name}
 		m.rooms[name] = r
 	}
-	s.rooms = append(s.rooms, place{room: r, at: len(r.members)})
+	if s.rooms == nil {
+		s.rooms = new(seats)
+	}
+	s.rooms.places = append(s.rooms.places, place{room: r, at: len(r.members)})
 	r.members = append(r.members, s)
 	m.watch.joined(name, s.ID)
 }
 
 // leave takes s out of a room, if it is there.
 func (m *membership) leave(s *Socket, name string) {
-	for i, p := range s.rooms {
+	for i, p := range s.rooms.all() {
 		if p.room.name != name {
 			continue
 		}
@@ -90,60 +121,69 @@ func (m *membership) leave(s *Socket, name string) {
 		r.members[last] = nil
 		r.members = r.members[:last]
 		if moved != s {
-			moved.seat(r).at = p.at
+			moved.rooms.in(r).at = p.at
 		}
 		if last == 0 {
 			delete(m.rooms, r.name)
 		}
-		s.rooms[i] = s.rooms[len(s.rooms)-1]
-		s.rooms = s.rooms[:len(s.rooms)-1]
+		if s.rooms.vacate(i); len(s.rooms.places) == 0 {
+			s.rooms = nil
+		}
 		m.watch.left(name, s.ID)
 		return
 	}
 }
 
-// each calls f once for every socket in any of rooms and in none of except;
-// no rooms means all sockets. f may close the socket it is given.
-func (m *membership) each(rooms, except []string, f func(*Socket)) {
+// find appends the sockets a target means to found, each once.
+func (m *membership) find(t *Target, found []*Socket) []*Socket {
+	if t.Socket != "" || (len(t.Except) == 0 && len(t.Rooms) <= 1) {
+		m.each(t, func(s *Socket) { found = append(found, s) }) // meets nobody twice, and need not touch them
+		return found
+	}
 	m.round++
-	round := m.round
-	m.mark(except, round)
-	visit := func(s *Socket) {
-		if s.seen != round {
-			s.seen = round
+	for _, name := range t.Except {
+		m.eachIn(name, func(s *Socket) { s.seen = m.round })
+	}
+	m.each(t, func(s *Socket) {
+		if s.seen != m.round {
+			s.seen = m.round
+			found = append(found, s)
+		}
+	})
+	return found
+}
+
+// each calls f for the sockets of a namespace a target means, whatever it excepts;
+// for those in several of its rooms more than once.
+func (m *membership) each(t *Target, f func(*Socket)) {
+	switch {
+	case t.Socket != "":
+		if s := m.sockets[t.Socket]; s != nil {
 			f(s)
 		}
-	}
-	if rooms == nil {
+	case t.Principal != "":
+		for _, s := range m.principals[t.Principal] {
+			f(s)
+		}
+	case t.Rooms == nil:
 		for _, s := range m.sockets {
-			visit(s)
+			f(s)
 		}
-		return
-	}
-	for _, name := range rooms {
-		if s := m.sockets[name]; s != nil {
-			visit(s)
-		}
-		if r := m.rooms[name]; r != nil {
-			for i := len(r.members) - 1; i >= 0; i-- { // backwards: f may remove the one it is given
-				if i < len(r.members) {
-					visit(r.members[i])
-				}
-			}
+	default:
+		for _, name := range t.Rooms {
+			m.eachIn(name, f)
 		}
 	}
 }
 
-// mark makes the sockets of rooms count as found already.
-func (m *membership) mark(rooms []string, round uint64) {
-	for _, name := range rooms {
-		if s := m.sockets[name]; s != nil {
-			s.seen = round
-		}
-		if r := m.rooms[name]; r != nil {
-			for _, s := range r.members {
-				s.seen = round
-			}
+// eachIn calls f for the sockets in a room, the one whose id it is included.
+func (m *membership) eachIn(name string, f func(*Socket)) {
+	if s := m.sockets[name]; s != nil {
+		f(s)
+	}
+	if r := m.rooms[name]; r != nil {
+		for _, s := range r.members {
+			f(s)
 		}
 	}
 }

@@ -148,6 +148,14 @@ func (n *Namespace) sweep(now int64, most int) {
 	}
 }
 
+// trim gives back memory that lanes of shard i have not needed since the last sweep.
+func (n *Namespace) trim(i int) {
+	n.events[i].Trim()
+	for _, d := range n.all {
+		d.classes[i].Trim()
+	}
+}
+
 // Totals are books added up over shards.
 type Totals struct {
 	Offered, Written, Acked, Retries, Coalesced uint64

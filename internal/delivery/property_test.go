@@ -117,6 +117,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 	o.Namespaces = append(o.Namespaces, delivery.NamespaceSpec{Path: "/other", Events: o.Namespaces[0].Events, Topics: worldSpecs(), Subscriptions: 6},
 		delivery.NamespaceSpec{Path: "/lobby", Events: o.Namespaces[0].Events})
 	w := &world{rig: newRig(t, o), seed: seed, offsets: make(map[uint64]uint64), keys: make(map[uint64]string)}
+	if seed%2 == 0 { // every other round in tiny slices
+		w.pace(1+int(seed>>8)%4, 1+int(seed>>16)%3)
+	}
 	for i := range 2 * clientsEach {
 		w.connect(i%2, rand.New(rand.NewPCG(seed, uint64(100+i))))
 	}

@@ -2,8 +2,10 @@ package delivery
 
 import (
 	"context"
+	"errors"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/inbox"
 	"github.com/streamweir/weir/internal/lane"
 )
 
@@ -49,11 +51,27 @@ func (h *Hub) Publish(ctx context.Context, n *Namespace, topic string, p *Public
 		return nil, ErrUnknownTopic
 	}
 	if p.ID != "" {
-		return h.recent.once(ctx, recentKey{n.Path, topic, p.ID}, func() (*Pending, error) {
-			return h.publish(ctx, t, p, wantReceipt)
-		})
+		return h.publishOnce(ctx, t, p, wantReceipt)
 	}
 	return h.publish(ctx, t, p, wantReceipt)
+}
+
+// publicationID is an idempotency key.
+type publicationID struct{ namespace, topic, id string }
+
+// publishOnce answers the second publication of an id as the first.
+func (h *Hub) publishOnce(ctx context.Context, t *Topic, p *Publication, wantReceipt bool) (*Pending, error) {
+	id := publicationID{t.Declared.Namespace.Path, t.Name, p.ID}
+	first, again, err := h.recent.Once(ctx, id, func() (*Pending, error) { return h.publish(ctx, t, p, wantReceipt) })
+	switch {
+	case err != nil && errors.Is(err, ctx.Err()):
+		return nil, ErrBusy // an earlier attempt was still under way
+	case err != nil || !again:
+		return first, err
+	}
+	duplicate := *first
+	duplicate.Duplicate = true
+	return &duplicate, nil
 }
 
 func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt bool) (*Pending, error) {
@@ -67,7 +85,7 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		d.refuse(ErrTooLarge)
 		return nil, ErrTooLarge
 	}
-	j := &job{msg: m, ns: d.Namespace, topic: t, target: p.Target, weight: cost(m.Bytes())}
+	j := &job{msg: m, ns: d.Namespace, topic: t, target: p.Target, weight: inbox.Cost(m.Bytes())}
 	j.target.Subscribers = true
 	j.claim = h.claimFor(t, m, &p.Target)
 	if err := h.budget.claim(d, j.claim); err != nil {
@@ -153,7 +171,7 @@ func (h *Hub) put(j *job, held *reservation) {
 		h.budget.held.Add(j.hold*int64(len(held.shards)) - j.claim)
 	}
 	for _, sh := range held.shards {
-		sh.in.putJob(j)
+		sh.in.PutJob(j)
 	}
 }
 
@@ -192,7 +210,7 @@ func (r *reservation) has(sh *Shard) bool {
 }
 
 func (r *reservation) reserve(ctx context.Context, sh *Shard, weight int64) error {
-	if err := sh.in.reserve(ctx, weight); err != nil {
+	if err := sh.reserve(ctx, weight); err != nil {
 		return err
 	}
 	if r.shards == nil {
@@ -210,7 +228,7 @@ func (r *reservation) passed(sh *Shard) bool {
 // release gives room back that no job took.
 func (r *reservation) release() {
 	for _, sh := range r.shards {
-		sh.in.room.Release(r.weight)
+		sh.in.Release(r.weight)
 	}
 	r.shards = nil
 }
@@ -246,7 +264,7 @@ type Emission struct {
 func (n *Namespace) emission(event string, e Emission) (*job, error) {
 	m := base.NewPlainMessage(n.prepare(e.Frame))
 	m.Namespace, m.Topic, m.At, m.AckID = n.Path, event, n.hub.Now(), e.AckID
-	j := &job{msg: m, ns: n, acks: e.Acks, weight: cost(e.Frame.Len())}
+	j := &job{msg: m, ns: n, acks: e.Acks, weight: inbox.Cost(e.Frame.Len())}
 	limit := n.events[0].Policy.MaxBytes
 	if e.Acks == nil {
 		if d := n.Declared(event); d != nil && !d.Reliable() {
@@ -286,11 +304,12 @@ func (h *Hub) spread(ctx context.Context, j *job) error {
 	return nil
 }
 
-// EachAndWait runs f on every socket a target means, on the sockets' shards at one
-// place in the namespace's order of emits, and waits until all shards have done
-// so. f must not block; different shards call it at the same time.
+// EachAndWait runs f on every socket a target means at one place in the namespace's
+// order of emits, on the sockets' shards, and waits until all have done so. f must
+// not block; different shards call it at the same time. A socket that leaves the
+// namespace meanwhile may be left out.
 func (h *Hub) EachAndWait(ctx context.Context, n *Namespace, to Target, f func(*Socket)) error {
-	j := &job{ns: n, target: to, weight: cost(0), run: func(sh *Shard) { sh.eachTarget(n, &to, f) }}
+	j := &job{ns: n, target: to, weight: inbox.Cost(0), each: f}
 	j.receipt = newReceipt(len(h.shards))
 	if to.Socket != "" {
 		if h.ShardOf(to.Socket) == nil {
@@ -326,36 +345,36 @@ func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bo
 func (s *Socket) Reply(ctx context.Context, f *base.Frame) error {
 	m := base.NewPlainMessage(s.Namespace.prepare(f))
 	m.At = s.Namespace.hub.Now()
-	return s.direct(ctx, &job{msg: m, ns: s.Namespace, socket: s, forced: true, weight: cost(f.Len())})
+	return s.direct(ctx, &job{msg: m, ns: s.Namespace, socket: s, forced: true, weight: inbox.Cost(f.Len())})
 }
 
-// End takes the socket out of its namespace after everything sent before. last is
-// its final packet, nil for none.
+// End takes the socket out of its namespace after the plain events sent before. last
+// is its final packet, nil for none.
 func (s *Socket) End(ctx context.Context, cause base.Cause, last *base.Frame) error {
-	j := &job{ns: s.Namespace, socket: s, last: true, finish: cause, weight: cost(0)}
+	j := &job{ns: s.Namespace, socket: s, last: true, finish: cause, weight: inbox.Cost(0)}
 	if last != nil {
 		j.msg = base.NewPlainMessage(last)
 	}
 	return s.direct(ctx, j)
 }
 
-// Do runs f on the socket's shard, in order with everything sent before.
+// Do runs f on the socket's shard, in order with the plain events sent before.
 func (s *Socket) Do(ctx context.Context, f func()) error {
-	return s.direct(ctx, &job{ns: s.Namespace, weight: cost(0), run: func(*Shard) { f() }})
+	return s.direct(ctx, &job{ns: s.Namespace, weight: inbox.Cost(0), run: f})
 }
 
 func (s *Socket) direct(ctx context.Context, j *job) error {
 	if s.Namespace.hub.closed() {
 		return ErrClosed
 	}
-	in := s.conn.shard.in
-	if err := in.reserve(ctx, j.weight); err != nil {
+	sh := s.shard()
+	if err := sh.reserve(ctx, j.weight); err != nil {
 		return err
 	}
 	if j.msg != nil {
 		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
 		s.Namespace.hub.Hold(int(j.hold))
 	}
-	in.putJob(j)
+	sh.in.PutJob(j)
 	return nil
 }

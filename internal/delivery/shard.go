@@ -1,10 +1,13 @@
 package delivery
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/fair"
+	"github.com/streamweir/weir/internal/inbox"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/wheel"
 )
@@ -29,7 +32,7 @@ const (
 type Shard struct {
 	hub   *Hub
 	index int
-	in    *inbox
+	in    *inbox.Inbox[*job]
 	wait  Waiter
 	wheel *wheel.Wheel
 	now   int64 // the hub's clock, read once per turn
@@ -38,7 +41,10 @@ type Shard struct {
 	namespaces map[*Namespace]*membership
 	firstDirty *Conn
 	lastDirty  *Conn
-	doomed     []doomed // to be cut once the current step is over
+	doomed     []doomed                   // to be cut once the current step is over
+	streams    fair.Lines[*job, underWay] // publications taken from the inbox and not delivered yet
+	pace       pace
+	spent      int // of pace.step in the current step
 
 	tasks []base.Task
 	jobs  []*job
@@ -65,8 +71,8 @@ type doomed struct {
 
 func newShard(h *Hub, i int, w Waiter) *Shard {
 	return &Shard{
-		hub: h, index: i, in: newInbox(h.life, w.Wake), wait: w, wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
-		batch: make([]byte, 0, batchBytes),
+		hub: h, index: i, in: inbox.New[*job](h.life, w.Wake), wait: w, wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
+		batch: make([]byte, 0, batchBytes), pace: pace{step: deliverySlice, turn: streamSlice},
 	}
 }
 
@@ -74,7 +80,19 @@ func newShard(h *Hub, i int, w Waiter) *Shard {
 func (sh *Shard) Index() int { return sh.index }
 
 // Post implements base.Loop.
-func (sh *Shard) Post(t base.Task) { sh.in.putTask(t) }
+func (sh *Shard) Post(t base.Task) { sh.in.PutTask(t) }
+
+// reserve waits for room for a publication: ErrBusy when ctx ends first, ErrClosed
+// when the hub does.
+func (sh *Shard) reserve(ctx context.Context, cost int64) error {
+	switch {
+	case sh.in.Reserve(ctx, cost) == nil:
+		return nil
+	case sh.hub.closed():
+		return ErrClosed
+	}
+	return ErrBusy
+}
 
 // Done implements base.Loop: it is closed when the loop has been told to end.
 func (sh *Shard) Done() <-chan struct{} { return sh.hub.done }
@@ -106,7 +124,7 @@ func (sh *Shard) run() {
 }
 
 // idle reports whether the loop may sleep.
-func (sh *Shard) idle() bool { return sh.in.empty() && !sh.hub.closed() }
+func (sh *Shard) idle() bool { return sh.in.Empty() && !sh.hub.closed() }
 
 // step is one turn: what the waiter heard, tasks, publications, timers, one slice of flushing. It
 // reports whether there is more to do at once.
@@ -114,13 +132,17 @@ func (sh *Shard) step() (more bool) {
 	start := sh.hub.Now()
 	sh.now = start
 	heard := sh.wait.Dispatch()
-	sh.tasks, sh.jobs = sh.in.take(sh.tasks[:0], sh.jobs[:0])
-	worked := len(sh.tasks)+len(sh.jobs) > 0
+	sh.tasks, sh.jobs = sh.in.Take(sh.tasks[:0], sh.jobs[:0])
+	for i, j := range sh.jobs {
+		sh.streams.Add(sh.home(j), j)
+		sh.jobs[i] = nil
+	}
+	worked := len(sh.tasks) > 0 || sh.streams.Any()
 	for i, t := range sh.tasks {
 		t.Run()
 		sh.tasks[i] = nil
 	}
-	sh.deliverAll()
+	sh.deliverSome()
 	fired, late := sh.wheel.Advance(sh.now, timerSlice)
 	sh.cutDoomed()
 	dirty := sh.flushSome()
@@ -128,23 +150,7 @@ func (sh *Shard) step() (more bool) {
 	if heard || worked || fired > 0 || dirty {
 		sh.loop.Observe(sh.hub.Now() - start)
 	}
-	return late || sh.firstDirty != nil
-}
-
-// deliverAll deals with the publications taken. What they hold passes from the
-// inbox's account to that of the lanes in one step.
-func (sh *Shard) deliverAll() {
-	for _, j := range sh.jobs {
-		sh.deliver(j)
-	}
-	for i, j := range sh.jobs {
-		sh.arrived += j.hold
-		sh.in.room.Release(j.weight)
-		sh.jobs[i] = nil
-	}
-	if sh.arrived > 0 {
-		sh.account()
-	}
+	return late || sh.firstDirty != nil || sh.streams.Any()
 }
 
 // flushSome flushes a slice of the connections that wait, oldest first.
@@ -187,6 +193,7 @@ func (sh *Shard) housekeep() {
 		sh.swept = sh.now
 		for n := range sh.namespaces {
 			n.sweep(sh.now, 1000)
+			n.trim(sh.index)
 		}
 	}
 }
@@ -234,8 +241,9 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
 	if c.closed {
 		return
 	}
-	if !l.Fits(it) && !c.finishing {
+	if !l.Fits(it) && c.leaving == nil && c.out.Window() > 0 {
 		c.write()
+		sh.spent += writeCost
 	}
 	out := l.Offer(it, sh.now)
 	r.count(out)
@@ -245,27 +253,31 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
 		return
 	case lane.Rejected, lane.TooLarge:
 	default:
-		if it.Msg.Expires != 0 {
-			sh.arm(l)
+		if it.Msg.Expires != 0 && l.own != nil {
+			sh.arm(l.own)
 		}
 	}
 	c.markReady(l)
 }
 
-// closeLane empties a lane, ends its timer and its membership.
-func (sh *Shard) closeLane(l *outLane, r base.Reason) {
+// closeTopicLane empties a lane, ends its timer and its membership.
+func (sh *Shard) closeTopicLane(l *topicLane, r base.Reason) {
 	sh.leaveTopic(l)
-	if l.topic != nil {
-		sh.wheel.Stop(&l.timer)
+	if l.timer != nil {
+		sh.wheel.Stop(l.timer)
 	}
+	sh.closeLane(&l.outLane, r)
+}
+
+func (sh *Shard) closeLane(l *outLane, r base.Reason) {
 	l.Close(r)
 	l.TakeLoss() // who has left a topic need not be told
 	l.socket.conn.ready[l.kind].remove(l)
 	sh.settle(l)
 }
 
-func (sh *Shard) leaveTopic(l *outLane) {
-	if l.member < 0 {
+func (sh *Shard) leaveTopic(l *topicLane) {
+	if !l.subscribed() {
 		return
 	}
 	local := &l.topic.local[sh.index]
@@ -276,7 +288,6 @@ func (sh *Shard) leaveTopic(l *outLane) {
 	local.members[last] = nil
 	local.members = local.members[:last]
 	l.member = -1
-	l.socket.topics--
 	l.topic.subscribers.Add(-1)
 	sh.subscriptions.Add(-1)
 	if last == 0 {

@@ -1,9 +1,9 @@
 package delivery
 
 import (
+	"slices"
+
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/lane"
-	"github.com/streamweir/weir/internal/wheel"
 )
 
 // Socket is one client in one namespace: its events lane, its topic lanes and
@@ -17,14 +17,13 @@ type Socket struct {
 
 	conn    *Conn
 	events  outLane
-	lanes   []*outLane // one per topic, subscribed or reached by emits
-	rooms   []place
+	lanes   []*topicLane // one per topic, subscribed or reached by emits
+	rooms   *seats       // nil: in none but that of its id
 	acks    map[uint64]AckSink
-	seen    uint64
-	topics  int  // lanes that are subscribed
-	held    int  // lanes that wait for the events lane
-	refusal bool // never let in: it carries a CONNECT_ERROR
-	closed  bool // no longer a member: only the events lane may still be flushed
+	seen    uint64 // the last search that found it, see membership
+	held    int32  // lanes that wait for the events lane
+	refusal bool   // never let in: it carries a CONNECT_ERROR
+	closed  bool   // no longer a member: only the events lane may still be flushed
 }
 
 // SocketPeer is what a socket needs of whoever runs its handlers. Called on the loop.
@@ -33,34 +32,6 @@ type SocketPeer interface {
 	// rooms.
 	Gone(base.Cause)
 }
-
-// outLane is a lane with its place in the world: whose it is, of which topic,
-// and where it waits to be flushed.
-type outLane struct {
-	lane.Lane
-	socket *Socket
-	topic  *Topic // nil: the events lane
-	timer  wheel.Timer
-	prev   *outLane // in the list of ready lanes
-	next   *outLane
-	from   uint64 // deliveries begin after this offset
-	after  uint64 // waits until the events lane has written this many
-	member int    // place among the topic's members; -1 = not subscribed
-	taken  int    // entries taken in this turn
-	kind   kind
-	queued bool // in the list of ready lanes
-	busy   bool // at the last look the client's kernel had not got everything
-}
-
-// kind orders lanes that wait at the same time (design D1).
-type kind uint8
-
-const (
-	kindEvents kind = iota
-	kindReliable
-	kindBest
-	kinds
-)
 
 func (s *Socket) shard() *Shard { return s.conn.shard }
 
@@ -72,36 +43,21 @@ func (s *Socket) Closed() bool { return s.closed }
 
 // Rooms returns the rooms the socket is in, its own id first. Loop only.
 func (s *Socket) Rooms() []string {
-	names := make([]string, 0, len(s.rooms)+1)
+	places := s.rooms.all()
+	names := make([]string, 0, len(places)+1)
 	names = append(names, s.ID)
-	for _, p := range s.rooms {
+	for _, p := range places {
 		names = append(names, p.room.name)
 	}
 	return names
 }
 
-func (s *Socket) in(name string) bool { return name == s.ID || s.find(name) != nil }
-
-func (s *Socket) find(name string) *place {
-	for i := range s.rooms {
-		if s.rooms[i].room.name == name {
-			return &s.rooms[i]
-		}
-	}
-	return nil
-}
-
-func (s *Socket) seat(r *room) *place {
-	for i := range s.rooms {
-		if s.rooms[i].room == r {
-			return &s.rooms[i]
-		}
-	}
-	return nil
+func (s *Socket) in(name string) bool {
+	return name == s.ID || slices.ContainsFunc(s.rooms.all(), func(p place) bool { return p.room.name == name })
 }
 
 // lane returns the socket's lane of a topic, nil if it has none.
-func (s *Socket) lane(t *Topic) *outLane {
+func (s *Socket) lane(t *Topic) *topicLane {
 	for _, l := range s.lanes {
 		if l.topic == t {
 			return l
@@ -112,13 +68,22 @@ func (s *Socket) lane(t *Topic) *outLane {
 
 // subscription returns the lane of a topic the socket subscribes to. A lane made
 // by emits is not one; there may be several of a name, of topics forgotten since.
-func (s *Socket) subscription(topic string) *outLane {
+func (s *Socket) subscription(topic string) *topicLane {
 	for _, l := range s.lanes {
-		if l.member >= 0 && l.topic.Name == topic {
+		if l.subscribed() && l.topic.Name == topic {
 			return l
 		}
 	}
 	return nil
+}
+
+func (s *Socket) subscriptions() (n int) {
+	for _, l := range s.lanes {
+		if l.subscribed() {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Socket) hasLane(topic string) bool {
@@ -132,34 +97,12 @@ func (s *Socket) hasLane(topic string) bool {
 
 // openLane gives the socket a lane of topic t. Forms and the telling of losses
 // are the subscription's; an emit uses the topic's defaults.
-func (s *Socket) openLane(t *Topic, f base.Form, tell bool) *outLane {
-	l := &outLane{socket: s, topic: t, member: -1, kind: kindBest}
-	if t.Declared.Reliable() {
-		l.kind = kindReliable
-	}
-	l.Init(t.Declared.classes[s.shard().index], f, tell)
-	l.timer.Init(l)
+func (s *Socket) openLane(t *Topic, f base.Form, tell bool) *topicLane {
+	l := newTopicLane(s, t, f, tell)
 	s.lanes = append(s.lanes, l)
 	l.wait()
 	return l
 }
-
-// wait holds a lane back until the events lane has written what it holds now: the
-// CONNECT answer, or that of the subscription.
-func (l *outLane) wait() {
-	s := l.socket
-	after := s.events.Written + uint64(s.events.Depth()) // the events lane drops nothing it has taken
-	if s.events.Depth() == 0 || after == l.after {
-		return
-	}
-	if l.after == 0 {
-		s.held++
-	}
-	l.after = after
-	s.conn.ready[l.kind].remove(l)
-}
-
-func (l *outLane) waits() bool { return l.after != 0 }
 
 // admit lets lanes write whose wait is over.
 func (s *Socket) admit() {
@@ -170,7 +113,7 @@ func (s *Socket) admit() {
 		if l.waits() && s.events.Written >= l.after {
 			l.after = 0
 			s.held--
-			s.conn.markReady(l)
+			s.conn.markReady(&l.outLane)
 		}
 	}
 }
@@ -201,7 +144,7 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 		return err
 	}
 	l := s.lane(t)
-	if l != nil && l.member >= 0 {
+	if l != nil && l.subscribed() {
 		answer(Subscription{Epoch: t.epoch, Offset: from})
 		return nil
 	}
@@ -215,9 +158,8 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 		l.Reshape(f, tell) // so far it held emits, which are alike in every form
 	}
 	local := &t.local[sh.index]
-	l.from, l.member = from, len(local.members)
+	l.from, l.member = from, int32(len(local.members))
 	local.members = append(local.members, l)
-	s.topics++
 	t.subscribers.Add(1)
 	sh.subscriptions.Add(1)
 	answer(Subscription{Epoch: t.epoch, Offset: from})
@@ -227,7 +169,7 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 
 func (s *Socket) enter(name string) (*Topic, uint64, error) {
 	sh := s.shard()
-	if most := s.Namespace.spec.Subscriptions; most > 0 && s.topics >= most && s.subscription(name) == nil {
+	if most := s.Namespace.spec.Subscriptions; most > 0 && s.subscriptions() >= most && s.subscription(name) == nil {
 		return nil, 0, ErrTooManySubscriptions
 	}
 	for {
@@ -256,7 +198,7 @@ func (s *Socket) Unsubscribe(name string) bool {
 func (s *Socket) Subscribed(name string) bool { return s.subscription(name) != nil }
 
 // dropLane closes a topic lane and takes it off the socket.
-func (s *Socket) dropLane(l *outLane, r base.Reason) {
+func (s *Socket) dropLane(l *topicLane, r base.Reason) {
 	for i, o := range s.lanes {
 		if o == l {
 			s.lanes[i] = s.lanes[len(s.lanes)-1]
@@ -268,7 +210,7 @@ func (s *Socket) dropLane(l *outLane, r base.Reason) {
 	if l.waits() {
 		s.held--
 	}
-	s.shard().closeLane(l, r)
+	s.shard().closeTopicLane(l, r)
 }
 
 // Join puts the socket into rooms; it fails if that would be too many. Loop only.
@@ -278,7 +220,7 @@ func (s *Socket) Join(rooms ...string) error {
 	}
 	m := s.shard().namespaces[s.Namespace]
 	for _, name := range rooms {
-		if most := s.Namespace.spec.Rooms; most > 0 && len(s.rooms) >= most && !s.in(name) {
+		if most := s.Namespace.spec.Rooms; most > 0 && len(s.rooms.all()) >= most && !s.in(name) {
 			return ErrTooManyRooms
 		}
 		m.join(s, name)

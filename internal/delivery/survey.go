@@ -151,7 +151,7 @@ func (w *walk) look(s *Socket) {
 // measure finds a socket's rank without building its view.
 func (w *walk) measure(s *Socket) (rank, oldest int64) {
 	each := func(l *outLane) {
-		if w.q.Topic != "" && (l.topic == nil || l.topic.Name != w.q.Topic) {
+		if w.q.Topic != "" && l.name() != w.q.Topic {
 			return
 		}
 		age := int64(l.age(w.sh.now))
@@ -168,7 +168,7 @@ func (w *walk) measure(s *Socket) (rank, oldest int64) {
 	}
 	each(&s.events)
 	for _, l := range s.lanes {
-		each(l)
+		each(&l.outLane)
 	}
 	if w.q.Sort == ByLag {
 		rank = oldest / int64(time.Millisecond)
@@ -249,7 +249,7 @@ func (sh *Shard) Stats() ShardStats {
 		Connections: sh.connections.Load(), Sockets: sh.sockets.Load(), Subscriptions: sh.subscriptions.Load(),
 		HeldBytes: sh.held.Load(),
 	}
-	s.Tasks, s.Jobs = sh.in.depth()
+	s.Tasks, s.Jobs = sh.in.Depth()
 	s.Loop.Add(&sh.loop)
 	return s
 }

@@ -110,7 +110,8 @@ type Topic struct {
 
 // topicLocal is what one shard knows of a topic: the lanes of its subscribers.
 type topicLocal struct {
-	members []*outLane
+	members []*topicLane
+	orders  *stream // what is published to it and not delivered yet; nil: nothing
 }
 
 // enter makes shard i a receiver of the topic and returns the offset after which

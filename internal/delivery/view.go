@@ -61,13 +61,13 @@ type Describer interface {
 
 // view describes a socket with all its lanes. Loop only.
 func (s *Socket) view() ClientView {
-	v := ClientView{ID: s.ID, Namespace: s.Namespace.Path, Principal: s.Principal, Unsent: len(s.conn.rest)}
+	v := ClientView{ID: s.ID, Namespace: s.Namespace.Path, Principal: s.Principal, Unsent: len(s.conn.unwritten())}
 	if n := s.conn.out.Unsent(); n > 0 {
 		v.Unsent += n
 	}
-	v.addLane(s.events.view("", s.shard()))
+	v.addLane(s.events.view(s.shard()))
 	for _, l := range s.lanes {
-		v.addLane(l.view(l.topic.Name, s.shard()))
+		v.addLane(l.view(s.shard()))
 	}
 	if d, ok := s.conn.peer.(Describer); ok {
 		d.Describe(&v)
@@ -90,9 +90,9 @@ func (v *ClientView) addLane(l LaneView) {
 	}
 }
 
-func (l *outLane) view(name string, sh *Shard) LaneView {
+func (l *outLane) view(sh *Shard) LaneView {
 	v := LaneView{
-		Topic: name, Depth: l.Depth(), Bytes: l.Bytes(), InFlight: l.InFlight(), OldestMs: l.age(sh.now).Milliseconds(),
+		Topic: l.name(), Depth: l.Depth(), Bytes: l.Bytes(), InFlight: l.InFlight(), OldestMs: l.age(sh.now).Milliseconds(),
 		Offered: l.Offered, Written: l.Written, Acked: l.Acked, Retries: l.Retries, Coalesced: l.Coalesced,
 		Balanced: l.Balanced(),
 	}

@@ -14,34 +14,46 @@ type Books struct {
 	Acked     uint64
 	Retries   uint64 // sends after the first, informative
 	Coalesced uint64 // replaced by a newer message before they were written
-	dropped   *[base.Reasons]uint64
+	losses    *losses
+}
+
+// losses are what most lanes have none of.
+type losses struct {
+	dropped [base.Reasons]uint64
+	untold  uint64      // messages lost since the client was last told
+	because base.Reason // why the last of them was
 }
 
 // Dropped is how many messages were dropped for r.
 func (b *Books) Dropped(r base.Reason) uint64 {
-	if b.dropped == nil {
+	if b.losses == nil {
 		return 0
 	}
-	return b.dropped[r]
+	return b.losses.dropped[r]
 }
 
 // AllDropped is how many messages were dropped, whatever the reason.
 func (b *Books) AllDropped() uint64 {
-	if b.dropped == nil {
+	if b.losses == nil {
 		return 0
 	}
 	var n uint64
-	for _, d := range b.dropped {
+	for _, d := range b.losses.dropped {
 		n += d
 	}
 	return n
 }
 
-func (b *Books) drop(r base.Reason, n uint64) {
-	if b.dropped == nil {
-		b.dropped = new([base.Reasons]uint64)
+// drop counts a lost message, with tell as one the client is to be told of.
+func (b *Books) drop(r base.Reason, tell bool) {
+	if b.losses == nil {
+		b.losses = new(losses)
 	}
-	b.dropped[r] += n
+	b.losses.dropped[r]++
+	if tell {
+		b.losses.untold++
+		b.losses.because = r
+	}
 }
 
 // Totals are the books of all lanes of a class, past and present. The shard adds;

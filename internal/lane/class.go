@@ -46,6 +46,7 @@ type Class struct {
 	Policy Policy
 	Totals Totals
 
+	queues         pool  // for the lanes that hold something
 	oldest, newest *Item // items in use, in the order they came
 	free           *Item
 	freeLen        int
@@ -57,6 +58,10 @@ func (c *Class) Held() int64 { return c.held.Load() }
 
 // Oldest returns the item held for longest, nil if there is none.
 func (c *Class) Oldest() *Item { return c.oldest }
+
+// Trim gives back the memory that lanes have not needed since it was last called;
+// for quiet moments.
+func (c *Class) Trim() { c.queues.trim() }
 
 // Item is one message as one shard holds it. However many lanes refer to it, it
 // is counted once.

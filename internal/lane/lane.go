@@ -27,19 +27,12 @@ func (o Outcome) Took() bool { return o < Rejected }
 type Lane struct {
 	Books
 
-	class   *Class
-	queue   ring
-	keys    map[string]uint64 // position of the queued entry of each key; COALESCE only
-	window  *window           // reliable lanes, from the first send on
-	bytes   int               // queued and in the window
-	out     int               // best effort: bytes taken and not yet written
-	outN    int
-	outAt   int64 // when the first of them was published
-	form    base.Form
-	takes   uint32 // numbers what the window gives out to be written
-	tell    bool   // losses are to be told to the client
-	untold  uint64 // messages lost since the client was last told
-	because base.Reason
+	class  *Class
+	queue  *queue  // nil while nothing waits or, best effort, is being written
+	window *window // reliable lanes, from the first send on
+	takes  uint32  // numbers what the window gives out to be written
+	form   base.Form
+	tell   bool // losses are to be told to the client
 }
 
 // Entry is a message taken out to be written. It goes back to its lane by
@@ -158,12 +151,8 @@ func (l *Lane) Take(now int64) (Entry, bool) {
 		return Entry{}, false
 	}
 	if l.class.Policy.Mode == base.BestEffort {
-		s := l.pop()
-		l.bytes -= s.size
-		l.out += s.size
-		if l.outN++; l.outN == 1 {
-			l.outAt = s.item.Msg.At
-		}
+		s := l.queue.pop()
+		l.queue.begin(s)
 		return Entry{item: s.item, msg: s.item.Msg, size: s.size, flight: -1, form: l.form}, true
 	}
 	if l.window == nil {
@@ -172,7 +161,8 @@ func (l *Lane) Take(now int64) (Entry, bool) {
 	if l.window.full() {
 		return Entry{}, false
 	}
-	s := l.pop()
+	s := l.queue.pop()
+	l.vacate()
 	l.class.Totals.Queued.Add(-1)
 	l.class.Totals.InFlight.Add(1)
 	return l.launch(l.window.add(s), l.form), true
@@ -252,9 +242,7 @@ func (l *Lane) Wrote(e Entry, now int64) {
 func (l *Lane) Untake(e Entry) {
 	s := slot{item: e.item, size: e.size}
 	if e.flight < 0 {
-		l.out -= e.size
-		l.outN--
-		l.bytes += e.size
+		l.queue.end(e.size)
 	} else {
 		f := l.flying(e)
 		if f == nil {
@@ -271,8 +259,8 @@ func (l *Lane) Untake(e Entry) {
 		l.class.Totals.Queued.Add(1)
 		l.class.Totals.InFlight.Add(-1)
 	}
-	p := l.queue.pushFront(s)
-	l.index(s.item, p)
+	l.occupy()
+	l.index(s.item, l.queue.pushFront(s))
 }
 
 // Abandon settles an entry that was taken and will never be written whole.
@@ -285,8 +273,8 @@ func (l *Lane) Abandon(e Entry, r base.Reason) {
 }
 
 func (l *Lane) outDone(e Entry) {
-	l.out -= e.size
-	l.outN--
+	l.queue.end(e.size)
+	l.vacate()
 	l.unqueue(e.size)
 	e.item.drop()
 }
@@ -303,7 +291,7 @@ func (l *Lane) Close(r base.Reason) {
 			l.dropped(r)
 		}
 	}
-	l.queue, l.keys, l.window = ring{}, nil, nil
+	l.window = nil
 }
 
 // Expire drops queued entries whose time to live has passed, oldest first.
@@ -339,18 +327,14 @@ func (l *Lane) evictAnywhere(at int64) (n int) {
 			n++
 			continue
 		}
-		s := l.pop()
+		s := l.queue.pop()
 		l.index(s.item, l.queue.push(s))
 	}
 	return n
 }
 
-// Trim gives back memory an empty lane does not need; for quiet moments.
+// Trim gives back the window while nothing is in flight; for quiet moments.
 func (l *Lane) Trim() {
-	l.queue.trim()
-	if l.queue.slots == nil {
-		l.keys = nil
-	}
 	if l.window != nil && l.window.n == 0 {
 		l.window = nil
 	}
@@ -374,23 +358,28 @@ func (l *Lane) NextDeadline() int64 {
 }
 
 // Depth is how many entries the lane holds, in flight and being written included.
-func (l *Lane) Depth() int { return l.queue.len() + l.outN + l.InFlight() }
+func (l *Lane) Depth() int {
+	writing, _ := l.queue.writing()
+	return l.queue.len() + writing + l.InFlight()
+}
 
 // InFlight is how many are in the window.
 func (l *Lane) InFlight() int {
-	if l.window == nil {
-		return 0
-	}
-	return l.window.held
+	n, _ := l.window.load()
+	return n
 }
 
 // Bytes is the wire size of what the lane holds.
-func (l *Lane) Bytes() int { return l.bytes + l.out }
+func (l *Lane) Bytes() int {
+	_, writing := l.queue.writing()
+	_, flying := l.window.load()
+	return l.queue.weight() + writing + flying
+}
 
 // OldestAt is when the message longest held was published; 0 if there is none.
 func (l *Lane) OldestAt() int64 {
-	if l.outN > 0 {
-		return l.outAt
+	if n, _ := l.queue.writing(); n > 0 {
+		return l.queue.outAt
 	}
 	if l.window != nil && l.window.n > 0 {
 		return l.window.slots[l.window.head].item.Msg.At
@@ -413,17 +402,22 @@ func (l *Lane) Balanced() bool {
 // TakeLoss returns how many messages were lost since the client was last told,
 // and why the last one was. ok is false if there is nothing to tell.
 func (l *Lane) TakeLoss() (n uint64, r base.Reason, ok bool) {
-	n, r = l.untold, l.because
-	l.untold = 0
+	x := l.losses
+	if x == nil {
+		return 0, 0, false
+	}
+	n, r = x.untold, x.because
+	x.untold = 0
 	return n, r, n > 0
 }
 
 // ReturnLoss undoes a TakeLoss whose notice was not written.
 func (l *Lane) ReturnLoss(n uint64, r base.Reason) {
-	if l.untold == 0 {
-		l.because = r
+	x := l.losses
+	if x.untold == 0 {
+		x.because = r
 	}
-	l.untold += n
+	x.untold += n
 }
 
 // Refuse books a message that is not even offered to the queue, because whoever

@@ -105,7 +105,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"8 look":    m.look,
 		"8 expire":  m.expire,
 		"8 tell":    m.tell,
-		"8 trim":    func(t *rapid.T) { m.client(t).lane.Trim() },
+		"8 trim":    func(t *rapid.T) { m.client(t).lane.Trim(); m.class.Trim() },
 		"9 close":   m.close,
 	}
 	if m.class.Policy.Mode == base.AtLeastOnce {

@@ -11,59 +11,61 @@ import (
 
 func (l *Lane) fits(size int) bool {
 	p := &l.class.Policy
-	return l.queue.len()+l.InFlight()+1 <= p.MaxMessages && l.bytes+size <= p.MaxBytes
+	flights, flying := l.window.load()
+	return l.queue.len()+flights+1 <= p.MaxMessages && l.queue.weight()+flying+size <= p.MaxBytes
+}
+
+// overweight reports whether the lane is beyond its byte limit.
+func (l *Lane) overweight() bool { return l.queue.bytes > l.class.Policy.MaxBytes }
+
+// occupy gives the lane a queue, if it has none.
+func (l *Lane) occupy() {
+	if l.queue == nil {
+		l.queue = l.class.queues.get()
+	}
+}
+
+// vacate gives the queue back once there is nothing in it.
+func (l *Lane) vacate() {
+	if q := l.queue; q != nil && q.empty() {
+		l.queue = nil
+		l.class.queues.put(q)
+	}
 }
 
 func (l *Lane) append(it *Item, size int) {
 	it.ref()
-	l.bytes += size
+	l.occupy()
 	l.class.Totals.Queued.Add(1)
 	l.class.Totals.Bytes.Add(int64(size))
 	l.index(it, l.queue.push(slot{item: it, size: size}))
 }
 
 // index remembers where the newest queued entry of a key is.
-func (l *Lane) index(it *Item, position uint64) {
-	key := it.Msg.Key
-	if key == "" || l.class.Policy.Overflow != base.Coalesce {
-		return
+func (l *Lane) index(it *Item, position uint32) {
+	if it.Msg.Key != "" && l.class.Policy.Overflow == base.Coalesce {
+		l.queue.index(it.Msg.Key, position)
 	}
-	if l.keys == nil {
-		l.keys = make(map[string]uint64)
-	}
-	if p, ok := l.keys[key]; !ok || position > p || !l.queue.has(p) {
-		l.keys[key] = position
-	}
-}
-
-// pop removes the oldest queued entry; the caller settles it.
-func (l *Lane) pop() slot {
-	position := l.queue.head
-	s := l.queue.pop()
-	if key := s.item.Msg.Key; key != "" && l.keys != nil && l.keys[key] == position {
-		delete(l.keys, key)
-	}
-	return s
 }
 
 // replace puts it in the place of the queued entry with the same key, full or
 // not; if that makes the lane too heavy, its oldest entries go.
 func (l *Lane) replace(it *Item, size int) bool {
-	position, ok := l.keys[it.Msg.Key]
-	if !ok || it.Msg.Key == "" {
+	position, ok := l.queue.find(it.Msg.Key)
+	if !ok {
 		return false
 	}
 	s := l.queue.at(position)
 	old := *s
 	it.ref()
 	*s = slot{item: it, size: size}
-	l.bytes += size - old.size
+	l.queue.bytes += size - old.size
 	l.class.Totals.Bytes.Add(int64(size - old.size))
 	l.coalesced(old.item)
-	for l.bytes > l.class.Policy.MaxBytes && l.queue.head != position {
+	for l.overweight() && l.queue.head != position {
 		l.dropHead(base.ReasonOverflow)
 	}
-	if l.bytes > l.class.Policy.MaxBytes {
+	if l.overweight() {
 		l.shedBehindHead()
 	}
 	return true
@@ -72,25 +74,25 @@ func (l *Lane) replace(it *Item, size int) bool {
 // shedBehindHead drops the oldest entries but the first, which was just replaced
 // by a heavier one, until the lane is within its byte limit.
 func (l *Lane) shedBehindHead() {
-	first := l.pop()
-	for l.bytes > l.class.Policy.MaxBytes {
+	first := l.queue.pop()
+	for l.queue.weight()+first.size > l.class.Policy.MaxBytes {
 		l.dropHead(base.ReasonOverflow)
 	}
+	l.occupy()
 	l.index(first.item, l.queue.pushFront(first))
 }
 
 func (l *Lane) coalesceAll() {
 	for l.queue.len() > 0 {
-		s := l.pop()
-		l.bytes -= s.size
+		s := l.queue.pop()
 		l.unqueue(s.size)
 		l.coalesced(s.item)
 	}
 }
 
 func (l *Lane) dropHead(r base.Reason) {
-	s := l.pop()
-	l.bytes -= s.size
+	s := l.queue.pop()
+	l.vacate()
 	l.unqueue(s.size)
 	l.dropped(r)
 	s.item.drop()
@@ -113,18 +115,13 @@ func (l *Lane) coalesced(it *Item) {
 }
 
 func (l *Lane) dropped(r base.Reason) {
-	l.drop(r, 1)
+	l.drop(r, l.tell)
 	l.class.Totals.Dropped[r].Add(1)
-	if l.tell {
-		l.untold++
-		l.because = r
-	}
 }
 
 // landed takes a message out of the window; the caller settles it.
 func (l *Lane) landed(i int) {
 	f := l.window.free(i)
-	l.bytes -= f.size
 	l.class.Totals.InFlight.Add(-1)
 	l.class.Totals.Bytes.Add(-int64(f.size))
 	f.item.drop()

@@ -10,6 +10,7 @@ type window struct {
 	head   int            // index of the oldest
 	n      int            // slots in use, holes included
 	held   int            // slots that hold a message
+	bytes  int            // their wire bytes
 	resend int            // slots waiting to be sent again
 	byID   map[string]int // only for wide windows, see scanSpan
 }
@@ -45,6 +46,14 @@ func newWindow(span int) *window {
 	return w
 }
 
+// load is how many messages are in the window, and their bytes; nil is empty.
+func (w *window) load() (n, bytes int) {
+	if w == nil {
+		return 0, 0
+	}
+	return w.held, w.bytes
+}
+
 func (w *window) full() bool { return w.n == len(w.slots) }
 
 func (w *window) index(i int) int {
@@ -60,6 +69,7 @@ func (w *window) add(s slot) int {
 	w.slots[i] = flight{item: s.item, size: s.size, state: flightWriting}
 	w.n++
 	w.held++
+	w.bytes += s.size
 	if w.byID != nil {
 		w.byID[s.item.Msg.ID] = i
 	}
@@ -123,8 +133,9 @@ func (w *window) clear(i int) {
 	if id := f.item.Msg.ID; w.byID != nil && w.byID[id] == i {
 		delete(w.byID, id)
 	}
-	*f = flight{}
 	w.held--
+	w.bytes -= f.size
+	*f = flight{}
 }
 
 func (w *window) set(i int, s flightState) {

@@ -13,15 +13,16 @@ var syscallFiles = []string{
 	"internal/transport/*_unix.go",  // socket options where there is no epoll
 	"internal/transport/*_linux_test.go",
 	"internal/transport/*_unix_test.go",
-	"internal/demo/rcvbuf_*.go",       // SO_RCVBUF before connect, and its type elsewhere
 	"internal/guard/workers_linux.go", // setpriority of the workers' threads (design D8)
 	"internal/guard/workers_linux_test.go",
 	"internal/peer/rcvbuf_*.go",          // SO_RCVBUF before connect
 	"internal/loadtest/swarm/*_linux.go", // the load tool's own epoll, clock and sockets
 	"internal/loadtest/swarm/*_linux_test.go",
 	"internal/loadtest/descriptors_*.go", // RLIMIT_NOFILE of the load tool
+	"bench/floor/*_linux.go",             // the bare system calls that a server is compared with
 	"internal/doctor/*_linux.go",         // limits and clocks of the machine
 	"cmd/weir/descriptors_*.go",          // RLIMIT_NOFILE at start
+	"epoll_leaks_linux_test.go",          // a child process with few descriptors
 }
 
 // rawSyscalls keeps system calls in the files listed above. The names of signals (syscall.SIGTERM) are not calls and

@@ -36,7 +36,11 @@ func Table() []Room {
 		{Path: "internal/journal", May: []string{"internal/base", "internal/vfs"}},
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
+			"internal/inbox", "internal/fair", "internal/recent",
 		}},
+		{Path: "internal/inbox", May: []string{"internal/base"}},
+		{Path: "internal/fair", StdOnly: true},
+		{Path: "internal/recent", StdOnly: true},
 
 		// At the door, and the readers.
 		{Path: "internal/guard", May: []string{"internal/base"}},
@@ -70,7 +74,7 @@ func Table() []Room {
 
 		// Applications on Weir: the suite's, the benchmarks', the examples'.
 		{Path: "conformance/fixture", May: []string{"internal/base", ".", "internal/config"}},
-		{Path: "bench/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/wire/*", "internal/peer"}},
+		{Path: "bench/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/wire/*", "internal/peer", "internal/loadtest/*"}},
 		{Path: "examples/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/peer", "internal/wire/*"}},
 
 		// The build.

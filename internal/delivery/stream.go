@@ -1,0 +1,128 @@
+package delivery
+
+import (
+	"github.com/streamweir/weir/internal/fair"
+	"github.com/streamweir/weir/internal/lane"
+)
+
+// pace is how much a shard delivers before something else has its turn. The unit is
+// a lane offered one message, some 150 ns (BenchmarkFanOut).
+type pace struct {
+	step int // before heartbeats, accepts, requests and flushing
+	turn int // of it, before another stream
+}
+
+// Under full load a step delivers deliverySlice messages and flushes flushSlice
+// connections, so that one send carries 48 messages: fewer than a topic's lane holds
+// by default, and enough that the send costs little of each. With 2048 there are three
+// times as many sends.
+const (
+	deliverySlice = 48 * flushSlice
+	streamSlice   = 512
+	writeCost     = 64 // offers that a write in between costs
+)
+
+// stream is the publications and emits of one order (promise P4) that a shard has
+// taken and not delivered: those of one topic; or those of one namespace that are
+// of no topic, which are plain events, answers and what is done to sockets in order
+// with them. A lane gets its messages from one stream, so it gets them in the order
+// in which they were sent. Streams have turns: a flood in one topic does not hold up
+// the others.
+type stream = fair.Line[*job, underWay]
+
+// underWay is how far the first job of a stream has got, which may take many steps.
+// The budget counts the job, its room in the inbox is taken and its receipt is open
+// until it is done.
+type underWay struct {
+	begun  bool
+	item   *lane.Item // its message
+	left   int        // how many recipients are still to be seen: the first of the topic's members, or of
+	chosen []*Socket  // if it has a target of its own
+}
+
+// maxChosen is how many recipients' places are kept for the next job.
+const maxChosen = 1 << 14
+
+// home is where the stream a job belongs to is found.
+func (sh *Shard) home(j *job) **stream {
+	if j.topic != nil {
+		return &j.topic.local[sh.index].orders
+	}
+	return &sh.namespaces[j.ns].orders
+}
+
+// deliverSome gives the streams their turns until the step has had its share.
+func (sh *Shard) deliverSome() {
+	for sh.spent = 0; sh.spent < sh.pace.step && sh.streams.Any(); {
+		s := sh.streams.Next()
+		for most := sh.spent + sh.pace.turn; sh.spent < most && !s.Empty(); {
+			if sh.goOn(s.First(), &s.State, most) {
+				s.Pop()
+			}
+		}
+		sh.streams.Return(s)
+	}
+	if sh.arrived > 0 {
+		sh.account()
+	}
+}
+
+// goOn delivers more of a job, until it is done or spent reaches most.
+func (sh *Shard) goOn(j *job, u *underWay, most int) (done bool) {
+	if !u.begun {
+		u.begun = true
+		sh.spent++
+		sh.begin(j, u)
+	}
+	switch {
+	case u.left == 0:
+	case j.target.everySubscriber():
+		sh.deliverMembers(j, u, most)
+	default:
+		sh.deliverChosen(j, u, most)
+	}
+	if u.left > 0 {
+		return false
+	}
+	sh.finish(j, u)
+	return true
+}
+
+// begin decides who is to get a job's message; what is for one socket is done.
+func (sh *Shard) begin(j *job, u *underWay) {
+	switch {
+	case j.run != nil:
+		j.run()
+		return
+	case j.socket != nil:
+		sh.deliverDirect(j)
+		return
+	case j.target.everySubscriber():
+		u.left = len(j.topic.local[sh.index].members)
+	default:
+		u.chosen = sh.namespaces[j.ns].find(&j.target, u.chosen)
+		u.left = len(u.chosen)
+	}
+	if j.msg != nil {
+		u.item = sh.class(j).Hold(j.msg)
+	}
+}
+
+// finish tells whoever waits for the job, and gives back what was taken for it.
+func (sh *Shard) finish(j *job, u *underWay) {
+	if u.item != nil {
+		sh.class(j).Release(u.item)
+	}
+	clear(u.chosen)
+	*u = underWay{chosen: u.chosen[:0]}
+	if cap(u.chosen) > maxChosen {
+		u.chosen = nil
+	}
+	j.receipt.finished()
+	if j.acks != nil {
+		j.acks.Shard()
+	}
+	// What the job holds passes from the inbox's account to that of the lanes.
+	sh.arrived += j.hold
+	sh.in.Finish(j.weight)
+}

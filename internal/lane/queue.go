@@ -1,0 +1,179 @@
+package lane
+
+// queue is what a lane holds outside of its window: the entries that wait, and
+// the sums of those being written. A lane has one only while there are any; it
+// comes from the pool of the lane's class and goes back there, so that an empty
+// lane holds nothing, and one that alternates between empty and one message does
+// not allocate.
+//
+//	slots  [ . . a b c d . . ]     a ring
+//	             ^head    ^tail
+//
+// Pushing at the tail numbers entries upwards, modulo 2^32, and a position stays
+// valid until its entry leaves.
+//
+// The methods that only look take a nil queue for an empty one.
+type queue struct {
+	slots []slot // the length is a power of two
+	head  uint32 // position of the oldest entry
+	tail  uint32 // position after the newest
+	bytes int    // wire bytes of the entries
+
+	out   int   // best effort: bytes taken and not yet written
+	outN  int   // entries, likewise
+	outAt int64 // when the first of them was published
+
+	keys  map[string]uint32 // position of the newest entry of each key; COALESCE only
+	first [firstSlots]slot  // what slots is until more are needed
+}
+
+// slot is one queued entry.
+type slot struct {
+	item *Item
+	size int
+}
+
+const (
+	firstSlots = 2
+	maxSlots   = 64 // of a queue in the pool: the default limit of a topic's lanes
+)
+
+func (q *queue) len() int {
+	if q == nil {
+		return 0
+	}
+	return int(q.tail - q.head)
+}
+
+// empty reports whether the lane can do without the queue.
+func (q *queue) empty() bool { return q.head == q.tail && q.outN == 0 }
+
+// weight is the wire size of the entries that wait.
+func (q *queue) weight() int {
+	if q == nil {
+		return 0
+	}
+	return q.bytes
+}
+
+// writing is how many entries are being written, and their bytes.
+func (q *queue) writing() (n, bytes int) {
+	if q == nil {
+		return 0, 0
+	}
+	return q.outN, q.out
+}
+
+func (q *queue) at(p uint32) *slot { return &q.slots[p&uint32(len(q.slots)-1)] }
+func (q *queue) has(p uint32) bool { return p-q.head < q.tail-q.head }
+func (q *queue) front() *slot      { return q.at(q.head) }
+
+func (q *queue) push(s slot) (position uint32) {
+	q.reserve()
+	q.bytes += s.size
+	*q.at(q.tail) = s
+	q.tail++
+	return q.tail - 1
+}
+
+func (q *queue) pushFront(s slot) (position uint32) {
+	q.reserve()
+	q.bytes += s.size
+	q.head--
+	*q.at(q.head) = s
+	return q.head
+}
+
+// pop removes the oldest entry, and its key unless a newer entry bears it.
+func (q *queue) pop() slot {
+	p := q.at(q.head)
+	s := *p
+	*p = slot{}
+	if key := s.item.Msg.Key; key != "" && q.keys != nil && q.keys[key] == q.head {
+		delete(q.keys, key)
+	}
+	q.head++
+	q.bytes -= s.size
+	return s
+}
+
+// index remembers where the newest entry of a key is.
+func (q *queue) index(key string, position uint32) {
+	if q.keys == nil {
+		q.keys = make(map[string]uint32)
+	}
+	if p, ok := q.keys[key]; !ok || !q.has(p) || position-q.head > p-q.head {
+		q.keys[key] = position
+	}
+}
+
+// find returns the position of the newest entry of a key.
+func (q *queue) find(key string) (position uint32, ok bool) {
+	if q == nil || key == "" {
+		return 0, false
+	}
+	position, ok = q.keys[key]
+	return position, ok
+}
+
+// reserve makes room for one more entry.
+func (q *queue) reserve() {
+	if q.len() < len(q.slots) {
+		return
+	}
+	bigger := make([]slot, 2*len(q.slots))
+	for p := q.head; p != q.tail; p++ {
+		bigger[p&uint32(len(bigger)-1)] = *q.at(p)
+	}
+	clear(q.slots)
+	q.slots = bigger
+}
+
+// begin and end count an entry that is being written.
+func (q *queue) begin(s slot) {
+	q.out += s.size
+	if q.outN++; q.outN == 1 {
+		q.outAt = s.item.Msg.At
+	}
+}
+
+func (q *queue) end(size int) {
+	q.out -= size
+	q.outN--
+}
+
+// pool keeps the queues that no lane of a class needs now: at most as many as
+// have been needed at a time since the last trim but one.
+type pool struct {
+	free []*queue
+	idle int // the first of free that have not been needed since the last trim
+}
+
+func (p *pool) get() *queue {
+	n := len(p.free) - 1
+	if n < 0 {
+		q := new(queue)
+		q.slots = q.first[:]
+		return q
+	}
+	q := p.free[n]
+	p.free[n], p.free = nil, p.free[:n]
+	p.idle = min(p.idle, n)
+	return q
+}
+
+// put takes a queue that is empty.
+func (p *pool) put(q *queue) {
+	if len(q.slots) > maxSlots {
+		q.slots = q.first[:]
+	}
+	p.free = append(p.free, q)
+}
+
+// trim forgets the queues that have not been needed since it was last called.
+func (p *pool) trim() {
+	if p.idle > 0 {
+		p.free = append([]*queue(nil), p.free[p.idle:]...)
+	}
+	p.idle = len(p.free)
+}
