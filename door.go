@@ -25,8 +25,8 @@ type door struct {
 	namespaces map[string]*Namespace
 	log        *slog.Logger
 	admission  *guard.Admission
-	next       atomic.Uint32
-	curious    atomic.Bool // an application's function may ask for a handshake
+	next       [2]atomic.Uint32 // turns of the loops, by transport
+	curious    atomic.Bool      // an application's function may ask for a handshake
 	refused    [refusals]atomic.Uint64
 }
 
@@ -164,8 +164,12 @@ func (d *door) Admit(r *http.Request) *engineio.Refusal {
 	return nil
 }
 
-// Assign implements engineio.Acceptor: the loops take turns.
-func (d *door) Assign() int { return int(d.next.Add(1)) % len(d.srv.hub.Shards()) }
+// Assign implements engineio.Acceptor: the loops take turns, for each transport
+// by itself, so that what alternates does not gather.
+func (d *door) Assign(transport string) int {
+	turn := &d.next[len(transport)%2] // "polling" and "websocket" differ in it
+	return int(turn.Add(1)) % len(d.srv.hub.Shards())
+}
 
 // Open implements engineio.Acceptor.
 func (d *door) Open(s *engineio.Session, h *engineio.Handshake) engineio.Host {

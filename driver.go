@@ -74,7 +74,7 @@ func (d *door) accept(ln net.Listener) (net.Listener, error) {
 	}
 	in, err := d.intake(ln, o)
 	if err != nil {
-		return nil, errors.Join(err, ln.Close())
+		err = errors.Join(err, ln.Close())
 	}
-	return in, nil
+	return in, err
 }

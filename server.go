@@ -178,7 +178,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if err := s.pollers.open(s.hub); err != nil {
-		return err
+		s.hub.Close() // its loops cannot run: nothing below waits for them
+		return errors.Join(err, s.stop())
 	}
 	s.hub.Start()
 	err := s.Listen()
@@ -281,6 +282,7 @@ type listener struct {
 
 func (l *listener) close() error {
 	err := l.http.Close()
+	_ = l.ln.Close() // Serve may never have been called; else it is closed already
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}

@@ -1,7 +1,8 @@
 // The server under test: which one it is, how it is started, asked and stopped.
 //
 // WEIR_CONFORMANCE_TARGET names it: `weir` (default) runs the binary WEIR_FIXTURE points at, or builds ./fixture;
-// `reference` runs reference/server.mjs on npm socket.io. Both are described in FIXTURE.md.
+// `reference` runs reference/server.mjs on npm socket.io. Both are described in FIXTURE.md. WEIR_DRIVER says how Weir
+// holds its connections: epoll, goroutine, or nothing (its own choice).
 import { spawn, execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

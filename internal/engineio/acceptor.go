@@ -15,9 +15,10 @@ type Acceptor interface {
 	// correct except for its EIO version; nil is welcome. HTTP goroutines call
 	// it concurrently.
 	Admit(r *http.Request) *Refusal
-	// Assign is the index in Options.Loops of the loop for a new session. HTTP
-	// goroutines call it concurrently.
-	Assign() int
+	// Assign is the index in Options.Loops of the loop for a new session that
+	// begins on a transport, Polling or WebSocket. HTTP goroutines and loops call
+	// it concurrently.
+	Assign(transport string) int
 	// Open hands over a new session and returns its host, which must not be
 	// nil. It is called on the session's loop, before the open packet is taken
 	// by Control; Host.Writable follows. Open may close the session; Deadline is

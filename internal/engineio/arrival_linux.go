@@ -23,35 +23,36 @@ func (s *Server) Arrive(a *transport.Arrival) {
 		a.Refuse()
 		return
 	}
-	switch sh := rq.shard; {
-	case sh == nil:
-		rq.open(a)
-	case sh.index != a.Loop():
-		a.Move(sh.index, rq.bring)
-	default:
-		rq.bring(a)
-	}
-}
-
-// open makes a session that begins as a websocket.
-func (rq *request) open(a *transport.Arrival) {
 	if !rq.checkUpgrade() {
 		a.Refuse()
 		return
 	}
+	to, next := s.acceptor.Assign(WebSocket), rq.open
+	if rq.shard != nil {
+		to, next = rq.shard.index, rq.bring
+	}
+	if to != a.Loop() {
+		a.Move(to, next)
+		return
+	}
+	next(a)
+}
+
+// open makes a session that begins as a websocket, on its loop.
+func (rq *request) open(a *transport.Arrival) {
 	sh := rq.server.shards[a.Loop()]
 	if rq.query.Version() != 4 {
 		rq.server.stats.refused[eio.UnsupportedVersion].Add(1)
-		a.WebSocket(sh.webSocketOptions()).Abort() // protocol.md 1.1: the client sees the connection drop
+		a.WebSocket(sh.sockets).Abort() // protocol.md 1.1: the client sees the connection drop
 		return
 	}
-	n, ok := rq.newcomer(WebSocket, a.Loop)
+	n, ok := rq.newcomer(WebSocket, func(string) int { return a.Loop() })
 	if !ok {
 		rq.refuse(shuttingDown())
 		a.Refuse()
 		return
 	}
-	n.socket = a.Greeted(sh.webSocketOptions())
+	n.socket = a.Greeted(sh.sockets)
 	sh.open(n)
 }
 
@@ -61,11 +62,10 @@ func (rq *request) bring(a *transport.Arrival) {
 	switch {
 	case rq.server.opts.NoUpgrades:
 		rq.refuse(refusal(eio.BadRequest))
-	case sh.sessions[rq.query.SID] == nil:
+	case sh.sessions[rq.id] == nil:
 		rq.refuse(refusal(eio.SessionUnknown))
-	case !rq.checkUpgrade():
 	default:
-		sh.probe(rq.query.SID, a.WebSocket(sh.webSocketOptions()))
+		sh.probe(rq.id, a.WebSocket(sh.sockets))
 		return
 	}
 	a.Refuse()

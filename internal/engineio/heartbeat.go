@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/streamweir/weir/internal/transport"
@@ -20,15 +21,18 @@ import (
 //   - timeout after the ping has left the socket buffer, if it has;
 //   - interval + timeout after the last sign otherwise.
 type heartbeat struct {
-	interval, timeout int64
-
-	phase  phase
-	next   int64 // when to ping, in quiet
+	at     int64 // in quiet: when to ping; in left: when the ping left
 	sign   int64 // the last sign of life
 	seen   int64 // transport.Progress.Taken when last looked at
 	looked int64 // when that was
 	mark   int64 // Progress.Given right after the ping
-	leftAt int64
+	phase  phase
+}
+
+// rhythm is a server's: how often to ping, and how long to wait for what follows.
+type rhythm struct {
+	interval, timeout int64
+	early             int64 // at most, of a session's first ping
 }
 
 type phase uint8
@@ -53,17 +57,25 @@ const (
 // minCheck keeps short time-outs from becoming a busy loop.
 const minCheck = 10 * time.Millisecond
 
-func newHeartbeat(interval, timeout time.Duration, now int64) heartbeat {
-	h := heartbeat{interval: int64(interval), timeout: int64(timeout), sign: now, looked: now}
-	h.next = now + h.interval
-	return h
+// newHeartbeat begins with the first ping early by that much.
+func newHeartbeat(r rhythm, now, early int64) heartbeat {
+	return heartbeat{at: now + r.interval - early, sign: now, looked: now}
 }
 
+// newRhythm lets first pings be up to a quarter of the interval early, so that a wave of clients that came together does
+// not beat together for ever after.
+func newRhythm(interval, timeout time.Duration) rhythm {
+	return rhythm{interval: int64(interval), timeout: int64(timeout), early: int64(interval) / 4}
+}
+
+// spread is by how much the first ping of one more session is early.
+func (r rhythm) spread() int64 { return rand.Int64N(r.early + 1) }
+
 // pong: the peer answered, or sent one unasked (protocol.md 1.3: it resets the timer).
-func (h *heartbeat) pong(now int64) {
+func (h *heartbeat) pong(r rhythm, now int64) {
 	h.sign = now
 	if h.phase == quiet || h.phase >= taken {
-		h.phase, h.next = quiet, now+h.interval
+		h.phase, h.at = quiet, now+r.interval
 	}
 }
 
@@ -88,7 +100,7 @@ func (h *heartbeat) handed(now int64, p transport.Progress) {
 func (h *heartbeat) moved(now int64, p transport.Progress) {
 	h.sign, h.seen, h.looked = now, p.Taken, now
 	if h.phase >= taken {
-		h.phase, h.mark, h.leftAt = left, p.Given, now
+		h.phase, h.mark, h.at = left, p.Given, now
 	}
 }
 
@@ -104,15 +116,15 @@ func (h *heartbeat) look(now int64, p transport.Progress) {
 	}
 	h.seen, h.looked = p.Taken, now
 	if h.phase == given && p.Left >= h.mark {
-		h.phase, h.leftAt = left, now
+		h.phase, h.at = left, now
 	}
 }
 
 // expire judges; heard is when bytes last came.
-func (h *heartbeat) expire(now, heard int64, p transport.Progress) verdict {
+func (h *heartbeat) expire(r rhythm, now, heard int64, p transport.Progress) verdict {
 	h.sign = max(h.sign, heard)
 	if h.phase == quiet {
-		if now < h.next {
+		if now < h.at {
 			return wait
 		}
 		h.look(now, p)
@@ -121,9 +133,9 @@ func (h *heartbeat) expire(now, heard int64, p transport.Progress) verdict {
 	}
 	h.look(now, p)
 	switch {
-	case now >= h.limit():
+	case now >= h.limit(r):
 		return dead
-	case h.phase == left && h.sign > h.leftAt && now >= h.leftAt+h.interval:
+	case h.phase == left && h.sign > h.at && now >= h.at+r.interval:
 		h.phase = due // alive, its pong missing: the client still counts on our pings
 		return ping
 	}
@@ -135,23 +147,23 @@ func (h *heartbeat) expire(now, heard int64, p transport.Progress) verdict {
 func (h *heartbeat) spare(now int64) { h.sign = now }
 
 // limit is when the peer is dead unless it shows life before.
-func (h *heartbeat) limit() int64 {
+func (h *heartbeat) limit(r rhythm) int64 {
 	if h.phase == left {
-		return max(h.leftAt, h.sign) + h.timeout
+		return max(h.at, h.sign) + r.timeout
 	}
-	return h.sign + h.interval + h.timeout
+	return h.sign + r.interval + r.timeout
 }
 
 // deadline is when expire is to be asked again.
-func (h *heartbeat) deadline(now int64) int64 {
-	check := now + max(h.timeout/4, int64(minCheck))
+func (h *heartbeat) deadline(r rhythm, now int64) int64 {
+	check := now + max(r.timeout/4, int64(minCheck))
 	switch {
 	case h.phase == quiet:
-		return h.next
-	case h.phase == left && h.sign > h.leftAt:
-		return min(h.limit(), max(h.leftAt+h.interval, check))
+		return h.at
+	case h.phase == left && h.sign > h.at:
+		return min(h.limit(r), max(h.at+r.interval, check))
 	case h.phase == left:
-		return h.limit()
+		return h.limit(r)
 	}
-	return min(h.limit(), check)
+	return min(h.limit(r), check)
 }

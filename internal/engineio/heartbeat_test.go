@@ -238,3 +238,21 @@ func TestHeartbeatJudgesTheKernelsFigures(t *testing.T) {
 		})
 	}
 }
+
+// A wave of sessions that begin at the same moment is not pinged at the same moment.
+func TestFirstPingsOfAWaveAreSpread(t *testing.T) {
+	r := engineio.NewRhythm(20*time.Second, time.Second)
+	quarters := [4]int{}
+	for range 4000 {
+		early := r.Spread()
+		if early < 0 || early > 5*time.Second {
+			t.Fatalf("first ping %v early", early)
+		}
+		quarters[min(int(early*4/(5*time.Second)), 3)]++
+	}
+	for i, n := range quarters {
+		if n < 700 {
+			t.Errorf("%d of 4000 first pings in quarter %d of the time they are spread over", n, i+1)
+		}
+	}
+}

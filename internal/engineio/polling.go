@@ -16,6 +16,20 @@ var (
 	errOctetStream = errors.New("engineio: POST of application/octet-stream")
 )
 
+// requests are how a session is carried by polling.
+type requests struct {
+	transport.Polling
+	heard  int64     // when the last request came
+	giveUp int64     // closing without a GET: when to stop waiting for one
+	held   *heldPost // came while the session was paused
+}
+
+// heldPost is a POST whose packets wait for Resume.
+type heldPost struct {
+	exchange *transport.Exchange
+	body     []byte
+}
+
 // get takes a GET. Its answer may come much later.
 func (s *Session) get(x *transport.Exchange) {
 	switch {
@@ -28,7 +42,7 @@ func (s *Session) get(x *transport.Exchange) {
 		s.finish()
 		return
 	}
-	s.heard = s.now()
+	s.poll.heard = s.now()
 	if !s.poll.Get(x) {
 		x.Answer(transport.Refuse(http.StatusBadRequest))
 		s.abort(base.CauseTransportError, errOverlap)
@@ -80,7 +94,7 @@ func (s *Session) beginPost(x *transport.Exchange, octets bool) {
 		s.abort(base.CauseTransportError, errOctetStream)
 		return
 	}
-	s.heard = s.now()
+	s.poll.heard = s.now()
 	if !s.poll.BeginPost(x) {
 		x.Answer(transport.Refuse(http.StatusBadRequest))
 		s.abort(base.CauseTransportError, errOverlap)
@@ -90,20 +104,20 @@ func (s *Session) beginPost(x *transport.Exchange, octets bool) {
 // body takes the packets of a POST; while paused they wait, and so does the
 // client for its answer.
 func (s *Session) body(x *transport.Exchange, body []byte) {
-	s.heard = s.now()
+	s.poll.heard = s.now()
 	if s.paused && s.state == open {
-		s.held = &heldPost{x, body}
+		s.poll.held = &heldPost{x, body}
 		return
 	}
 	s.handle(x, body)
 }
 
 func (s *Session) handleHeld() {
-	if s.held == nil || s.paused {
+	if s.poll == nil || s.poll.held == nil || s.paused {
 		return
 	}
-	held := s.held
-	s.held = nil
+	held := s.poll.held
+	s.poll.held = nil
 	s.handle(held.exchange, held.body)
 }
 

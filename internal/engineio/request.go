@@ -20,6 +20,7 @@ type request struct {
 	query   eio.Request
 	upgrade bool   // it asks to become a websocket
 	shard   *shard // of the session, if there is a sid
+	id      sid    // valid with shard
 }
 
 // check goes through protocol.md 1.1, "Order of checks", up to what only the
@@ -47,11 +48,11 @@ func (rq *request) check(origin Origin) *Refusal {
 
 func (rq *request) checkSession() *Refusal {
 	s := rq.server
-	i, ok := loopOf(rq.query.SID, s.opts.Node)
+	id, i, ok := parseSID(rq.query.SID, s.opts.Node)
 	if !ok || i >= len(s.shards) {
 		return refusal(eio.SessionUnknown)
 	}
-	rq.shard = s.shards[i]
+	rq.id, rq.shard = id, s.shards[i]
 	return nil
 }
 
@@ -135,8 +136,8 @@ func (rq *request) answer(x *transport.Exchange, a transport.Answer) {
 }
 
 func (rq *request) report(x *transport.Exchange, err error) {
-	sh, sid := rq.shard, rq.query.SID
-	sh.post(func() { sh.responded(sid, x, err) })
+	sh, id := rq.shard, rq.id
+	sh.post(func() { sh.responded(id, x, err) })
 }
 
 // wait returns the loop's answer. If the request ends first, the client has
@@ -151,9 +152,9 @@ func (rq *request) wait(x *transport.Exchange) (transport.Answer, error) {
 
 // exchange posts a question to the session's loop and answers the request with
 // what it says.
-func (rq *request) exchange(ask func(sid string, x *transport.Exchange)) {
-	x, sid := transport.NewExchange(), rq.query.SID
-	rq.shard.post(func() { ask(sid, x) })
+func (rq *request) exchange(ask func(id sid, x *transport.Exchange)) {
+	x, id := transport.NewExchange(), rq.id
+	rq.shard.post(func() { ask(id, x) })
 	if a, err := rq.wait(x); err == nil {
 		rq.answer(x, a)
 	}
@@ -162,17 +163,17 @@ func (rq *request) exchange(ask func(sid string, x *transport.Exchange)) {
 // mismatch: the transport is not the one that carries the session, or carries it
 // without requests; a session that is not there comes first.
 func (rq *request) mismatch() {
-	rq.exchange(func(sid string, x *transport.Exchange) { rq.shard.mismatch(sid, x) })
+	rq.exchange(rq.shard.mismatch)
 }
 
 func (rq *request) other() {
-	rq.exchange(func(sid string, x *transport.Exchange) { rq.shard.other(sid, x) })
+	rq.exchange(rq.shard.other)
 }
 
 // poll is a GET of a session: it waits for packets.
 func (rq *request) poll() {
-	x, sh, sid := transport.NewExchange(), rq.shard, rq.query.SID
-	rq.await(x, func() { sh.get(sid, x) })
+	x, sh, id := transport.NewExchange(), rq.shard, rq.id
+	rq.await(x, func() { sh.get(id, x) })
 }
 
 // await posts begin, waits for packets and writes them. The heartbeat is what
@@ -193,9 +194,9 @@ func (rq *request) await(x *transport.Exchange, begin func()) {
 // post is a POST of a session: the loop says whether its body is wanted, and
 // answers when the packets are handled.
 func (rq *request) post() {
-	x, sh, sid, octets := transport.NewExchange(), rq.shard, rq.query.SID, isOctetStream(rq.r)
+	x, sh, id, octets := transport.NewExchange(), rq.shard, rq.id, isOctetStream(rq.r)
 	var s *Session // written and read on the loop
-	sh.post(func() { s = sh.beginPost(sid, x, octets) })
+	sh.post(func() { s = sh.beginPost(id, x, octets) })
 	a, err := rq.wait(x)
 	if err == nil && a.Status == transport.Continue.Status {
 		o := &rq.server.opts
@@ -258,23 +259,22 @@ func (rq *request) openPolling() {
 	}
 	n.exchange = transport.NewExchange()
 	if c := rq.server.opts.Cookie; c != nil {
-		c.set(rq.w.Header(), n.sid)
+		c.set(rq.w.Header(), n.id.spell(rq.server.opts.Node, rq.shard.index))
 	}
 	sh := rq.shard
 	rq.await(n.exchange, func() { sh.open(n) })
 }
 
 // newcomer is for the shard that assign names; false means that the server is closing.
-func (rq *request) newcomer(name string, assign func() int) (newcomer, bool) {
+func (rq *request) newcomer(name string, assign func(transport string) int) (newcomer, bool) {
 	s := rq.server
 	if !s.sessions.enter() {
 		return newcomer{}, false
 	}
-	shard := assign()
-	rq.shard = s.shards[shard]
-	rq.query.SID = newSID(s.opts.Node, shard)
+	shard := assign(name)
+	rq.id, rq.shard = newSID(), s.shards[shard]
 	remote, _ := netip.ParseAddrPort(rq.r.RemoteAddr) // the zero value if it is no IP
-	return newcomer{sid: rq.query.SID, handshake: &Handshake{
+	return newcomer{id: rq.id, handshake: &Handshake{
 		Header:     rq.r.Header,
 		Host:       rq.r.Host,
 		URL:        rq.r.URL,
@@ -311,12 +311,12 @@ func (rq *request) openWebSocket() {
 
 // probe brings a websocket to a session that began as polling.
 func (rq *request) probe() {
-	x, sh, sid := transport.NewExchange(), rq.shard, rq.query.SID
+	x, sh, id := transport.NewExchange(), rq.shard, rq.id
 	if rq.server.opts.NoUpgrades {
 		rq.refuse(refusal(eio.BadRequest))
 		return
 	}
-	sh.post(func() { sh.admitProbe(sid, x) })
+	sh.post(func() { sh.admitProbe(id, x) })
 	a, err := rq.wait(x)
 	if err != nil {
 		return
@@ -330,7 +330,7 @@ func (rq *request) probe() {
 		return
 	}
 	if socket, ok := rq.socket(u); ok {
-		sh.post(func() { sh.probe(sid, socket) })
+		sh.post(func() { sh.probe(id, socket) })
 	}
 }
 
@@ -358,8 +358,6 @@ func (rq *request) checkUpgrade() bool {
 }
 
 func (rq *request) socket(u transport.Upgraded) (*transport.WebSocket, bool) {
-	o := rq.shard.webSocketOptions()
-	o.Deflate = u.Deflate
-	socket, err := rq.server.driver.WebSocket(u.Conn, u.Ahead, o)
+	socket, err := rq.server.driver.WebSocket(u, rq.shard.sockets)
 	return socket, err == nil
 }

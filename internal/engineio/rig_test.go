@@ -46,6 +46,7 @@ func newRig(t testing.TB, change func(o *engineio.Options)) *rig {
 	if r.server, err = engineio.New(o, r); err != nil {
 		t.Fatal(err)
 	}
+	r.server.BeatExactly()
 	r.http = httptest.NewServer(r.server)
 	t.Cleanup(r.close)
 	return r
@@ -68,7 +69,7 @@ func (r *rig) Admit(req *http.Request) *engineio.Refusal {
 	return r.refuse(req)
 }
 
-func (r *rig) Assign() int {
+func (r *rig) Assign(string) int {
 	if r.onAssign != nil {
 		r.onAssign()
 	}

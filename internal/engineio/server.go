@@ -21,6 +21,7 @@ type Server struct {
 	responder transport.Responder
 	sockets   transport.SocketOptions
 	files     *clientFiles
+	rhythm    rhythm
 	sessions  *tracker
 	stats     stats
 }
@@ -41,15 +42,12 @@ func New(opts Options, acceptor Acceptor) (*Server, error) {
 			NotSentLowat: opts.NotSentLowat, UserTimeout: silence, Deflate: opts.PerMessageDeflate,
 		},
 
+		rhythm:   newRhythm(opts.PingInterval, opts.PingTimeout),
 		sessions: newTracker(),
 		files:    &clientFiles{files: opts.ClientFiles, compress: !opts.NoHTTPCompression},
 	}
-	for i, loop := range opts.Loops {
-		sh := &shard{server: s, loop: loop, index: i, sessions: map[string]*Session{}}
-		if opts.Pollers != nil {
-			sh.poller = opts.Pollers[i]
-		}
-		s.shards = append(s.shards, sh)
+	for i := range opts.Loops {
+		s.shards = append(s.shards, newShard(s, i))
 	}
 	return s, nil
 }

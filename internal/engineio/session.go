@@ -18,26 +18,27 @@ import (
 type Session struct {
 	shard  *shard
 	host   Host
-	id     string
 	remote netip.AddrPort
-
-	state sessionState
-	cause base.Cause // valid unless open
-	err   error
+	id     sid
+	state  sessionState
 
 	// Transports: poll carries the session until ws does. After the upgrade
 	// poll stays until its last request is over.
-	poll    *transport.Polling
-	ws      *link
-	upgrade upgrade
+	poll    *requests
+	ws      *transport.WebSocket
+	upgrade *upgrade // nil: none
 
 	heart   heartbeat
-	heard   int64 // when the last request of polling came
-	giveUp  int64 // closing: when to stop waiting for a GET
-	opening bool  // the open packet waits for Control
-	cut     bool  // the last Write was taken in part
+	ending  *ending // nil while open
+	opening bool    // the open packet waits for Control
+	cut     bool    // the last Write was taken in part
 	paused  bool
-	held    *heldPost // a POST that came while paused
+}
+
+// ending is why a session ended, for Host.Closed.
+type ending struct {
+	cause base.Cause
+	err   error
 }
 
 type sessionState uint8
@@ -48,17 +49,11 @@ const (
 	closed
 )
 
-// heldPost is a POST whose packets wait for Resume.
-type heldPost struct {
-	exchange *transport.Exchange
-	body     []byte
-}
-
 // errClosed stops a decoder whose session has been closed by what it decoded.
 var errClosed = errors.New("engineio: session closed")
 
 // ID is the session id. It is a credential: it must not be logged or shown.
-func (s *Session) ID() string { return s.id }
+func (s *Session) ID() string { return s.id.spell(s.shard.server.opts.Node, s.shard.index) }
 
 // Loop is the index in Options.Loops of the session's loop.
 func (s *Session) Loop() int { return s.shard.index }
@@ -85,7 +80,7 @@ func (s *Session) Window() int {
 	case s.poll != nil && s.poll.Writing():
 		return 0 // what polling was given last has to arrive first
 	}
-	return s.ws.socket.Window()
+	return s.ws.Window()
 }
 
 // Write hands over whole server frames, or the rest of a frame of which an
@@ -100,7 +95,7 @@ func (s *Session) Write(p []byte, how base.Packing) (int, error) {
 	if s.ws == nil {
 		return s.poll.Write(p, how)
 	}
-	n, err := s.ws.socket.Write(p)
+	n, err := s.ws.Write(p)
 	s.cut = n < len(p)
 	if err == nil {
 		s.noteHanded()
@@ -110,13 +105,13 @@ func (s *Session) Write(p []byte, how base.Packing) (int, error) {
 
 // Deflates reports whether Write takes compressed frames: the session is carried by
 // a websocket that has agreed to permessage-deflate.
-func (s *Session) Deflates() bool { return s.ws != nil && s.ws.socket.Deflates() }
+func (s *Session) Deflates() bool { return s.ws != nil && s.ws.Deflates() }
 
 // noteHanded tells the heartbeat that the websocket has all of the batch with
 // the ping.
 func (s *Session) noteHanded() {
-	if s.heart.phase == taken && !s.cut && s.ws.socket.Window() > 0 {
-		s.heart.handed(s.now(), s.ws.socket.Progress())
+	if s.heart.phase == taken && !s.cut && s.ws.Window() > 0 {
+		s.heart.handed(s.now(), s.ws.Progress())
 	}
 }
 
@@ -135,15 +130,15 @@ func (s *Session) Control(dst []byte) []byte {
 		dst = transport.AppendText(dst, []byte{byte(eio.Ping)})
 	}
 	if s.ws != nil {
-		dst = s.ws.socket.Control(dst)
+		dst = s.ws.Control(dst)
 	}
 	return dst
 }
 
 func (s *Session) appendOpen(dst []byte) []byte {
 	o := &s.shard.server.opts
-	return transport.AppendText(dst, eio.AppendOpen(nil, eio.Handshake{
-		SID:          s.id,
+	return transport.AppendText(dst, eio.AppendOpen(make([]byte, 0, 128), eio.Handshake{
+		SID:          s.ID(),
 		Upgrades:     o.upgrades(s.Transport()),
 		PingInterval: o.PingInterval,
 		PingTimeout:  o.PingTimeout,
@@ -156,7 +151,7 @@ func (s *Session) appendOpen(dst []byte) []byte {
 // written. It costs a system call.
 func (s *Session) Unsent() int {
 	if s.ws != nil {
-		return s.ws.socket.Unsent()
+		return s.ws.Unsent()
 	}
 	return s.poll.Unsent()
 }
@@ -167,7 +162,7 @@ func (s *Session) Kernel() (transport.Kernel, bool) {
 	if s.ws == nil {
 		return transport.Kernel{}, false
 	}
-	return s.ws.socket.Kernel()
+	return s.ws.Kernel()
 }
 
 // Pause stops reading from the peer; messages already received may still be
@@ -175,7 +170,7 @@ func (s *Session) Kernel() (transport.Kernel, bool) {
 func (s *Session) Pause() {
 	s.paused = true
 	if s.ws != nil {
-		s.ws.socket.Pause()
+		s.ws.Pause()
 	}
 }
 
@@ -188,9 +183,9 @@ func (s *Session) Resume() {
 	s.paused = false
 	s.heart.spare(s.now())
 	if s.ws != nil {
-		s.ws.socket.Resume()
+		s.ws.Resume()
 	}
-	if s.held != nil {
+	if s.poll != nil && s.poll.held != nil {
 		s.shard.post(s.handleHeld)
 	}
 }
@@ -208,8 +203,8 @@ func (s *Session) Close(cause base.Cause) {
 		return
 	}
 	s.begin(cause, nil)
-	s.giveUp = s.now() + int64(s.shard.server.opts.CloseTimeout)
-	s.host.Deadline(s.giveUp)
+	s.poll.giveUp = s.now() + int64(s.shard.server.opts.CloseTimeout)
+	s.host.Deadline(s.poll.giveUp)
 }
 
 // Abort ends the session at once. Host.Closed follows in a step of its own.
@@ -224,7 +219,7 @@ func (s *Session) abort(cause base.Cause, err error) {
 		s.begin(cause, err)
 	}
 	if s.ws != nil {
-		s.ws.socket.Abort()
+		s.ws.Abort()
 		return
 	}
 	s.poll.EndGet(eio.Close)
@@ -236,7 +231,7 @@ func (s *Session) abort(cause base.Cause, err error) {
 func (s *Session) end(cause base.Cause, err error, last eio.PacketType) {
 	s.begin(cause, err)
 	if s.ws != nil {
-		s.ws.socket.Close()
+		s.ws.Close()
 		s.host.Deadline(0)
 		return
 	}
@@ -246,11 +241,11 @@ func (s *Session) end(cause base.Cause, err error, last eio.PacketType) {
 
 // begin leaves the state open; the caller ends the transport.
 func (s *Session) begin(cause base.Cause, err error) {
-	s.state, s.cause, s.err = closing, cause, err
+	s.state, s.ending = closing, &ending{cause, err}
 	s.endProbe()
-	if s.held != nil {
-		s.poll.EndPost(s.held.exchange, s.shard.refuse(eio.SessionUnknown))
-		s.held = nil
+	if s.poll != nil && s.poll.held != nil {
+		s.poll.EndPost(s.poll.held.exchange, s.shard.refuse(eio.SessionUnknown))
+		s.poll.held = nil
 	}
 }
 
@@ -266,7 +261,7 @@ func (s *Session) finish() {
 }
 
 func (s *Session) report() {
-	s.host.Closed(s.cause, s.err)
+	s.host.Closed(s.ending.cause, s.ending.err)
 	s.shard.server.sessions.leave()
 }
 
@@ -277,7 +272,7 @@ func (s *Session) Expire(now int64) {
 	case closed:
 		return
 	case closing:
-		if s.ws == nil && now >= s.giveUp {
+		if s.ws == nil && now >= s.poll.giveUp {
 			s.finish()
 		}
 		return
@@ -286,7 +281,7 @@ func (s *Session) Expire(now int64) {
 	if s.paused {
 		s.heart.spare(now)
 	}
-	switch s.heart.expire(now, s.lastHeard(), s.progress()) {
+	switch s.heart.expire(s.shard.server.rhythm, now, s.lastHeard(), s.progress()) {
 	case dead:
 		s.abort(base.CausePingTimeout, nil)
 		return
@@ -299,20 +294,20 @@ func (s *Session) Expire(now int64) {
 // arm gives the host the earliest of the session's times.
 func (s *Session) arm(now int64) {
 	if s.state == open {
-		s.host.Deadline(s.upgrade.earliest(s.heart.deadline(now)))
+		s.host.Deadline(s.upgrade.earliest(s.heart.deadline(s.shard.server.rhythm, now)))
 	}
 }
 
 func (s *Session) lastHeard() int64 {
 	if s.ws != nil {
-		return s.ws.socket.LastRead()
+		return s.ws.LastRead()
 	}
-	return s.heard
+	return s.poll.heard
 }
 
 func (s *Session) progress() transport.Progress {
 	if s.ws != nil {
-		return s.ws.socket.Progress()
+		return s.ws.Progress()
 	}
 	return s.poll.Progress()
 }
@@ -327,7 +322,7 @@ func (s *Session) packet(p eio.Packet) error {
 		return s.message(p.Data, p.Binary)
 	case eio.Pong:
 		now := s.now()
-		s.heart.pong(now)
+		s.heart.pong(s.shard.server.rhythm, now)
 		s.arm(now)
 	case eio.Close:
 		s.end(base.CauseTransportClose, nil, eio.Noop) // protocol.md 1.8

@@ -15,9 +15,19 @@ type shard struct {
 	server   *Server
 	loop     base.Loop
 	index    int
-	poller   *transport.Poller // nil: connections are held by goroutines
-	sessions map[string]*Session
+	sockets  *transport.WebSocketOptions
+	sessions map[sid]*Session
 	count    atomic.Int64
+}
+
+func newShard(s *Server, index int) *shard {
+	o := &s.opts
+	sh := &shard{server: s, loop: o.Loops[index], index: index, sessions: map[sid]*Session{}}
+	sh.sockets = &transport.WebSocketOptions{Loop: sh.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold}
+	if o.Pollers != nil {
+		sh.sockets.Poller = o.Pollers[index]
+	}
+	return sh
 }
 
 // step is a task made of a function.
@@ -28,15 +38,10 @@ func (f step) Run() { f() }
 
 func (sh *shard) post(f func()) { sh.loop.Post(step(f)) }
 
-func (sh *shard) webSocketOptions() transport.WebSocketOptions {
-	o := &sh.server.opts
-	return transport.WebSocketOptions{Loop: sh.loop, Poller: sh.poller, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold}
-}
-
 // newcomer is a handshake on its way to its shard: over polling the GET that
 // waits for the open packet, or a websocket.
 type newcomer struct {
-	sid       string
+	id        sid
 	handshake *Handshake
 	exchange  *transport.Exchange
 	socket    *transport.WebSocket
@@ -44,22 +49,20 @@ type newcomer struct {
 
 // open makes the session.
 func (sh *shard) open(n newcomer) {
-	o := &sh.server.opts
-	now := o.Now()
+	now := sh.server.opts.Now()
 	s := &Session{
 		shard:   sh,
 		host:    nobody{},
-		id:      n.sid,
+		id:      n.id,
 		remote:  n.handshake.RemoteAddr,
-		heart:   newHeartbeat(o.PingInterval, o.PingTimeout, now),
-		heard:   now,
+		ws:      n.socket,
+		heart:   newHeartbeat(sh.server.rhythm, now, sh.server.rhythm.spread()),
 		opening: true,
 	}
-	if n.socket != nil {
-		s.ws = &link{session: s, socket: n.socket}
-		n.socket.Start(s.ws)
+	if s.ws != nil {
+		s.ws.Start((*carrier)(s))
 	} else {
-		s.poll = &transport.Polling{}
+		s.poll = &requests{heard: now}
 		s.poll.Get(n.exchange)
 	}
 	sh.sessions[s.id] = s
@@ -67,8 +70,8 @@ func (sh *shard) open(n newcomer) {
 	sh.server.stats.opened(s.Transport())
 
 	s.host = sh.server.acceptor.Open(s, n.handshake)
-	if s.state == closing && s.giveUp != 0 {
-		s.host.Deadline(s.giveUp)
+	if s.state == closing && s.ws == nil {
+		s.host.Deadline(s.poll.giveUp)
 	}
 	if sh.server.sessions.isClosing() {
 		s.Close(base.CauseShutdown) // it came after closeAll
@@ -88,23 +91,23 @@ func (sh *shard) remove(s *Session) {
 // get, beginPost and admitProbe answer for sessions that are not there;
 // "after close" is code 1 (protocol.md 1.4).
 
-func (sh *shard) get(sid string, x *transport.Exchange) {
-	if s := sh.sessions[sid]; s != nil {
+func (sh *shard) get(id sid, x *transport.Exchange) {
+	if s := sh.sessions[id]; s != nil {
 		s.get(x)
 		return
 	}
 	x.Answer(sh.refuse(eio.SessionUnknown))
 }
 
-func (sh *shard) responded(sid string, x *transport.Exchange, err error) {
-	if s := sh.sessions[sid]; s != nil {
+func (sh *shard) responded(id sid, x *transport.Exchange, err error) {
+	if s := sh.sessions[id]; s != nil {
 		s.responded(x, err)
 	}
 }
 
 // beginPost returns the session for the steps that follow.
-func (sh *shard) beginPost(sid string, x *transport.Exchange, octets bool) *Session {
-	s := sh.sessions[sid]
+func (sh *shard) beginPost(id sid, x *transport.Exchange, octets bool) *Session {
+	s := sh.sessions[id]
 	if s == nil {
 		x.Answer(sh.refuse(eio.SessionUnknown))
 		return nil
@@ -115,17 +118,17 @@ func (sh *shard) beginPost(sid string, x *transport.Exchange, octets bool) *Sess
 
 // mismatch answers a request whose transport does not carry the session by
 // requests.
-func (sh *shard) mismatch(sid string, x *transport.Exchange) {
+func (sh *shard) mismatch(id sid, x *transport.Exchange) {
 	code := eio.BadRequest
-	if sh.sessions[sid] == nil {
+	if sh.sessions[id] == nil {
 		code = eio.SessionUnknown
 	}
 	x.Answer(sh.refuse(code))
 }
 
 // other answers a method that is neither GET nor POST (protocol.md 1.1).
-func (sh *shard) other(sid string, x *transport.Exchange) {
-	switch s := sh.sessions[sid]; {
+func (sh *shard) other(id sid, x *transport.Exchange) {
+	switch s := sh.sessions[id]; {
 	case s == nil:
 		x.Answer(sh.refuse(eio.SessionUnknown))
 	case s.ws != nil:
@@ -136,8 +139,8 @@ func (sh *shard) other(sid string, x *transport.Exchange) {
 }
 
 // admitProbe answers before the websocket of an upgrade is accepted.
-func (sh *shard) admitProbe(sid string, x *transport.Exchange) {
-	if sh.sessions[sid] == nil {
+func (sh *shard) admitProbe(id sid, x *transport.Exchange) {
+	if sh.sessions[id] == nil {
 		x.Answer(transport.Refuse(http.StatusBadRequest))
 		return
 	}
@@ -145,12 +148,12 @@ func (sh *shard) admitProbe(sid string, x *transport.Exchange) {
 }
 
 // probe brings the websocket of an upgrade.
-func (sh *shard) probe(sid string, socket *transport.WebSocket) {
-	s := sh.sessions[sid]
+func (sh *shard) probe(id sid, socket *transport.WebSocket) {
+	s := sh.sessions[id]
 	if s == nil { // it went meanwhile: a session that is closed has the websocket closed
 		s = &Session{shard: sh, host: nobody{}, state: closed}
 	}
-	s.beginProbe(&link{session: s, socket: socket})
+	s.beginProbe(socket)
 }
 
 // refuse is the answer with an error of protocol.md 1.1, counted.

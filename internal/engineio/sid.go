@@ -15,20 +15,33 @@ const (
 	alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 )
 
-// newSID is an unguessable session id that names its node and loop (design D3, "Ownership"):
+// sid is a session id without what all ids of a shard have in common: 120 random bits, unguessable. It stands for 24
+// characters of base64url that name the session's node and loop too (design D3, "Ownership"):
 //
-//	| node, 2 | loop, 2 | random, 20 |   characters of base64url
-func newSID(node string, loop int) string {
-	return node + string([]byte{alphabet[loop/64], alphabet[loop%64]}) + randomText(idLen)
+//	| node, 2 | loop, 2 | random, 20 |
+type sid [idLen * 6 / 8]byte
+
+func newSID() (id sid) {
+	rand.Read(id[:]) // never fails: crypto/rand
+	return id
 }
 
-// loopOf is the loop a session id names, or false if the id is not one of this node.
-func loopOf(sid, node string) (int, bool) {
-	if len(sid) != nodeLen+loopLen+idLen || !strings.HasPrefix(sid, node) || !isText(sid) {
-		return 0, false
+// spell is the id as clients know it.
+func (id sid) spell(node string, loop int) string {
+	text := make([]byte, 0, nodeLen+loopLen+idLen)
+	text = append(text, node...)
+	text = append(text, alphabet[loop/64], alphabet[loop%64])
+	return string(base64.RawURLEncoding.AppendEncode(text, id[:]))
+}
+
+// parseSID returns an id and the loop it names; ok is false if it is not one of this node.
+func parseSID(text, node string) (id sid, loop int, ok bool) {
+	if len(text) != nodeLen+loopLen+idLen || !strings.HasPrefix(text, node) || !isText(text) {
+		return sid{}, 0, false
 	}
-	high, low := strings.IndexByte(alphabet, sid[nodeLen]), strings.IndexByte(alphabet, sid[nodeLen+1])
-	return high*64 + low, true
+	high, low := strings.IndexByte(alphabet, text[nodeLen]), strings.IndexByte(alphabet, text[nodeLen+1])
+	_, err := base64.RawURLEncoding.Decode(id[:], []byte(text[nodeLen+loopLen:]))
+	return id, high*64 + low, err == nil
 }
 
 // randomText is n random characters, six bits each.

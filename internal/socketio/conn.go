@@ -166,7 +166,7 @@ func (c *Conn) Accept(namespace string, s Socket) bool {
 	if i < 0 || c.joined[i].socket != nil {
 		return false
 	}
-	c.joined[i].socket = s
+	c.joined[i] = membership{namespace, s} // the caller's string, which all clients share
 	return true
 }
 

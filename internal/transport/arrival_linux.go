@@ -63,32 +63,34 @@ func (t movedTask) Run() {
 }
 
 // WebSocket answers 101 and makes the connection a websocket.
-func (a *Arrival) WebSocket(o WebSocketOptions) *WebSocket {
-	s := a.stream(&o)
-	w := newWebSocket(s, o)
+func (a *Arrival) WebSocket(o *WebSocketOptions) *WebSocket {
+	w, s := a.become(o)
 	s.flushPrefix()
 	return w
 }
 
 // Greeted is WebSocket for a server that speaks first: the answer goes out with what is written first, or with the end.
-func (a *Arrival) Greeted(o WebSocketOptions) *WebSocket {
-	s := a.stream(&o)
-	return newWebSocket(s, o)
+func (a *Arrival) Greeted(o *WebSocketOptions) *WebSocket {
+	w, _ := a.become(o)
+	return w
 }
 
-func (a *Arrival) stream(o *WebSocketOptions) *epollStream {
-	extension := ""
+func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollStream) {
+	extension, deflates := "", false
 	if a.intake.intake.options.Socket.Deflate {
-		extension, o.Deflate = ws.AcceptDeflate(a.Request.Header["Sec-Websocket-Extensions"])
+		extension, deflates = ws.AcceptDeflate(a.Request.Header["Sec-Websocket-Extensions"])
 	}
 	var ahead []byte
 	if len(a.head) > a.size {
 		ahead = bytes.Clone(a.head[a.size:])
 	}
-	s := newEpollStream(a.intake.poller, a.fd, ahead)
-	s.prefix = appendSwitching(nil, a.Request.Header.Get("Sec-WebSocket-Key"), extension)
+	answer := appendSwitching(nil, a.Request.Header.Get("Sec-WebSocket-Key"), extension)
 	a.intake.leave(a)
-	return s
+	s := newEpollStream(a.intake.poller, a.fd)
+	s.brief = &epollBrief{ahead: ahead, prefix: answer}
+	w := newWebSocket(s, o)
+	w.deflates = deflates
+	return w, s
 }
 
 // PassOn gives the connection to the intake's net/http server with what was read of it.
@@ -176,7 +178,9 @@ func (a *Arrival) read() {
 
 // arrived is called with a complete header.
 func (a *Arrival) arrived() {
-	a.Request = parseUpgrade(a.head[:a.size], a.remote)
+	if a.size <= maxHead {
+		a.Request = parseUpgrade(a.head[:a.size], a.remote)
+	}
 	if a.Request == nil {
 		a.PassOn()
 		return

@@ -30,42 +30,52 @@ func NewDriver() *Driver {
 	return &Driver{quit: make(chan struct{}), open: map[*goStream]struct{}{}}
 }
 
-// WebSocketOptions are what a connection needs to know besides its Receiver.
+// WebSocketOptions are what all websockets of one server on one loop have in common. Each holds the pointer: they are
+// not changed once a connection has them.
 type WebSocketOptions struct {
-	Loop    base.Loop
-	Now     func() int64 // the loop's clock, monotonic nanoseconds
-	Limit   int          // longest message in bytes, fragments together
-	Poller  *Poller      // of the loop: cleartext connections are held by it; nil: by goroutines
-	Deflate bool         // permessage-deflate is agreed
-	Hold    func(int)    // told how many bytes more, or less, are kept of messages still incomplete; nil: nobody asks
+	Loop   base.Loop
+	Now    func() int64 // the loop's clock, monotonic nanoseconds
+	Limit  int          // longest message in bytes, fragments together
+	Poller *Poller      // of the loop: cleartext connections are held by it; nil: by goroutines
+	Hold   func(int)    // told how many bytes more, or less, are kept of messages still incomplete; nil: nobody asks
 }
 
-// WebSocket takes over conn, whose opening handshake is done, and buffered,
-// the bytes already read from it. Nothing is read before Start. When the driver is
-// closed, conn is closed and ErrClosed returned.
-func (d *Driver) WebSocket(conn net.Conn, buffered []byte, o WebSocketOptions) (*WebSocket, error) {
-	if o.Poller != nil && isCleartext(conn) {
-		return d.adopt(conn, buffered, o)
+// WebSocket takes over a connection. Nothing is read before Start. When the driver is closed, the connection is closed
+// and ErrClosed returned.
+func (d *Driver) WebSocket(u Upgraded, o *WebSocketOptions) (*WebSocket, error) {
+	s, err := d.stream(u, o)
+	if err != nil {
+		return nil, fmt.Errorf("take over websocket of %v: %w", u.Conn.RemoteAddr(), err)
 	}
-	s := &goStream{
-		driver: d,
-		loop:   o.Loop,
-		conn:   conn,
-		sock:   newSocket(conn),
-		turn:   make(chan struct{}, 1),
+	w := newWebSocket(s, o)
+	w.deflates = u.Deflate
+	return w, nil
+}
+
+// stream is a poller's, which is its session's to end and not the driver's, or one with a goroutine.
+func (d *Driver) stream(u Upgraded, o *WebSocketOptions) (stream, error) {
+	polled := o.Poller != nil && isCleartext(u.Conn)
+	if polled && d.enter() {
+		defer d.leave()
+		return adopt(u, o.Poller)
 	}
-	if len(buffered) > 0 {
-		s.batch = &buffer{data: buffered}
+	if !polled {
+		if s := newGoStream(d, u, o.Loop); d.register(s) {
+			return s, nil
+		}
 	}
-	s.direct = s.sock != nil && isCleartext(conn)
+	closeNow(u.Conn)
+	return nil, ErrClosed
+}
+
+// register has Close close a stream; false means that it is too late.
+func (d *Driver) register(s *goStream) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
-		closeNow(conn)
-		return nil, fmt.Errorf("take over websocket of %v: %w", conn.RemoteAddr(), ErrClosed)
+	if !d.closed {
+		d.open[s] = struct{}{}
 	}
-	d.open[s] = struct{}{}
-	return newWebSocket(s, o), nil
+	return !d.closed
 }
 
 // Close closes every connection at once and waits for the driver's goroutines.

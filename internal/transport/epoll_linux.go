@@ -3,8 +3,8 @@ package transport
 import (
 	"fmt"
 	"io"
-	"net"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,13 +14,17 @@ import (
 // its own (bytes that came with the handshake, the end after abort) it tells in the poller's next Dispatch.
 type epollStream struct {
 	poller *Poller
-	sink   sink
-	ahead  []byte // read with the handshake, until start has reported it
-	prefix []byte // the handshake's answer, until the first write takes it along
-	err    error  // why it ended
-	fd     int32  // -1 once closed
-	mask   uint32 // what the poller watches it for
+	socket *WebSocket  // nil before start
+	brief  *epollBrief // nil most of the time
+	fd     int32       // -1 once closed
 	state  epollState
+}
+
+// epollBrief is what a stream has at its beginning and its end.
+type epollBrief struct {
+	prefix []byte // the handshake's answer, until the first write takes it along
+	ahead  []byte // read with the handshake, until report has told it
+	err    error  // why it ended
 }
 
 type epollState uint8
@@ -30,27 +34,24 @@ const (
 	epollBlocked             // the kernel takes no bytes
 	epollDraining            // finish was called
 	epollTelling             // report will be called
-	epollStarted
 )
 
 // hangup is what the kernel reports whether it was asked for or not.
 const hangup = unix.EPOLLHUP | unix.EPOLLERR
 
-func newEpollStream(p *Poller, fd int, ahead []byte) *epollStream {
-	return &epollStream{poller: p, fd: int32(fd), ahead: ahead}
-}
+func newEpollStream(p *Poller, fd int) *epollStream { return &epollStream{poller: p, fd: int32(fd)} }
 
 func (s *epollStream) is(f epollState) bool { return s.state&f != 0 }
 
-func (s *epollStream) start(to sink) {
-	s.sink = to
-	s.state |= epollStarted
-	s.mask = s.wanted()
-	if _, err := s.poller.register(int(s.fd), s, s.mask); err != nil {
+func (s *epollStream) started() bool { return s.socket != nil }
+
+func (s *epollStream) start(to *WebSocket) {
+	s.socket = to
+	if _, err := s.poller.register(int(s.fd), s, s.wanted()); err != nil {
 		_ = unix.Close(int(s.fd))
-		s.fd, s.err = -1, err
+		s.fd, s.brief = -1, &epollBrief{err: err}
 	}
-	if s.fd < 0 || len(s.ahead) > 0 {
+	if s.brief != nil && (s.fd < 0 || len(s.brief.ahead) > 0) {
 		s.tell()
 	}
 }
@@ -68,15 +69,15 @@ func (s *epollStream) report() {
 		return // told before its turn came
 	}
 	s.state &^= epollTelling
-	ahead := s.ahead
-	s.ahead = nil
-	if s.fd >= 0 && len(ahead) > 0 {
-		s.sink.received(ahead)
-		return // if that ended the stream, it is told in a turn of its own
-	}
 	if s.fd < 0 {
-		s.sink.ended(s.err)
+		s.socket.ended(s.brief.err)
+		return
 	}
+	ahead := s.brief.ahead
+	if s.brief.ahead = nil; s.brief.prefix == nil {
+		s.brief = nil
+	}
+	s.socket.received(ahead) // if that ends the stream, it is told in a turn of its own
 }
 
 // wanted is what the descriptor should be watched for now: output only while something waits for it.
@@ -90,9 +91,11 @@ func (s *epollStream) wanted() (mask uint32) {
 	return mask
 }
 
-func (s *epollStream) rearm() {
-	if want := s.wanted(); want != s.mask && s.fd >= 0 && s.is(epollStarted) {
-		s.mask = want
+// change sets and clears bits, and has the poller watch for what is wanted then.
+func (s *epollStream) change(set, clear epollState) {
+	before := s.wanted()
+	s.state = s.state&^clear | set
+	if want := s.wanted(); want != before && s.fd >= 0 && s.started() {
 		s.poller.watch(int(s.fd), want)
 	}
 }
@@ -104,7 +107,7 @@ func (s *epollStream) ready(mask uint32) {
 	if s.fd < 0 {
 		return
 	}
-	reading := s.mask&unix.EPOLLIN != 0
+	reading := s.wanted()&unix.EPOLLIN != 0
 	switch {
 	case reading && mask&(unix.EPOLLIN|hangup) != 0:
 		s.read()
@@ -112,9 +115,8 @@ func (s *epollStream) ready(mask uint32) {
 		s.end(s.socketError())
 	}
 	if s.fd >= 0 && mask&unix.EPOLLOUT != 0 && s.is(epollBlocked) {
-		s.state &^= epollBlocked
-		s.rearm()
-		s.sink.writable()
+		s.change(0, epollBlocked)
+		s.socket.writable()
 	}
 }
 
@@ -123,7 +125,7 @@ func (s *epollStream) read() {
 	n, err := unix.Read(int(s.fd), buf)
 	switch {
 	case n > 0:
-		s.sink.received(buf[:n])
+		s.socket.received(buf[:n])
 	case err == unix.EAGAIN || err == unix.EINTR:
 	case err != nil:
 		s.end(os.NewSyscallError("read", err))
@@ -146,14 +148,14 @@ func (s *epollStream) end(err error) {
 		return
 	}
 	s.shut(err)
-	s.sink.ended(err)
+	s.socket.ended(err)
 }
 
 func (s *epollStream) shut(err error) {
 	fd := int(s.fd)
 	s.flushPrefix()
-	s.fd, s.err = -1, err
-	if s.is(epollStarted) {
+	s.fd, s.brief = -1, &epollBrief{err: err}
+	if s.started() {
 		s.poller.forget(fd)
 	} else {
 		_ = unix.Close(fd)
@@ -165,28 +167,20 @@ func (s *epollStream) abort() {
 		return
 	}
 	s.shut(ErrClosed)
-	if s.is(epollStarted) {
+	if s.started() {
 		s.tell()
 	}
 }
 
-func (s *epollStream) pause() {
-	s.state |= epollPaused
-	s.rearm()
-}
-
-func (s *epollStream) resume() {
-	s.state &^= epollPaused
-	s.rearm()
-}
+func (s *epollStream) pause()  { s.change(epollPaused, 0) }
+func (s *epollStream) resume() { s.change(0, epollPaused) }
 
 // finish reads on until the poller's linger time is over, which is the one all websockets have.
 func (s *epollStream) finish(linger time.Duration) {
 	if s.fd < 0 || s.is(epollDraining) {
 		return
 	}
-	s.state |= epollDraining
-	s.rearm()
+	s.change(epollDraining, 0)
 	p := s.poller
 	p.linger.after = int64(linger)
 	p.linger.add(p.now(), int(s.fd), p.table[s.fd].gen)
@@ -203,40 +197,48 @@ func (s *epollStream) write(p []byte) (int, error) {
 	if s.window() == 0 || len(p) == 0 {
 		return 0, nil
 	}
-	if s.prefix != nil {
-		return s.writeFirst(p)
+	if prefix := s.takePrefix(); prefix != nil {
+		return s.writeFirst(prefix, p)
 	}
 	n, err := sendNow(int(s.fd), p)
 	if err == nil && n < len(p) {
-		s.state |= epollBlocked
-		s.rearm()
+		s.change(epollBlocked, 0)
 	}
 	return n, err
 }
 
+// takePrefix returns the handshake's answer once, nil after that.
+func (s *epollStream) takePrefix() []byte {
+	if s.brief == nil {
+		return nil
+	}
+	prefix := s.brief.prefix
+	if s.brief.prefix = nil; s.brief.ahead == nil {
+		s.brief = nil
+	}
+	return prefix
+}
+
 // flushPrefix sends the handshake's answer by itself. A new socket takes it, or has ended, which its first read says.
 func (s *epollStream) flushPrefix() {
-	if s.prefix != nil {
-		_, _ = sendNow(int(s.fd), s.prefix)
-		s.prefix = nil
+	if prefix := s.takePrefix(); prefix != nil {
+		_, _ = sendNow(int(s.fd), prefix)
 	}
 }
 
 // writeFirst sends the handshake's answer together with p: a send costs the same whatever it carries.
-func (s *epollStream) writeFirst(p []byte) (int, error) {
-	whole := append(append(s.poller.buf[:0], s.prefix...), p...)
+func (s *epollStream) writeFirst(prefix, p []byte) (int, error) {
+	whole := slices.Concat(prefix, p)
 	sent, err := sendNow(int(s.fd), whole)
-	n := sent - len(s.prefix)
+	n := sent - len(prefix)
 	switch {
 	case err != nil:
 		return 0, err
 	case n < 0: // a new socket takes that much, or has ended
-		return 0, fmt.Errorf("answer websocket handshake: %d of %d bytes taken", sent, len(s.prefix))
+		return 0, fmt.Errorf("answer websocket handshake: %d of %d bytes taken", sent, len(prefix))
 	case n < len(p):
-		s.state |= epollBlocked
-		s.rearm()
+		s.change(epollBlocked, 0)
 	}
-	s.prefix = nil
 	return n, nil
 }
 
@@ -256,12 +258,15 @@ func (s *epollStream) progress() Progress {
 	return Progress{Given: k.sent + int64(k.NotSent), Left: k.sent, Taken: k.acked}
 }
 
-// adopt gives a connection of net/http to the loop's poller. It is not the driver's then: its session ends it.
-func (d *Driver) adopt(conn net.Conn, buffered []byte, o WebSocketOptions) (*WebSocket, error) {
-	remote := conn.RemoteAddr()
-	fd, err := adopt(conn)
+// adopt gives a connection of net/http to a poller; any goroutine may call it.
+func adopt(u Upgraded, p *Poller) (stream, error) {
+	fd, err := takeDescriptor(u.Conn)
 	if err != nil {
-		return nil, fmt.Errorf("take over websocket of %v: %w", remote, err)
+		return nil, err
 	}
-	return newWebSocket(newEpollStream(o.Poller, fd, buffered), o), nil
+	s := newEpollStream(p, fd)
+	if len(u.Ahead) > 0 {
+		s.brief = &epollBrief{ahead: u.Ahead}
+	}
+	return s, nil
 }

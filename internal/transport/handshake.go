@@ -34,7 +34,7 @@ func CheckUpgrade(r *http.Request) error {
 	return nil
 }
 
-// Upgraded is a connection that has become a websocket.
+// Upgraded is a connection whose opening handshake is done.
 type Upgraded struct {
 	Conn    net.Conn // tuned, without deadlines
 	Ahead   []byte   // what was already read from it

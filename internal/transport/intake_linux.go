@@ -30,16 +30,15 @@ const deferAccept = 5
 type IntakeOptions struct {
 	Socket      SocketOptions
 	HeadTimeout time.Duration  // for a request's header to arrive
-	Arrive      func(*Arrival) // takes requests to become a websocket, on a loop
-	Assign      func() int     // the loop of a new connection; any loop calls it
+	Arrive      func(*Arrival) // takes requests to become a websocket, on the loop that accepted them
 }
 
 // Intake accepts the connections of one port on the loops of pollers. Those whose first request asks for a websocket are
 // handed to Arrive on their loop; all others come out of Accept, with what was read, for a net/http server: Intake is
 // its net.Listener.
 //
-// Every loop watches a descriptor of its own of the one listening socket; whichever is free accepts, and gives the
-// connection to the loop Assign says.
+// Every loop watches a descriptor of its own of the one listening socket, and whichever is free accepts. Whose the
+// connection is to be is decided when its request is known (Arrival.Move).
 type Intake struct {
 	options IntakeOptions
 	addr    net.Addr
@@ -161,14 +160,15 @@ func (in *Intake) Addr() net.Addr { return in.addr }
 // so, or to be done. Idempotent, but not concurrently with Start; a loop must not call it.
 func (in *Intake) Close() error {
 	in.once.Do(func() {
-		close(in.done)
 		if !in.started {
 			in.abandon()
+			close(in.done)
 			return
 		}
 		for _, l := range in.loops {
 			l.poller.loop.Post(intakeTask{l, l.end})
 		}
+		close(in.done)
 		for _, l := range in.loops {
 			select {
 			case <-l.over:
@@ -196,7 +196,7 @@ func (in *Intake) passOn(fd int, head []byte) {
 		return
 	}
 	select {
-	case in.others <- &readConn{TCPConn: conn.(*net.TCPConn), ahead: bytes.Clone(head)}:
+	case in.others <- &readConn{Conn: conn, ahead: bytes.Clone(head)}:
 	default:
 		in.Failed.Add(1)
 		_ = conn.Close()
@@ -251,7 +251,8 @@ func (l *intakeLoop) ready(uint32) {
 		fd, from, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
-			l.take(fd, from)
+			a := &Arrival{intake: l, fd: fd, remote: addrPort(from)}
+			a.read()
 		case unix.EAGAIN:
 			return
 		case unix.ECONNABORTED, unix.EINTR:
@@ -264,16 +265,6 @@ func (l *intakeLoop) ready(uint32) {
 	}
 }
 
-// take brings a new connection to its loop.
-func (l *intakeLoop) take(fd int, from unix.Sockaddr) {
-	a := &Arrival{intake: l, fd: fd, remote: addrPort(from)}
-	if to := l.intake.options.Assign(); to != l.index {
-		a.Move(to, (*Arrival).read)
-		return
-	}
-	a.read()
-}
-
 func addrPort(from unix.Sockaddr) netip.AddrPort {
 	switch n := from.(type) {
 	case *unix.SockaddrInet4:
@@ -283,7 +274,7 @@ func addrPort(from unix.Sockaddr) netip.AddrPort {
 		if n.ZoneId != 0 {
 			addr = addr.WithZone(strconv.Itoa(int(n.ZoneId)))
 		}
-		return netip.AddrPortFrom(addr, uint16(n.Port))
+		return netip.AddrPortFrom(addr.Unmap(), uint16(n.Port)) // as package net has it
 	}
 	return netip.AddrPort{}
 }

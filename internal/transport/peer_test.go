@@ -43,17 +43,58 @@ type end struct {
 
 const testLimit = 1 << 20
 
-// connect makes a websocket of the server's side of a connection.
-func connect(t testing.TB, server, client net.Conn, ahead ...byte) *end {
-	t.Helper()
-	e := &end{
-		t: t, loop: newTestLoop(t), driver: transport.NewDriver(), peer: client,
+// driver is what holds a connection.
+type driver string
+
+const (
+	goroutine driver = "goroutine"
+	epoll     driver = "epoll"
+)
+
+// drivers runs a test over each driver of this system.
+func drivers(t *testing.T, test func(t *testing.T, d driver)) {
+	all := []driver{goroutine}
+	if transport.Epoll {
+		all = append(all, epoll)
+	}
+	for _, d := range all {
+		t.Run(string(d), func(t *testing.T) { test(t, d) })
+	}
+}
+
+func (d driver) loop(t testing.TB, now func() int64) *testLoop {
+	if d == epoll {
+		return newPollLoop(t, now)
+	}
+	return newTestLoop(t)
+}
+
+func newEnd(t testing.TB, loop *testLoop, client net.Conn) *end {
+	return &end{
+		t: t, loop: loop, driver: transport.NewDriver(), peer: client,
 		messages: make(chan event, 4096), closed: make(chan event, 2), room: make(chan struct{}, 1),
 	}
+}
+
+// realTime is the clock of tests that do not turn it.
+func realTime() func() int64 {
 	start := time.Now()
+	return func() int64 { return int64(time.Since(start)) }
+}
+
+// connect makes a websocket of the server's side of a connection.
+func (d driver) connect(t testing.TB, server, client net.Conn, ahead ...byte) *end {
+	t.Helper()
+	return d.connectAt(t, realTime(), server, client, ahead...)
+}
+
+// connectAt is connect with a clock.
+func (d driver) connectAt(t testing.TB, now func() int64, server, client net.Conn, ahead ...byte) *end {
+	t.Helper()
+	e := newEnd(t, d.loop(t, now), client)
 	var err error
-	e.socket, err = e.driver.WebSocket(server, ahead, transport.WebSocketOptions{
-		Loop: e.loop, Now: func() int64 { return int64(time.Since(start)) }, Limit: testLimit,
+	e.socket, err = e.driver.WebSocket(transport.Upgraded{Conn: server, Ahead: ahead}, &transport.WebSocketOptions{
+		Loop: e.loop, Poller: e.loop.poller, Now: now, Limit: testLimit,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +176,7 @@ func (e *end) wantClosed(cause base.Cause) event {
 		e.t.Fatalf("closed with %v (%v), want %v", got.cause, got.err, cause)
 	}
 	e.driver.Close() // nothing of the connection is left to report
-	e.loop.do(func() {})
+	e.loop.settle()
 	if len(e.closed) > 0 {
 		e.t.Fatal("closed twice")
 	}
@@ -144,6 +185,15 @@ func (e *end) wantClosed(cause base.Cause) event {
 
 func masked(op ws.Opcode, payload string) []byte {
 	return ws.AppendMasked(nil, op, [4]byte{1, 2, 3, 4}, []byte(payload))
+}
+
+// reset ends a connection by RST.
+func reset(t testing.TB, conn net.Conn) {
+	t.Helper()
+	if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
 }
 
 // tcpPair is a TCP connection over loopback.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,6 @@ type Poller struct {
 	loop  base.Loop
 	now   func() int64
 	epoll int
-	bell  int // eventfd, edge-triggered and never read
 	table []entry
 	live  int
 
@@ -35,6 +35,8 @@ type Poller struct {
 	linger deadlines
 
 	sleeping atomic.Bool
+	ringing  sync.RWMutex // so that Close does not close the bell under a Wake
+	bell     int          // eventfd, edge-triggered and never read; -1 when closed
 }
 
 // watcher is told what its descriptor is ready for.
@@ -114,7 +116,12 @@ func (p *Poller) poll(ms int) int {
 
 // Wake ends a Wait that is under way or about to begin. It costs a system call only then. Any goroutine may call it.
 func (p *Poller) Wake() {
-	if p.sleeping.Load() {
+	if !p.sleeping.Load() {
+		return
+	}
+	p.ringing.RLock()
+	defer p.ringing.RUnlock()
+	if p.bell >= 0 {
 		_, _ = unix.Write(p.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // fails only when 2^64 wakes were not noticed
 	}
 }
@@ -211,6 +218,8 @@ func (p *Poller) Close() {
 			p.forget(fd)
 		}
 	}
+	p.ringing.Lock()
+	defer p.ringing.Unlock()
 	for _, fd := range []*int{&p.bell, &p.epoll} {
 		if *fd >= 0 {
 			_ = unix.Close(*fd)
@@ -229,12 +238,12 @@ func (p *Poller) lingered(fd int, gen uint32) {
 	}
 }
 
-// Adopt takes a connection over from Go's poller: conn is closed and its descriptor kept under another number. Any
-// goroutine may call it.
-func adopt(conn net.Conn) (fd int, err error) {
+// takeDescriptor takes a connection over from Go's poller: conn is closed and its descriptor kept under another number.
+// Any goroutine may call it.
+func takeDescriptor(conn net.Conn) (fd int, err error) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
-		return 0, fmt.Errorf("adopt %T: not TCP", conn)
+		return 0, fmt.Errorf("take descriptor of %T: not TCP", conn)
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {

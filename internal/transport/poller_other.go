@@ -4,7 +4,6 @@ package transport
 
 import (
 	"errors"
-	"net"
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
@@ -39,4 +38,4 @@ func (*Poller) Wake() {}
 // Close does nothing.
 func (*Poller) Close() {}
 
-func (*Driver) adopt(net.Conn, []byte, WebSocketOptions) (*WebSocket, error) { return nil, errNoEpoll }
+func adopt(Upgraded, *Poller) (stream, error) { return nil, errNoEpoll }

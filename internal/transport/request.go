@@ -36,10 +36,13 @@ func parseUpgrade(head []byte, remote netip.AddrPort) *http.Request {
 		return nil
 	}
 	host := h["Host"]
-	if len(host) != 1 || h["Content-Length"] != nil || h["Transfer-Encoding"] != nil || h["Expect"] != nil {
+	if len(host) != 1 || !isHost(host[0]) || h["Content-Length"] != nil || h["Transfer-Encoding"] != nil || h["Expect"] != nil {
 		return nil
 	}
-	delete(h, "Host") // where net/http leaves it
+	delete(h, "Host") // net/http leaves it in Host alone
+	if p := h["Pragma"]; len(p) > 0 && p[0] == "no-cache" && h["Cache-Control"] == nil {
+		h["Cache-Control"] = []string{"no-cache"} // so does net/http (RFC 7234 5.4)
+	}
 	uri := "/" + string(target)
 	u, err := url.ParseRequestURI(uri)
 	if err != nil || strings.HasPrefix(uri, "//") {
@@ -82,6 +85,18 @@ func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		if c <= ' ' || c >= 0x7F || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// isHost reports whether s is made of what may stand in a Host field (RFC 3986 3.2.2), as net/http has it.
+func isHost(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		plain := c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !plain && strings.IndexByte("!$%&'()*+,-.:;=[]_~", c) < 0 {
 			return false
 		}
 	}

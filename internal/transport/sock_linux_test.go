@@ -65,51 +65,55 @@ func TestTuneReachesTheConnectionInsideTLS(t *testing.T) {
 // Promise P2: a peer that does not read leaves little in the kernel, and all of
 // what was given is in the figures.
 func TestKernelHoldsLittleForAPeerThatDoesNotRead(t *testing.T) {
-	server, client := tcpPair(t)
-	if err := (transport.SocketOptions{NotSentLowat: 4096}).Tune(server); err != nil {
-		t.Fatal(err)
-	}
-	e := connect(t, server, client)
-	frame := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte("k"), 1000))
-	given := 0
-	fill := func() {
-		for e.socket.Window() > 0 {
-			n, err := e.socket.Write(frame)
-			if err != nil {
-				t.Fatal(err)
+	drivers(t, func(t *testing.T, d driver) {
+		server, client := tcpPair(t)
+		if err := (transport.SocketOptions{NotSentLowat: 4096}).Tune(server); err != nil {
+			t.Fatal(err)
+		}
+		e := d.connect(t, server, client)
+		frame := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte("k"), 1000))
+		given := 0
+		fill := func() {
+			for e.socket.Window() > 0 {
+				n, err := e.socket.Write(frame)
+				if err != nil {
+					t.Fatal(err)
+				}
+				given += n
 			}
-			given += n
 		}
-	}
-	var p transport.Progress
-	for calm := false; !calm; { // until the peer's buffer is full too
+		var p transport.Progress
+		for calm := false; !calm; { // until the peer's buffer is full too
+			e.loop.do(func() {
+				before := given
+				fill()
+				p = e.socket.Progress()
+				calm = given == before && p.Left == p.Taken && p.Left < p.Given
+			})
+		}
+		if p.Given != int64(given) || p.Given-p.Left > 68<<10 {
+			t.Errorf("progress %+v of %d bytes given", p, given)
+		}
 		e.loop.do(func() {
-			before := given
-			fill()
-			p = e.socket.Progress()
-			calm = given == before && p.Left == p.Taken && p.Left < p.Given
+			if k, ok := e.socket.Kernel(); !ok || k.Unsent > 68<<10 || k.NotSent > k.Unsent || k.RTT <= 0 {
+				t.Errorf("kernel %+v, %v", k, ok)
+			}
 		})
-	}
-	if p.Given != int64(given) || p.Given-p.Left > 68<<10 {
-		t.Errorf("progress %+v of %d bytes given", p, given)
-	}
-	e.loop.do(func() {
-		if k, ok := e.socket.Kernel(); !ok || k.Unsent > 68<<10 || k.NotSent > k.Unsent || k.RTT <= 0 {
-			t.Errorf("kernel %+v, %v", k, ok)
-		}
 	})
 }
 
 func TestProgressIsCompleteWhenThePeersKernelHasEverything(t *testing.T) {
-	server, client := tcpPair(t)
-	e := connect(t, server, client)
-	frame := ws.AppendFrame(nil, ws.Text, []byte("2"))
-	e.write(frame)
-	want := transport.Progress{Given: int64(len(frame)), Left: int64(len(frame)), Taken: int64(len(frame))}
-	for got := (transport.Progress{}); got != want; {
-		e.loop.do(func() { got = e.socket.Progress() })
-		if got.Given != want.Given {
-			t.Fatalf("progress %+v, want %+v", got, want)
+	drivers(t, func(t *testing.T, d driver) {
+		server, client := tcpPair(t)
+		e := d.connect(t, server, client)
+		frame := ws.AppendFrame(nil, ws.Text, []byte("2"))
+		e.write(frame)
+		want := transport.Progress{Given: int64(len(frame)), Left: int64(len(frame)), Taken: int64(len(frame))}
+		for got := (transport.Progress{}); got != want; {
+			e.loop.do(func() { got = e.socket.Progress() })
+			if got.Given != want.Given {
+				t.Fatalf("progress %+v, want %+v", got, want)
+			}
 		}
-	}
+	})
 }

@@ -10,9 +10,9 @@ import (
 // stream carries the bytes of one connection: the seam between the drivers
 // (design D4). All methods are [loop] and never wait.
 type stream interface {
-	// start begins to read. Calls of to follow on the loop, none from inside a
-	// method of the stream.
-	start(to sink)
+	// start begins to read. Calls of to.received, to.writable and to.ended follow
+	// on the loop, none from inside a method of the stream.
+	start(to *WebSocket)
 	// window is how many bytes write takes now; 0 while blocked, until writable.
 	window() int
 	// write takes n bytes of p and keeps nothing of it. After n < len(p) the
@@ -31,16 +31,6 @@ type stream interface {
 	progress() Progress
 }
 
-// sink takes what a stream reads and learns, on the loop.
-type sink interface {
-	// received may change b, which is valid during the call only.
-	received(b []byte)
-	writable()
-	// ended comes exactly once, last, when the descriptor is closed. err is
-	// io.EOF if the peer ended the stream.
-	ended(err error)
-}
-
 // windowSize is the most that one write takes unless a single frame is longer
 // (design D1).
 const windowSize = 32 << 10
@@ -50,7 +40,7 @@ const windowSize = 32 << 10
 // I/O under way; an expired deadline is the signal.
 //
 //	reader: read -> Post(batchTask) -> wait for its turn -> read …  -> close, Post(endTask)
-//	loop:        sink.received, then gives the turn back unless paused
+//	loop:        received, then gives the turn back unless paused
 type goStream struct {
 	driver *Driver
 	loop   base.Loop
@@ -71,14 +61,14 @@ type goStream struct {
 	outErr error
 
 	// The loop's.
-	sink     sink
+	socket   *WebSocket
 	blocked  bool // a goroutine writes or waits until the socket takes bytes
 	paused   bool
 	owed     bool // the reader waits for its turn
 	draining bool // finish was called
 	aborted  bool
 	through  int64 // bytes that have left through the writer
-	lost     error // the writer\'s failure, of which the end of the reader is the consequence
+	lost     error // the writer's failure, of which the end of the reader is the consequence
 }
 
 // The tasks a stream posts. A struct of one pointer is stored in a Task without
@@ -89,8 +79,23 @@ type (
 	endTask   struct{ s *goStream }
 )
 
-func (s *goStream) start(to sink) {
-	s.sink = to
+func newGoStream(d *Driver, u Upgraded, loop base.Loop) *goStream {
+	s := &goStream{
+		driver: d,
+		loop:   loop,
+		conn:   u.Conn,
+		sock:   newSocket(u.Conn),
+		turn:   make(chan struct{}, 1),
+	}
+	s.direct = s.sock != nil && isCleartext(u.Conn)
+	if len(u.Ahead) > 0 {
+		s.batch = &buffer{data: u.Ahead}
+	}
+	return s
+}
+
+func (s *goStream) start(to *WebSocket) {
+	s.socket = to
 	if !s.driver.enter() {
 		s.err = ErrClosed
 		s.loop.Post(endTask{s})
@@ -161,7 +166,7 @@ func (t batchTask) Run() {
 	b := s.batch
 	s.batch = nil
 	if !s.aborted {
-		s.sink.received(b.data)
+		s.socket.received(b.data)
 	}
 	b.release()
 	if s.paused && !s.draining && !s.aborted {
@@ -183,10 +188,10 @@ func (t endTask) Run() {
 	s := t.s
 	s.aborted = true // a writer may still report
 	if s.lost != nil {
-		s.sink.ended(s.lost)
+		s.socket.ended(s.lost)
 		return
 	}
-	s.sink.ended(s.err)
+	s.socket.ended(s.err)
 }
 
 func (s *goStream) pause() { s.paused = true }
@@ -297,7 +302,7 @@ func (t clearTask) Run() {
 		s.abort()
 		return
 	}
-	s.sink.writable()
+	s.socket.writable()
 }
 
 func (s *goStream) kernel() (Kernel, bool) {

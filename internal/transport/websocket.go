@@ -34,27 +34,17 @@ const lingerTime = 2 * time.Second
 //	any --Abort, end of the stream--> ended
 type WebSocket struct {
 	stream   stream
-	now      func() int64
 	receiver Receiver
-	dec      ws.Decoder
-	deflates bool
-	hold     func(int)
-	held     int // what hold was told in all
+	options  *WebSocketOptions
+	partial  *ws.Decoder // of a message under way; nil between messages
+	control  *controls   // nil while no control frame waits and the connection is open
 
-	state wsState
-	cause base.Cause // valid unless open
-	err   error
-
-	// A client's latest ping, to be answered by Control; of its predecessors
-	// none is (RFC 6455 5.5.3).
-	ping    []byte
-	pinged  bool
-	goodbye []byte // our close frame, or what is left of it to write
-	heard   bool   // the peer's close frame came
-	deaf    bool   // the peer broke the protocol: what else it sends is dropped
-
-	unfinished int // bytes missing of a frame partly written
 	lastRead   int64
+	unfinished int // bytes missing of a frame partly written
+	state      wsState
+	deflates   bool
+	heard      bool // the peer's close frame came
+	deaf       bool // the peer broke the protocol: what else it sends is dropped
 }
 
 type wsState uint8
@@ -65,34 +55,29 @@ const (
 	wsEnded
 )
 
-func newWebSocket(s stream, o WebSocketOptions) *WebSocket {
-	w := &WebSocket{
-		stream:   s,
-		now:      o.Now,
-		dec:      ws.NewDecoder(o.Limit, ws.Server),
-		deflates: o.Deflate,
-		hold:     o.Hold,
-		lastRead: o.Now(),
-	}
-	if o.Deflate {
-		w.dec.AllowDeflate()
-	}
-	return w
+// controls is what control frames (RFC 6455 5.5) have a connection do.
+type controls struct {
+	// What waits to be written: while open the answer to the client's latest ping,
+	// of whose predecessors none is answered (5.5.3); then our close frame, or what
+	// is left of it.
+	frame []byte
+	space [2 + ws.MaxControlPayload]byte // of frame
+
+	// What ends the connection, unless it is open.
+	cause base.Cause
+	err   error
+}
+
+func newWebSocket(s stream, o *WebSocketOptions) *WebSocket {
+	return &WebSocket{stream: s, options: o, lastRead: o.Now()}
 }
 
 // Start begins to read and reports to r. It is called once, before any other
 // method.
 func (w *WebSocket) Start(r Receiver) {
 	w.receiver = r
-	w.stream.start(wsSink{w})
+	w.stream.start(w)
 }
-
-// wsSink keeps the stream's calls out of the exported methods.
-type wsSink struct{ w *WebSocket }
-
-func (s wsSink) received(b []byte) { s.w.received(b) }
-func (s wsSink) writable()         { s.w.writable() }
-func (s wsSink) ended(err error)   { s.w.ended(err) }
 
 // Window is how many bytes Write takes now: 32 KiB, or 0 while the connection
 // takes none and after Close. A single frame may exceed it.
@@ -144,11 +129,11 @@ func (w *WebSocket) account(p []byte, n int) {
 // Control appends the answer to the client's latest ping, if one waits; it
 // counts as sent. It belongs at a frame boundary.
 func (w *WebSocket) Control(dst []byte) []byte {
-	if !w.pinged || w.Window() == 0 {
+	if w.control == nil || w.Window() == 0 {
 		return dst
 	}
-	dst = ws.AppendFrame(dst, ws.Pong, w.ping)
-	w.ping, w.pinged = nil, false
+	dst = append(dst, w.control.frame...)
+	w.control = nil
 	return dst
 }
 
@@ -195,8 +180,8 @@ func (w *WebSocket) close(code ws.CloseCode, cause base.Cause, err error) {
 		w.end(cause, err)
 		return
 	}
-	w.state, w.cause, w.err = wsClosing, cause, err
-	w.goodbye = ws.AppendClose(nil, code, "")
+	w.leave(cause, err)
+	w.control.frame = ws.AppendClose(w.control.space[:0], code, "")
 	w.stream.finish(lingerTime)
 	w.sayGoodbye()
 }
@@ -207,35 +192,42 @@ func (w *WebSocket) end(cause base.Cause, err error) {
 		return
 	}
 	if w.state == wsOpen {
-		w.state, w.cause, w.err = wsClosing, cause, err
+		w.leave(cause, err)
 	}
-	w.goodbye = nil
+	w.control.frame = nil
 	w.stream.abort()
+}
+
+// leave ends the open state; a ping that waits stays without an answer.
+func (w *WebSocket) leave(cause base.Cause, err error) {
+	w.state, w.control = wsClosing, &controls{cause: cause, err: err}
 }
 
 // sayGoodbye writes our close frame as far as the connection takes it, and ends
 // the stream when both sides have said theirs (RFC 6455 7.1.1: the server first).
 func (w *WebSocket) sayGoodbye() {
-	if len(w.goodbye) > 0 && w.stream.window() > 0 {
-		n, err := w.stream.write(w.goodbye)
-		w.goodbye = w.goodbye[n:]
+	c := w.control
+	if len(c.frame) > 0 && w.stream.window() > 0 {
+		n, err := w.stream.write(c.frame)
+		c.frame = c.frame[n:]
 		if err != nil {
 			w.stream.abort()
 			return
 		}
 	}
-	if w.heard && len(w.goodbye) == 0 && w.stream.window() > 0 {
+	if w.heard && len(c.frame) == 0 && w.stream.window() > 0 {
 		w.stream.abort()
 	}
 }
 
+// received is called by the stream. It may change b, which is valid during the
+// call only.
 func (w *WebSocket) received(b []byte) {
-	w.lastRead = w.now()
-	if w.deaf {
+	w.lastRead = w.options.Now()
+	if w.deaf || w.heard {
 		return
 	}
-	err := w.dec.Decode(b, frames{w})
-	w.tellHeld(w.dec.Held())
+	err := w.decode(b)
 	if err == nil {
 		return
 	}
@@ -251,12 +243,40 @@ func (w *WebSocket) received(b []byte) {
 	w.close(code, base.CauseTransportError, err)
 }
 
-// tellHeld says how many bytes are kept of an incomplete message.
-func (w *WebSocket) tellHeld(n int) {
-	if w.hold != nil && n != w.held {
-		w.hold(n - w.held)
+// decode goes on with the message under way, if there is one: between messages a
+// decoder is like any other.
+func (w *WebSocket) decode(b []byte) error {
+	if w.partial == nil {
+		d := ws.NewDecoder(w.options.Limit, ws.Server)
+		if w.deflates {
+			d.AllowDeflate()
+		}
+		err := d.Decode(b, frames{w})
+		if err == nil && !d.Idle() && !w.heard {
+			w.keep(d)
+		}
+		return err
 	}
-	w.held = n
+	before := w.partial.Held()
+	err := w.partial.Decode(b, frames{w})
+	w.hold(w.partial.Held() - before)
+	if err != nil || w.partial.Idle() || w.heard {
+		w.partial = nil
+	}
+	return err
+}
+
+// keep is apart from decode so that a decoder that is not kept is not allocated.
+func (w *WebSocket) keep(d ws.Decoder) {
+	w.partial = &d
+	w.hold(d.Held())
+}
+
+// hold says how many bytes more are kept of an incomplete message.
+func (w *WebSocket) hold(n int) {
+	if w.options.Hold != nil && n != 0 {
+		w.options.Hold(n)
+	}
 }
 
 // frames takes the decoder's findings. It returns no errors, so that the
@@ -281,7 +301,10 @@ func (f frames) Control(op ws.Opcode, payload []byte) error {
 	case op == ws.Close:
 		w.peerCloses(payload)
 	case op == ws.Ping && w.state == wsOpen:
-		w.ping, w.pinged = append(w.ping[:0], payload...), true
+		if w.control == nil {
+			w.control = &controls{}
+		}
+		w.control.frame = ws.AppendFrame(w.control.space[:0], ws.Pong, payload)
 		w.receiver.Writable()
 	}
 	return nil
@@ -303,6 +326,7 @@ func (w *WebSocket) peerCloses(payload []byte) {
 	w.close(code, base.CauseTransportClose, nil)
 }
 
+// writable is called by the stream.
 func (w *WebSocket) writable() {
 	if w.state == wsOpen {
 		w.receiver.Writable()
@@ -311,14 +335,20 @@ func (w *WebSocket) writable() {
 	w.sayGoodbye()
 }
 
+// ended is called by the stream exactly once, last, when the descriptor is closed.
+// err is io.EOF if the peer ended it.
 func (w *WebSocket) ended(err error) {
 	if w.state == wsOpen {
-		w.cause, w.err = base.CauseTransportError, err
+		cause := base.CauseTransportError
 		if errors.Is(err, io.EOF) || errors.Is(err, ErrClosed) {
-			w.cause, w.err = base.CauseTransportClose, nil
+			cause, err = base.CauseTransportClose, nil
 		}
+		w.leave(cause, err)
 	}
-	w.state, w.ping, w.goodbye = wsEnded, nil, nil
-	w.tellHeld(0)
-	w.receiver.Closed(w.cause, w.err)
+	if w.partial != nil {
+		w.hold(-w.partial.Held())
+	}
+	c := w.control
+	w.state, w.control, w.partial = wsEnded, nil, nil
+	w.receiver.Closed(c.cause, c.err)
 }

@@ -15,20 +15,20 @@ import (
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
-// carriers are the kinds of connections: written by the loop, and through a
-// goroutine with and without a kernel behind it.
+// carriers are the kinds of connections: written by the loop, of either driver, and
+// through a goroutine with and without a kernel behind it.
 func carriers(t *testing.T, test func(t *testing.T, e *end)) {
-	t.Run("tcp", func(t *testing.T) {
+	drivers(t, func(t *testing.T, d driver) {
 		server, client := tcpPair(t)
-		test(t, connect(t, server, client))
+		test(t, d.connect(t, server, client))
 	})
 	t.Run("tls", func(t *testing.T) {
 		server, client := tlsPair(t)
-		test(t, connect(t, server, client))
+		test(t, goroutine.connect(t, server, client))
 	})
 	t.Run("pipe", func(t *testing.T) {
 		server, client := net.Pipe()
-		test(t, connect(t, server, client))
+		test(t, goroutine.connect(t, server, client))
 	})
 }
 
@@ -50,70 +50,76 @@ func TestWebSocketCarriesMessagesBothWays(t *testing.T) {
 }
 
 func TestWebSocketDeliversWhatCameWithTheHandshakeFirst(t *testing.T) {
-	server, client := tcpPair(t)
-	early := append(masked(ws.Text, "first"), masked(ws.Text, "second")...)
-	if _, err := client.Write(early[len(early)-3:]); err != nil { // the rest comes by the socket
-		t.Fatal(err)
-	}
-	e := connect(t, server, client, early[:len(early)-3]...)
-	e.wantMessage("text", "first")
-	e.wantMessage("text", "second")
+	drivers(t, func(t *testing.T, d driver) {
+		server, client := tcpPair(t)
+		early := append(masked(ws.Text, "first"), masked(ws.Text, "second")...)
+		if _, err := client.Write(early[len(early)-3:]); err != nil { // the rest comes by the socket
+			t.Fatal(err)
+		}
+		e := d.connect(t, server, client, early[:len(early)-3]...)
+		e.wantMessage("text", "first")
+		e.wantMessage("text", "second")
+	})
 }
 
 func TestWebSocketWritesShortAndGoesOnWhenThePeerReads(t *testing.T) {
-	server, client := tcpPair(t)
-	if err := (transport.SocketOptions{NotSentLowat: 4 << 10}).Tune(server); err != nil {
-		t.Fatal(err)
-	}
-	e := connect(t, server, client)
-
-	var want []string
-	var pending []byte
-	for i := range 2000 {
-		payload := fmt.Sprintf("%d:%s", i, strings.Repeat("y", 5_000))
-		want = append(want, "text:"+payload)
-		pending = ws.AppendFrame(pending, ws.Text, []byte(payload))
-	}
-	blocked := false
-	e.loop.do(func() {
-		for e.socket.Window() > 0 {
-			n, err := e.socket.Write(pending)
-			if err != nil {
-				t.Error(err)
-			}
-			pending = pending[n:]
+	drivers(t, func(t *testing.T, d driver) {
+		server, client := tcpPair(t)
+		if err := (transport.SocketOptions{NotSentLowat: 4 << 10}).Tune(server); err != nil {
+			t.Fatal(err)
 		}
-		blocked = e.socket.Unsent() > 0
+		e := d.connect(t, server, client)
+
+		var want []string
+		var pending []byte
+		for i := range 2000 {
+			payload := fmt.Sprintf("%d:%s", i, strings.Repeat("y", 5_000))
+			want = append(want, "text:"+payload)
+			pending = ws.AppendFrame(pending, ws.Text, []byte(payload))
+		}
+		blocked := false
+		e.loop.do(func() {
+			for e.socket.Window() > 0 {
+				n, err := e.socket.Write(pending)
+				if err != nil {
+					t.Error(err)
+				}
+				pending = pending[n:]
+			}
+			blocked = e.socket.Unsent() > 0
+		})
+		if !blocked || len(pending) == 0 {
+			t.Fatal("a peer that does not read was given everything")
+		}
+		peer := newReader(client)
+		go e.write(pending)
+		for _, frame := range want {
+			peer.want(t, frame)
+		}
 	})
-	if !blocked || len(pending) == 0 {
-		t.Fatal("a peer that does not read was given everything")
-	}
-	peer := newReader(client)
-	go e.write(pending)
-	for _, frame := range want {
-		peer.want(t, frame)
-	}
 }
 
 func TestWebSocketAnswersTheLatestPingAtAFrameBoundary(t *testing.T) {
-	server, client := tcpPair(t)
-	e := connect(t, server, client)
-	e.loop.do(func() {}) // one batch for the three frames
-	if _, err := client.Write(append(append(masked(ws.Ping, "old"), masked(ws.Ping, "new")...), masked(ws.Text, "x")...)); err != nil {
-		t.Fatal(err)
-	}
-	e.wantMessage("text", "x")
-	<-e.room
-	e.loop.do(func() {
-		batch := e.socket.Control(nil)
-		batch = ws.AppendFrame(e.socket.Control(batch), ws.Text, []byte("after"))
-		if _, err := e.socket.Write(batch); err != nil {
-			t.Error(err)
+	drivers(t, func(t *testing.T, d driver) {
+		server, client := tcpPair(t)
+		e := d.connect(t, server, client)
+		e.loop.do(func() {}) // one batch for the three frames
+		if _, err := client.Write(append(append(masked(ws.Ping, "old"), masked(ws.Ping, "new")...), masked(ws.Text, "x")...)); err != nil {
+			t.Fatal(err)
 		}
+		e.wantMessage("text", "x")
+		<-e.room
+		e.loop.do(func() {
+			batch := e.socket.Control(nil)
+			batch = ws.AppendFrame(e.socket.Control(batch), ws.Text, []byte("after"))
+			if _, err := e.socket.Write(batch); err != nil {
+				t.Error(err)
+			}
+		})
+		peer := newReader(client)
+		peer.want(t, "pong:new")
+		peer.want(t, "text:after")
 	})
-	peer := newReader(client)
-	peer.want(t, "pong:new")
-	peer.want(t, "text:after")
 }
 
 func TestWebSocketPausedReadsAtMostOneBatch(t *testing.T) {
@@ -130,27 +136,35 @@ func TestWebSocketPausedReadsAtMostOneBatch(t *testing.T) {
 			}
 			sent <- err
 		}()
-		<-e.messages // of the batch that was allowed
-		e.loop.do(func() {})
-		if got := len(e.messages); got > 64 {
+		first := 0
+		if e.loop.poller == nil {
+			<-e.messages // of the batch that was allowed
+			first = 1
+		} else if err := <-sent; err != nil { // all of it waits in the kernel
+			t.Fatal(err)
+		}
+		e.loop.settle()
+		if got := len(e.messages); got > 64*first {
 			t.Errorf("%d messages were delivered while paused", got)
 		}
 		e.loop.do(e.socket.Resume)
-		for i := 1; i < count; i++ {
+		for i := first; i < count; i++ {
 			got := <-e.messages
 			if head, _, _ := strings.Cut(got.data, ":"); head != fmt.Sprint(i) {
 				t.Fatalf("message %s, want %d", head, i)
 			}
 		}
-		if err := <-sent; err != nil {
-			t.Fatal(err)
+		if e.loop.poller == nil {
+			if err := <-sent; err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }
 
 func TestWebSocketBatchClosesTheWindowUntilItIsThrough(t *testing.T) {
 	server, client := net.Pipe()
-	e := connect(t, server, client)
+	e := goroutine.connect(t, server, client)
 	frame := ws.AppendFrame(nil, ws.Text, []byte("hello"))
 	e.loop.do(func() {
 		if n, err := e.socket.Write(frame); n != len(frame) || err != nil {
@@ -198,76 +212,82 @@ func TestWebSocketCloseSendsAnEmptyCloseFrame(t *testing.T) {
 }
 
 func TestWebSocketCloseWaitsForAPeerOnlySoLong(t *testing.T) {
-	server, client := tcpPair(t)
-	e := connect(t, server, client)
-	e.loop.do(e.socket.Pause)
-	e.loop.do(e.socket.Close)
-	peer := newReader(client)
-	peer.want(t, "close:")
-	peer.wantEOF(t)
-	e.wantClosed(base.CauseForcedClose)
+	drivers(t, func(t *testing.T, d driver) {
+		server, client := tcpPair(t)
+		e := d.connect(t, server, client)
+		e.loop.do(e.socket.Pause)
+		e.loop.do(e.socket.Close)
+		peer := newReader(client)
+		peer.want(t, "close:")
+		peer.wantEOF(t)
+		e.wantClosed(base.CauseForcedClose)
+	})
 }
 
 func TestWebSocketAnswersAPeersClose(t *testing.T) {
-	code := func(c ws.CloseCode) string { return string(binary.BigEndian.AppendUint16(nil, uint16(c))) }
-	for _, tc := range []struct {
-		name, payload, answer string
-		cause                 base.Cause
-	}{
-		{"empty", "", "", base.CauseTransportClose},
-		{"normal", code(1000) + "bye", code(1000), base.CauseTransportClose},
-		{"application", code(4000), code(4000), base.CauseTransportClose},
-		{"one byte", "\x03", code(1002), base.CauseTransportError},
-		{"reserved code", code(1005), code(1002), base.CauseTransportError},
-		{"reason not UTF-8", code(1000) + "\xff", code(1007), base.CauseTransportError},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			server, client := tcpPair(t)
-			e := connect(t, server, client)
-			e.send(ws.Close, tc.payload)
-			peer := newReader(client)
-			peer.want(t, "close:"+tc.answer)
-			peer.wantEOF(t)
-			e.wantClosed(tc.cause)
-		})
-	}
+	drivers(t, func(t *testing.T, d driver) {
+		code := func(c ws.CloseCode) string { return string(binary.BigEndian.AppendUint16(nil, uint16(c))) }
+		for _, tc := range []struct {
+			name, payload, answer string
+			cause                 base.Cause
+		}{
+			{"empty", "", "", base.CauseTransportClose},
+			{"normal", code(1000) + "bye", code(1000), base.CauseTransportClose},
+			{"application", code(4000), code(4000), base.CauseTransportClose},
+			{"one byte", "\x03", code(1002), base.CauseTransportError},
+			{"reserved code", code(1005), code(1002), base.CauseTransportError},
+			{"reason not UTF-8", code(1000) + "\xff", code(1007), base.CauseTransportError},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				server, client := tcpPair(t)
+				e := d.connect(t, server, client)
+				e.send(ws.Close, tc.payload)
+				peer := newReader(client)
+				peer.want(t, "close:"+tc.answer)
+				peer.wantEOF(t)
+				e.wantClosed(tc.cause)
+			})
+		}
+	})
 }
 
 func TestWebSocketRefusesBadFramesWithTheirCode(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		bytes []byte
-		code  ws.CloseCode
-	}{
-		{"unmasked", ws.AppendFrame(nil, ws.Text, []byte("x")), ws.ProtocolFault},
-		{"not UTF-8", masked(ws.Text, "\xff"), ws.InvalidPayload},
-		{"too big", masked(ws.Text, strings.Repeat("x", testLimit+1))[:64], ws.TooBig},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			server, client := tcpPair(t)
-			e := connect(t, server, client)
-			if _, err := client.Write(tc.bytes); err != nil {
-				t.Fatal(err)
-			}
-			peer := newReader(client)
-			peer.want(t, "close:"+string(binary.BigEndian.AppendUint16(nil, uint16(tc.code))))
-			for range 2 { // what it still sends is read and dropped: a reset could overtake the close frame
-				var before int64
-				e.loop.do(func() { before = e.socket.LastRead() })
-				if _, err := client.Write([]byte("more")); err != nil {
+	drivers(t, func(t *testing.T, d driver) {
+		for _, tc := range []struct {
+			name  string
+			bytes []byte
+			code  ws.CloseCode
+		}{
+			{"unmasked", ws.AppendFrame(nil, ws.Text, []byte("x")), ws.ProtocolFault},
+			{"not UTF-8", masked(ws.Text, "\xff"), ws.InvalidPayload},
+			{"too big", masked(ws.Text, strings.Repeat("x", testLimit+1))[:64], ws.TooBig},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				server, client := tcpPair(t)
+				e := d.connect(t, server, client)
+				if _, err := client.Write(tc.bytes); err != nil {
 					t.Fatal(err)
 				}
-				for read := before; read == before; {
-					e.loop.do(func() { read = e.socket.LastRead() })
+				peer := newReader(client)
+				peer.want(t, "close:"+string(binary.BigEndian.AppendUint16(nil, uint16(tc.code))))
+				for range 2 { // what it still sends is read and dropped: a reset could overtake the close frame
+					var before int64
+					e.loop.do(func() { before = e.socket.LastRead() })
+					if _, err := client.Write([]byte("more")); err != nil {
+						t.Fatal(err)
+					}
+					for read := before; read == before; {
+						e.loop.do(func() { read = e.socket.LastRead() })
+					}
 				}
-			}
-			_ = client.Close()
-			got := e.wantClosed(base.CauseTransportError)
-			if fault, ok := errors.AsType[*ws.Error](got.err); !ok || fault.Code != tc.code {
-				t.Errorf("error %v, want code %d", got.err, tc.code)
-			}
-		})
-	}
+				_ = client.Close()
+				got := e.wantClosed(base.CauseTransportError)
+				if fault, ok := errors.AsType[*ws.Error](got.err); !ok || fault.Code != tc.code {
+					t.Errorf("error %v, want code %d", got.err, tc.code)
+				}
+			})
+		}
+	})
 }
 
 func TestWebSocketReportsHowAPeerLeft(t *testing.T) {
@@ -282,32 +302,33 @@ func TestWebSocketReportsHowAPeerLeft(t *testing.T) {
 		})
 	})
 	t.Run("reset", func(t *testing.T) {
-		server, client := tcpPair(t)
-		e := connect(t, server, client)
-		if err := client.(*net.TCPConn).SetLinger(0); err != nil {
-			t.Fatal(err)
-		}
-		_ = client.Close()
-		if got := e.wantClosed(base.CauseTransportError); got.err == nil {
-			t.Error("no error")
-		}
+		drivers(t, func(t *testing.T, d driver) {
+			server, client := tcpPair(t)
+			e := d.connect(t, server, client)
+			reset(t, client)
+			if got := e.wantClosed(base.CauseTransportError); got.err == nil {
+				t.Error("no error")
+			}
+		})
 	})
 	t.Run("receiver refuses", func(t *testing.T) {
-		server, client := tcpPair(t)
-		e := connect(t, server, client)
-		refusal := errors.New("refused")
-		e.loop.do(func() { e.refuse = refusal })
-		if _, err := client.Write(append(masked(ws.Text, "a"), masked(ws.Text, "b")...)); err != nil {
-			t.Fatal(err)
-		}
-		newReader(client).want(t, "close:")
-		_ = client.Close()
-		if got := e.wantClosed(base.CauseParseError); !errors.Is(got.err, refusal) {
-			t.Errorf("error %v, want %v", got.err, refusal)
-		}
-		if len(e.messages) != 1 {
-			t.Errorf("%d messages, want 1", len(e.messages))
-		}
+		drivers(t, func(t *testing.T, d driver) {
+			server, client := tcpPair(t)
+			e := d.connect(t, server, client)
+			refusal := errors.New("refused")
+			e.loop.do(func() { e.refuse = refusal })
+			if _, err := client.Write(append(masked(ws.Text, "a"), masked(ws.Text, "b")...)); err != nil {
+				t.Fatal(err)
+			}
+			newReader(client).want(t, "close:")
+			_ = client.Close()
+			if got := e.wantClosed(base.CauseParseError); !errors.Is(got.err, refusal) {
+				t.Errorf("error %v, want %v", got.err, refusal)
+			}
+			if len(e.messages) != 1 {
+				t.Errorf("%d messages, want 1", len(e.messages))
+			}
+		})
 	})
 }
 
@@ -328,57 +349,61 @@ func (e *end) fill() (middle bool) {
 }
 
 func TestWebSocketAbortsInTheMiddleOfAFrame(t *testing.T) {
-	for _, end := range []string{"abort", "close"} {
-		t.Run(end, func(t *testing.T) {
-			server, client := tcpPair(t)
-			e := connect(t, server, client)
-			if !e.fill() {
-				t.Fatal("no frame was cut")
-			}
-			e.loop.do(func() {
-				if end == "close" {
-					e.socket.Close() // no close frame may be written into the other
+	drivers(t, func(t *testing.T, d driver) {
+		for _, end := range []string{"abort", "close"} {
+			t.Run(end, func(t *testing.T) {
+				server, client := tcpPair(t)
+				e := d.connect(t, server, client)
+				if !e.fill() {
+					t.Fatal("no frame was cut")
 				}
-				e.socket.Abort()
-				e.socket.Abort()
+				e.loop.do(func() {
+					if end == "close" {
+						e.socket.Close() // no close frame may be written into the other
+					}
+					e.socket.Abort()
+					e.socket.Abort()
+				})
+				e.wantClosed(base.CauseForcedClose)
+				if got, err := io.ReadAll(client); err == nil && bytes.HasSuffix(got, []byte{0x88, 0}) {
+					t.Error("a close frame was written in the middle of another")
+				}
 			})
-			e.wantClosed(base.CauseForcedClose)
-			if got, err := io.ReadAll(client); err == nil && bytes.HasSuffix(got, []byte{0x88, 0}) {
-				t.Error("a close frame was written in the middle of another")
-			}
-		})
-	}
+		}
+	})
 }
 
 func TestWebSocketWritesNoCloseFrameIntoAnotherFrame(t *testing.T) {
-	server, client := tcpPair(t)
-	e := connect(t, server, client)
-	frame := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte("w"), 8<<20))
-	given := 0
-	e.loop.do(func() {
-		var err error
-		if given, err = e.socket.Write(frame); err != nil || given == len(frame) {
-			t.Errorf("write: %d of %d, %v", given, len(frame), err)
+	drivers(t, func(t *testing.T, d driver) {
+		server, client := tcpPair(t)
+		e := d.connect(t, server, client)
+		frame := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte("w"), 8<<20))
+		given := 0
+		e.loop.do(func() {
+			var err error
+			if given, err = e.socket.Write(frame); err != nil || given == len(frame) {
+				t.Errorf("write: %d of %d, %v", given, len(frame), err)
+			}
+		})
+		got, err := io.ReadAll(io.LimitReader(client, int64(given)))
+		if err != nil {
+			t.Fatal(err)
 		}
+		<-e.room // a close frame would be taken now
+		e.loop.do(e.socket.Close)
+		rest, err := io.ReadAll(client)
+		if err != nil || len(rest) > 0 || !bytes.Equal(got, frame[:given]) {
+			t.Errorf("the peer got %d bytes and then %x, %v; want the %d given", len(got), rest, err, given)
+		}
+		e.wantClosed(base.CauseForcedClose)
 	})
-	got, err := io.ReadAll(io.LimitReader(client, int64(given)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-e.room // a close frame would be taken now
-	e.loop.do(e.socket.Close)
-	rest, err := io.ReadAll(client)
-	if err != nil || len(rest) > 0 || !bytes.Equal(got, frame[:given]) {
-		t.Errorf("the peer got %d bytes and then %x, %v; want the %d given", len(got), rest, err, given)
-	}
-	e.wantClosed(base.CauseForcedClose)
 }
 
 func TestDriverCloseEndsEveryState(t *testing.T) {
 	for _, state := range []string{"idle", "paused", "blocked", "closing"} {
 		t.Run(state, func(t *testing.T) {
 			server, client := tcpPair(t)
-			e := connect(t, server, client)
+			e := goroutine.connect(t, server, client)
 			switch state {
 			case "paused":
 				e.loop.do(e.socket.Pause)
@@ -392,56 +417,77 @@ func TestDriverCloseEndsEveryState(t *testing.T) {
 			e.driver.Close()
 			e.driver.Close()
 			<-e.closed
-			if _, err := e.driver.WebSocket(client, nil, transport.WebSocketOptions{Now: func() int64 { return 0 }}); !errors.Is(err, transport.ErrClosed) {
-				t.Errorf("a closed driver took a connection: %v", err)
-			}
 		})
 	}
 }
 
+func TestClosedDriverTakesNoConnection(t *testing.T) {
+	drivers(t, func(t *testing.T, d driver) {
+		server, client := tcpPair(t)
+		loop := d.loop(t, realTime())
+		closed := transport.NewDriver()
+		closed.Close()
+		_, err := closed.WebSocket(transport.Upgraded{Conn: server}, &transport.WebSocketOptions{Loop: loop, Poller: loop.poller, Now: realTime()})
+		if !errors.Is(err, transport.ErrClosed) {
+			t.Fatalf("a closed driver took a connection: %v", err)
+		}
+		newReader(client).wantEOF(t)
+	})
+}
+
 func TestWebSocketOfALoopThatIsDoneLetsGo(t *testing.T) {
-	server, client := tcpPair(t)
-	e := connect(t, server, client)
-	e.loop.do(e.socket.Pause)
-	e.send(ws.Text, "x")
-	e.wantMessage("text", "x") // the reader waits for its turn now
-	e.loop.stop()
-	newReader(client).wantEOF(t)
+	drivers(t, func(t *testing.T, d driver) {
+		server, client := tcpPair(t)
+		e := d.connect(t, server, client)
+		e.loop.do(e.socket.Pause)
+		if d == goroutine {
+			e.send(ws.Text, "x")
+			e.wantMessage("text", "x") // the reader waits for its turn now
+		}
+		e.loop.stop()
+		newReader(client).wantEOF(t)
+	})
 }
 
 func TestWebSocketWriteDoesNotAllocate(t *testing.T) {
-	e, batch := drained(t)
-	e.loop.do(func() {
-		got := testing.AllocsPerRun(200, func() {
-			if n, err := e.socket.Write(batch); n != len(batch) || err != nil {
-				t.Errorf("write: %d, %v", n, err)
+	drivers(t, func(t *testing.T, d driver) {
+		e, batch := d.drained(t)
+		e.loop.do(func() {
+			got := testing.AllocsPerRun(200, func() {
+				if n, err := e.socket.Write(batch); n != len(batch) || err != nil {
+					t.Errorf("write: %d, %v", n, err)
+				}
+			})
+			if got != 0 {
+				t.Errorf("%v allocations per write", got)
 			}
 		})
-		if got != 0 {
-			t.Errorf("%v allocations per write", got)
-		}
 	})
 }
 
 func BenchmarkWebSocketWrite(b *testing.B) {
-	e, batch := drained(b)
-	b.SetBytes(int64(len(batch)))
-	b.ReportAllocs()
-	e.loop.do(func() {
-		for b.Loop() {
-			if e.socket.Window() > 0 {
-				if _, err := e.socket.Write(batch); err != nil {
-					b.Error(err)
+	for _, d := range []driver{goroutine, epoll} {
+		b.Run(string(d), func(b *testing.B) {
+			e, batch := d.drained(b)
+			b.SetBytes(int64(len(batch)))
+			b.ReportAllocs()
+			e.loop.do(func() {
+				for b.Loop() {
+					if e.socket.Window() > 0 {
+						if _, err := e.socket.Write(batch); err != nil {
+							b.Error(err)
+						}
+					}
 				}
-			}
-		}
-	})
+			})
+		})
+	}
 }
 
 // drained is a websocket whose peer reads all it is sent.
-func drained(t testing.TB) (*end, []byte) {
+func (d driver) drained(t testing.TB) (*end, []byte) {
 	server, client := tcpPair(t)
-	e := connect(t, server, client)
+	e := d.connect(t, server, client)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)

@@ -67,6 +67,10 @@ func (d *Decoder) AllowDeflate() { d.rules.deflate = true }
 // Held is the memory in bytes that a message or control frame in progress occupies; 0 between messages.
 func (d *Decoder) Held() int { return cap(d.buf) }
 
+// Idle reports whether the decoder stands between messages and frames, so that a new one like it would go on alike. It
+// is not idle after a close frame or an error.
+func (d *Decoder) Idle() bool { return d.phase == inHeader && d.headN == 0 && d.op == Continuation }
+
 // Decode takes the next bytes of the connection and calls h for each message and control frame they complete. It may
 // unmask b in place and does not keep it. A fault of the peer is an *[Error]: 1002 for framing and 1007 for text that is
 // not UTF-8, both no later than the header or byte that shows it, and 1009 for a message longer than the limit, with the

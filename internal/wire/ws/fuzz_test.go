@@ -16,7 +16,7 @@ import (
 
 // FuzzDecoder: whatever the bytes and however they are cut, the decoder delivers the same and fails with the same code,
 // which is what a decoder built the obvious way on another implementation's header reader says; and what it holds stays
-// within what it was given and its limit.
+// within what it was given and its limit. An idle decoder may be replaced by a new one.
 func FuzzDecoder(f *testing.F) {
 	f.Add(join(text("a"), masked(0x89, "b")), []byte{1, 2, 3})
 	f.Fuzz(func(t *testing.T, stream, cuts []byte) {
@@ -34,6 +34,12 @@ func FuzzDecoder(f *testing.F) {
 			rest, fed = rest[n:], fed+n
 			if d.Held() > min(2*fed, testLimit+ws.MaxControlPayload) {
 				t.Fatalf("%d bytes held after %d", d.Held(), fed)
+			}
+			if d.Idle() {
+				if d.Held() != 0 {
+					t.Fatalf("idle with %d bytes held", d.Held())
+				}
+				d = ws.NewDecoder(testLimit, ws.Server)
 			}
 		}
 		if got := codeOf(t, err); got != wantCode || !slices.Equal(r.events, want) {

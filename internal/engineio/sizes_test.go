@@ -1,0 +1,18 @@
+package engineio_test
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/streamweir/weir/internal/engineio"
+)
+
+// idleBudget is this package's share, in bytes, of the 1.2 KB that an idle Socket.IO connection may cost in all
+// packages together (issue 4, "Must reach"; design D4). The session is all it has but for a slot of a map.
+const idleBudget = 160
+
+func TestIdleSessionKeepsItsSize(t *testing.T) {
+	if size := unsafe.Sizeof(engineio.Session{}); size > idleBudget {
+		t.Errorf("Session of %d bytes, want at most %d", size, idleBudget)
+	}
+}

@@ -1,0 +1,4 @@
+package transport
+
+// ParseUpgrade lets tests compare it with net/http.
+var ParseUpgrade = parseUpgrade
