@@ -40,26 +40,22 @@ func main() {
 
 // run serves at addr until ctx ends.
 func run(ctx context.Context, addr string) error {
-	srv, err := newServer(addr)
+	srv, err := weir.New(weir.Options{Addr: addr})
 	if err != nil {
 		return err
 	}
+	chat(srv)
 	log.Printf("clients: http://%s/chat", addr)
 	return srv.Run(ctx)
 }
 
-// newServer returns the chat server; it listens at addr once it runs.
-func newServer(addr string) (*weir.Server, error) {
-	srv, err := weir.New(weir.Options{Addr: addr, Namespaces: []weir.NamespaceOptions{{Path: "/chat"}}})
-	if err != nil {
-		return nil, err
-	}
-	chat := srv.Namespace("/chat")
-	chat.Use(named)
-	weir.Handle(chat, "join", join)
-	weir.Handle(chat, "say", say)
-	weir.Handle(chat, "call vote", callVote)
-	return srv, nil
+// chat declares the chat and what it does.
+func chat(srv *weir.Server) {
+	ns := srv.Namespace("/chat")
+	ns.Use(named)
+	weir.Handle(ns, "join", join)
+	weir.Handle(ns, "say", say)
+	weir.Handle(ns, "call vote", callVote)
 }
 
 type nameKey struct{}

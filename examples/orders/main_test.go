@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,13 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamweir/weir/examples/internal/client"
+	"github.com/streamweir/weir/weirtest"
 )
 
 // patience bounds every wait; no test depends on how long one takes.
 const patience = 30 * time.Second
 
-func start(t *testing.T) (ctx context.Context, address string) {
+// start returns where the orders are taken.
+func start(t *testing.T) (url string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,39 +32,32 @@ func start(t *testing.T) (ctx context.Context, address string) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	return ctx, ln.Addr().String()
+	return "http://" + ln.Addr().String()
 }
 
 // enter subscribes a customer. It waits until the server runs: until then it
 // answers 503.
-func enter(ctx context.Context, t *testing.T, address, customer string) *client.Client {
+func enter(t *testing.T, url, customer string) *weirtest.Client {
 	t.Helper()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	for {
-		c, err := client.Dial(ctx, address, "/shop", map[string]string{"token": customer + "-token"})
-		if err != nil && strings.Contains(err.Error(), "503") {
-			select {
-			case <-again.C:
-				continue
-			case <-ctx.Done():
-			}
+	for limit := time.After(patience); ; {
+		c, err := weirtest.TryDial(t, url, "/shop", weirtest.Auth(map[string]string{"token": customer + "-token"}))
+		if err == nil {
+			c.Subscribe("order-confirmed")
+			return c
 		}
-		if err != nil {
+		select {
+		case <-again.C:
+		case <-limit:
 			t.Fatal(err)
 		}
-		t.Cleanup(c.Close)
-		answer, err := c.Ask(ctx, "subscribe", map[string]string{"topic": "order-confirmed"})
-		if err != nil || !strings.Contains(fmt.Sprintf("%s", answer), `"ok":true`) {
-			t.Fatalf("subscribe: answered %s, %v", answer, err)
-		}
-		return c
 	}
 }
 
-func place(t *testing.T, address, customer, id string) confirmation {
+func place(t *testing.T, url, customer, id string) confirmation {
 	t.Helper()
-	resp, err := http.Post("http://"+address+"/orders?customer="+customer+"&id="+id, "", nil)
+	resp, err := http.Post(url+"/orders?customer="+customer+"&id="+id, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,42 +71,37 @@ func place(t *testing.T, address, customer, id string) confirmation {
 }
 
 // delivery is what a client gets: the order and its metadata.
-func delivery(ctx context.Context, t *testing.T, c *client.Client) (o order, messageID string, redelivered bool) {
+func delivery(t *testing.T, c *weirtest.Client) (o order, messageID string, redelivered bool) {
 	t.Helper()
-	e, err := c.Next(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	args := c.Next("order-confirmed")
 	var m struct {
 		MessageID   string
 		Redelivered bool
 	}
-	if e.Name != "order-confirmed" || len(e.Args) != 2 || json.Unmarshal(e.Args[0], &o) != nil || json.Unmarshal(e.Args[1], &m) != nil {
-		t.Fatalf("heard %s %s", e.Name, e.Args)
+	if len(args) != 2 || json.Unmarshal(args[0], &o) != nil || json.Unmarshal(args[1], &m) != nil {
+		t.Fatalf("heard %s", args)
 	}
 	return o, m.MessageID, m.Redelivered
 }
 
 func TestConfirmationIsRepeatedUntilAcknowledged(t *testing.T) {
-	ctx, address := start(t)
-	alice, bob := enter(ctx, t, address, "alice"), enter(ctx, t, address, "bob")
-	placed := place(t, address, "alice", "1001")
+	url := start(t)
+	alice, bob := enter(t, url, "alice"), enter(t, url, "bob")
+	placed := place(t, url, "alice", "1001")
 	if placed.Reached != 1 || placed.MessageID != "order-1001" {
 		t.Errorf("placed: %+v", placed)
 	}
 	for i := range 3 {
-		o, id, again := delivery(ctx, t, alice)
+		o, id, again := delivery(t, alice)
 		if o != (order{"1001", "alice"}) || id != "order-1001" || again != (i > 0) {
 			t.Errorf("delivery %d: %+v, id %s, redelivered %v", i+1, o, id, again)
 		}
 	}
-	if _, err := alice.Ask(ctx, "ack", map[string]string{"topic": "order-confirmed", "messageId": "order-1001"}); err != nil {
-		t.Fatal(err)
-	}
-	place(t, address, "alice", "1001") // the same order once more: nothing is sent
-	place(t, address, "alice", "1002")
+	alice.Ask("ack", map[string]string{"topic": "order-confirmed", "messageId": "order-1001"})
+	place(t, url, "alice", "1001") // the same order once more: nothing is sent
+	place(t, url, "alice", "1002")
 	for {
-		o, _, again := delivery(ctx, t, alice)
+		o, _, again := delivery(t, alice)
 		if o.ID == "1002" {
 			break
 		}
@@ -121,16 +109,17 @@ func TestConfirmationIsRepeatedUntilAcknowledged(t *testing.T) {
 			t.Fatalf("confirmed twice: %+v", o)
 		}
 	}
-	place(t, address, "bob", "1003")
-	if o, _, _ := delivery(ctx, t, bob); o != (order{"1003", "bob"}) {
+	place(t, url, "bob", "1003")
+	if o, _, _ := delivery(t, bob); o != (order{"1003", "bob"}) {
 		t.Errorf("bob heard of %+v", o)
 	}
 }
 
 func TestWhoHasNoTokenIsRefused(t *testing.T) {
-	ctx, address := start(t)
-	enter(ctx, t, address, "bob")
-	if _, err := client.Dial(ctx, address, "/shop", map[string]string{"token": "guess"}); err == nil || !strings.Contains(err.Error(), "unauthorized") {
+	url := start(t)
+	enter(t, url, "bob")
+	guess := weirtest.Auth(map[string]string{"token": "guess"})
+	if _, err := weirtest.TryDial(t, url, "/shop", guess); err == nil || !strings.Contains(err.Error(), "unauthorized") {
 		t.Errorf("let in, or refused without the code: %v", err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamweir/weir/examples/internal/client"
+	"github.com/streamweir/weir/weirtest"
 )
 
 // patience bounds every wait; no test depends on how long one takes.
@@ -28,19 +28,14 @@ func TestSubscriberGetsThePricesOfEverySymbol(t *testing.T) {
 		}
 	})
 
-	c := dial(ctx, t, ln.Addr().String())
-	if answer, err := c.Ask(ctx, "subscribe", map[string]string{"topic": "prices"}); err != nil {
-		t.Fatalf("subscribe: answered %s, %v", answer, err)
-	}
+	c := dial(t, "http://"+ln.Addr().String())
+	c.Subscribe("prices")
 	last := make(map[string]int64)
 	for len(last) < len(symbols) {
-		e, err := c.Next(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		args := c.Next("prices")
 		var p tick
-		if err := json.Unmarshal(e.Args[0], &p); err != nil || e.Name != "prices" || len(e.Args) != 1 {
-			t.Fatalf("heard %s %s", e.Name, e.Args)
+		if err := json.Unmarshal(args[0], &p); err != nil || len(args) != 1 {
+			t.Fatalf("heard %s", args)
 		}
 		if p.At < last[p.Symbol] {
 			t.Errorf("%s went back from %d to %d", p.Symbol, last[p.Symbol], p.At)
@@ -50,19 +45,18 @@ func TestSubscriberGetsThePricesOfEverySymbol(t *testing.T) {
 }
 
 // dial waits until the server runs: until then it answers 503.
-func dial(ctx context.Context, t *testing.T, address string) *client.Client {
+func dial(t *testing.T, url string) *weirtest.Client {
 	t.Helper()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	for {
-		c, err := client.Dial(ctx, address, "/feed", nil)
+	for limit := time.After(patience); ; {
+		c, err := weirtest.TryDial(t, url, "/feed")
 		if err == nil {
-			t.Cleanup(c.Close)
 			return c
 		}
 		select {
 		case <-again.C:
-		case <-ctx.Done():
+		case <-limit:
 			t.Fatal(err)
 		}
 	}

@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/peer"
 )
 
 // Options shape a Demo. The zero value chooses free ports.
@@ -114,13 +116,23 @@ func (d *Demo) cut(e weir.CutEvent) {
 	}
 }
 
-// connectReaders makes the slow clients; Run starts them. Each comes from an address of its own: see DialSlow.
+// receiveBuffer is SO_RCVBUF of the slow clients in bytes, so that what they do not read soon fills their lanes and not
+// the kernel.
+const receiveBuffer = 4 << 10
+
+// connectReaders makes the slow clients; Run starts them.
+//
+// Each comes from an address of its own, where the system has it (Linux has all of 127.0.0.0/8): a client that was cut
+// for being slow is refused by its address for a while, and the browser on the same machine must not be.
 func (d *Demo) connectReaders() {
-	addr := reachable(d.srv.Addr("demo"))
+	target := peer.Target{
+		URL:       &url.URL{Scheme: "http", Host: reachable(d.srv.Addr("demo")), Path: peer.DefaultPath},
+		Namespace: Namespace,
+	}
 	source := netip.AddrFrom4([4]byte{127, 0, 0, 2})
 	for _, r := range d.readers {
 		r.client = NewSlowClient(SlowOptions{
-			Dial: DialSlow(addr, source), Host: addr, Namespace: Namespace, Topic: r.topic, Pace: d.pace,
+			Target: target, Conn: peer.Options{Source: source, ReceiveBuffer: receiveBuffer}, Topic: r.topic, Pace: d.pace,
 			Backoff: Backoff{First: 500 * time.Millisecond, Most: 10 * time.Second}, Logger: d.log,
 		})
 		source = source.Next()

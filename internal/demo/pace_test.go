@@ -3,115 +3,114 @@ package demo_test
 import (
 	"context"
 	"errors"
-	"io"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/streamweir/weir/internal/demo"
+	"github.com/streamweir/weir/internal/wire/ws"
 )
 
-// endless never runs out and counts what was taken.
-type endless struct{ taken int }
-
-func (e *endless) Read(b []byte) (int, error) {
-	e.taken += len(b)
-	return len(b), nil
-}
-
-// drain reads until the context ends.
-func drain(ctx context.Context, t *testing.T, r io.Reader) {
-	t.Helper()
-	b := make([]byte, 4096)
-	for {
-		if _, err := r.Read(b); err != nil {
-			if !errors.Is(err, ctx.Err()) {
-				t.Errorf("read ended with %v, want the context's error", err)
+// chatter writes packets nobody needs to a client as fast as it takes them. It returns how many bytes it has taken
+// since the last call.
+func chatter(l *link) (taken func() int) {
+	frame := ws.AppendFrame(nil, ws.Text, []byte("6"+strings.Repeat("x", 47)))
+	var total atomic.Int64
+	go func() {
+		for {
+			n, err := l.conn.Write(frame)
+			total.Add(int64(n))
+			if err != nil {
+				return
 			}
-			return
 		}
+	}()
+	return func() int {
+		synctest.Wait()
+		return int(total.Swap(0))
 	}
 }
 
-func TestPaceKeepsTheRate(t *testing.T) {
+func TestPaceIsKeptByItsClients(t *testing.T) {
 	for _, rate := range []int{demo.MinRate, 4 << 10, demo.MaxRate} {
 		synctest.Test(t, func(t *testing.T) {
 			const seconds = 60
-			ctx, cancel := context.WithTimeout(t.Context(), seconds*time.Second)
-			defer cancel()
-			var source endless
-			drain(ctx, t, demo.NewPace(demo.Setting{Rate: rate}).Reader(ctx, &source))
+			p := newFar(t)
+			_, stop := p.run(demo.NewPace(demo.Setting{Rate: rate}))
+			defer stop()
+			taken := chatter(p.join("id"))
+			time.Sleep(seconds * time.Second)
 			most, least := rate*seconds+rate/8, rate*seconds*9/10
-			if source.taken > most || source.taken < least {
-				t.Errorf("rate %d: took %d bytes in %d s, want %d to %d", rate, source.taken, seconds, least, most)
+			if got := taken(); got > most || got < least {
+				t.Errorf("rate %d: took %d bytes in %d s, want %d to %d", rate, got, seconds, least, most)
 			}
 		})
 	}
 }
 
-func TestPaceStalledTakesNothing(t *testing.T) {
+func TestPaceChangesForAllItsClientsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
 		pace := demo.NewPace(demo.Setting{Rate: 1024})
-		var source endless
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			drain(ctx, t, pace.Reader(ctx, &source))
+		var taken []func() int
+		var stops []func()
+		defer func() {
+			for _, stop := range stops {
+				stop()
+			}
 		}()
-		time.Sleep(10 * time.Second)
-		pace.Set(demo.Setting{Rate: 1024, Stalled: true})
-		synctest.Wait()
-		before := source.taken
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if source.taken != before {
-			t.Errorf("took %d bytes while stalled", source.taken-before)
+		for range 3 {
+			p := newFar(t)
+			_, stop := p.run(pace)
+			stops = append(stops, stop)
+			taken = append(taken, chatter(p.join("id")))
 		}
-		pace.Set(demo.Setting{Rate: 1024})
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		if got := source.taken - before; got < 9*1024 || got > 11*1024 {
-			t.Errorf("took %d bytes in 10 s after the stall, want about 10 KiB: the stall must not be made up for", got)
-		}
-		cancel()
-		<-done
-	})
-}
-
-func TestPaceFollowsAChangeAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pace := demo.NewPace(demo.Setting{Rate: demo.MinRate})
-		r := pace.Reader(t.Context(), &endless{})
-		b := make([]byte, 4096)
-		if _, err := r.Read(b); err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		pace.Set(demo.Setting{})
-		for range 1000 {
-			if n, err := r.Read(b); err != nil || n != len(b) {
-				t.Fatalf("read %d bytes, %v at full speed, want %d", n, err, len(b))
+		expect := func(when string, least, most int) {
+			t.Helper()
+			for i, f := range taken {
+				if got := f(); got < least || got > most {
+					t.Errorf("%s: client %d took %d bytes, want %d to %d", when, i, got, least, most)
+				}
 			}
 		}
-		if waited := time.Since(start); waited != 0 {
-			t.Errorf("waited %v at full speed", waited)
-		}
+		time.Sleep(10 * time.Second)
+		expect("10 s at 1 KiB/s", 9<<10, 11<<10)
+		pace.Set(demo.Setting{Rate: 1024, Stalled: true})
+		expect("before the stall", 0, 128)
+		time.Sleep(time.Hour)
+		expect("stalled", 0, 0)
+		pace.Set(demo.Setting{Rate: 1024})
+		time.Sleep(10 * time.Second)
+		expect("10 s after the stall, which is not made up for", 9<<10, 11<<10)
+		pace.Set(demo.Setting{Rate: demo.MinRate})
+		time.Sleep(10 * time.Second)
+		expect("10 s at the lowest rate", demo.MinRate*9, demo.MinRate*11)
 	})
 }
 
-func TestBackoffDoublesUpToItsBoundAndHeedsTheServer(t *testing.T) {
-	b := demo.Backoff{First: time.Second, Most: 8 * time.Second}
-	for i, bound := range []time.Duration{1, 2, 4, 8, 8} {
-		if d := b.Next(0); d > bound*time.Second {
-			t.Errorf("wait %d is %v, want at most %v s", i, d, int(bound))
+func TestPaceAwaitReturnsWithTheStallOrTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pace := demo.NewPace(demo.Setting{Stalled: true})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- pace.Await(ctx) }()
+		time.Sleep(time.Hour)
+		select {
+		case err := <-ended:
+			t.Fatalf("Await returned %v during the stall", err)
+		default:
 		}
-	}
-	if d := b.Next(time.Minute); d < time.Minute || d > 75*time.Second {
-		t.Errorf("wait is %v, want the server's minute and at most a quarter more", d)
-	}
-	b.Reset()
-	if d := b.Next(0); d > time.Second {
-		t.Errorf("wait after a good connection is %v, want at most 1s", d)
-	}
+		pace.Set(demo.Setting{})
+		if err := <-ended; err != nil {
+			t.Errorf("Await returned %v after the stall", err)
+		}
+		pace.Set(demo.Setting{Stalled: true})
+		go func() { ended <- pace.Await(ctx) }()
+		synctest.Wait()
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("Await returned %v after its context ended", err)
+		}
+	})
 }

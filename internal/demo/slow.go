@@ -2,32 +2,34 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"net/http"
 	"sync"
 	"time"
+
+	"github.com/streamweir/weir/internal/peer"
 )
 
 // UserAgent is what the slow clients call themselves.
 const UserAgent = "weir-demo-slow"
 
-// SlowOptions shape a SlowClient. All fields but Logger are required.
+// SlowOptions shape a SlowClient. All fields but Conn and Logger are required.
 type SlowOptions struct {
-	Dial      func(context.Context) (net.Conn, error)
-	Host      string // Host header
-	Namespace string
-	Topic     string
-	Pace      *Pace
-	Backoff   Backoff
-	Logger    *slog.Logger // default slog.Default()
+	Target  peer.Target  // its Header is the client's: UserAgent
+	Conn    peer.Options // its ReadRate is the Pace's
+	Topic   string
+	Pace    *Pace
+	Backoff Backoff
+	Logger  *slog.Logger // default slog.Default()
 }
 
 // SlowClient is a Socket.IO client over one websocket that subscribes to one topic and reads no faster than its Pace
-// allows. It answers pings when it comes to read them, and when its connection ends it comes back after a while, not
-// before the Retry-After of a server that refused it. A stalled client does nothing at all: it neither reads nor
-// notices that it was cut.
+// allows, once it is in its namespace. It answers pings when it comes to read them, and when its connection ends it comes
+// back after a while, not before the Retry-After of a server that refused it. A stalled client does nothing at all: it
+// neither reads nor notices that it was cut.
 type SlowClient struct {
 	opts SlowOptions
 	log  *slog.Logger
@@ -57,6 +59,7 @@ type SlowView struct {
 
 // NewSlowClient returns a client that does nothing until Run.
 func NewSlowClient(o SlowOptions) *SlowClient {
+	o.Target.Header = http.Header{"User-Agent": {UserAgent}}
 	c := &SlowClient{opts: o, log: o.Logger, view: SlowView{Status: Connecting}}
 	if c.log == nil {
 		c.log = slog.Default()
@@ -90,10 +93,10 @@ func (c *SlowClient) Run(ctx context.Context) {
 		if joined {
 			wait.Reset()
 		}
-		var refused *refusedError
+		var refused *peer.StatusError
 		var atLeast time.Duration
 		if errors.As(err, &refused) {
-			atLeast = refused.retryAfter
+			atLeast = refused.RetryAfter
 		}
 		pause := wait.Next(atLeast)
 		c.log.Debug("slow client is away", "for", pause, "error", err)
@@ -106,16 +109,52 @@ func (c *SlowClient) Run(ctx context.Context) {
 
 // connect runs one connection to its end; joined says whether it got as far as the namespace.
 func (c *SlowClient) connect(ctx context.Context) (joined bool, err error) {
-	conn, err := c.opts.Dial(ctx)
+	conn, err := peer.Dial(ctx, c.opts.Target, c.opts.Conn)
 	if err != nil {
-		return false, fmt.Errorf("dial: %w", err)
+		return false, err
 	}
-	s := session{client: c, conn: conn}
-	stop := context.AfterFunc(ctx, s.close)
+	leave := func() { _ = conn.Close() } // there is nothing left that could be lost
+	stop := context.AfterFunc(ctx, leave)
 	defer stop()
-	defer s.close()
-	err = s.run(ctx)
-	return s.joined, err
+	defer leave()
+	defer c.opts.Pace.Drive(conn)()
+	return true, c.read(conn)
+}
+
+// read subscribes and reads until the connection ends. The socket's id is that by which the management API knows the
+// client.
+func (c *SlowClient) read(conn *peer.Conn) error {
+	c.update(func(v *SlowView) { v.Status, v.Socket = Connected, conn.SID() })
+	request, err := json.Marshal(map[string]string{"topic": c.opts.Topic})
+	if err != nil {
+		return err
+	}
+	if err := conn.Emit("weir:subscribe", request); err != nil {
+		return fmt.Errorf("subscribe %s: %w", c.opts.Topic, err)
+	}
+	return conn.ReadEvents(c.take)
+}
+
+// take counts a message of the topic. Whatever it does not understand ends the connection.
+func (c *SlowClient) take(e peer.Event) error {
+	args := e.Arguments()
+	switch {
+	case e.Name == "weir:error":
+		return fmt.Errorf("subscribe %s: %s", c.opts.Topic, e.Args)
+	case e.Name != c.opts.Topic || len(args) == 0:
+		return nil
+	}
+	var t Tick
+	if err := json.Unmarshal(args[0], &t); err != nil {
+		return fmt.Errorf("decode a tick: %w", err)
+	}
+	c.update(func(v *SlowView) {
+		v.Received++
+		if t.At >= v.Newest.At {
+			v.Newest = Tick{Symbol: t.Symbol, Price: t.Price, At: t.At}
+		}
+	})
+	return nil
 }
 
 // rest waits; it reports false if ctx ended first.

@@ -14,14 +14,15 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/demo"
+	"github.com/streamweir/weir/internal/peer"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
 const topic = "prices"
 
-// peer is the server's end of slow clients' connections, over pipes that hold nothing: what the client does not read
+// far is the server's end of slow clients' connections, over pipes that hold nothing: what the client does not read
 // cannot be written.
-type peer struct {
+type far struct {
 	t     *testing.T
 	conns chan net.Conn
 
@@ -29,9 +30,9 @@ type peer struct {
 	dials []time.Time
 }
 
-func newPeer(t *testing.T) *peer { return &peer{t: t, conns: make(chan net.Conn, 100)} }
+func newFar(t *testing.T) *far { return &far{t: t, conns: make(chan net.Conn, 100)} }
 
-func (p *peer) dial(context.Context) (net.Conn, error) {
+func (p *far) dial(context.Context, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	p.mu.Lock()
 	p.dials = append(p.dials, time.Now())
@@ -40,16 +41,20 @@ func (p *peer) dial(context.Context) (net.Conn, error) {
 	return client, nil
 }
 
-func (p *peer) dialled() []time.Time {
+func (p *far) dialled() []time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.dials
 }
 
 // run starts a client; stop ends it.
-func (p *peer) run(pace *demo.Pace) (c *demo.SlowClient, stop func()) {
+func (p *far) run(pace *demo.Pace) (c *demo.SlowClient, stop func()) {
+	target, err := peer.ParseTarget("http://weir.test", "/feed")
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	c = demo.NewSlowClient(demo.SlowOptions{
-		Dial: p.dial, Host: "weir.test", Namespace: "/feed", Topic: topic, Pace: pace,
+		Target: target, Conn: peer.Options{Dial: p.dial}, Topic: topic, Pace: pace,
 		Backoff: demo.Backoff{First: time.Second, Most: 8 * time.Second}, Logger: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(p.t.Context())
@@ -74,7 +79,7 @@ type link struct {
 }
 
 // accept takes the next connection and answers its handshake.
-func (p *peer) accept() *link {
+func (p *far) accept() *link {
 	p.t.Helper()
 	l := &link{t: p.t, conn: <-p.conns, dec: ws.NewDecoder(1<<16, ws.Server)}
 	l.in = bufio.NewReader(l.conn)
@@ -94,7 +99,7 @@ func (p *peer) accept() *link {
 }
 
 // join answers the way of a client into the namespace up to its subscription.
-func (p *peer) join(sid string) *link {
+func (p *far) join(sid string) *link {
 	p.t.Helper()
 	l := p.accept()
 	l.send(`0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`)
@@ -158,7 +163,7 @@ func (l *link) expect(want string) {
 
 func TestSlowClientCountsItsTopicAndKeepsTheNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPeer(t)
+		p := newFar(t)
 		c, stop := p.run(demo.NewPace(demo.Setting{}))
 		defer stop()
 		l := p.join("id-1")
@@ -177,7 +182,7 @@ func TestSlowClientCountsItsTopicAndKeepsTheNewest(t *testing.T) {
 
 func TestSlowClientAnswersPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPeer(t)
+		p := newFar(t)
 		_, stop := p.run(demo.NewPace(demo.Setting{}))
 		defer stop()
 		l := p.join("id")
@@ -192,7 +197,7 @@ func TestSlowClientAnswersPings(t *testing.T) {
 
 func TestSlowClientStalledNeitherReadsNorNoticesItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPeer(t)
+		p := newFar(t)
 		pace := demo.NewPace(demo.Setting{Rate: demo.MaxRate})
 		c, stop := p.run(pace)
 		defer stop()
@@ -220,7 +225,7 @@ func TestSlowClientStalledNeitherReadsNorNoticesItsEnd(t *testing.T) {
 
 func TestSlowClientComesBackWithBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPeer(t)
+		p := newFar(t)
 		c, stop := p.run(demo.NewPace(demo.Setting{}))
 		defer stop()
 		for range 6 {
@@ -242,7 +247,7 @@ func TestSlowClientComesBackWithBackoff(t *testing.T) {
 
 func TestSlowClientHeedsRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPeer(t)
+		p := newFar(t)
 		c, stop := p.run(demo.NewPace(demo.Setting{}))
 		defer stop()
 		refuse(t, <-p.conns, "30")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -29,10 +30,14 @@ const (
 // Options shape a [Conn]. The zero value is a client like any other.
 type Options struct {
 	ReceiveBuffer int           // SO_RCVBUF in bytes, set before the connection is made; 0: the kernel's
+	Source        netip.Addr    // address to come from; none, or one the system cannot connect from: the system's choice
 	ReadRate      int           // bytes a second, once in the namespace; 0: as they come; Stalled: never
 	TLS           *tls.Config   // for https and wss; nil: verified by the system's roots
 	Timeout       time.Duration // from connecting until in the namespace, and for each write; 0: 10 s
 	MaxMessage    int           // longest message accepted in bytes; 0: DefaultMaxMessage
+
+	// Dial connects instead of TCP, for which ReceiveBuffer and Source are; tests use it.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // Conn is a blocking client in a namespace. It has no goroutine of its own: whoever is in Read reads for all, and as
@@ -77,8 +82,7 @@ func Dial(ctx context.Context, t Target, o Options) (*Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	d := net.Dialer{Control: receiveBuffer(o.ReceiveBuffer)}
-	raw, err := d.DialContext(ctx, "tcp", t.Address())
+	raw, err := o.connect(ctx, t.Address())
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
@@ -93,6 +97,21 @@ func Dial(ctx context.Context, t Target, o Options) (*Conn, error) {
 	}
 	c.wire.setRate(o.ReadRate)
 	return c, nil
+}
+
+func (o *Options) connect(ctx context.Context, address string) (net.Conn, error) {
+	if o.Dial != nil {
+		return o.Dial(ctx, address)
+	}
+	plain := net.Dialer{Control: receiveBuffer(o.ReceiveBuffer)}
+	if o.Source.IsValid() {
+		from := plain
+		from.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.Source, 0))
+		if conn, err := from.DialContext(ctx, "tcp", address); err == nil {
+			return conn, nil
+		}
+	}
+	return plain.DialContext(ctx, "tcp", address)
 }
 
 // join runs the handshakes of TLS, websocket, Engine.IO and Socket.IO.
@@ -189,7 +208,8 @@ func (c *Conn) Answer(e Event, args ...json.RawMessage) error {
 	return c.sendText(sio.AppendAck([]byte{byte(eio.Message)}, h, raw(args)...))
 }
 
-// SetReadRate changes how fast the connection is read: bytes a second, 0 as they come, Stalled not at all.
+// SetReadRate changes how fast the connection is read: bytes a second, 0 as they come, Stalled not at all. No event is
+// given to anybody that comes after a stall has begun.
 func (c *Conn) SetReadRate(bytesPerSecond int) { c.wire.setRate(max(bytesPerSecond, Stalled)) }
 
 // Close leaves the namespace and closes the connection, without waiting for the server. Whoever reads returns without

@@ -222,6 +222,51 @@ func TestReadThatIsEndedGoesOnBehindThatEvent(t *testing.T) {
 	}
 }
 
+func TestAskAfterStartFindsTheEventsBeforeItsAnswerGiven(t *testing.T) {
+	s := script(t, func(l *line) {
+		l.join()
+		l.expect(`421["go"]`)
+		l.send(`42["a"]`, `42["b"]`, `431[]`)
+		l.next() // until the client closes
+	})
+	c := dial(t, s.url(), "/", peer.Options{})
+	var mu sync.Mutex
+	var got []string
+	ended := make(chan error, 1)
+	c.Start(func(e peer.Event) error {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, e.Name)
+		return nil
+	}, func(err error) { ended <- err })
+	if _, err := c.Ask(t.Context(), "go"); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	if !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("when the answer was there, %q had been given", got)
+	}
+	mu.Unlock()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Start ended with %v after Close", err)
+	}
+}
+
+func TestArgumentsOfAnEventAreWithoutItsName(t *testing.T) {
+	for args, want := range map[string]string{`["x"]`: "", `["x",1,{"a":[2,3]}]`: `1 {"a":[2,3]}`} {
+		var got []string
+		for _, a := range (peer.Event{Name: "x", Args: []byte(args)}).Arguments() {
+			got = append(got, string(a))
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("%s has the arguments %s, want %s", args, text, want)
+		}
+	}
+}
+
 func TestAskRefusesToKeepWithoutEnd(t *testing.T) {
 	s := script(t, func(l *line) {
 		l.join()

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"net"
 	"os"
 	"sync"
@@ -11,7 +12,8 @@ import (
 const stepsPerSecond = 8
 
 // paced is a connection that is read no faster than its rate. What it did not use of the rate it does not catch up on:
-// in any time t it takes at most rate * t and one step. Under TLS the rate is that of the bytes on the wire.
+// in any time t it takes at most rate * t and one step. What a read that is under way brings when a stall has begun is
+// held for after the stall. Under TLS the rate is that of the bytes on the wire.
 //
 // One goroutine reads; the other methods may be called by any.
 type paced struct {
@@ -23,7 +25,9 @@ type paced struct {
 	closed   bool
 	changed  chan struct{} // closed by the next change of the above
 
-	due time.Time // the reader's: when the last step is paid for
+	// The reader's.
+	due  time.Time // when the last step is paid for
+	held []byte    // read while a stall began
 }
 
 func newPaced(c net.Conn) *paced { return &paced{Conn: c, changed: make(chan struct{})} }
@@ -61,18 +65,42 @@ func (p *paced) Close() error {
 
 // Read implements net.Conn.
 func (p *paced) Read(b []byte) (int, error) {
-	rate, err := p.await()
-	if err != nil {
-		return 0, err
+	for {
+		rate, err := p.await()
+		if err != nil {
+			return 0, err
+		}
+		step := b
+		if rate > 0 {
+			step = b[:min(len(b), max(rate/stepsPerSecond, 1))]
+		}
+		n, err := p.take(step)
+		switch {
+		case err == nil && p.stalled(): // since it began to read
+			p.held = append(bytes.Clone(step[:n]), p.held...)
+			continue
+		case rate > 0:
+			p.due = time.Now().Add(time.Duration(n) * time.Second / time.Duration(rate))
+		}
+		return n, err
 	}
-	if rate > 0 {
-		b = b[:min(len(b), max(rate/stepsPerSecond, 1))]
+}
+
+// take reads what is held, or else the connection.
+func (p *paced) take(b []byte) (int, error) {
+	if len(p.held) == 0 {
+		p.held = nil
+		return p.Conn.Read(b)
 	}
-	n, err := p.Conn.Read(b)
-	if rate > 0 {
-		p.due = time.Now().Add(time.Duration(n) * time.Second / time.Duration(rate))
-	}
-	return n, err
+	n := copy(b, p.held)
+	p.held = p.held[n:]
+	return n, nil
+}
+
+func (p *paced) stalled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rate == Stalled
 }
 
 // await waits until a step is due and returns the rate it is due at.

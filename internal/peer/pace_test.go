@@ -101,3 +101,48 @@ func TestPacedStalledWakesForARateADeadlineAndClose(t *testing.T) {
 		expect("close", func(r result) bool { return errors.Is(r.err, net.ErrClosed) && !errors.Is(r.err, io.EOF) })
 	})
 }
+
+// late is a connection whose bytes come just when it is stalled.
+type late struct {
+	net.Conn
+	stall func()
+}
+
+func (l *late) Read(b []byte) (int, error) {
+	if l.stall != nil {
+		l.stall()
+		l.stall = nil
+		return copy(b, "late"), nil
+	}
+	return copy(b, "next"), nil
+}
+func (*late) SetReadDeadline(time.Time) error { return nil }
+
+func TestPacedHoldsWhatCameWithTheStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &late{}
+		c := peer.NewPaced(conn, 0)
+		conn.stall = func() { peer.SetRate(c, peer.Stalled) }
+		read := make(chan string)
+		go func() {
+			b := make([]byte, 100)
+			for range 3 {
+				n, err := c.Read(b)
+				if err != nil {
+					t.Errorf("read: %v", err)
+				}
+				read <- string(b[:n])
+			}
+		}()
+		time.Sleep(time.Hour)
+		select {
+		case got := <-read:
+			t.Fatalf("a stalled connection was read: %q", got)
+		default:
+		}
+		peer.SetRate(c, 16) // steps of two bytes
+		if got := <-read + <-read + <-read; got != "latene" {
+			t.Errorf("after the stall came %q, want what came with it first", got)
+		}
+	})
+}

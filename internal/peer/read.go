@@ -23,6 +23,16 @@ type Event struct {
 	Asks bool
 }
 
+// Arguments are those of the event without its name, each as raw JSON. They are valid as long as Args.
+func (e Event) Arguments() []json.RawMessage {
+	all := sio.SplitArgs(e.Args, nil)
+	args := make([]json.RawMessage, 0, len(all))
+	for _, a := range all[min(1, len(all)):] {
+		args = append(args, a)
+	}
+	return args
+}
+
 // kept is an event that came while nobody was there for it.
 type kept struct {
 	event Event
@@ -47,11 +57,31 @@ func (c *Conn) Read(on func(event string, args []byte) error) error {
 
 // ReadEvents is Read for events that may ask for an answer: see Answer.
 func (c *Conn) ReadEvents(on func(Event) error) error {
+	c.takeTurn()
+	return c.readEvents(on)
+}
+
+// Start is ReadEvents on a goroutine of its own. It begins before Start returns, so that no Ask comes to read after
+// that: what the server sent before an answer has been given to on when Ask returns. ended is called with the result,
+// last of all.
+func (c *Conn) Start(on func(Event) error, ended func(error)) {
+	c.takeTurn()
+	go c.run(on, ended)
+}
+
+// run ends with the connection, or with an error of on.
+func (c *Conn) run(on func(Event) error, ended func(error)) { ended(c.readEvents(on)) }
+
+func (c *Conn) takeTurn() {
 	select {
 	case c.turn <- struct{}{}:
 	case <-c.over:
 		c.turn <- struct{}{} // whoever reads is about to leave
 	}
+}
+
+// readEvents reads in the caller's turn, and gives it up.
+func (c *Conn) readEvents(on func(Event) error) error {
 	defer func() { <-c.turn }()
 	for len(c.kept) > 0 {
 		first := c.kept[0]

@@ -1,0 +1,5 @@
+package weirtest_test
+
+import "testing"
+
+func TestExampleOfThePackage(t *testing.T) { slowClientGetsTheNewestPrice(t) }
