@@ -1,7 +1,6 @@
 package weir
 
 import (
-	"errors"
 	"fmt"
 	"net"
 
@@ -72,9 +71,5 @@ func (d *door) accept(ln net.Listener) (net.Listener, error) {
 	if !d.opts.Driver.epoll() {
 		return &transport.Listener{Listener: ln, Options: o}, nil
 	}
-	in, err := d.intake(ln, o)
-	if err != nil {
-		err = errors.Join(err, ln.Close())
-	}
-	return in, err
+	return d.intake(ln, o)
 }

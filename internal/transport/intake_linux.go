@@ -65,29 +65,37 @@ type intakeLoop struct {
 	pause  deadlines     // of the loop's own accepting
 }
 
-// NewIntake takes a TCP listener over. Nothing is accepted before Start.
+// NewIntake takes a TCP listener over, also when it fails. Nothing is accepted before Start.
 func NewIntake(ln net.Listener, pollers []*Poller, o IntakeOptions) (*Intake, error) {
-	tcp, ok := ln.(*net.TCPListener)
-	if !ok {
-		return nil, fmt.Errorf("accept on %T: not TCP", ln)
-	}
 	in := &Intake{options: o, addr: ln.Addr(), others: make(chan net.Conn, 1024), done: make(chan struct{})}
-	for i, p := range pollers {
-		fd, err := dupListener(tcp)
-		if err != nil {
-			in.abandon()
-			return nil, fmt.Errorf("accept on %v: %w", ln.Addr(), err)
-		}
-		l := &intakeLoop{intake: in, poller: p, index: i, fd: fd, over: make(chan struct{})}
-		l.heads = deadlines{after: int64(o.HeadTimeout), expire: l.late}
-		l.pause = deadlines{after: int64(acceptPause), expire: func(int, uint32) { l.open() }}
-		in.loops = append(in.loops, l)
+	err := in.takeOver(ln, pollers)
+	if err == nil {
+		err = o.Socket.tuneListener(in.loops[0].fd)
 	}
-	if err := o.Socket.tuneListener(in.loops[0].fd); err != nil {
+	if err = errors.Join(err, ln.Close()); err != nil {
 		in.abandon()
 		return nil, fmt.Errorf("accept on %v: %w", ln.Addr(), err)
 	}
-	return in, ln.Close()
+	return in, nil
+}
+
+// takeOver gives each loop a descriptor of the listening socket.
+func (in *Intake) takeOver(ln net.Listener, pollers []*Poller) error {
+	tcp, ok := ln.(*net.TCPListener)
+	if !ok {
+		return fmt.Errorf("%T is not TCP", ln)
+	}
+	for i, p := range pollers {
+		fd, err := dupListener(tcp)
+		if err != nil {
+			return err
+		}
+		l := &intakeLoop{intake: in, poller: p, index: i, fd: fd, over: make(chan struct{})}
+		l.heads = deadlines{after: int64(in.options.HeadTimeout), expire: l.late}
+		l.pause = deadlines{after: int64(acceptPause), expire: func(int, uint32) { l.open() }}
+		in.loops = append(in.loops, l)
+	}
+	return nil
 }
 
 // abandon closes what NewIntake has made.
