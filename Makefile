@@ -48,7 +48,7 @@ fuzz-seeds: ## the fuzz targets on their committed corpora
 	@scripts/fuzz seeds
 
 .PHONY: bench
-bench: ## isolation, fan-out beside npm socket.io, Go benchmarks; RUN=name for one; see bench/README.md
+bench: ## the standing comparison beside npm socket.io; RUN='fanout-1000 idle' for some rows, RUN=go for the Go benchmarks; see bench/README.md
 	scripts/bench $(RUN)
 
 .PHONY: conformance

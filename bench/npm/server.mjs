@@ -1,4 +1,4 @@
-// npm's socket.io as the fan-out benchmark measures it: subscribers of a topic are a room, and a client's publish is
+// npm's socket.io as the standing comparison measures it: subscribers of a topic are a room, and a client's publish is
 // a broadcast to it. It logs as the rig reads it: a JSON object a line on stderr, "listening", then "ready".
 import { createServer } from 'node:http';
 import { Server } from 'socket.io';
@@ -12,6 +12,9 @@ feed.on('connection', (socket) => {
     socket.join(topic);
     answer({ ok: true });
   });
+  socket.on('event', ({ n }, answer) => {
+    answer({ ok: true, n });
+  });
   socket.on('publish', ({ topic, payload }) => {
     feed.to(topic).emit(topic, payload);
   });
@@ -19,7 +22,7 @@ feed.on('connection', (socket) => {
 
 process.on('SIGTERM', () => process.exit(0));
 
-http.listen(0, '127.0.0.1', () => {
+http.listen(0, process.env.HOST ?? '127.0.0.1', () => {
   const { address, port } = http.address();
   console.error(JSON.stringify({ msg: 'listening', server: 'bench', address: `${address}:${port}` }));
   console.error(JSON.stringify({ msg: 'ready' }));

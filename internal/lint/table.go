@@ -44,6 +44,9 @@ func Table() []Room {
 
 		// At the door, and the readers.
 		{Path: "internal/guard", May: []string{"internal/base"}},
+		{Path: "internal/ports", StdOnly: true},
+		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/sio"}},
+		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery"}},
 		{Path: "internal/metrics", May: []string{"internal/base", "internal/delivery"}},
 		{Path: "internal/admin", May: []string{"internal/base", "internal/delivery", "internal/metrics"}},
 
@@ -51,7 +54,7 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "cluster",
+			"internal/guard", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

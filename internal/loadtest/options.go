@@ -57,16 +57,17 @@ type Phases struct {
 
 // Who publishes.
 const (
-	PublishEmit = "emit" // one more client emits publish {topic, payload}
-	PublishAPI  = "api"  // POST /api/publish at Server.Management
-	PublishNone = "none" // somebody else, payloads of our form
+	PublishEmit  = "emit"  // one more client emits publish {topic, payload}
+	PublishAPI   = "api"   // POST /api/publish at Server.Management, one after the other
+	PublishBatch = "batch" // a line each of one POST /api/publish/batch at Server.Management
+	PublishNone  = "none"  // somebody else, payloads of our form
 )
 
 // Feed is what is published and how clients come to receive it.
 type Feed struct {
 	Topic         string  // subscribed by each client, and the event its messages come as; "" no feed
 	NoSubscribe   bool    // the event comes without asking
-	Publish       string  // PublishEmit, PublishAPI, PublishNone
+	Publish       string  // PublishEmit, PublishAPI, PublishBatch, PublishNone
 	Rate          float64 // open loop: messages a second, each due at its time whatever became of those before
 	Window        int     // closed loop: message n is published when all clients have n-Window
 	Size          int     // of a payload, in bytes
@@ -124,7 +125,7 @@ func Defaults(scenario string) Options {
 	}
 	switch scenario {
 	case Slow:
-		o.Feed.Rate, o.Feed.Size, o.Phases.Duration = 100, 1<<10, 30*time.Second
+		o.Feed.Rate, o.Feed.Size, o.Phases.Duration, o.Phases.Hold = 100, 1<<10, 30*time.Second, 0
 	case Storm:
 		o.Feed.Rate, o.Phases.Duration = 10, 60*time.Second
 	case Leak:
@@ -182,8 +183,8 @@ func (o *Options) feedProblems() (problems []Problem) {
 	if f.Rate == 0 && f.Window == 0 && f.Publish != PublishNone {
 		problems = append(problems, Problem{"rate", "want messages a second, more than 0"})
 	}
-	if f.Publish == PublishAPI && o.Server.Management == "" {
-		problems = append(problems, Problem{"publish", "api needs --management URL"})
+	if (f.Publish == PublishAPI || f.Publish == PublishBatch) && o.Server.Management == "" {
+		problems = append(problems, Problem{"publish", f.Publish + " needs --management URL"})
 	}
 	return problems
 }

@@ -27,6 +27,8 @@ func (o *Options) publisher(ctx context.Context) (publisher, error) {
 		return newEmitting(ctx, o.Target, o.Feed.Topic)
 	case PublishAPI:
 		return newPosting(o), nil
+	case PublishBatch:
+		return newBatching(ctx, o)
 	}
 	return nil, nil
 }

@@ -236,7 +236,9 @@ func TestSlowClientsDoNotSpoilTheVerdict(t *testing.T) {
 	o := options(loadtest.Slow, s)
 	o.Clients, o.Slow.Share, o.Slow.Read = 10, loadtest.Share{Count: 2}, 20_000
 	o.Feed.Rate = 50
+	o.Phases.Hold, o.Server.PID = 100*time.Millisecond, os.Getpid()
 	r := run(t, o)
+	figure(t, r, "server RSS idle")
 	if !r.OK() || figure(t, r, "healthy deliveries/s") <= 0 || figure(t, r, "slow deliveries/s, each") <= 0 {
 		t.Errorf("%+v %+v", r.Figures, r.Verdicts)
 	}
@@ -257,6 +259,7 @@ func TestStormWaitsUntilAllAreBack(t *testing.T) {
 		t.Errorf("the server has accepted %d connections, want 45", n)
 	}
 	latency(t, r, "stayed: delivery")
+	latency(t, r, "stayed: delivery before the cut")
 }
 
 func TestClientsThatAreCutAreAFailure(t *testing.T) {

@@ -60,7 +60,7 @@ func (o *Options) clientSettings() []Setting {
 		{Name: "agents", Usage: "spread the clients over `N` processes; 0: as many as descriptors demand", Value: countValue(&o.Agents, 0, 1000)},
 		{Name: "warmup", Usage: "`TIME` before measuring", Value: durationValue(&o.Phases.Warmup), only: []string{Fanout, Slow, Storm, Events}},
 		{Name: "duration", Usage: "`TIME` of measuring; for each wave of leak, for storm the longest wait until all are back", Value: durationValue(&o.Phases.Duration), only: append(reading, Events)},
-		{Name: "hold", Usage: "`TIME` the connections are held, idle", Value: durationValue(&o.Phases.Hold), only: []string{Connect}},
+		{Name: "hold", Usage: "`TIME` the connections are held, idle; slow: before the first message", Value: durationValue(&o.Phases.Hold), only: []string{Connect, Slow}},
 	}
 }
 
@@ -70,7 +70,7 @@ func (o *Options) feedSettings() []Setting {
 	return []Setting{
 		{Name: "topic", Usage: "`NAME` each client subscribes to, and of the event it receives", Value: textValue(&f.Topic), only: append([]string{Connect}, reading...)},
 		{Name: "no-subscribe", Usage: "the event comes without a subscribe", Value: boolValue(&f.NoSubscribe), only: reading},
-		{Name: "publish", Usage: "`HOW` messages get in: emit (a client emits publish {topic, payload}), api (POST /api/publish), none (somebody else publishes)", Value: wordValue(&f.Publish, PublishEmit, PublishAPI, PublishNone), only: reading},
+		{Name: "publish", Usage: "`HOW` messages get in: emit (a client emits publish {topic, payload}), api (POST /api/publish), batch (lines of one POST /api/publish/batch), none (somebody else publishes)", Value: wordValue(&f.Publish, PublishEmit, PublishAPI, PublishBatch, PublishNone), only: reading},
 		{Name: "rate", Usage: "open loop: `N` messages a second, each due at its time", Value: rateValue(&f.Rate), only: reading},
 		{Name: "window", Usage: "closed loop: message n goes when all have n-`N` (default 16 without --rate)", Value: countValue(&f.Window, 0, mostRunning), only: []string{Fanout}},
 		{Name: "size", Usage: "`BYTES` of a payload, such as 128B or 4KiB", Value: sizeValue(&f.Size), only: reading},

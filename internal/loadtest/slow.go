@@ -22,6 +22,9 @@ func (b *bench) slow(ctx context.Context) error {
 	if err := b.gather(ctx, healthy, slow); err != nil || b.over() {
 		return err
 	}
+	if err := b.rest(ctx); err != nil || b.over() {
+		return err
+	}
 	if err := b.measure(ctx); err != nil {
 		return err
 	}
@@ -39,6 +42,20 @@ func (b *bench) slow(ctx context.Context) error {
 	b.run.Counts = append(b.run.Counts, s.checks(b.label(s))...)
 	if s.all.Disorder > 0 {
 		b.verdict(false, "slow: %s deliveries out of order (disorder)", thousands(s.all.Disorder))
+	}
+	return nil
+}
+
+// rest holds the clients before anything is published: what the server grows by afterwards is held for slow ones.
+func (b *bench) rest(ctx context.Context) error {
+	if b.o.Phases.Hold == 0 {
+		return nil
+	}
+	if err := b.watch(ctx, wait{phase: "holding", atMost: b.o.Phases.Hold, every: usually}); err != nil {
+		return err
+	}
+	if rss, ok := b.ask(context.WithoutCancel(ctx))[gaugeRSS]; ok {
+		b.figure("server RSS idle", rss, "B", "all connected, nothing published yet")
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"github.com/streamweir/weir/internal/loadtest/report"
 	"github.com/streamweir/weir/internal/loadtest/swarm"
 )
@@ -25,6 +27,10 @@ func (b *bench) storm(ctx context.Context) error {
 		return err
 	}
 	cut := b.groups[0]
+	for _, t := range b.groups[1:] { // what the storm is to be compared with
+		before := hdrhistogram.Import(t.all.Latency.Export())
+		b.run.Latencies = append(b.run.Latencies, report.Latency{Name: "stayed: delivery before the cut", Histogram: before})
+	}
 	back, err := b.cutAndAwait(ctx, cut)
 	if err != nil {
 		return err

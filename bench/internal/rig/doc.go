@@ -1,3 +1,3 @@
-// Package rig runs what a benchmark measures: a server under test and a load process, each its own operating system
+// Package rig runs what a benchmark measures: a server under test and what loads it, each its own operating system
 // process, pinned to a CPU each; and it reads what they cost. It signals only processes it started.
 package rig

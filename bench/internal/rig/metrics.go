@@ -2,9 +2,12 @@ package rig
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +44,36 @@ func ReadMetrics(ctx context.Context, s *Server) (Metrics, error) {
 		}
 	}
 	return m, lines.Err()
+}
+
+// Quantile estimates a quantile, from 0 to 1, of what a histogram without labels has counted since an earlier reading:
+// between the bounds of its bucket the values are taken to be spread evenly. NaN if nothing was counted.
+func (m Metrics) Quantile(since Metrics, histogram string, q float64) float64 {
+	type bucket struct{ bound, n float64 }
+	var buckets []bucket
+	for series, n := range m {
+		if le, ok := strings.CutPrefix(series, histogram+`_bucket{le="`); ok {
+			if bound, err := strconv.ParseFloat(strings.TrimSuffix(le, `"}`), 64); err == nil {
+				buckets = append(buckets, bucket{bound, n - since[series]})
+			}
+		}
+	}
+	slices.SortFunc(buckets, func(a, b bucket) int { return cmp.Compare(a.bound, b.bound) })
+	if len(buckets) == 0 || buckets[len(buckets)-1].n == 0 {
+		return math.NaN()
+	}
+	rank := q * buckets[len(buckets)-1].n
+	below := bucket{}
+	for _, b := range buckets {
+		if b.n >= rank && !math.IsInf(b.bound, 1) {
+			return below.bound + (b.bound-below.bound)*(rank-below.n)/max(b.n-below.n, 1)
+		}
+		if b.n >= rank {
+			break
+		}
+		below = b
+	}
+	return below.bound // all there is to say of what is beyond the last bound
 }
 
 // Sum adds the series of a name that have all of the labels, each written name="value".

@@ -1,8 +1,8 @@
 package rig_test
 
 import (
-	"bytes"
 	"context"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -56,13 +56,26 @@ func TestUsageOfThisProcess(t *testing.T) {
 	}
 }
 
-func TestRawLineCanBeReadAgain(t *testing.T) {
-	var out bytes.Buffer
-	if err := rig.Raw(&out, 2, "with", map[string]int{"n": 1}); err != nil {
-		t.Fatal(err)
+func TestQuantileIsOfWhatWasCountedSince(t *testing.T) {
+	since := rig.Metrics{`weir_loop_seconds_bucket{le="1"}`: 100, `weir_loop_seconds_bucket{le="2"}`: 100, `weir_loop_seconds_bucket{le="4"}`: 100, `weir_loop_seconds_bucket{le="+Inf"}`: 100}
+	now := rig.Metrics{`weir_loop_seconds_bucket{le="1"}`: 150, `weir_loop_seconds_bucket{le="2"}`: 190, `weir_loop_seconds_bucket{le="4"}`: 199, `weir_loop_seconds_bucket{le="+Inf"}`: 200}
+	for q, want := range map[float64]float64{0.25: 0.5, 0.5: 1, 0.7: 1.5, 0.9: 2, 1: 4} {
+		if got := now.Quantile(since, "weir_loop_seconds", q); got != want {
+			t.Errorf("quantile %v is %v, want %v", q, got, want)
+		}
 	}
-	if got, want := out.String(), "raw 2 with {\"n\":1}\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	if got := now.Quantile(now, "weir_loop_seconds", 0.5); !math.IsNaN(got) {
+		t.Errorf("quantile of nothing is %v", got)
+	}
+}
+
+func TestACommandThatFailsShowsWhatItSaid(t *testing.T) {
+	err := rig.Run(t.Context(), shell(`echo 'no such flag' >&2; exit 2`))
+	if err == nil || !strings.Contains(err.Error(), "no such flag") {
+		t.Errorf("got %v, want what it said", err)
+	}
+	if rig.ExitCode(err) != 2 || rig.ExitCode(nil) != 0 {
+		t.Errorf("exit codes %d and %d, want 2 and 0", rig.ExitCode(err), rig.ExitCode(nil))
 	}
 }
 

@@ -25,7 +25,8 @@ const (
 type Command struct {
 	CPU  string // as `taskset -c` takes it; "" = wherever the kernel likes
 	Args []string
-	Env  []string // besides this process's
+	Env  []string          // besides this process's
+	Log  func(line string) // gets each line of a server's log, from a goroutine of its own; nil: nobody
 }
 
 func (c Command) exec(ctx context.Context) *exec.Cmd {
@@ -44,6 +45,7 @@ func (c Command) exec(ctx context.Context) *exec.Cmd {
 type Server struct {
 	name   string
 	cmd    *exec.Cmd
+	tell   func(line string) // nil: nobody
 	cancel context.CancelFunc
 	addrs  map[string]string
 	reader sync.WaitGroup
@@ -62,7 +64,7 @@ type logLine struct {
 // StartServer starts a server and waits until it is ready.
 func StartServer(ctx context.Context, c Command) (*Server, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &Server{name: c.Args[0], cmd: c.exec(ctx), cancel: cancel, addrs: map[string]string{}}
+	s := &Server{name: c.Args[0], cmd: c.exec(ctx), tell: c.Log, cancel: cancel, addrs: map[string]string{}}
 	stderr, err := s.cmd.StderrPipe()
 	if err == nil {
 		err = s.cmd.Start()
@@ -92,6 +94,9 @@ func (s *Server) readLog(stderr io.Reader, ready chan<- struct{}) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		s.note(lines.Text())
+		if s.tell != nil {
+			s.tell(lines.Text())
+		}
 		var l logLine
 		if json.Unmarshal(lines.Bytes(), &l) != nil {
 			continue

@@ -1,0 +1,25 @@
+package main
+
+import "time"
+
+// eventRows are about clients that send.
+func eventRows(s size) []row {
+	o := load{
+		scenario: "events", clients: s.clients(1000), warmup: s.time(2 * time.Second), duration: s.time(8 * time.Second),
+		flags: []string{"--window", "4"},
+	}
+	const latency = "event until its ack"
+	return []row{{
+		name: "events-1000", shows: "events with ack, 4 in flight per client; a handler decodes each on a worker", pairs: s.pairs(3),
+		variants: []variant{
+			{name: weir, run: bench(server{program: appServer}, o, nil)},
+			{name: socketio, peer: true, run: bench(server{program: npmServer}, o, nil)},
+		},
+		judge: func(f *finding) {
+			f.expect("events/s", f.median(weir, "events/s"), "/s", atLeast, 140_000)
+			f.expect("p99 until the ack", median(f.p99s(weir, latency)), "ms", atMost, 50)
+			f.show("socket.io, events/s", f.median(socketio, "events/s"), "/s")
+			f.show("socket.io, p99", median(f.p99s(socketio, latency)), "ms")
+		},
+	}}
+}

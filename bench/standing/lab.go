@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/streamweir/weir/bench/internal/rig"
+	"github.com/streamweir/weir/internal/loadtest/report"
+)
+
+// mostOfATrial bounds one run, whatever hangs.
+const mostOfATrial = 5 * time.Minute
+
+// lab is what trials are run with.
+type lab struct {
+	weir, app, floor, npm, config string
+	driver                        string
+	serverCPU, loadCPU            string
+	last                          *report.Run // of a server, for floors that have to do the same
+}
+
+// program is a server under test.
+type program int
+
+const (
+	weirServer program = iota
+	appServer          // bench/app, on Weir
+	npmServer          // npm's socket.io
+)
+
+// server is how to start one.
+type server struct {
+	program    program
+	set        []string // `weir serve --set`
+	env        []string
+	everywhere bool   // on the load's CPU too
+	netns      string // network namespace it runs in
+	host       string // other than 127.0.0.1
+}
+
+// load is a `weir bench`. Times of 0 are not given.
+type load struct {
+	scenario               string
+	clients                int
+	warmup, duration, hold time.Duration
+	flags                  []string
+	everywhere             bool // on the server's CPU too
+	metrics                bool // it reads the server's counters: what was dropped and cut
+	management             bool // it publishes over the management API
+}
+
+// bench is a trial of a server under a load; derive, if there is one, adds figures from what the server was seen to do.
+func bench(s server, o load, derive func(course) []report.Figure) trial {
+	return func(ctx context.Context, l *lab, file string) (run *report.Run, err error) {
+		ctx, cancel := context.WithTimeout(ctx, mostOfATrial)
+		defer cancel()
+		var watch watcher
+		server, err := rig.StartServer(ctx, l.command(s, watch.line))
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, server.Stop()) }()
+		if derive != nil {
+			stop := watch.begin(ctx, server)
+			defer stop()
+		}
+		if run, err = l.bench(ctx, o, server, file); err != nil || derive == nil {
+			return run, err
+		}
+		run.Figures = append(run.Figures, derive(watch.seen())...)
+		return run, keep(run, file)
+	}
+}
+
+// command starts a server.
+func (l *lab) command(s server, log func(string)) rig.Command {
+	c := rig.Command{CPU: l.serverCPU, Env: s.env, Log: log}
+	if s.everywhere {
+		c.CPU = l.serverCPU + "," + l.loadCPU
+	}
+	if s.netns != "" {
+		c.Args = []string{"ip", "netns", "exec", s.netns}
+	}
+	switch s.program {
+	case npmServer:
+		c.Env = append([]string{"NODE_ENV=production"}, s.env...)
+		if s.host != "" {
+			c.Env = append(c.Env, "HOST="+s.host)
+		}
+		c.Args = append(c.Args, "node", l.npm)
+	case appServer:
+		c.Args = append(c.Args, l.app, "-driver", l.driver)
+	case weirServer:
+		c.Args = append(c.Args, l.weir, "serve", "--config", l.config)
+		set := append([]string{"servers.bench.driver=" + l.driver}, s.set...)
+		if s.host != "" {
+			set = append(set, "servers.bench.host="+s.host)
+		}
+		for _, value := range set {
+			c.Args = append(c.Args, "--set", value)
+		}
+	}
+	return c
+}
+
+// bench runs the load to its end. That the server did not do what it had to is in the run's verdicts.
+func (l *lab) bench(ctx context.Context, o load, s *rig.Server, file string) (*report.Run, error) {
+	c := rig.Command{CPU: l.loadCPU, Args: append([]string{l.weir}, o.args(s)...)}
+	if o.everywhere {
+		c.CPU = l.serverCPU + "," + l.loadCPU
+	}
+	c.Args = append(c.Args, "--quiet", "--json", file)
+	err := rig.Run(ctx, c)
+	if code := rig.ExitCode(err); code != 0 && code != 1 {
+		return nil, err
+	}
+	run, unreadable := readRun(file)
+	if unreadable != nil {
+		return nil, errors.Join(err, unreadable)
+	}
+	l.last = run
+	return run, nil
+}
+
+func (o load) args(s *rig.Server) []string {
+	args := []string{
+		"bench", o.scenario, "http://" + s.Addr("bench"), "--namespace", "/feed", "--clients", strconv.Itoa(o.clients),
+		"--pid", strconv.Itoa(s.PID()),
+	}
+	for name, d := range map[string]time.Duration{"--warmup": o.warmup, "--duration": o.duration, "--hold": o.hold} {
+		if d > 0 {
+			args = append(args, name, d.String())
+		}
+	}
+	management := "http://" + s.Addr("management")
+	if o.metrics {
+		args = append(args, "--metrics", management+"/metrics")
+	}
+	if o.management {
+		args = append(args, "--management", management)
+	}
+	return append(args, o.flags...)
+}
+
+// floor is a trial of what the kernel alone costs.
+func floor(what string, flags ...string) trial {
+	return func(ctx context.Context, l *lab, file string) (*report.Run, error) {
+		ctx, cancel := context.WithTimeout(ctx, mostOfATrial)
+		defer cancel()
+		args := append([]string{l.floor, what, "-server-cpu", l.serverCPU, "-load-cpu", l.loadCPU}, flags...)
+		said, err := rig.Output(ctx, rig.Command{Args: args})
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(file, said, 0o644); err != nil {
+			return nil, fmt.Errorf("keep the run: %w", err)
+		}
+		return readRun(file)
+	}
+}
+
+func readRun(file string) (*report.Run, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read a run: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	run, err := report.ReadJSON(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return run, nil
+}
+
+// keep writes a run to its file again.
+func keep(run *report.Run, file string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("keep the run: %w", err)
+	}
+	return errors.Join(run.WriteJSON(f), f.Close())
+}
