@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,21 +73,29 @@ type WorkersStats struct {
 // Workers runs user code off the shards (design D8). Workers start on demand, up to a maximum, and end when they have
 // been idle for a while: an idle pool is no goroutine. Everything on it may be called concurrently.
 //
+// Short jobs are worked off by as many workers as there are CPUs: more would only push each other off them, and a locked
+// thread is expensive to push. A worker whose job takes longer than watchEvery, because it waits or computes, does not
+// count: another takes its place, up to the maximum. A job so waits for watchEvery at most because others wait.
+//
 // The queue itself has no limit: what enters it is one job per Mailbox, which bounds what its owner may pile up, or a
 // job whose submitter bounds itself.
 type Workers struct {
 	max    int
+	floor  int // how many are kept free of jobs that take long, see watch
 	idle   time.Duration
 	nice   int
+	start  time.Time
 	log    *slog.Logger
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{} // closed when Close was called and the last worker has left
 
 	mu      sync.Mutex
-	queue   jobQueue // non-empty only while no seat is idle
-	seats   []*seat  // idle workers, the most recently busy last
-	live    int      // workers, idle ones included
+	queue   jobQueue
+	seats   []*seat     // idle workers, the most recently busy last
+	crew    []*seat     // all workers
+	long    int         // workers that were found with a job that takes long when last looked at
+	alarm   *time.Timer // of the watch; nil unless it is set
 	closing bool
 
 	dropped  atomic.Bool  // Close gave up: what has not started never will
@@ -97,15 +106,23 @@ type Workers struct {
 	niceFail sync.Once
 }
 
-// seat is where an idle worker waits. Whoever takes it off Workers.seats may put one job in, or close it.
-type seat struct{ job chan Job }
+// seat is a worker. Where it waits while idle: whoever takes it off Workers.seats may put one job in, or close it.
+type seat struct {
+	job   chan Job
+	since atomic.Int64 // when it began its job, in nanoseconds of Workers.start; 0 while idle
+}
+
+// watchEvery is how often workers are looked at while any is busy, and how long a job may take to count as short.
+const watchEvery = time.Millisecond
 
 // NewWorkers returns a pool without goroutines, or every problem of its options.
 func NewWorkers(o WorkersOptions) (*Workers, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	w := &Workers{max: o.Max, idle: o.Idle, nice: o.Nice, log: o.Logger, done: make(chan struct{})}
+	w := &Workers{
+		max: o.Max, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, log: o.Logger, start: time.Now(), done: make(chan struct{}),
+	}
 	if w.max == 0 {
 		w.max = defaultMaxWorkers
 	}
@@ -166,7 +183,7 @@ func (w *Workers) Close(ctx context.Context) error {
 	w.mu.Lock()
 	seats := w.seats
 	w.seats = nil
-	if !w.closing && w.live == 0 {
+	if !w.closing && len(w.crew) == 0 {
 		close(w.done)
 	}
 	w.closing = true
@@ -191,7 +208,7 @@ func (w *Workers) Close(ctx context.Context) error {
 // Stats counts a job twice while it is being started.
 func (w *Workers) Stats() WorkersStats {
 	w.mu.Lock()
-	live := w.live
+	live := len(w.crew)
 	w.mu.Unlock()
 	return WorkersStats{
 		Live:    live,
@@ -201,23 +218,93 @@ func (w *Workers) Stats() WorkersStats {
 	}
 }
 
-// dispatchLocked finds job a place: an idle worker, whose seat is returned for the caller to hand the job to once it
-// has let go of the lock; a new worker; or the queue.
+// dispatchLocked finds job a place: a worker that is idle or new, if there are too few that can take it soon, or the
+// queue. Of an idle one the seat is returned, for the caller to hand the job to once it has let go of the lock.
 func (w *Workers) dispatchLocked(job Job) *seat {
-	if n := len(w.seats); n > 0 {
-		s := w.seats[n-1]
-		w.seats[n-1] = nil
-		w.seats = w.seats[:n-1]
-		return s
-	}
-	if w.live < w.max {
-		w.live++
-		go w.run(job)
-		return nil
+	w.watchLocked()
+	if len(w.crew)-len(w.seats)-w.long < w.floor {
+		if s, ok := w.callLocked(job); ok {
+			return s
+		}
 	}
 	w.queue.push(job)
 	w.queued.Store(int64(w.queue.len()))
 	return nil
+}
+
+// callLocked gives job to an idle worker, whose seat it returns, or to a new one; false if there may be none.
+func (w *Workers) callLocked(job Job) (*seat, bool) {
+	if n := len(w.seats); n > 0 {
+		s := w.seats[n-1]
+		w.seats[n-1] = nil
+		w.seats = w.seats[:n-1]
+		return s, true
+	}
+	if len(w.crew) >= w.max {
+		return nil, false
+	}
+	w.startLocked(job)
+	return nil, true
+}
+
+func (w *Workers) startLocked(job Job) {
+	s := &seat{job: make(chan Job, 1)}
+	w.crew = append(w.crew, s)
+	go w.run(s, job)
+}
+
+// watchLocked sets the watch, unless it is set.
+func (w *Workers) watchLocked() {
+	if w.alarm == nil {
+		w.alarm = time.AfterFunc(watchEvery, w.watch)
+	}
+}
+
+// watch looks for jobs that take long and calls others to the queue in their place, a few more each time. It is set
+// again as long as anybody works.
+func (w *Workers) watch() {
+	for _, h := range w.relieve() {
+		h.seat.hand(h.job)
+	}
+}
+
+// handing is a job for an idle worker.
+type handing struct {
+	seat *seat
+	job  Job
+}
+
+func (w *Workers) relieve() (calls []handing) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.alarm = nil
+	if len(w.crew) == len(w.seats) {
+		w.long = 0
+		return nil
+	}
+	w.watchLocked()
+	now := int64(time.Since(w.start))
+	w.long = 0
+	for _, s := range w.crew {
+		if since := s.since.Load(); since != 0 && now-since > int64(watchEvery) {
+			w.long++
+		}
+	}
+	missing := w.floor - (len(w.crew) - len(w.seats) - w.long)
+	if missing > 0 {
+		missing += w.long / 4
+	}
+	for ; missing > 0 && w.queue.len() > 0; missing-- {
+		if len(w.seats) == 0 && len(w.crew) >= w.max {
+			break
+		}
+		job, _ := w.queue.pop()
+		if s, _ := w.callLocked(job); s != nil {
+			calls = append(calls, handing{s, job})
+		}
+	}
+	w.queued.Store(int64(w.queue.len()))
+	return calls
 }
 
 // hand gives job to the worker waiting at s, if there is one; it does not block, as a seat is handed one job.
@@ -228,15 +315,15 @@ func (s *seat) hand(job Job) {
 }
 
 // run is one worker. It ends when idle for long, when the pool closes, or when a job ends its goroutine.
-func (w *Workers) run(job Job) {
-	defer w.leave()
+func (w *Workers) run(s *seat, job Job) {
+	defer w.leave(s)
 	if w.nice > 0 {
 		w.slowDown()
 	}
 	idle := time.NewTimer(w.idle)
 	defer idle.Stop()
-	s := &seat{job: make(chan Job, 1)}
 	for ok := true; ok; job, ok = w.next(s, idle) {
+		s.since.Store(int64(time.Since(w.start)) + 1)
 		if t, isTurn := job.(*turn); isTurn {
 			t.Run(w.ctx)
 			continue
@@ -266,6 +353,7 @@ func (w *Workers) next(s *seat, idle *time.Timer) (Job, bool) {
 		w.mu.Unlock()
 		return nil, false
 	}
+	s.since.Store(0)
 	w.seats = append(w.seats, s)
 	w.mu.Unlock()
 
@@ -296,16 +384,20 @@ func (w *Workers) vacate(s *seat) bool {
 }
 
 // leave is the end of a worker, also one whose job called runtime.Goexit: then the queue may need a successor.
-func (w *Workers) leave() {
+func (w *Workers) leave(s *seat) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	i := slices.Index(w.crew, s)
+	w.crew = slices.Delete(w.crew, i, i+1)
 	if job, ok := w.queue.pop(); ok {
 		w.queued.Store(int64(w.queue.len()))
-		go w.run(job)
+		w.startLocked(job)
 		return
 	}
-	w.live--
-	if w.closing && w.live == 0 {
+	if w.closing && len(w.crew) == 0 {
+		if w.alarm != nil {
+			w.alarm.Stop()
+		}
 		close(w.done)
 	}
 }

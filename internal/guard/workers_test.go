@@ -165,7 +165,8 @@ func TestWorkersComeOnDemandAndLeaveWhenIdle(t *testing.T) {
 		for range 3 {
 			submit(t, w, func(context.Context) { time.Sleep(time.Second) })
 		}
-		live(3, "for three jobs")
+		time.Sleep(10 * time.Millisecond)
+		live(3, "for three jobs that take long")
 		time.Sleep(2 * time.Second)
 		submit(t, w, func(context.Context) {})
 		live(3, "when one of three idle workers has taken a job")
@@ -311,4 +312,48 @@ func BenchmarkSubmit(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Short jobs are worked off by as many workers as there are CPUs, however many wait.
+func TestWorkersForShortJobsAreAsManyAsCPUs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, err := guard.NewWorkers(guard.WorkersOptions{Max: 256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ran atomic.Int64
+		for range 10_000 {
+			submit(t, w, func(context.Context) { ran.Add(1) })
+		}
+		synctest.Wait()
+		if n := w.Stats().Live; n > runtime.NumCPU() || ran.Load() != 10_000 {
+			t.Errorf("%d workers ran %d jobs; there are %d CPUs", n, ran.Load(), runtime.NumCPU())
+		}
+		closePool(t, w)
+	})
+}
+
+// Jobs that wait do not hold others up for long: others take their workers' places, up to the maximum, and no further.
+func TestWorkersWhoseJobsTakeLongAreRelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, err := guard.NewWorkers(guard.WorkersOptions{Max: 40})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gate := make(chan struct{})
+		for range 60 {
+			submit(t, w, func(context.Context) { <-gate })
+		}
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if s := w.Stats(); s.Live != 40 || s.Running != 40 || s.Queued != 20 {
+			t.Errorf("%+v with 60 jobs that wait, of which 40 may at a time", s)
+		}
+		close(gate)
+		synctest.Wait()
+		if s := w.Stats(); s.Running != 0 || s.Queued != 0 {
+			t.Errorf("%+v when all may go on", s)
+		}
+		closePool(t, w)
+	})
 }

@@ -62,15 +62,19 @@ func (l *local) Snapshot() ([]swarm.Snapshot, error) { return l.swarm.Snapshot()
 func (l *local) Delivered() <-chan int64             { return l.swarm.Delivered() }
 func (l *local) Close() error                        { return l.swarm.Close() }
 
-// clientsPerSource is how many connections one source address has ports for, to one server.
-const clientsPerSource = 20_000
+// clientsPerSource is how many connections one source address makes: it has ports for ten times as many, but the kernel
+// looks longer for one the more are taken. Of sources there are maxSources.
+const (
+	clientsPerSource = 2_000
+	maxSources       = 250
+)
 
 // spec is what the clients of these options have in common. total is how many there are in all groups.
 func (o *Options) spec(total int) swarm.Spec {
 	s := swarm.Spec{
 		URL: o.Target.URL, Namespace: o.Target.Namespace, Auth: o.Target.Auth, Header: o.Target.Header,
 		Timeout: o.Target.Timeout, Ack: o.Feed.Ack,
-		Sources: (total + clientsPerSource - 1) / clientsPerSource, // the same in every agent, so that they share the ports
+		Sources: min((total+clientsPerSource-1)/clientsPerSource, maxSources), // the same in every agent, so that they share the ports
 	}
 	if o.fed() {
 		s.Event = o.Feed.Topic

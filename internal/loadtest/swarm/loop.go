@@ -16,8 +16,8 @@ const (
 	readSize = 64 << 10 // bytes of one read
 	slice    = 128      // clients that a long job does something to in one turn
 
-	portsPerSource = 20_000 // of the 28 k a source address has
-	firstSource    = 2      // 127.0.0.2
+	portsPerSource = 2_000 // of the 28 k a source address has: the more are taken, the longer the kernel looks for one
+	firstSource    = 2     // 127.0.0.2
 	maxSources     = 250
 )
 

@@ -30,7 +30,7 @@ type Spec struct {
 	Subscribe   []string          `json:"subscribe,omitempty"`   // topics; a client is ready when all are answered {"ok":true,…}
 	Event       string            `json:"event,omitempty"`       // whose deliveries are counted and checked: first argument {"n":N,"t":US,…}; "": none
 	Ack         bool              `json:"ack,omitempty"`         // deliveries that carry a messageId are answered with the ack event, those of one read in one write
-	Sources     int               `json:"sources,omitempty"`     // loopback source addresses, 127.0.0.2 and on; 0: one per 20,000 clients
+	Sources     int               `json:"sources,omitempty"`     // loopback source addresses, 127.0.0.2 and on; 0: one per 2,000 clients
 	FirstSource int               `json:"firstSource,omitempty"` // last byte of the first source address, 2 to 251; 0: by process id, so that agents differ
 	Abreast     int               `json:"abreast,omitempty"`     // handshakes of a group under way at once when it has no Rate; 0: 256
 	Timeout     time.Duration     `json:"timeout,omitempty"`     // of one client, from connect() until it is ready; 0: 30 s
