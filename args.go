@@ -1,12 +1,12 @@
 package weir
 
 import (
-	"encoding/json"
-	"fmt"
+	"context"
 
 	"github.com/streamweir/weir/internal/args"
-	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/ask"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
@@ -19,66 +19,22 @@ type Binary = args.Binary
 // Args are the arguments of an event or an answer, as the client wrote them.
 type Args = args.Args
 
-// encodeArgs is args.Encode with an error for the caller to read.
-func encodeArgs(values []any) (raw, attachments [][]byte, err error) {
-	if raw, attachments, err = args.Encode(values); err != nil {
-		return nil, nil, &Error{Code: base.CodeInvalid, Reason: err.Error(), Cause: err}
-	}
-	return raw, attachments, nil
+// Reply is one client's answer to a broadcast that asked for one. Its Err is
+// ErrDisconnected if the client left without an answer.
+type Reply = ask.Reply
+
+// question begins a question that goes out through that many shards; see ask.New.
+func (n *Namespace) question(ctx context.Context, shards int) (*ask.Question, context.Context, context.CancelFunc) {
+	return ask.New(ctx, n.d.NextAckID(), shards, n.srv.stopped)
 }
 
-// marshal is encoding/json as JSON.stringify would have it.
-func marshal(v any) ([]byte, error) { return args.Marshal(v) }
-
-// rawJSON is JSON as an argument that goes out verbatim.
-func rawJSON(b []byte) json.RawMessage { return b }
-
-// eventFrame encodes an event.
-func eventFrame(namespace, event string, values []any) (*base.Frame, error) {
-	e, err := encodeEvent(namespace, event, values, nil)
-	return e.Frame, err
-}
-
-// encodeEvent encodes an event; with an ask it is a question.
-func encodeEvent(namespace, event string, values []any, a *ask) (delivery.Emission, error) {
-	if sio.Reserved(event) {
-		return delivery.Emission{}, Errorf(ErrInvalid, fmt.Sprintf("event %q belongs to the protocol", event))
+// emission encodes an event; with a question the client is to answer it.
+func (n *Namespace) emission(event string, values []any, q *ask.Question) (e delivery.Emission, err error) {
+	h := sio.EventHeader{Namespace: n.path}
+	if q != nil {
+		h.ID, h.HasID = q.ID(), true
+		e.AckID, e.Acks = q.ID(), q
 	}
-	raw, attachments, err := encodeArgs(values)
-	if err != nil {
-		return delivery.Emission{}, err
-	}
-	h := sio.EventHeader{Namespace: namespace, Attachments: len(attachments)}
-	e := delivery.Emission{}
-	if len(raw) > 0 {
-		e.First = raw[0]
-	}
-	if a != nil {
-		h.ID, h.HasID = a.id, true
-		e.AckID, e.Acks = a.id, a
-	}
-	all := append([][]byte{sio.AppendString(nil, event)}, raw...)
-	e.Frame = base.NewFrame(size(all)+len(namespace)+32, func(dst []byte) []byte {
-		return sio.AppendEvent(dst, h, all...)
-	}, attachments...)
-	return e, nil
-}
-
-// ackFrame encodes the answer to an event that asked for one.
-func ackFrame(namespace string, id uint64, values []any) (*base.Frame, error) {
-	raw, attachments, err := encodeArgs(values)
-	if err != nil {
-		return nil, err
-	}
-	h := sio.EventHeader{Namespace: namespace, ID: id, HasID: true, Attachments: len(attachments)}
-	return base.NewFrame(size(raw)+len(namespace)+32, func(dst []byte) []byte {
-		return sio.AppendAck(dst, h, raw...)
-	}, attachments...), nil
-}
-
-func size(parts [][]byte) (n int) {
-	for _, p := range parts {
-		n += len(p) + 1
-	}
-	return n
+	e.Frame, e.First, err = packet.Event(h, event, values)
+	return e, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/guard"
 )
@@ -79,7 +80,7 @@ func connectRefusal(err error) (message string, data []byte) {
 	switch {
 	case errors.As(err, &ce):
 		if ce.Data != nil {
-			data, _ = marshal(ce.Data) // data that cannot be encoded is left out
+			data, _ = args.Marshal(ce.Data) // data that cannot be encoded is left out
 		}
 		return ce.Message, data
 	case errors.As(err, &e):
@@ -112,11 +113,13 @@ func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadTok
 	}
 	id, err := srv.opts.Authenticate(ctx, AuthRequest{
 		Token: s.token(payloadToken), Action: action, Namespace: s.ns.path, Topic: topic,
-		Principal: s.principal, Handshake: s.Handshake(),
+		Principal: s.Principal(), Handshake: s.Handshake(),
 	})
 	if err == nil {
 		if action == ActionConnect {
-			s.principal = id.Principal
+			s.mu.Lock()
+			s.ownLocked().principal = id.Principal
+			s.mu.Unlock()
 		}
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/packet"
 )
 
 // Broadcast is a choice of sockets of one namespace, made by To, Except and so on;
@@ -31,10 +32,10 @@ func (n *Namespace) All() Broadcast { return Broadcast{ns: n} }
 func (n *Namespace) Emit(event string, args ...any) error { return n.All().Emit(event, args...) }
 
 // To chooses the sockets in any of the rooms, but not this one.
-func (s *Socket) To(rooms ...string) Broadcast { return s.ns.To(rooms...).Except(s.id) }
+func (s *Socket) To(rooms ...string) Broadcast { return s.ns.To(rooms...).Except(s.ID()) }
 
 // Broadcast chooses all sockets of the namespace but this one.
-func (s *Socket) Broadcast() Broadcast { return s.ns.Except(s.id) }
+func (s *Socket) Broadcast() Broadcast { return s.ns.Except(s.ID()) }
 
 // To adds rooms to the choice.
 func (b Broadcast) To(rooms ...string) Broadcast {
@@ -79,7 +80,7 @@ func (b Broadcast) Emit(event string, args ...any) error {
 }
 
 func (b Broadcast) emit(ctx context.Context, event string, args []any) error {
-	e, err := encodeEvent(b.ns.path, event, args, nil)
+	e, err := b.ns.emission(event, args, nil)
 	if err != nil {
 		return err
 	}
@@ -94,9 +95,9 @@ func (b Broadcast) emit(ctx context.Context, event string, args []any) error {
 // answers, at most until ctx ends (30 s if it has no deadline). With ErrTimeout it
 // still returns the answers that came. No sockets: no answers, at once.
 func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply, error) {
-	a, ctx, cancel := newAsk(ctx, b.ns, len(b.ns.srv.hub.Shards()))
+	q, ctx, cancel := b.ns.question(ctx, len(b.ns.srv.hub.Shards()))
 	defer cancel()
-	e, err := encodeEvent(b.ns.path, event, args, a)
+	e, err := b.ns.emission(event, args, q)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +108,7 @@ func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply,
 	if err := b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to); err != nil {
 		return nil, wrap(err, "")
 	}
-	return a.wait(ctx)
+	return q.Wait(ctx)
 }
 
 // Sockets returns the sockets chosen.
@@ -154,7 +155,7 @@ func (b Broadcast) Leave(ctx context.Context, rooms ...string) error {
 // connections are closed too. Official clients do not come back by themselves.
 func (b Broadcast) Disconnect(ctx context.Context, transport bool) error {
 	return b.each(ctx, func(d *delivery.Socket) {
-		d.Close(base.CauseServerDisconnect, disconnectFrame(b.ns.path))
+		d.Close(base.CauseServerDisconnect, packet.Disconnect(b.ns.path))
 		if s, ok := d.Peer.(*Socket); ok && transport {
 			s.client.leave()
 		}

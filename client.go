@@ -10,9 +10,9 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/engineio"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/socketio"
 	"github.com/streamweir/weir/internal/wheel"
-	"github.com/streamweir/weir/internal/wire/sio"
 )
 
 // client is one connection: where the protocol half and the delivery half meet.
@@ -22,21 +22,26 @@ import (
 type client struct {
 	door    *door
 	session *engineio.Session
-	proto   socketio.Conn
 	out     *delivery.Conn
 	shake   *engineio.Handshake // nil if nobody can ask for it
-	agent   uint64              // the kind of client, for its penalty
-	since   int64
-	waiting []*Socket // CONNECT requests not decided yet
+	proto   socketio.Conn
 
-	timer     wheel.Timer // the earlier of the session's deadline and connectBy
-	deadline  int64
-	connectBy int64     // 0 once a namespace was joined
+	timer    wheel.Timer // the earlier of deadline and connectBy
+	deadline int64       // the session's; 0: none
+	since    int64
+	agent    uint32 // the kind of client, for its penalty
+	joined   guard.Membership
+	late     bool // has not joined a namespace in time
+	closed   bool
+	wait     *waiting // nil while nothing waits
+}
+
+// waiting is what waits for somebody else at a connection, or because of them.
+type waiting struct {
+	undecided []*Socket // CONNECT requests
 	holds     int       // reasons not to read
 	backlog   []message // what had been read when reading was held: at most one batch
 	resuming  bool
-	closed    bool
-	joined    guard.Membership
 }
 
 // message is an Engine.IO message that waits in a backlog.
@@ -59,17 +64,30 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	if d.curious.Load() {
 		c.shake = h
 	}
-	c.proto = socketio.New(c, d.opts.SocketIO.MaxHTTPBufferSize)
 	c.out = sh.Open(s, c)
 	c.timer.Init(c)
 	if !d.admission.Enter() { // others were faster since Admit
 		d.refused[refusedFull].Add(1)
 		s.Close(base.CauseForcedClose)
 	}
-	c.connectBy = sh.Now() + int64(d.opts.SocketIO.ConnectTimeout)
 	d.srv.comers.Came(c.address())
 	c.schedule()
 	return c
+}
+
+// waits returns what waits, to be added to; settle follows when less does.
+func (c *client) waits() *waiting {
+	if c.wait == nil {
+		c.wait = new(waiting)
+	}
+	return c.wait
+}
+
+// settle forgets what waits once nothing does.
+func (c *client) settle() {
+	if w := c.wait; w != nil && !w.resuming && w.holds == 0 && len(w.undecided)+len(w.backlog) == 0 {
+		c.wait = nil
+	}
 }
 
 func (c *client) address() netip.Addr { return c.session.RemoteAddr().Addr().Unmap() }
@@ -78,8 +96,8 @@ func (c *client) address() netip.Addr { return c.session.RemoteAddr().Addr().Unm
 // that had been read waits here, so that a limit stops the client at the very
 // message that reached it.
 func (c *client) Message(data []byte, binary bool) error {
-	if c.holds > 0 || len(c.backlog) > 0 {
-		c.backlog = append(c.backlog, message{bytes.Clone(data), binary})
+	if w := c.wait; w != nil && (w.holds > 0 || len(w.backlog) > 0) {
+		w.backlog = append(w.backlog, message{bytes.Clone(data), binary})
 		c.door.srv.hub.Hold(len(data))
 		return nil
 	}
@@ -88,7 +106,7 @@ func (c *client) Message(data []byte, binary bool) error {
 
 func (c *client) handle(data []byte, binary bool) error {
 	before := c.proto.Held()
-	err := c.proto.Message(data, binary)
+	err := c.proto.Message(c, data, binary)
 	c.door.srv.hub.Hold(c.proto.Held() - before)
 	if err != nil {
 		c.door.log.Debug("client broke the protocol", "address", c.address(), "error", err)
@@ -114,10 +132,19 @@ func (c *client) Deadline(at int64) {
 	c.schedule()
 }
 
+// connectBy is when the client must have joined a namespace (protocol.md 2.1); 0 once
+// it has, or is late.
+func (c *client) connectBy() int64 {
+	if c.joined == guard.HasJoined || c.late {
+		return 0
+	}
+	return c.since + int64(c.door.opts.SocketIO.ConnectTimeout)
+}
+
 func (c *client) schedule() {
 	at := c.deadline
-	if c.connectBy != 0 && (at == 0 || c.connectBy < at) {
-		at = c.connectBy
+	if by := c.connectBy(); by != 0 && (at == 0 || by < at) {
+		at = by
 	}
 	if c.closed {
 		at = 0
@@ -125,11 +152,10 @@ func (c *client) schedule() {
 	c.out.Shard().Schedule(&c.timer, at)
 }
 
-// Expire implements wheel.Expirer: a heartbeat is due, or the client has not
-// joined a namespace in time (protocol.md 2.1).
+// Expire implements wheel.Expirer: a heartbeat is due, or the client is late.
 func (c *client) Expire(_ *wheel.Timer, now int64) {
-	if c.connectBy != 0 && now >= c.connectBy {
-		c.connectBy = 0
+	if by := c.connectBy(); by != 0 && now >= by {
+		c.late = true
 		c.session.Close(base.CauseForcedClose)
 		c.schedule()
 		return
@@ -137,9 +163,19 @@ func (c *client) Expire(_ *wheel.Timer, now int64) {
 	if c.deadline != 0 && now >= c.deadline {
 		c.deadline = 0
 		c.session.Expire(now)
-		c.out.Trim()
+		c.trim()
 	}
 	c.schedule()
+}
+
+// trim gives back what a connection that is idle does not need: once a heartbeat.
+func (c *client) trim() {
+	c.out.Trim()
+	for _, d := range c.out.Sockets() {
+		if s, ok := d.Peer.(*Socket); ok {
+			s.trim()
+		}
+	}
 }
 
 // Closed implements engineio.Host.
@@ -149,11 +185,14 @@ func (c *client) Closed(cause base.Cause, err error) {
 	c.schedule()
 	c.door.srv.hub.Hold(-c.proto.Held())
 	c.dropBacklog()
-	for _, s := range c.waiting {
-		s.Gone(cause)
+	if w := c.wait; w != nil {
+		for _, s := range w.undecided {
+			s.Gone(cause)
+		}
+		w.undecided = nil
 	}
-	c.waiting = nil
 	c.out.Close(cause)
+	c.settle()
 	if err != nil {
 		c.door.log.Debug("session closed", "address", c.address(), "cause", cause.String(), "error", err)
 	}
@@ -182,7 +221,7 @@ func (c *client) Cut(cause base.Cause) {
 // connection.
 func (c *client) leave() {
 	for _, s := range slices.Clone(c.out.Sockets()) {
-		s.Close(base.CauseServerDisconnect, disconnectFrame(s.Namespace.Path))
+		s.Close(base.CauseServerDisconnect, packet.Disconnect(s.Namespace.Path))
 	}
 	c.out.Finish(base.CauseServerDisconnect)
 }
@@ -209,41 +248,51 @@ func (c *client) Reading(on bool) {
 
 // hold stops reading from the client until as many calls of resume have followed.
 func (c *client) hold() {
-	if c.holds++; c.holds == 1 && !c.closed {
+	w := c.waits()
+	if w.holds++; w.holds == 1 && !c.closed {
 		c.session.Pause()
 	}
 }
 
 func (c *client) resume() {
-	if c.holds--; c.holds > 0 || c.closed || c.resuming {
-		return
+	w := c.wait
+	if w.holds--; w.holds == 0 && !c.closed && !w.resuming {
+		c.catchUp(w)
 	}
-	c.resuming = true
-	defer func() { c.resuming = false }()
-	for len(c.backlog) > 0 {
-		m := c.backlog[0]
-		c.backlog[0] = message{}
-		c.backlog = c.backlog[1:]
+	c.settle()
+}
+
+// catchUp handles the backlog, as far as reading is not held again, and reads on.
+func (c *client) catchUp(w *waiting) {
+	w.resuming = true
+	defer func() { w.resuming = false }()
+	for len(w.backlog) > 0 {
+		m := w.backlog[0]
+		w.backlog[0] = message{}
+		w.backlog = w.backlog[1:]
 		c.door.srv.hub.Hold(-len(m.data))
 		if err := c.handle(m.data, m.binary); err != nil {
 			c.dropBacklog()
 			c.session.Close(base.CauseParseError)
 			return
 		}
-		if c.holds > 0 || c.closed {
+		if w.holds > 0 || c.closed {
 			return
 		}
 	}
-	c.backlog = nil
+	w.backlog = nil
 	c.session.Resume()
 }
 
 // dropBacklog forgets what a client that is gone had sent.
 func (c *client) dropBacklog() {
-	for _, m := range c.backlog {
+	if c.wait == nil {
+		return
+	}
+	for _, m := range c.wait.backlog {
 		c.door.srv.hub.Hold(-len(m.data))
 	}
-	c.backlog = nil
+	c.wait.backlog = nil
 }
 
 // Describe implements delivery.Describer.
@@ -257,12 +306,15 @@ func (c *client) Describe(v *delivery.ClientView) {
 	}
 }
 
+// MaxPacket implements socketio.Door.
+func (c *client) MaxPacket() int { return c.door.opts.SocketIO.MaxHTTPBufferSize }
+
 // Connect implements socketio.Door: a client asks to join a namespace.
 func (c *client) Connect(path string, auth []byte) {
 	n := c.door.namespaces[path]
 	if n == nil {
 		c.proto.Leave(path)
-		c.out.Refuse(c.door.srv.lobby, connectError(path, "Invalid namespace", nil))
+		c.out.Refuse(c.door.srv.lobby, packet.ConnectError(path, "Invalid namespace", nil))
 		return
 	}
 	s := newSocket(n, c, auth)
@@ -270,7 +322,9 @@ func (c *client) Connect(path string, auth []byte) {
 		c.accept(s)
 		return
 	}
-	c.waiting = append(c.waiting, s)
+	s.apply()
+	w := c.waits()
+	w.undecided = append(w.undecided, s)
 	s.enqueue(jobFunc(s.admit), len(auth))
 }
 
@@ -281,13 +335,13 @@ func (c *client) accept(s *Socket) {
 	if c.closed || !c.proto.Accept(s.ns.path, s) {
 		return
 	}
-	if c.connectBy = 0; !c.joined {
+	if c.joined == guard.NeverJoined {
 		c.joined = guard.HasJoined
 		c.door.admission.Joined()
+		c.schedule()
 	}
-	c.schedule()
-	s.open(c.out.OpenSocket(s.ns.d, s.id, s.principal, s))
-	s.d.Send(base.NewFrame(64, func(dst []byte) []byte { return sio.AppendConnect(dst, s.ns.path, s.id, "") }))
+	d := s.enter()
+	d.Send(packet.Connect(s.ns.path, d.ID))
 	s.ns.welcome(s)
 }
 
@@ -298,26 +352,14 @@ func (c *client) refuse(s *Socket, message string, data []byte) {
 		return
 	}
 	c.proto.Leave(s.ns.path)
-	c.out.Refuse(s.ns.d, connectError(s.ns.path, message, data))
+	c.out.Refuse(s.ns.d, packet.ConnectError(s.ns.path, message, data))
 	s.Gone(base.CauseForbidden)
 }
 
+// decided takes a socket off the list of those undecided, if it is on it.
 func (c *client) decided(s *Socket) {
-	for i, w := range c.waiting {
-		if w == s {
-			c.waiting[i] = c.waiting[len(c.waiting)-1]
-			c.waiting = c.waiting[:len(c.waiting)-1]
-			return
-		}
+	if w := c.wait; w != nil {
+		w.undecided = slices.DeleteFunc(w.undecided, func(u *Socket) bool { return u == s })
+		c.settle()
 	}
-}
-
-func connectError(path, message string, data []byte) *base.Frame {
-	return base.NewFrame(len(path)+len(message)+len(data)+32, func(dst []byte) []byte {
-		return sio.AppendConnectError(dst, path, message, data)
-	})
-}
-
-func disconnectFrame(path string) *base.Frame {
-	return base.NewFrame(len(path)+8, func(dst []byte) []byte { return sio.AppendDisconnect(dst, path) })
 }

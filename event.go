@@ -11,7 +11,9 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/socketio"
+	"github.com/streamweir/weir/internal/wire/sio"
 )
 
 // Event is an event a client has sent.
@@ -34,16 +36,15 @@ func (e *Event) Reply(args ...any) error {
 	if !e.asks || e.replied.Swap(true) {
 		return nil
 	}
-	if err := e.socket.sendable(); err != nil {
-		return err
-	}
-	f, err := ackFrame(e.socket.ns.path, e.id, args)
+	d, err := e.socket.sendable()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
-	defer cancel()
-	return wrap(e.socket.d.Reply(ctx, f), "")
+	f, err := packet.Ack(sio.EventHeader{Namespace: e.socket.ns.path, ID: e.id}, args)
+	if err != nil {
+		return err
+	}
+	return wrap(patiently(func(ctx context.Context) error { return d.Reply(ctx, f) }), "")
 }
 
 // refusalBody is how a refusal looks to a client (design 5.4).
@@ -76,6 +77,10 @@ func (s *Socket) enqueue(j guard.Job, bytes int) {
 	if bytes == 0 {
 		job = j
 	}
+	if s.mailbox == nil {
+		s.mailbox = new(guard.Mailbox)
+		s.mailbox.Init(s.ns.srv.workers, &s.ns.mail, s)
+	}
 	if s.mailbox.Push(job, bytes) == guard.AcceptedFull && !s.full && !s.gone.Load() {
 		s.full = true
 		s.client.hold()
@@ -95,17 +100,19 @@ func (j heldJob) Run(ctx context.Context) {
 }
 
 // Drained implements guard.Drainer; it is called on a worker.
-func (s *Socket) Drained(*guard.Mailbox) { s.client.out.Shard().Post((*resumption)(s)) }
+func (s *Socket) Drained(m *guard.Mailbox) { s.client.out.Shard().Post(resumption{s, m}) }
 
 // resumption is the task that reads a socket on whose mailbox has room again.
-type resumption Socket
+type resumption struct {
+	s *Socket
+	m *guard.Mailbox
+}
 
 // Run implements base.Task.
-func (r *resumption) Run() {
-	s := (*Socket)(r)
-	if s.full {
-		s.full = false
-		s.client.resume()
+func (r resumption) Run() {
+	if r.s.full && r.s.mailbox == r.m {
+		r.s.full = false
+		r.s.client.resume()
 	}
 }
 
@@ -137,17 +144,27 @@ func noHandlerError(event string) error {
 
 // answer sends an ack of the loop's own making. Loop.
 func (s *Socket) answer(id uint64, args ...any) {
-	f, err := ackFrame(s.ns.path, id, args)
+	f, err := packet.Ack(sio.EventHeader{Namespace: s.ns.path, ID: id}, args)
 	if err != nil {
 		s.ns.log.Error("answer not encoded", "error", err)
 		return
 	}
-	s.d.Send(f)
+	s.out().Send(f)
+}
+
+// tell sends weir:error. Loop.
+func (s *Socket) tell(why refusalBody) {
+	f, _, err := packet.Event(sio.EventHeader{Namespace: s.ns.path}, "weir:error", []any{why})
+	if err != nil {
+		s.ns.log.Error("weir:error not encoded", "error", err)
+		return
+	}
+	s.out().Send(f)
 }
 
 // Answered implements socketio.Socket: a client's ack. Loop.
 func (s *Socket) Answered(id uint64, args []byte, attachments [][]byte) {
-	s.d.Answer(id, delivery.Answer{Args: args, Attachments: attachments})
+	s.out().Answer(id, delivery.Answer{Args: args, Attachments: attachments})
 }
 
 // eventJob runs the handlers of one event on a worker.
@@ -170,7 +187,7 @@ func (j *eventJob) Run(context.Context) {
 	}
 	var known *Error
 	if !errors.As(err, &known) {
-		s.ns.log.Error("handler failed", "event", j.e.Name, "socket", s.id, "error", err)
+		s.ns.log.Error("handler failed", "event", j.e.Name, "socket", s.ID(), "error", err)
 	}
 	_ = j.e.Reply(refusalOf(err)) // the client may be gone; then nobody waits
 }

@@ -3,7 +3,7 @@ package weir
 import (
 	"net/netip"
 
-	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/roomwatch"
 )
 
 // Events are callbacks for an embedder's own bookkeeping. They are called on the
@@ -18,15 +18,15 @@ type Events struct {
 }
 
 // RoomEvent is one change of a room on this node, told in the order of the changes.
-type RoomEvent = delivery.RoomChange
+type RoomEvent = roomwatch.Change
 
 // What happens to a room: Socket.IO's adapter events create-room, join-room,
 // leave-room and delete-room (protocol.md 2.7).
 const (
-	RoomCreated = delivery.RoomCreated
-	RoomJoined  = delivery.RoomJoined
-	RoomLeft    = delivery.RoomLeft
-	RoomDeleted = delivery.RoomDeleted
+	RoomCreated = roomwatch.Created
+	RoomJoined  = roomwatch.Joined
+	RoomLeft    = roomwatch.Left
+	RoomDeleted = roomwatch.Deleted
 )
 
 // ConnectedEvent says that a socket has joined its namespace.

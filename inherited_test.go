@@ -361,7 +361,7 @@ func TestNewReportsEveryProblemAtOnce(t *testing.T) {
 		Servers: []weir.ServerOptions{
 			{Name: "a", Auth: true, Origins: []string{"nonsense origin"}, SocketIO: weir.SocketIOOptions{Transports: []string{"smoke"}}},
 			{Name: "a", Namespaces: []weir.NamespaceOptions{{Path: "feed", AuthRequired: true, AutoSubscribe: []string{"none"}, Topics: []weir.TopicOptions{
-				{Name: "x", Mode: weir.AtLeastOnce, Overflow: weir.DropOldest}, {Name: "x", Key: "symbol"}, {Name: "y", TTL: -1, Max: weir.Limits{Messages: -1}},
+				{Name: "x", Mode: weir.AtLeastOnce, Overflow: weir.DropOldest}, {Name: "x", Key: "symbol"}, {Name: "y", TTL: -1, FlushDelay: time.Hour, Max: weir.Limits{Messages: -1}},
 			}}}},
 		},
 	})
@@ -370,7 +370,7 @@ func TestNewReportsEveryProblemAtOnce(t *testing.T) {
 	}
 	for _, want := range []string{
 		"Shards -1", "HighWatermark 2", "ClientsPerSecond -1", "Management.Addr", "Servers[1].Name", "Servers[0].Auth", "Origins",
-		`"smoke"`, `Path "feed"`, "AuthRequired", `AutoSubscribe "none"`, "DROP_OLDEST", "declared twice", `Key "symbol"`, "TTL", "Messages -1",
+		`"smoke"`, `Path "feed"`, "AuthRequired", `AutoSubscribe "none"`, "DROP_OLDEST", "declared twice", `Key "symbol"`, "TTL", "FlushDelay 1h", "Messages -1",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not tell about %s:\n%v", want, err)

@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
+	"github.com/streamweir/weir/internal/packet"
+	"github.com/streamweir/weir/internal/ports"
 )
 
 // Management returns the management API of design 5.3, to be mounted behind the
@@ -58,50 +61,22 @@ func (s *Server) keys() guard.Keys {
 	return keys
 }
 
-// listenManagement opens the management port and the probes; s.mu is held.
-func (s *Server) listenManagement() error {
+// managementPorts are the management port and the probes, as far as configured.
+func (s *Server) managementPorts() (specs []ports.Spec) {
+	const headerTimeout = 5 * time.Second
 	m := s.opts.Management
-	var errs []error
 	if m.Addr != "" {
-		errs = append(errs, s.listenOn("management", m.Addr, admin.New(s.adminOptions()), m.AddrDefaulted))
+		specs = append(specs, ports.Spec{
+			Name: "management", Addr: m.Addr, Handler: admin.New(s.adminOptions()), HeaderTimeout: headerTimeout,
+			NextFree: m.AddrDefaulted, // design 5.2
+		})
 	}
 	if m.Probes != "" {
-		errs = append(errs, s.listenOn("probes", m.Probes, admin.Probes(s.adminOptions()), false))
+		specs = append(specs, ports.Spec{
+			Name: "probes", Addr: m.Probes, Handler: admin.Probes(s.adminOptions()), HeaderTimeout: headerTimeout,
+		})
 	}
-	return errors.Join(errs...)
-}
-
-// listenOn opens a port; next takes the next free one if a server of this process
-// has it (design 5.2).
-func (s *Server) listenOn(name, addr string, h http.Handler, next bool) error {
-	_, err := s.listen(name, addr, h, 5*time.Second)
-	if err == nil {
-		return nil
-	}
-	if !next || !s.ownPort(addr) {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	host, _, splitErr := net.SplitHostPort(addr)
-	if splitErr != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	l, err := s.listen(name, net.JoinHostPort(host, "0"), h, 5*time.Second)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	s.log.Warn("the management port is taken by a server of this process", "wanted", addr, "using", l.ln.Addr())
-	return nil
-}
-
-// ownPort reports whether a door of this server listens on that port.
-func (s *Server) ownPort(addr string) bool {
-	_, port, _ := net.SplitHostPort(addr)
-	for _, l := range s.open {
-		if _, p, _ := net.SplitHostPort(l.ln.Addr().String()); p == port {
-			return true
-		}
-	}
-	return false
+	return specs
 }
 
 func isLoopback(addr string) bool {
@@ -194,7 +169,7 @@ func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) error {
 	b.to.Socket, b.to.Principal = r.Socket, r.Principal
 	args := make([]any, len(r.Args))
 	for i, a := range r.Args {
-		args[i] = rawJSON(a)
+		args[i] = json.RawMessage(a)
 	}
 	return b.emit(ctx, r.Event, args)
 }
@@ -321,8 +296,6 @@ func (e expulsion) Run() {
 // expel ends a socket for good: weir:error, then DISCONNECT, after which official
 // clients stay away. Loop.
 func (s *Socket) expel(why *Error) {
-	if f, err := eventFrame(s.ns.path, "weir:error", []any{refusalOf(why)}); err == nil {
-		s.d.Send(f)
-	}
-	s.d.Close(base.CauseForbidden, disconnectFrame(s.ns.path))
+	s.tell(refusalOf(why))
+	s.out().Close(base.CauseForbidden, packet.Disconnect(s.ns.path))
 }

@@ -136,13 +136,14 @@ func (n *Namespace) decides(c *client) bool {
 func (n *Namespace) welcome(s *Socket) {
 	for _, topic := range n.opts.AutoSubscribe {
 		if err := s.subscribe(topic, delivery.SubscribeOptions{Shape: n.opts.Dialect}, func(delivery.Subscription) {}); err != nil {
-			n.log.Warn("not subscribed automatically", "topic", topic, "socket", s.id, "error", err)
+			n.log.Warn("not subscribed automatically", "topic", topic, "socket", s.ID(), "error", err)
 		}
 	}
 	n.count.opened.Add(1)
 	if f := n.srv.opts.Events.Connected; f != nil {
+		id, principal := s.identity()
 		f(ConnectedEvent{
-			Server: n.door.opts.Name, Namespace: n.path, ID: s.id, Principal: s.principal,
+			Server: n.door.opts.Name, Namespace: n.path, ID: id, Principal: principal,
 			Transport: s.client.session.Transport(), Address: s.client.address(),
 		})
 	}
@@ -157,7 +158,7 @@ func (n *Namespace) welcome(s *Socket) {
 func (n *Namespace) runConnect(s *Socket, handlers []ConnectFunc) {
 	for _, f := range handlers {
 		if err := f(s.Context(), s); err != nil {
-			n.log.Warn("OnConnect failed: the client is disconnected", "socket", s.id, "error", err)
+			n.log.Warn("OnConnect failed: the client is disconnected", "socket", s.ID(), "error", err)
 			_ = s.Disconnect(false) // it may have left already
 			return
 		}
@@ -175,7 +176,8 @@ func (n *Namespace) hears() bool {
 func (n *Namespace) farewell(s *Socket, reason string) {
 	n.count.closed.Add(1)
 	if f := n.srv.opts.Events.Disconnected; f != nil {
-		f(DisconnectedEvent{Server: n.door.opts.Name, Namespace: n.path, ID: s.id, Principal: s.principal, Reason: reason})
+		id, principal := s.identity()
+		f(DisconnectedEvent{Server: n.door.opts.Name, Namespace: n.path, ID: id, Principal: principal, Reason: reason})
 	}
 	n.mu.RLock()
 	handlers := n.disconnect

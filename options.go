@@ -65,6 +65,11 @@ type TopicOptions struct {
 	TTL time.Duration
 	// Weight is how many entries the topic's lane may write in its turn; default 1.
 	Weight int
+	// FlushDelay is how long a message may wait so that more of them share a send: at
+	// most a second; 0 = an idle shard writes at once. It does not wait where it is the
+	// first to fill half of its lane, where it would expire meanwhile, or when the
+	// client is sent away; and whatever else is written to the client takes it along.
+	FlushDelay time.Duration
 
 	// The window of reliable topics.
 	MaxInFlight  int           // default 32; at most Max.Messages

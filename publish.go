@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/wire/sio"
 )
@@ -93,7 +94,7 @@ func (n *Namespace) Publish(ctx context.Context, topic string, payload any, opts
 		}
 		p.pub.Payload = v
 	default:
-		raw, err := marshal(v)
+		raw, err := args.Marshal(v)
 		if err != nil {
 			return Receipt{}, Errorf(ErrInvalid, fmt.Sprintf("payload of type %T: %v", v, err))
 		}

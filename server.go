@@ -19,6 +19,7 @@ import (
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/pointer"
+	"github.com/streamweir/weir/internal/ports"
 )
 
 // Server is one node: its doors, namespaces and shards. All methods may be called
@@ -30,6 +31,7 @@ type Server struct {
 	lobby   *delivery.Namespace // for answers to clients that are in no namespace
 	doors   []*door
 	byPath  map[string]*Namespace
+	ports   *ports.Set
 	pollers pollers // one for each shard; nil: no driver is epoll
 
 	workers   *guard.Workers
@@ -46,8 +48,7 @@ type Server struct {
 	drained  chan struct{} // closed when Drain was asked for
 	draining sync.Once
 	mu       sync.Mutex
-	open     []*listener
-	wg       sync.WaitGroup // goroutines of listeners and housekeeping
+	wg       sync.WaitGroup // goroutines of housekeeping and of Disconnect
 }
 
 // The states of a server, in order.
@@ -71,6 +72,7 @@ func New(o Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.ports = ports.New(s.log)
 	s.opts.Drain.ClientsPerSecond = orDefault(o.Drain.ClientsPerSecond, 200)
 	s.opts.Drain.Timeout = orDefault(o.Drain.Timeout, time.Minute)
 	s.opts.Management.ReceiptTimeout = orDefault(o.Management.ReceiptTimeout, time.Second)
@@ -115,7 +117,8 @@ func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
 	for i := range o.Topics {
 		t := &o.Topics[i]
 		spec.Topics = append(spec.Topics, delivery.TopicSpec{
-			Name: t.Name, Policy: t.policy(), Shape: o.Dialect, TTL: t.TTL, Key: pointer.Key(t.Key),
+			Name: t.Name, Policy: t.policy(), Shape: o.Dialect, TTL: t.TTL, FlushDelay: t.FlushDelay,
+			Key: pointer.Key(t.Key),
 		})
 	}
 	n := &Namespace{
@@ -184,7 +187,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.hub.Start()
 	err := s.Listen()
 	if err == nil {
-		s.serve()
+		s.ports.Serve()
 		housekeeping := make(chan struct{})
 		s.wg.Add(1)
 		go s.housekeep(housekeeping)
@@ -212,10 +215,7 @@ func (s *Server) stop() error {
 	for _, d := range s.doors {
 		errs = append(errs, d.close())
 	}
-	for _, l := range s.listeners() {
-		errs = append(errs, l.close())
-	}
-	errs = append(errs, s.workers.Close(ctx))
+	errs = append(errs, s.ports.Close(), s.workers.Close(ctx))
 	s.hub.Close()
 	s.pollers.close()
 	close(s.stopped)
@@ -259,119 +259,22 @@ func (s *Server) onCut(e delivery.CutEvent) {
 	}
 }
 
-// forget stops waiting for a socket's answer to a question.
-func (s *Server) forget(d *delivery.Socket, id uint64) {
-	d.Conn().Shard().Post(forgetting{d, id})
-}
-
-// forgetting is the task of forget.
-type forgetting struct {
-	d  *delivery.Socket
-	id uint64
-}
-
-// Run implements base.Task.
-func (f forgetting) Run() { f.d.Forget(f.id) }
-
-// listener is one open port.
-type listener struct {
-	name string // of the door; "management" and "probes" for those
-	ln   net.Listener
-	http *http.Server
-}
-
-func (l *listener) close() error {
-	err := l.http.Close()
-	_ = l.ln.Close() // Serve may never have been called; else it is closed already
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-func (s *Server) listeners() []*listener {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open
-}
-
 // Listen opens the configured ports, so that Addr is known before Run. It does
 // nothing if that was done before.
 func (s *Server) Listen() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open != nil {
-		return nil
-	}
-	var errs []error
+	var specs []ports.Spec
 	for _, d := range s.doors {
 		if d.opts.Addr == "" {
 			continue
 		}
-		l, err := s.listen(d.opts.Name, d.opts.Addr, d, d.opts.Limits.HeaderTimeout)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("server %q: %w", d.opts.Name, err))
-			continue
-		}
-		accepting, err := d.accept(l.ln)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("server %q: %w", d.opts.Name, err))
-			continue
-		}
-		l.ln = accepting
+		specs = append(specs, ports.Spec{
+			Name: d.opts.Name, Title: fmt.Sprintf("server %q", d.opts.Name), Addr: d.opts.Addr,
+			Handler: d, HeaderTimeout: d.opts.Limits.HeaderTimeout, Accept: d.accept,
+		})
 	}
-	errs = append(errs, s.listenManagement())
-	if err := errors.Join(errs...); err != nil {
-		for _, l := range s.open {
-			_ = l.ln.Close()
-		}
-		s.open = nil
-		return err
-	}
-	return nil
-}
-
-// listen opens one port; s.mu is held.
-func (s *Server) listen(name, addr string, h http.Handler, header time.Duration) (*listener, error) {
-	var lc net.ListenConfig
-	lc.SetMultipathTCP(false) // its sockets do not hand their options on to those they accept
-	ln, err := lc.Listen(context.Background(), "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	l := &listener{name: name, ln: ln, http: &http.Server{
-		Handler: h, ReadHeaderTimeout: header, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}}
-	s.open = append(s.open, l)
-	return l, nil
-}
-
-// serve answers on every open port until it is closed.
-func (s *Server) serve() {
-	for _, l := range s.listeners() {
-		if in, ok := l.ln.(interface{ Start() }); ok {
-			in.Start()
-		}
-		s.wg.Add(1)
-		go s.serveOn(l)
-	}
-}
-
-func (s *Server) serveOn(l *listener) {
-	defer s.wg.Done()
-	if err := l.http.Serve(l.ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		s.log.Error("listener ended", "listener", l.name, "error", err)
-	}
+	return s.ports.Open(append(specs, s.managementPorts()...))
 }
 
 // Addr is where the door with that name listens, "management" and "probes" being
 // the names of those; nil if it does not.
-func (s *Server) Addr(name string) net.Addr {
-	for _, l := range s.listeners() {
-		if l.name == name {
-			return l.ln.Addr()
-		}
-	}
-	return nil
-}
+func (s *Server) Addr(name string) net.Addr { return s.ports.Addr(name) }

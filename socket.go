@@ -10,36 +10,42 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/socketio"
 )
 
 // Socket is one client in one namespace. All exported methods may be called from
 // any goroutine, handlers included; what one goroutine sends arrives in that order.
 type Socket struct {
-	ns        *Namespace
-	client    *client
-	id        string
-	principal string
-	d         *delivery.Socket // nil until the client was let in
-	mailbox   guard.Mailbox
+	ns     *Namespace
+	client *client
+	member atomic.Pointer[delivery.Socket] // nil until the client was let in
 
-	full bool // loop: reading is held because the mailbox is full
-	gone atomic.Bool
-	mu   sync.Mutex
-	own  *belongings // nil until there is one; an idle client has none
+	mailbox *guard.Mailbox // loop: nil while no job waits or runs, see trim
+	full    bool           // loop: reading is held because the mailbox is full
+	gone    atomic.Bool
+	mu      sync.Mutex
+	own     *belongings // nil until there is one; an idle client has none
 }
 
 // belongings are what few sockets have, or have for long.
 type belongings struct {
-	auth   []byte
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	values map[any]any
-	on     map[string]Handler
-	any    []Handler
-	early  []string // rooms joined before the client was let in
-	reason string
-	rooms  []string // those it was in when it left
+	id        string // until the client was let in, as principal and early
+	principal string
+	early     []string // rooms joined
+	auth      []byte
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	values    map[any]any
+	on        map[string]Handler
+	any       []Handler
+	reason    string
+	rooms     []string // those it was in when it left
+}
+
+// few reports whether there is nothing an open socket needs to keep.
+func (b *belongings) few() bool {
+	return b.auth == nil && b.ctx == nil && b.values == nil && b.on == nil && b.any == nil
 }
 
 // ownLocked returns the socket's belongings to be changed.
@@ -68,19 +74,42 @@ var (
 )
 
 func newSocket(n *Namespace, c *client, auth []byte) *Socket {
-	s := &Socket{ns: n, client: c, id: c.out.NewSocketID()}
+	s := &Socket{ns: n, client: c}
 	if len(auth) > 0 && c.shake != nil {
 		s.own = &belongings{auth: auth}
 	}
-	s.mailbox.Init(n.srv.workers, &n.mail, s)
 	return s
 }
 
 // ID is the Socket.IO id: a public name, and the name of the socket's own room.
-func (s *Socket) ID() string { return s.id }
+func (s *Socket) ID() string {
+	id, _ := s.identity()
+	return id
+}
 
 // Principal is who the client has proved to be; "" if nobody asked.
-func (s *Socket) Principal() string { return s.principal }
+func (s *Socket) Principal() string {
+	_, principal := s.identity()
+	return principal
+}
+
+// identity is the id, "" before enter, and the principal: delivery's socket has them
+// once there is one.
+func (s *Socket) identity() (id, principal string) {
+	d := s.out()
+	if d == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if d = s.out(); d == nil {
+			own := s.hasLocked()
+			return own.id, own.principal
+		}
+	}
+	return d.ID, d.Principal
+}
+
+// out is the socket's sending half, nil until the client was let in.
+func (s *Socket) out() *delivery.Socket { return s.member.Load() }
 
 // Namespace is where the socket is.
 func (s *Socket) Namespace() *Namespace { return s.ns }
@@ -136,6 +165,26 @@ func (s *Socket) Value(key any) any {
 // emitWait bounds how long Emit waits for room in a busy shard's inbox.
 const emitWait = 5 * time.Second
 
+// hasty is a context that has ended: who is given it does not wait.
+var hasty = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// patiently calls f, and once more with a context of emitWait if there was no room:
+// there nearly always is, and a timer for every answer would cost as much as the
+// answer (bench row events-1000).
+func patiently(f func(context.Context) error) error {
+	err := f(hasty)
+	if !errors.Is(err, delivery.ErrBusy) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
+	defer cancel()
+	return f(ctx)
+}
+
 // Emit sends an event. Arguments: json.RawMessage goes out verbatim, []byte as a
 // binary part (also inside map[string]any and []any), anything else as
 // encoding/json makes it. Under the name of a declared best-effort topic the event
@@ -161,10 +210,11 @@ func (s *Socket) EmitUncompressed(event string, args ...any) error {
 type emitOptions struct{ volatile, verbatim bool }
 
 func (s *Socket) emit(event string, args []any, o emitOptions) error {
-	if err := s.sendable(); err != nil {
+	d, err := s.sendable()
+	if err != nil {
 		return err
 	}
-	e, err := encodeEvent(s.ns.path, event, args, nil)
+	e, err := s.ns.emission(event, args, nil)
 	if err != nil {
 		return err
 	}
@@ -172,39 +222,40 @@ func (s *Socket) emit(event string, args []any, o emitOptions) error {
 		e.Frame.Verbatim()
 	}
 	s.ns.outgoing(event, args)
-	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
-	defer cancel()
-	return wrap(s.d.Emit(ctx, event, e, o.volatile), "")
+	return wrap(patiently(func(ctx context.Context) error { return d.Emit(ctx, event, e, o.volatile) }), "")
 }
 
-func (s *Socket) sendable() error {
+// sendable returns the sending half for those who may send.
+func (s *Socket) sendable() (*delivery.Socket, error) {
 	if s.gone.Load() {
-		return Errorf(ErrDisconnected, "the socket has left its namespace")
+		return nil, Errorf(ErrDisconnected, "the socket has left its namespace")
 	}
-	if s.d == nil {
-		return Errorf(ErrDisconnected, "the client has not been let in yet")
+	d := s.out()
+	if d == nil {
+		return nil, Errorf(ErrDisconnected, "the client has not been let in yet")
 	}
-	return nil
+	return d, nil
 }
 
 // Ask sends an event and waits for the client's answer, at most until ctx ends; a
 // ctx without a deadline gets 30 s. Errors: those of Emit, ErrTimeout, and
 // ErrDisconnected when the client leaves first.
 func (s *Socket) Ask(ctx context.Context, event string, args ...any) (*Args, error) {
-	if err := s.sendable(); err != nil {
+	d, err := s.sendable()
+	if err != nil {
 		return nil, err
 	}
-	a, ctx, cancel := newAsk(ctx, s.ns, 1)
+	q, ctx, cancel := s.ns.question(ctx, 1)
 	defer cancel()
-	e, err := encodeEvent(s.ns.path, event, args, a)
+	e, err := s.ns.emission(event, args, q)
 	if err != nil {
 		return nil, err
 	}
 	s.ns.outgoing(event, args)
-	if err := s.d.Emit(ctx, event, e, false); err != nil {
+	if err := d.Emit(ctx, event, e, false); err != nil {
 		return nil, wrap(err, "")
 	}
-	replies, err := a.wait(ctx)
+	replies, err := q.Wait(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -215,19 +266,19 @@ func (s *Socket) Ask(ctx context.Context, event string, args ...any) (*Args, err
 // for a client not let in yet. Errors: ErrLimited (roomsPerSocket), ErrDisconnected.
 func (s *Socket) Join(rooms ...string) error {
 	s.mu.Lock()
-	if s.d == nil {
+	if s.out() == nil {
 		own := s.ownLocked()
 		own.early = append(own.early, rooms...)
 		s.mu.Unlock()
 		return nil
 	}
 	s.mu.Unlock()
-	return s.onShard(func() error { return s.d.Join(rooms...) })
+	return s.onShard(func(d *delivery.Socket) error { return d.Join(rooms...) })
 }
 
 // Leave takes the socket out of a room.
 func (s *Socket) Leave(room string) error {
-	return s.onShard(func() error { s.d.Leave(room); return nil })
+	return s.onShard(func(d *delivery.Socket) error { d.Leave(room); return nil })
 }
 
 // Rooms returns the rooms the socket is in, its own id first; once it has left,
@@ -238,24 +289,25 @@ func (s *Socket) Rooms() (rooms []string, err error) {
 		defer s.mu.Unlock()
 		return s.hasLocked().rooms, nil
 	}
-	err = s.onShard(func() error { rooms = s.d.Rooms(); return nil })
+	err = s.onShard(func(d *delivery.Socket) error { rooms = d.Rooms(); return nil })
 	return rooms, err
 }
 
 // onShard runs f on the socket's shard and waits for it.
-func (s *Socket) onShard(f func() error) error {
-	if err := s.sendable(); err != nil {
+func (s *Socket) onShard(f func(*delivery.Socket) error) error {
+	d, err := s.sendable()
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
 	defer cancel()
 	done := make(chan error, 1)
-	err := s.d.Do(ctx, func() {
-		if s.d.Closed() {
+	err = d.Do(ctx, func() {
+		if d.Closed() {
 			done <- Errorf(ErrDisconnected, "the socket has left its namespace")
 			return
 		}
-		done <- f()
+		done <- f(d)
 	})
 	if err != nil {
 		return wrap(err, "")
@@ -272,42 +324,69 @@ func (s *Socket) onShard(f func() error) error {
 // official clients do not come back by themselves. With transport, the whole
 // connection is closed too.
 func (s *Socket) Disconnect(transport bool) error {
-	if err := s.sendable(); err != nil {
+	d, err := s.sendable()
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
 	defer cancel()
-	err := s.d.End(ctx, base.CauseServerDisconnect, disconnectFrame(s.ns.path))
+	err = d.End(ctx, base.CauseServerDisconnect, packet.Disconnect(s.ns.path))
 	if err == nil && transport {
-		err = s.d.Do(ctx, s.client.leave)
+		err = d.Do(ctx, s.client.leave)
 	}
 	return wrap(err, "")
 }
 
-// open makes the socket a member. Loop.
-func (s *Socket) open(d *delivery.Socket) {
+// apply gives a socket that others decide about the id it will have. Loop.
+func (s *Socket) apply() {
 	s.mu.Lock()
-	s.d = d
+	defer s.mu.Unlock()
+	s.ownLocked().id = s.client.out.NewSocketID()
+}
+
+// enter makes the socket a member and returns its sending half. Loop.
+func (s *Socket) enter() *delivery.Socket {
+	c := s.client
+	id, principal := s.identity()
+	if id == "" {
+		id = c.out.NewSocketID()
+	}
+	d := c.out.OpenSocket(s.ns.d, id, principal, s)
+	s.mu.Lock()
+	s.member.Store(d)
 	early := s.hasLocked().early
-	if s.own != nil {
-		s.own.early = nil
+	if own := s.own; own != nil {
+		own.id, own.principal, own.early = "", "", nil
+		if own.few() {
+			s.own = nil
+		}
 	}
 	s.mu.Unlock()
 	if err := d.Join(early...); err != nil {
-		s.ns.log.Warn("room not joined", "socket", s.id, "error", err)
+		s.ns.log.Warn("room not joined", "socket", id, "error", err)
+	}
+	return d
+}
+
+// trim lets go of a mailbox in which nothing happens: an idle socket has none. A full
+// one stays until its resumption, which would not be heard after it. Loop.
+func (s *Socket) trim() {
+	if s.mailbox != nil && !s.full && s.mailbox.Idle() {
+		s.mailbox = nil
 	}
 }
 
 // Left implements socketio.Socket: the client's DISCONNECT. Loop.
-func (s *Socket) Left() { s.d.Close(base.CauseClientDisconnect, nil) }
+func (s *Socket) Left() { s.out().Close(base.CauseClientDisconnect, nil) }
 
 // Gone implements delivery.SocketPeer. Loop.
 func (s *Socket) Gone(cause base.Cause) {
+	d := s.out()
 	s.mu.Lock()
 	own := s.ownLocked()
 	own.reason = cause.SocketReason()
-	if s.d != nil && s.ns.hears() {
-		own.rooms = s.d.Rooms()
+	if d != nil && s.ns.hears() {
+		own.rooms = d.Rooms()
 	}
 	s.gone.Store(true)
 	if own.cancel != nil {
@@ -319,7 +398,7 @@ func (s *Socket) Gone(cause base.Cause) {
 		s.full = false
 		s.client.resume()
 	}
-	if s.d != nil {
+	if d != nil {
 		s.ns.farewell(s, cause.SocketReason())
 	}
 }

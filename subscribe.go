@@ -2,7 +2,9 @@ package weir
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -69,7 +71,7 @@ func (s *Socket) ack(in *socketio.Event, arg []byte) bool {
 		return false
 	}
 	id, _ := sio.StringField(arg, "messageId")
-	s.d.Ack(topic, id)
+	s.out().Ack(topic, id)
 	if in.HasID {
 		s.answer(in.ID, map[string]any{"ok": true})
 	}
@@ -103,14 +105,11 @@ func (r *request) refuse(err error) {
 		r.s.answer(r.id, body)
 		return
 	}
-	f, err := eventFrame(r.s.ns.path, "weir:error", []any{body})
-	if err == nil {
-		r.s.d.Send(f)
-	}
+	r.s.tell(body)
 }
 
 func (r *request) unsubscribe() {
-	if !r.s.d.Unsubscribe(r.topic) {
+	if !r.s.out().Unsubscribe(r.topic) {
 		r.refuse(&Error{Code: base.CodeNotSubscribed, Reason: "not subscribed to " + r.topic})
 		return
 	}
@@ -169,7 +168,12 @@ func (r *request) options() (delivery.SubscribeOptions, error) {
 
 func (r *request) enter(o delivery.SubscribeOptions) {
 	err := r.s.subscribe(r.topic, o, func(sub delivery.Subscription) {
-		r.accept(map[string]any{"ok": true, "topic": r.topic, "epoch": sub.Epoch, "offset": sub.Offset})
+		if r.asks { // written by hand: every client that connects gets one
+			b := sio.AppendString([]byte(`{"ok":true,"topic":`), r.topic)
+			b = sio.AppendString(append(b, `,"epoch":`...), sub.Epoch)
+			b = strconv.AppendUint(append(b, `,"offset":`...), sub.Offset, 10)
+			r.accept(json.RawMessage(append(b, '}')))
+		}
 	})
 	if err != nil {
 		r.refuse(wrap(err, err.Error()+": "+r.topic))
@@ -178,7 +182,7 @@ func (r *request) enter(o delivery.SubscribeOptions) {
 
 // subscribe makes the socket a subscriber. Loop.
 func (s *Socket) subscribe(topic string, o delivery.SubscribeOptions, answer func(delivery.Subscription)) error {
-	if err := s.d.Subscribe(topic, o, answer); err != nil {
+	if err := s.out().Subscribe(topic, o, answer); err != nil {
 		return err
 	}
 	s.subscribed(topic, true)
@@ -187,7 +191,8 @@ func (s *Socket) subscribe(topic string, o delivery.SubscribeOptions, answer fun
 
 func (s *Socket) subscribed(topic string, on bool) {
 	if f := s.ns.srv.opts.Events.Subscribed; f != nil {
-		f(SubscribedEvent{Namespace: s.ns.path, ID: s.id, Principal: s.principal, Topic: topic, Subscribed: on})
+		d := s.out()
+		f(SubscribedEvent{Namespace: s.ns.path, ID: d.ID, Principal: d.Principal, Topic: topic, Subscribed: on})
 	}
 }
 

@@ -26,6 +26,9 @@ const (
 	defaultPerSocket     = 1000
 )
 
+// maxFlushDelay bounds TopicOptions.FlushDelay.
+const maxFlushDelay = time.Second
+
 // problems collects everything that is wrong with the options.
 type problems []error
 
@@ -176,6 +179,9 @@ func (t *TopicOptions) validate(p *problems, at string) {
 	}
 	if t.TTL < 0 {
 		p.add("%s.TTL %v: want 0 or more", at, t.TTL)
+	}
+	if t.FlushDelay < 0 || t.FlushDelay > maxFlushDelay {
+		p.add("%s.FlushDelay %v: want 0 to %v", at, t.FlushDelay, maxFlushDelay)
 	}
 	if t.Weight < 0 {
 		p.add("%s.Weight %d: want 0 or more", at, t.Weight)

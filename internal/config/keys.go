@@ -226,6 +226,7 @@ type policy struct {
 	MaxRetries                 int           `key:"maxRetries" default:"5" sf:"0" min:"0" doc:"sends after the first"`
 	RetryBackoff               float64       `key:"retryBackoff" default:"2" sf:"1" min:"1" max:"100" doc:"factor on ackTimeoutMs for each further send; 1: none"`
 	TTL                        time.Duration `key:"ttlMs" default:"0" min:"0" doc:"how old a message may be when it is written; 0: any age"`
+	FlushDelay                 time.Duration `key:"flushDelayMs" default:"0" min:"0" max:"1000" doc:"how long a message may wait so that more of them share a send; 0: an idle shard writes at once"`
 	Weight                     int           `key:"weight" default:"1" min:"1" max:"1000" doc:"messages the topic's lane may write in its turn"`
 	AllowPolling               bool          `key:"allowPolling" default:"true" doc:"false refuses subscriptions over long-polling"`
 	AuthRequired               bool          `key:"authRequired" default:"false" doc:"asks for a token at connect (namespace), subscribe and publish (topic)"`

@@ -70,12 +70,12 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 				Topics: []weir.TopicOptions{
 					{
 						Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.Disconnect, Max: weir.Limits{Messages: 9, Bytes: 10000},
-						TTL: 800 * time.Millisecond, Weight: 2, MaxInFlight: 4, AckTimeout: 600 * time.Millisecond,
+						TTL: 800 * time.Millisecond, FlushDelay: 20 * time.Millisecond, Weight: 2, MaxInFlight: 4, AckTimeout: 600 * time.Millisecond,
 						MaxRetries: weir.NoRetries, RetryBackoff: 1.5, WebsocketOnly: true, AuthRequired: true,
 					},
 					{
 						Name: "prices*", Overflow: weir.Coalesce, Key: "/symbol", Max: weir.Limits{Messages: 5, Bytes: 6000},
-						TTL: 4 * time.Millisecond, Weight: 5, MaxInFlight: 1, AckTimeout: time.Millisecond, MaxRetries: 2, RetryBackoff: 3,
+						TTL: 4 * time.Millisecond, FlushDelay: 3 * time.Millisecond, Weight: 5, MaxInFlight: 1, AckTimeout: time.Millisecond, MaxRetries: 2, RetryBackoff: 3,
 					},
 				},
 			}},

@@ -44,7 +44,7 @@ func (r *reader) topic(t *topic, at policyPaths) weir.TopicOptions {
 	o := weir.TopicOptions{
 		Name: t.Name, Mode: t.DeliveryMode, Overflow: r.overflow(t, at),
 		Max: weir.Limits{Messages: t.MaxQueuedMessagesPerClient, Bytes: t.MaxQueuedBytesPerClient},
-		TTL: t.TTL, Weight: t.Weight,
+		TTL: t.TTL, FlushDelay: t.FlushDelay, Weight: t.Weight,
 		MaxInFlight: t.MaxInFlight, AckTimeout: t.AckTimeout, MaxRetries: t.MaxRetries, RetryBackoff: t.RetryBackoff,
 		WebsocketOnly: !t.AllowPolling, AuthRequired: t.AuthRequired,
 	}

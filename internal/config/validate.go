@@ -19,7 +19,7 @@ var originEntry = regexp.MustCompile(`^origins(\[\d+\]) (.*)$`)
 // fieldKeys are the keys whose option has another name.
 var fieldKeys = map[string]string{
 	"Addr": "port", "Overflow": "overflowAction", "Mode": "deliveryMode", "Max": "maxQueuedMessagesPerClient",
-	"AckTimeout": "ackTimeoutMs", "TTL": "ttlMs", "SocketIO": "socketio", "EventsOverflow": "eventsLane",
+	"AckTimeout": "ackTimeoutMs", "TTL": "ttlMs", "FlushDelay": "flushDelayMs", "SocketIO": "socketio", "EventsOverflow": "eventsLane",
 }
 
 // validate adds what Options.Validate finds and this package does not look for itself, such as reserved names and

@@ -179,7 +179,9 @@ func (s *shedding) nextRound() {
 // connection still pins.
 func (c *Conn) evict(d *Declared, before int64) (gone, pinned int) {
 	for _, s := range c.sockets {
-		pinned += s.events.Bytes()
+		if s.events != nil {
+			pinned += s.events.Bytes()
+		}
 		for _, l := range s.lanes {
 			if l.topic.Declared == d {
 				gone += l.Evict(before)

@@ -97,8 +97,6 @@ func (c *Conn) Writable() { c.markDirty() }
 // as its room. Loop only.
 func (c *Conn) OpenSocket(n *Namespace, id, principal string, peer SocketPeer) *Socket {
 	s := &Socket{ID: id, Principal: principal, Namespace: n, Peer: peer, conn: c}
-	s.events.socket = s
-	s.events.Init(n.events[c.shard.index], base.Plain, false)
 	c.sockets = append(c.sockets, s)
 	c.shard.namespaces[n].add(s)
 	c.shard.sockets.Add(1)
@@ -115,8 +113,6 @@ func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
 		return
 	}
 	s := &Socket{Namespace: n, conn: c, closed: true, refusal: true}
-	s.events.socket = s
-	s.events.Init(n.events[c.shard.index], base.Plain, false)
 	c.sockets = append(c.sockets, s)
 	c.refused++
 	c.shard.force(s, base.NewPlainMessage(f))
@@ -158,16 +154,18 @@ func (s *Socket) detach(cause base.Cause) {
 }
 
 // Close takes the socket out of its namespace. What its topic lanes hold is
-// booked as dropped. last, if there is one, is its final packet: it and what was
-// queued before are still written. Loop only.
+// booked as dropped. last, if there is one, is its final packet: it and the events
+// queued before are still written, and of the topic lanes what the kernel takes at
+// once. Loop only.
 func (s *Socket) Close(cause base.Cause, last *base.Frame) {
 	if s.closed {
 		return
 	}
 	if last != nil {
+		s.conn.hasten()
 		s.shard().force(s, base.NewPlainMessage(last))
 	} else {
-		s.shard().closeLane(&s.events, base.ReasonDisconnect)
+		s.shard().closeEvents(s)
 	}
 	s.detach(cause)
 	s.conn.reap(s)
@@ -175,7 +173,7 @@ func (s *Socket) Close(cause base.Cause, last *base.Frame) {
 
 // reap forgets a socket that has left and has nothing more to write.
 func (c *Conn) reap(s *Socket) {
-	if !s.closed || s.events.Depth() > 0 {
+	if !s.closed || s.events != nil {
 		return
 	}
 	for i, o := range c.sockets {
@@ -183,7 +181,6 @@ func (c *Conn) reap(s *Socket) {
 			c.sockets[i] = c.sockets[len(c.sockets)-1]
 			c.sockets[len(c.sockets)-1] = nil
 			c.sockets = c.sockets[:len(c.sockets)-1]
-			c.shard.settle(&s.events)
 			break
 		}
 	}
@@ -196,11 +193,13 @@ func (c *Conn) reap(s *Socket) {
 }
 
 // Finish closes the connection once everything its events lanes hold is written,
-// or when FinishTimeout is over. Loop only.
+// or when FinishTimeout is over. What its topic lanes hold is written as far as the
+// kernel takes it. Loop only.
 func (c *Conn) Finish(cause base.Cause) {
 	if c.leaving != nil || c.closed {
 		return
 	}
+	c.hasten()
 	c.leaving = &leaving{conn: c, cause: cause}
 	c.leaving.deadline.Init(c.leaving)
 	c.shard.wheel.Schedule(&c.leaving.deadline, c.shard.now+int64(c.shard.hub.opts.FinishTimeout))
@@ -223,9 +222,8 @@ func (c *Conn) Close(cause base.Cause) {
 	}
 	c.rest = nil
 	for _, s := range c.sockets {
-		sh.closeLane(&s.events, base.ReasonDisconnect)
+		sh.closeEvents(s)
 		s.detach(cause)
-		sh.settle(&s.events)
 	}
 	c.sockets, c.ready = nil, [kinds]laneRing{}
 	last := len(sh.conns) - 1
@@ -242,7 +240,9 @@ func (c *Conn) Closed() bool { return c.closed }
 // Depth is how many messages wait for the client, in all lanes. Loop only.
 func (c *Conn) Depth() (n int) {
 	for _, s := range c.sockets {
-		n += s.events.Depth()
+		if s.events != nil {
+			n += s.events.Depth()
+		}
 		for _, l := range s.lanes {
 			n += l.Depth()
 		}
@@ -257,7 +257,6 @@ func (c *Conn) Trim() {
 		c.rest = nil
 	}
 	for _, s := range c.sockets {
-		s.events.Trim()
 		for i := len(s.lanes) - 1; i >= 0; i-- {
 			l := s.lanes[i]
 			if !l.subscribed() && l.Depth() == 0 && (l.AllDropped() == 0 || len(s.lanes) > maxIdleLanes) {
@@ -298,12 +297,25 @@ func (c *Conn) markDirty() {
 	sh.lastDirty = c
 }
 
-// markReady queues a lane that has something to write.
+// markReady queues a lane that has something to write, which is done at once.
 func (c *Conn) markReady(l *outLane) {
+	c.queue(l)
+	c.markDirty()
+}
+
+// queue puts a lane that has something to write among those that are written when
+// the connection is.
+func (c *Conn) queue(l *outLane) {
 	if !l.queued && !l.waits() && l.Sendable() {
 		c.ready[l.kind].push(l)
 	}
-	c.markDirty()
+}
+
+// hasten writes what waits, in a flush delay or because the turn is not over, as far
+// as the kernel takes it: before lanes are closed by the server's own decision.
+func (c *Conn) hasten() {
+	for c.waiting() && c.out.Window() > 0 && c.write() {
+	}
 }
 
 // checkReading stops reading while answers pile up, so that they need not be
@@ -321,7 +333,7 @@ func (c *Conn) full() bool {
 		return true
 	}
 	for _, s := range c.sockets {
-		if s.events.Half() {
+		if s.events != nil && s.events.Half() {
 			return true
 		}
 	}

@@ -42,7 +42,7 @@ func (sh *Shard) deliverMembers(j *job, u *underWay, most int) {
 	for ; u.left > 0 && sh.spent < most; u.left-- {
 		sh.spent++
 		if l := members[u.left-1]; l.pass(j.msg.Offset) {
-			sh.offer(&l.outLane, u.item, j.receipt)
+			sh.offer(l, u.item, j.receipt)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func (sh *Shard) deliverChosen(j *job, u *underWay, most int) {
 			sh.emit(o, j, u.item)
 		default:
 			if l := o.lane(j.topic); l != nil && l.pass(j.msg.Offset) {
-				sh.offer(&l.outLane, u.item, j.receipt)
+				sh.offer(l, u.item, j.receipt)
 			}
 		}
 	}
@@ -77,13 +77,12 @@ func (sh *Shard) class(j *job) *lane.Class {
 // emit gives a plain event to one socket: to the lane of the topic whose name it
 // bears, subscribed or not, else to its events lane.
 func (sh *Shard) emit(s *Socket, j *job, it *lane.Item) {
-	l := &s.events
-	if j.topic != nil {
-		own := s.lane(j.topic)
-		if own == nil {
-			own = s.openLane(j.topic, base.Plain, false)
-		}
-		l = &own.outLane
+	var l *outLane
+	if j.topic == nil {
+		l = s.eventsLane()
+		defer sh.restEvents(s)
+	} else if l = s.lane(j.topic); l == nil {
+		l = s.openLane(j.topic, base.Plain, false)
 	}
 	refused := j.target.Volatile && (s.conn.out.Window() == 0 || len(s.conn.unwritten()) > 0 || l.Half())
 	if j.acks != nil && j.acks.Sent(s) {

@@ -90,7 +90,7 @@ func pad(r *rand.Rand) string {
 
 func (d *driver) broadcast(ctx context.Context) {
 	d.seq++
-	path, name := worldNamespaces[d.rand.IntN(2)], []string{"news", "oldest", "prices", "room:1"}[d.rand.IntN(4)]
+	path, name := worldNamespaces[d.rand.IntN(2)], []string{"news", "oldest", "prices", "room:1", "lazy"}[d.rand.IntN(5)]
 	f := d.event(path, name, mark{Source: d.n, Seq: d.seq}, d.rand.IntN(3))
 	to := delivery.Target{Volatile: d.rand.IntN(4) == 0}
 	if d.rand.IntN(2) == 0 {

@@ -76,8 +76,18 @@ const (
 const (
 	ConnSize      = unsafe.Sizeof(Conn{})
 	SocketSize    = unsafe.Sizeof(Socket{})
-	TopicLaneSize = unsafe.Sizeof(topicLane{})
+	TopicLaneSize = unsafe.Sizeof(outLane{})
 )
 
 // Pace makes the shard deliver so little in one step and in one turn. Loop only.
 func (sh *Shard) Pace(step, turn int) { sh.pace = pace{step, turn} }
+
+// Delayed is how many lanes of the topic wait for its flush delay on a shard. Loop only.
+func (d *Declared) Delayed(sh *Shard) int { return d.delays[sh.index].Len() }
+
+// EventsLane reports whether the socket holds an events lane, and RestingLanes how
+// many the shard keeps for reuse. Loop only.
+func (s *Socket) EventsLane() bool { return s.events != nil }
+
+// RestingLanes is how many events lanes the shard keeps for reuse. Loop only.
+func (sh *Shard) RestingLanes() int { return sh.resting.Len() }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/packet"
 )
 
 // turns is the order in which kinds of lanes take one entry each when several
@@ -136,8 +137,8 @@ func (c *Conn) nextLane() *outLane {
 
 // take takes one entry, or the notice of losses before it, and moves the turn on.
 func (c *Conn) take(l *outLane) (pick, bool) {
-	if n, why, ok := l.TakeLoss(); ok && l.own != nil {
-		f := lossNotice(l.socket.Namespace.Path, l.name(), n, why)
+	if n, why, ok := l.TakeLoss(); ok && l.topic != nil {
+		f := packet.Lost(l.socket.Namespace.Path, l.name(), n, why)
 		return pick{lane: l, frame: f, lost: n, reason: why, notice: true}, true
 	}
 	e, ok := l.Take(c.shard.now)
@@ -266,16 +267,18 @@ func (c *Conn) wrote(l *outLane, e lane.Entry) {
 	sh := c.shard
 	at := e.Message().At
 	l.Wrote(e, sh.now)
-	if l.own != nil {
-		l.own.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
+	if l.topic != nil {
+		l.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
 		if l.kind == kindReliable {
-			sh.arm(l.own)
+			sh.arm(l)
 		}
 		return
 	}
-	l.socket.admit()
-	if l.socket.closed {
-		c.reap(l.socket)
+	s := l.socket
+	s.admit()
+	sh.restEvents(s)
+	if s.closed {
+		c.reap(s)
 	}
 }
 

@@ -1,17 +1,19 @@
 package delivery
 
+import "github.com/streamweir/weir/internal/roomwatch"
+
 // membership is who is in one namespace on one shard: by id, principal and room.
 // The topics' subscribers are kept with the topics. Loop only.
 type membership struct {
 	sockets    map[string]*Socket
 	principals map[string][]*Socket
 	rooms      map[string]*room
-	round      uint64  // the last recipient search; marks sockets already found
-	orders     *stream // what is emitted here and not delivered yet; nil: nothing
-	watch      *roomWatch
+	round      uint64           // the last recipient search; marks sockets already found
+	orders     *stream          // what is emitted here and not delivered yet; nil: nothing
+	watch      *roomwatch.Watch // nil: nobody asks
 }
 
-func newMembership(w *roomWatch) *membership {
+func newMembership(w *roomwatch.Watch) *membership {
 	return &membership{
 		watch:   w,
 		sockets: make(map[string]*Socket), principals: make(map[string][]*Socket), rooms: make(map[string]*room),
@@ -60,7 +62,7 @@ func (t *seats) in(r *room) *place {
 
 func (m *membership) add(s *Socket) {
 	m.sockets[s.ID] = s
-	m.watch.joined(s.ID, s.ID) // its own room
+	m.watch.Joined(s.ID, s.ID) // its own room
 	if s.Principal != "" {
 		m.principals[s.Principal] = append(m.principals[s.Principal], s)
 	}
@@ -71,7 +73,7 @@ func (m *membership) remove(s *Socket) {
 	for places := s.rooms.all(); len(places) > 0; places = s.rooms.all() {
 		m.leave(s, places[len(places)-1].room.name)
 	}
-	m.watch.left(s.ID, s.ID)
+	m.watch.Left(s.ID, s.ID)
 	if s.Principal == "" {
 		return
 	}
@@ -106,7 +108,7 @@ func (m *membership) join(s *Socket, name string) {
 	}
 	s.rooms.places = append(s.rooms.places, place{room: r, at: len(r.members)})
 	r.members = append(r.members, s)
-	m.watch.joined(name, s.ID)
+	m.watch.Joined(name, s.ID)
 }
 
 // leave takes s out of a room, if it is there.
@@ -129,7 +131,7 @@ func (m *membership) leave(s *Socket, name string) {
 		if s.rooms.vacate(i); len(s.rooms.places) == 0 {
 			s.rooms = nil
 		}
-		m.watch.left(name, s.ID)
+		m.watch.Left(name, s.ID)
 		return
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/linger"
+	"github.com/streamweir/weir/internal/roomwatch"
 )
 
 // NamespaceSpec declares a namespace.
@@ -19,8 +21,8 @@ type NamespaceSpec struct {
 	Subscriptions int // topics one socket may subscribe to; 0 = any number
 	Rooms         int // rooms one socket may be in; 0 = any number
 
-	Deflate bool                // publishers also make the compressed form: clients agree to permessage-deflate
-	Watch   func(ch RoomChange) // told about rooms, in order; called on loops and must not block; nil = nobody asks
+	Deflate bool                      // publishers also make the compressed form: clients agree to permessage-deflate
+	Watch   func(ch roomwatch.Change) // told about rooms, in order; called on loops and must not block; nil = nobody asks
 }
 
 // Namespace is one declared namespace on this node.
@@ -32,9 +34,9 @@ type Namespace struct {
 	topics   map[string]*Declared // exact names
 	patterns []*Declared          // longest prefix first
 	all      []*Declared
-	events   []*lane.Class // by shard
-	watch    *roomWatch    // nil: nobody asks
-	ackID    atomic.Uint64 // Socket.IO ack ids are per namespace, shared by all sockets (protocol.md 2.2)
+	events   []*lane.Class    // by shard
+	watch    *roomwatch.Watch // nil: nobody asks
+	ackID    atomic.Uint64    // Socket.IO ack ids are per namespace, shared by all sockets (protocol.md 2.2)
 
 	mu sync.Mutex // orders broadcasts of plain events across shards
 
@@ -48,13 +50,18 @@ func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
 		n.events = append(n.events, &lane.Class{Policy: spec.Events})
 	}
 	if spec.Watch != nil {
-		n.watch = &roomWatch{namespace: spec.Path, tell: spec.Watch, members: make(map[string]int)}
+		n.watch = roomwatch.New(spec.Path, spec.Watch)
 	}
 	for _, ts := range spec.Topics {
 		d := &Declared{Spec: ts, Namespace: n}
 		for range h.shards {
 			d.classes = append(d.classes, &lane.Class{Policy: ts.Policy})
 			d.latency = append(d.latency, &latencies{})
+		}
+		if ts.FlushDelay > 0 {
+			for _, sh := range h.shards {
+				d.delays = append(d.delays, linger.New(sh.flushDelays(), ts.FlushDelay, (*outLane).wake))
+			}
 		}
 		n.all = append(n.all, d)
 		if isPattern(ts.Name) {
@@ -153,6 +160,9 @@ func (n *Namespace) trim(i int) {
 	n.events[i].Trim()
 	for _, d := range n.all {
 		d.classes[i].Trim()
+		if d.delays != nil {
+			d.delays[i].Trim()
+		}
 	}
 }
 

@@ -7,28 +7,25 @@ import (
 )
 
 // outLane is a lane with its place in the world: whose it is, and where it waits
-// to be flushed. An idle connection has one for each socket and one for each
-// subscription, so it is small: what only a busy lane needs is elsewhere.
+// to be flushed. An idle connection has one for each subscription, so it is small:
+// what only a busy lane needs is elsewhere. A socket's events lane is one too.
 type outLane struct {
 	lane.Lane
 	socket *Socket
-	own    *topicLane // what this is part of; nil: the events lane
-	prev   *outLane   // in the ring of ready lanes
+	topic  *Topic   // nil: the events lane, which uses none of what follows the ring
+	prev   *outLane // in the ring of ready lanes
 	next   *outLane
-	taken  int32 // entries taken in this turn
-	kind   kind
-	queued bool // in the ring of ready lanes
-}
 
-// topicLane is the lane of one topic.
-type topicLane struct {
-	outLane
-	topic  *Topic
-	timer  *wheel.Timer // nil until it is first needed, and when the lane is trimmed
-	from   uint64       // the last offset given to the lane; at first the one before its subscription
-	after  uint64       // waits until the events lane has written this many
-	member int32        // place among the topic's members; -1 = not subscribed
-	busy   bool         // at the last look the client's kernel had not got everything
+	timer   *wheel.Timer // nil until it is first needed, and when the lane is trimmed
+	from    uint64       // the last offset given to the lane; at first the one before its subscription
+	after   uint64       // waits until the events lane has written this many; 0 = does not
+	member  int32        // place among the topic's members; -1 = not subscribed
+	busy    bool         // at the last look the client's kernel had not got everything
+	delayed bool         // among those that wait for the topic's flush delay
+
+	queued bool // in the ring of ready lanes
+	kind   kind
+	taken  int32 // entries taken in this turn
 }
 
 // kind orders lanes that wait at the same time (design D1).
@@ -41,9 +38,8 @@ const (
 	kinds
 )
 
-func newTopicLane(s *Socket, t *Topic, f base.Form, tell bool) *topicLane {
-	l := &topicLane{topic: t, member: -1}
-	l.socket, l.own, l.kind = s, l, kindBest
+func newTopicLane(s *Socket, t *Topic, f base.Form, tell bool) *outLane {
+	l := &outLane{socket: s, topic: t, kind: kindBest, member: -1}
 	if t.Declared.Reliable() {
 		l.kind = kindReliable
 	}
@@ -53,17 +49,17 @@ func newTopicLane(s *Socket, t *Topic, f base.Form, tell bool) *topicLane {
 
 // name is the topic's, "" for the events lane.
 func (l *outLane) name() string {
-	if l.own == nil {
+	if l.topic == nil {
 		return ""
 	}
-	return l.own.topic.Name
+	return l.topic.Name
 }
 
-func (l *topicLane) subscribed() bool { return l.member >= 0 }
+func (l *outLane) subscribed() bool { return l.member >= 0 }
 
 // pass reports whether the message at that offset is one the lane has not been
 // given and is subscribed to, and makes it one that it has been given.
-func (l *topicLane) pass(offset uint64) bool {
+func (l *outLane) pass(offset uint64) bool {
 	if !l.subscribed() || offset <= l.from {
 		return false
 	}
@@ -73,23 +69,26 @@ func (l *topicLane) pass(offset uint64) bool {
 
 // wait holds a lane back until the events lane has written what it holds now: the
 // CONNECT answer, or that of the subscription.
-func (l *topicLane) wait() {
+func (l *outLane) wait() {
 	s := l.socket
+	if s.events == nil {
+		return
+	}
 	after := s.events.Written + uint64(s.events.Depth()) // the events lane drops nothing it has taken
-	if s.events.Depth() == 0 || after == l.after {
+	if after == l.after {
 		return
 	}
 	if l.after == 0 {
 		s.held++
 	}
 	l.after = after
-	s.conn.ready[l.kind].remove(&l.outLane)
+	s.conn.ready[l.kind].remove(l)
 }
 
-func (l *outLane) waits() bool { return l.own != nil && l.own.after != 0 }
+func (l *outLane) waits() bool { return l.after != 0 }
 
 // Trim gives back what the lane needs only while something is in it.
-func (l *topicLane) Trim() {
+func (l *outLane) Trim() {
 	l.Lane.Trim()
 	if l.timer != nil && !l.timer.Armed() {
 		l.timer = nil

@@ -29,7 +29,7 @@ const (
 	maxInFlight  = 4
 )
 
-var worldTopics = []string{"oldest", "reject", "prices", "snap", "strict", "orders", "vital", "room:1", "room:2"}
+var worldTopics = []string{"oldest", "reject", "prices", "snap", "strict", "orders", "vital", "room:1", "room:2", "lazy", "late"}
 
 func worldSpecs() []delivery.TopicSpec {
 	best := func(name string, o base.Overflow, messages int) delivery.TopicSpec {
@@ -49,8 +49,10 @@ func worldSpecs() []delivery.TopicSpec {
 	}
 	rooms := best("room:*", base.DropOldest, 16)
 	rooms.TTL = 40 * time.Millisecond
+	lazy, late := best("lazy", base.DropOldest, 12), sure("late", base.RejectNew)
+	lazy.FlushDelay, late.FlushDelay = 15*time.Millisecond, 5*time.Millisecond
 	return []delivery.TopicSpec{
-		best("oldest", base.DropOldest, 12), best("reject", base.RejectNew, 7), prices, best("snap", base.SnapshotOnly, 4),
+		lazy, late, best("oldest", base.DropOldest, 12), best("reject", base.RejectNew, 7), prices, best("snap", base.SnapshotOnly, 4),
 		best("strict", base.Disconnect, 60), sure("orders", base.RejectNew), sure("vital", base.Disconnect), rooms,
 	}
 }
@@ -246,8 +248,8 @@ func (a *actor) act() {
 		s.Leave("red")
 	case 11:
 		if a.rand.IntN(3) == 0 {
+			s.Close(base.CauseServerDisconnect, disconnectFrame(path)) // writes what waits, and only then the socket has left
 			a.note('l', path, "", 0)
-			s.Close(base.CauseServerDisconnect, disconnectFrame(path))
 		}
 	default:
 		a.drain()

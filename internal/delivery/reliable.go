@@ -7,7 +7,7 @@ import "github.com/streamweir/weir/internal/wheel"
 
 // arm schedules the lane's timer for what it has to do next, unless it is
 // scheduled for something earlier.
-func (sh *Shard) arm(l *topicLane) {
+func (sh *Shard) arm(l *outLane) {
 	at := l.NextDeadline()
 	if l.InFlight() > 0 {
 		at = min(at, sh.now+max(int64(l.Class().Policy.AckTimeout)/clockSteps, 1))
@@ -23,7 +23,7 @@ func (sh *Shard) arm(l *topicLane) {
 }
 
 // Expire implements wheel.Expirer: an ack clock has run out, or a time to live.
-func (l *topicLane) Expire(_ *wheel.Timer, now int64) {
+func (l *outLane) Expire(_ *wheel.Timer, now int64) {
 	sh := l.socket.shard()
 	l.Lane.Expire(now)
 	if l.kind == kindReliable && l.InFlight() > 0 {
@@ -36,7 +36,7 @@ func (l *topicLane) Expire(_ *wheel.Timer, now int64) {
 // everything (design D10): as long as it has not, and when it is first seen to
 // have, the clock starts anew. It is looked at several times before it can run
 // out, so it may run out late by a quarter, but never early because of a backlog.
-func (l *topicLane) runClock(now int64) {
+func (l *outLane) runClock(now int64) {
 	busy := l.socket.conn.busy()
 	if busy || l.busy {
 		l.Busy(now)
@@ -44,7 +44,7 @@ func (l *topicLane) runClock(now int64) {
 	l.busy = busy
 	if !busy {
 		l.Due(now)
-		l.socket.conn.markReady(&l.outLane)
+		l.socket.conn.markReady(l)
 	}
 }
 
@@ -52,12 +52,12 @@ func (l *topicLane) runClock(now int64) {
 const clockSteps = 4
 
 // acked settles an acknowledged message and lets the next one go.
-func (sh *Shard) acked(l *topicLane, messageID string) bool {
+func (sh *Shard) acked(l *outLane, messageID string) bool {
 	at, ok := l.Ack(messageID)
 	if !ok {
 		return false
 	}
 	l.topic.Declared.latency[sh.index].ack.Observe(sh.now - at)
-	l.socket.conn.markReady(&l.outLane)
+	l.socket.conn.markReady(l)
 	return true
 }

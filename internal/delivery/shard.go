@@ -12,10 +12,11 @@ import (
 	"github.com/streamweir/weir/internal/wheel"
 )
 
-// How much one turn of the loop does before it looks at its inbox again
-// (measurements.md: slices of 128 double the rate on 10,000 clients).
+// How much one turn of the loop does before it looks at its inbox again. Flushing
+// in slices doubles the rate on 10,000 clients (measurements.md); a slice of 64 is
+// a millisecond of sends at most.
 const (
-	flushSlice = 128
+	flushSlice = 64
 	timerSlice = 512
 	batchBytes = 32 << 10
 )
@@ -30,18 +31,20 @@ const (
 // Shard is one event loop: the connections it owns, their sockets and lanes, and
 // nothing else touches them (design D3).
 type Shard struct {
-	hub   *Hub
-	index int
-	in    *inbox.Inbox[*job]
-	wait  Waiter
-	wheel *wheel.Wheel
-	now   int64 // the hub's clock, read once per turn
+	hub    *Hub
+	index  int
+	in     *inbox.Inbox[*job]
+	wait   Waiter
+	wheel  *wheel.Wheel
+	delays *wheel.Wheel // flush delays, in finer ticks; nil: no topic has one
+	now    int64        // the hub's clock, read once per turn
 
 	conns      []*Conn
 	namespaces map[*Namespace]*membership
 	firstDirty *Conn
 	lastDirty  *Conn
 	doomed     []doomed                   // to be cut once the current step is over
+	resting    lane.Pool[outLane]         // events lanes that no socket needs now
 	streams    fair.Lines[*job, underWay] // publications taken from the inbox and not delivered yet
 	pace       pace
 	spent      int // of pace.step in the current step
@@ -144,6 +147,10 @@ func (sh *Shard) step() (more bool) {
 	}
 	sh.deliverSome()
 	fired, late := sh.wheel.Advance(sh.now, timerSlice)
+	if sh.delays != nil {
+		woken, _ := sh.delays.Advance(sh.now, 0)
+		fired += woken
+	}
 	sh.cutDoomed()
 	dirty := sh.flushSome()
 	sh.housekeep()
@@ -181,6 +188,11 @@ func (sh *Shard) idleFor() time.Duration {
 	if at, ok := sh.wheel.Next(); ok {
 		d = min(d, time.Duration(at-sh.hub.Now()))
 	}
+	if sh.delays != nil {
+		if at, ok := sh.delays.Next(); ok {
+			d = min(d, time.Duration(at-sh.hub.Now()))
+		}
+	}
 	return max(d, 0)
 }
 
@@ -195,6 +207,7 @@ func (sh *Shard) housekeep() {
 			n.sweep(sh.now, 1000)
 			n.trim(sh.index)
 		}
+		sh.resting.Trim()
 	}
 }
 
@@ -223,12 +236,12 @@ func (sh *Shard) force(s *Socket, m *base.Message) {
 	if m.At == 0 {
 		m.At = sh.now // made by the loop just now
 	}
-	c := s.events.Class()
-	it := c.Hold(m)
-	s.events.Force(it)
-	c.Release(it)
-	s.conn.markReady(&s.events)
-	if !s.conn.paused && s.events.Half() {
+	l := s.eventsLane()
+	it := l.Class().Hold(m)
+	l.Force(it)
+	l.Class().Release(it)
+	s.conn.markReady(l)
+	if !s.conn.paused && l.Half() {
 		s.conn.checkReading()
 	}
 }
@@ -237,13 +250,17 @@ func (sh *Shard) force(s *Socket, m *base.Message) {
 // a burst has filled within this step is written first: policies are for clients
 // that do not keep up, not for loops that have not come round yet.
 func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
-	c := l.socket.conn
+	s := l.socket
+	c := s.conn
 	if c.closed {
 		return
 	}
 	if !l.Fits(it) && c.leaving == nil && c.out.Window() > 0 {
 		c.write()
 		sh.spent += writeCost
+		if l.topic == nil {
+			l = s.eventsLane() // it rests when everything is written
+		}
 	}
 	out := l.Offer(it, sh.now)
 	r.count(out)
@@ -253,30 +270,26 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
 		return
 	case lane.Rejected, lane.TooLarge:
 	default:
-		if it.Msg.Expires != 0 && l.own != nil {
-			sh.arm(l.own)
+		if it.Msg.Expires != 0 && l.topic != nil {
+			sh.arm(l)
 		}
 	}
-	c.markReady(l)
+	sh.announce(l, it)
 }
 
-// closeTopicLane empties a lane, ends its timer and its membership.
-func (sh *Shard) closeTopicLane(l *topicLane, r base.Reason) {
+// closeLane empties a topic's lane, ends its timer and its membership.
+func (sh *Shard) closeLane(l *outLane, r base.Reason) {
 	sh.leaveTopic(l)
 	if l.timer != nil {
 		sh.wheel.Stop(l.timer)
 	}
-	sh.closeLane(&l.outLane, r)
-}
-
-func (sh *Shard) closeLane(l *outLane, r base.Reason) {
 	l.Close(r)
 	l.TakeLoss() // who has left a topic need not be told
 	l.socket.conn.ready[l.kind].remove(l)
 	sh.settle(l)
 }
 
-func (sh *Shard) leaveTopic(l *topicLane) {
+func (sh *Shard) leaveTopic(l *outLane) {
 	if !l.subscribed() {
 		return
 	}

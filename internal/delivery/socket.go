@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
 )
 
 // Socket is one client in one namespace: its events lane, its topic lanes and
@@ -16,9 +17,10 @@ type Socket struct {
 	Peer      SocketPeer
 
 	conn    *Conn
-	events  outLane
-	lanes   []*topicLane // one per topic, subscribed or reached by emits
-	rooms   *seats       // nil: in none but that of its id
+	events  *outLane   // nil while it holds nothing, see eventsLane
+	past    lane.Past  // what was said in the books of the events lane when it last held nothing
+	lanes   []*outLane // one per topic, subscribed or reached by emits
+	rooms   *seats     // nil: in none but that of its id
 	acks    map[uint64]AckSink
 	seen    uint64 // the last search that found it, see membership
 	held    int32  // lanes that wait for the events lane
@@ -57,7 +59,7 @@ func (s *Socket) in(name string) bool {
 }
 
 // lane returns the socket's lane of a topic, nil if it has none.
-func (s *Socket) lane(t *Topic) *topicLane {
+func (s *Socket) lane(t *Topic) *outLane {
 	for _, l := range s.lanes {
 		if l.topic == t {
 			return l
@@ -68,7 +70,7 @@ func (s *Socket) lane(t *Topic) *topicLane {
 
 // subscription returns the lane of a topic the socket subscribes to. A lane made
 // by emits is not one; there may be several of a name, of topics forgotten since.
-func (s *Socket) subscription(topic string) *topicLane {
+func (s *Socket) subscription(topic string) *outLane {
 	for _, l := range s.lanes {
 		if l.subscribed() && l.topic.Name == topic {
 			return l
@@ -97,7 +99,7 @@ func (s *Socket) hasLane(topic string) bool {
 
 // openLane gives the socket a lane of topic t. Forms and the telling of losses
 // are the subscription's; an emit uses the topic's defaults.
-func (s *Socket) openLane(t *Topic, f base.Form, tell bool) *topicLane {
+func (s *Socket) openLane(t *Topic, f base.Form, tell bool) *outLane {
 	l := newTopicLane(s, t, f, tell)
 	s.lanes = append(s.lanes, l)
 	l.wait()
@@ -113,7 +115,7 @@ func (s *Socket) admit() {
 		if l.waits() && s.events.Written >= l.after {
 			l.after = 0
 			s.held--
-			s.conn.markReady(&l.outLane)
+			s.conn.markReady(l)
 		}
 	}
 }
@@ -198,7 +200,7 @@ func (s *Socket) Unsubscribe(name string) bool {
 func (s *Socket) Subscribed(name string) bool { return s.subscription(name) != nil }
 
 // dropLane closes a topic lane and takes it off the socket.
-func (s *Socket) dropLane(l *topicLane, r base.Reason) {
+func (s *Socket) dropLane(l *outLane, r base.Reason) {
 	for i, o := range s.lanes {
 		if o == l {
 			s.lanes[i] = s.lanes[len(s.lanes)-1]
@@ -210,7 +212,7 @@ func (s *Socket) dropLane(l *topicLane, r base.Reason) {
 	if l.waits() {
 		s.held--
 	}
-	s.shard().closeTopicLane(l, r)
+	s.shard().closeLane(l, r)
 }
 
 // Join puts the socket into rooms; it fails if that would be too many. Loop only.

@@ -13,9 +13,11 @@ type pace struct {
 }
 
 // Under full load a step delivers deliverySlice messages and flushes flushSlice
-// connections, so that one send carries 48 messages: fewer than a topic's lane holds
-// by default, and enough that the send costs little of each. With 2048 there are three
-// times as many sends.
+// connections, so that one send carries as many messages as the one is larger than the
+// other: 48, fewer than a topic's lane holds by default, and enough that the send costs
+// little of each. At 32 a delivery to 9,000 TCP clients cost 20 % more, at 16 80 %. How
+// long a step takes is for both together to say: 1 ms, 2 ms at p99.9; slices twice as
+// large took twice as long and gained nothing.
 const (
 	deliverySlice = 48 * flushSlice
 	streamSlice   = 512

@@ -166,9 +166,13 @@ func (w *walk) measure(s *Socket) (rank, oldest int64) {
 			rank += int64(l.AllDropped())
 		}
 	}
-	each(&s.events)
+	if s.events != nil {
+		each(s.events)
+	} else if w.q.Sort == ByDrops && w.q.Topic == "" {
+		rank += int64(s.past.AllDropped())
+	}
 	for _, l := range s.lanes {
-		each(&l.outLane)
+		each(l)
 	}
 	if w.q.Sort == ByLag {
 		rank = oldest / int64(time.Millisecond)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/linger"
 )
 
 // TopicSpec declares a topic, or all topics whose names begin with a prefix if
@@ -19,17 +20,21 @@ type TopicSpec struct {
 	Shape  base.Shape
 	Key    func(payload []byte) string // coalescing key of a JSON payload; nil = none
 	TTL    time.Duration               // 0 = no limit
+
+	// FlushDelay is how long a message may wait for others to be written with; 0 = it is written at once.
+	FlushDelay time.Duration
 }
 
 // Declared is a declared topic or pattern of one namespace.
 type Declared struct {
 	Spec      TopicSpec
 	Namespace *Namespace
-	Published atomic.Uint64           // publications accepted
-	Refused   [Refusals]atomic.Uint64 // publications nobody got, by reason
-	heavy     atomic.Bool             // holds most of an exhausted memory budget: new publications are refused
-	classes   []*lane.Class           // by shard
-	latency   []*latencies            // by shard
+	Published atomic.Uint64            // publications accepted
+	Refused   [Refusals]atomic.Uint64  // publications nobody got, by reason
+	heavy     atomic.Bool              // holds most of an exhausted memory budget: new publications are refused
+	classes   []*lane.Class            // by shard
+	latency   []*latencies             // by shard
+	delays    []*linger.Line[*outLane] // by shard; nil: no flush delay
 }
 
 // Refusal is why a publication was refused, for weir_publish_refused_total.
@@ -110,7 +115,7 @@ type Topic struct {
 
 // topicLocal is what one shard knows of a topic: the lanes of its subscribers.
 type topicLocal struct {
-	members []*topicLane
+	members []*outLane
 	orders  *stream // what is published to it and not delivered yet; nil: nothing
 }
 

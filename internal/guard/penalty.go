@@ -28,14 +28,14 @@ type Penalties struct {
 
 // PenaltyKey is who a penalty falls on. Before a client has joined a namespace its address is all there is; the kind of
 // client is added so that not everybody behind one address pays for a slow one (ADR 0004).
-func PenaltyKey(a netip.Addr, agent uint64) string {
-	return a.String() + " " + strconv.FormatUint(agent, 36)
+func PenaltyKey(a netip.Addr, agent uint32) string {
+	return a.String() + " " + strconv.FormatUint(uint64(agent), 36)
 }
 
 var agentSeed = maphash.MakeSeed()
 
-// Agent is the kind of client in eight bytes: a hash of its User-Agent.
-func Agent(h http.Header) uint64 { return maphash.String(agentSeed, h.Get("User-Agent")) }
+// Agent is the kind of client in four bytes, which every connection keeps: a hash of its User-Agent.
+func Agent(h http.Header) uint32 { return uint32(maphash.String(agentSeed, h.Get("User-Agent"))) }
 
 type penalty struct {
 	until  time.Time

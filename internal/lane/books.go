@@ -12,48 +12,88 @@ type Books struct {
 	Offered   uint64
 	Written   uint64 // best effort: handed to the kernel. Reliable: first sends, informative
 	Acked     uint64
-	Retries   uint64 // sends after the first, informative
 	Coalesced uint64 // replaced by a newer message before they were written
-	losses    *losses
+	rare      *rare
 }
 
-// losses are what most lanes have none of.
-type losses struct {
+// rare is what the books of most lanes have none of.
+type rare struct {
 	dropped [base.Reasons]uint64
+	retries uint64
 	untold  uint64      // messages lost since the client was last told
 	because base.Reason // why the last of them was
 }
 
-// Dropped is how many messages were dropped for r.
-func (b *Books) Dropped(r base.Reason) uint64 {
-	if b.losses == nil {
+// Retries is how many sends there were after the first ones; informative.
+func (b *Books) Retries() uint64 {
+	if b.rare == nil {
 		return 0
 	}
-	return b.losses.dropped[r]
+	return b.rare.retries
+}
+
+// Dropped is how many messages were dropped for r.
+func (b *Books) Dropped(r base.Reason) uint64 {
+	if b.rare == nil {
+		return 0
+	}
+	return b.rare.dropped[r]
 }
 
 // AllDropped is how many messages were dropped, whatever the reason.
-func (b *Books) AllDropped() uint64 {
-	if b.losses == nil {
+func (b *Books) AllDropped() uint64 { return b.rare.allDropped() }
+
+func (x *rare) allDropped() (n uint64) {
+	if x == nil {
 		return 0
 	}
-	var n uint64
-	for _, d := range b.losses.dropped {
+	for _, d := range x.dropped {
 		n += d
 	}
 	return n
 }
 
+// seldom is where rare things are counted.
+func (b *Books) seldom() *rare {
+	if b.rare == nil {
+		b.rare = new(rare)
+	}
+	return b.rare
+}
+
 // drop counts a lost message, with tell as one the client is to be told of.
 func (b *Books) drop(r base.Reason, tell bool) {
-	if b.losses == nil {
-		b.losses = new(losses)
-	}
-	b.losses.dropped[r]++
+	x := b.seldom()
+	x.dropped[r]++
 	if tell {
-		b.losses.untold++
-		b.losses.because = r
+		x.untold++
+		x.because = r
 	}
+}
+
+// Past is what the books of an empty lane of plain events come down to, which
+// neither coalesces nor is acknowledged: what its user keeps of it to do without the
+// lane for a while. The zero Past is that of a lane that was offered nothing.
+type Past struct {
+	written uint64
+	rare    *rare
+}
+
+// Written is how many messages the lane had handed to the kernel.
+func (p Past) Written() uint64 { return p.written }
+
+// AllDropped is how many it had dropped, whatever the reason.
+func (p Past) AllDropped() uint64 { return p.rare.allDropped() }
+
+// Past closes the books of a lane of plain events that holds nothing. They are taken
+// to add up: ask Balanced before.
+func (l *Lane) Past() Past { return Past{written: l.Written, rare: l.rare} }
+
+// Resume opens the books of a lane just made where those of an earlier one were
+// closed.
+func (l *Lane) Resume(p Past) {
+	l.Written, l.rare = p.written, p.rare
+	l.Offered = l.Written + l.AllDropped()
 }
 
 // Totals are the books of all lanes of a class, past and present. The shard adds;

@@ -46,8 +46,8 @@ type Class struct {
 	Policy Policy
 	Totals Totals
 
-	queues         pool  // for the lanes that hold something
-	oldest, newest *Item // items in use, in the order they came
+	queues         Pool[queue] // for the lanes that hold something
+	oldest, newest *Item       // items in use, in the order they came
 	free           *Item
 	freeLen        int
 	held           atomic.Int64 // bytes: each item once, and EntryBytes for each entry
@@ -61,7 +61,7 @@ func (c *Class) Oldest() *Item { return c.oldest }
 
 // Trim gives back the memory that lanes have not needed since it was last called;
 // for quiet moments.
-func (c *Class) Trim() { c.queues.trim() }
+func (c *Class) Trim() { c.queues.Trim() }
 
 // Item is one message as one shard holds it. However many lanes refer to it, it
 // is counted once.

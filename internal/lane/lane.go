@@ -229,7 +229,7 @@ func (l *Lane) Wrote(e Entry, now int64) {
 		l.Written++
 		l.class.Totals.Written.Add(1)
 	} else {
-		l.Retries++
+		l.seldom().retries++
 		l.class.Totals.Retries.Add(1)
 	}
 	f.tries++
@@ -402,7 +402,7 @@ func (l *Lane) Balanced() bool {
 // TakeLoss returns how many messages were lost since the client was last told,
 // and why the last one was. ok is false if there is nothing to tell.
 func (l *Lane) TakeLoss() (n uint64, r base.Reason, ok bool) {
-	x := l.losses
+	x := l.rare
 	if x == nil {
 		return 0, 0, false
 	}
@@ -413,7 +413,7 @@ func (l *Lane) TakeLoss() (n uint64, r base.Reason, ok bool) {
 
 // ReturnLoss undoes a TakeLoss whose notice was not written.
 func (l *Lane) ReturnLoss(n uint64, r base.Reason) {
-	x := l.losses
+	x := l.rare
 	if x.untold == 0 {
 		x.because = r
 	}

@@ -21,7 +21,7 @@ func (l *Lane) overweight() bool { return l.queue.bytes > l.class.Policy.MaxByte
 // occupy gives the lane a queue, if it has none.
 func (l *Lane) occupy() {
 	if l.queue == nil {
-		l.queue = l.class.queues.get()
+		l.queue = newQueue(&l.class.queues)
 	}
 }
 
@@ -29,7 +29,7 @@ func (l *Lane) occupy() {
 func (l *Lane) vacate() {
 	if q := l.queue; q != nil && q.empty() {
 		l.queue = nil
-		l.class.queues.put(q)
+		q.release(&l.class.queues)
 	}
 }
 

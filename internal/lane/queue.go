@@ -142,38 +142,20 @@ func (q *queue) end(size int) {
 	q.outN--
 }
 
-// pool keeps the queues that no lane of a class needs now: at most as many as
-// have been needed at a time since the last trim but one.
-type pool struct {
-	free []*queue
-	idle int // the first of free that have not been needed since the last trim
-}
-
-func (p *pool) get() *queue {
-	n := len(p.free) - 1
-	if n < 0 {
-		q := new(queue)
+// newQueue returns an empty queue: one that was used before, or a new one.
+func newQueue(from *Pool[queue]) *queue {
+	q := from.Take()
+	if q == nil {
+		q = new(queue)
 		q.slots = q.first[:]
-		return q
 	}
-	q := p.free[n]
-	p.free[n], p.free = nil, p.free[:n]
-	p.idle = min(p.idle, n)
 	return q
 }
 
-// put takes a queue that is empty.
-func (p *pool) put(q *queue) {
+// release gives an empty queue back.
+func (q *queue) release(to *Pool[queue]) {
 	if len(q.slots) > maxSlots {
 		q.slots = q.first[:]
 	}
-	p.free = append(p.free, q)
-}
-
-// trim forgets the queues that have not been needed since it was last called.
-func (p *pool) trim() {
-	if p.idle > 0 {
-		p.free = append([]*queue(nil), p.free[p.idle:]...)
-	}
-	p.idle = len(p.free)
+	to.Put(q)
 }

@@ -97,8 +97,8 @@ func TestRetryIsARepeatAndGoesFirst(t *testing.T) {
 		t.Fatal("a repeat is not marked as redelivered")
 	}
 	r.wrote(out...)
-	if r.Written != 2 || r.Retries != 1 {
-		t.Fatalf("written %d, retries %d, want 2, 1", r.Written, r.Retries)
+	if r.Written != 2 || r.Retries() != 1 {
+		t.Fatalf("written %d, retries %d, want 2, 1", r.Written, r.Retries())
 	}
 	r.mustAck("a")
 	r.wantSent(all, "c")
@@ -115,8 +115,8 @@ func TestRetryPutBackIsTakenAgain(t *testing.T) {
 	r.Untake(out[0])
 	r.wantHolds(2, 2, 1)
 	r.wantSent(all, "a", "b")
-	if r.Written != 2 || r.Retries != 1 {
-		t.Fatalf("written %d, retries %d, want 2, 1", r.Written, r.Retries)
+	if r.Written != 2 || r.Retries() != 1 {
+		t.Fatalf("written %d, retries %d, want 2, 1", r.Written, r.Retries())
 	}
 }
 
@@ -196,7 +196,7 @@ func TestAckOfARepeatInWritingSettlesIt(t *testing.T) {
 	out := r.take(1)
 	r.mustAck("a") // the first copy was only late
 	r.wrote(out...)
-	if r.Acked != 1 || r.Retries != 0 || !r.Balanced() {
+	if r.Acked != 1 || r.Retries() != 0 || !r.Balanced() {
 		t.Fatalf("books %+v", r.Books)
 	}
 	r.wantSent(all, "b")

@@ -36,11 +36,13 @@ func Table() []Room {
 		{Path: "internal/journal", May: []string{"internal/base", "internal/vfs"}},
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
-			"internal/inbox", "internal/fair", "internal/recent",
+			"internal/inbox", "internal/fair", "internal/recent", "internal/linger", "internal/roomwatch", "internal/packet",
 		}},
 		{Path: "internal/inbox", May: []string{"internal/base"}},
 		{Path: "internal/fair", StdOnly: true},
 		{Path: "internal/recent", StdOnly: true},
+		{Path: "internal/linger", StdOnly: true, May: []string{"internal/wheel"}},
+		{Path: "internal/roomwatch", StdOnly: true},
 
 		// At the door, and the readers.
 		{Path: "internal/guard", May: []string{"internal/base"}},
@@ -54,7 +56,7 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "cluster",
+			"internal/guard", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

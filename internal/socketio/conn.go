@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"unique"
 
 	"github.com/streamweir/weir/internal/wire/sio"
 )
@@ -37,34 +38,36 @@ type Socket interface {
 	Left()
 }
 
-// Door decides about CONNECT requests. Called on the loop.
+// Door decides about a session's CONNECT requests and knows its limit. Called on the loop.
 type Door interface {
 	// Connect is a request to join a namespace; auth is a JSON object or empty,
-	// and the callee's. It is answered by Accept or Refuse, at once or later.
+	// and the callee's. It is answered by Accept or Leave, at once or later.
 	Connect(namespace string, auth []byte)
+	// MaxPacket is how many bytes a packet may have, attachments included.
+	MaxPacket() int
 }
 
-// Conn is the protocol state of one session. The zero value is not usable.
+// Conn is the protocol state of one session; the zero value is a fresh one. It must
+// not be copied once used. There is one for every connection, and nearly all of them
+// are in one namespace and idle: so that one is part of the Conn, and what all
+// sessions of a server share comes with each message.
 type Conn struct {
-	door   Door
-	parts  sio.Assembler
-	joined []membership
+	parts sio.Assembler
+	first membership // vacant: no namespace at all
 }
 
 // membership is a namespace joined, or with socket nil one still being decided on.
 type membership struct {
-	namespace string
+	namespace unique.Handle[string] // all clients share the string
 	socket    Socket
+	next      *membership
 }
+
+// vacant is the namespace of a Conn that is in none.
+var vacant unique.Handle[string]
 
 // maxPending bounds how many namespaces a client may be waiting to enter.
 const maxPending = 64
-
-// New returns the state of a fresh session whose packets may have maxPacket bytes,
-// attachments included.
-func New(door Door, maxPacket int) Conn {
-	return Conn{door: door, parts: sio.NewAssembler(maxPacket)}
-}
 
 // The faults that close a session (protocol.md 2.1, "State rules").
 var (
@@ -75,9 +78,10 @@ var (
 	errConnectError = errors.New("CONNECT_ERROR from a client")
 )
 
-// Message takes one Engine.IO message; data is valid during the call only. An
-// error is a fault of the client: the session is to be closed.
-func (c *Conn) Message(data []byte, binary bool) error {
+// Message takes one Engine.IO message; data is valid during the call only. d is the
+// same for all messages of a session. An error is a fault of the client: the session
+// is to be closed.
+func (c *Conn) Message(d Door, data []byte, binary bool) error {
 	if binary {
 		return c.binary(data)
 	}
@@ -90,24 +94,23 @@ func (c *Conn) Message(data []byte, binary bool) error {
 	}
 	switch p.Type {
 	case sio.Connect:
-		return c.connect(p)
+		return c.connect(d, p)
 	case sio.ConnectError:
 		return errConnectError
 	}
-	i := c.index(p.Namespace)
-	if i < 0 || c.joined[i].socket == nil {
+	s := c.socket(p.Namespace)
+	if s == nil {
 		return fmt.Errorf("packet of type %c for namespace %q, which is not joined", p.Type, p.Namespace)
 	}
 	switch p.Type {
 	case sio.BinaryEvent, sio.BinaryAck:
-		return c.parts.Start(p)
+		return c.parts.Start(p, d.MaxPacket())
 	case sio.Disconnect:
-		s := c.joined[i].socket
-		c.Leave(c.joined[i].namespace)
+		c.leave(p.Namespace)
 		s.Left()
 		return nil
 	}
-	return deliver(c.joined[i].socket, p, nil)
+	return deliver(s, p, nil)
 }
 
 func (c *Conn) binary(data []byte) error {
@@ -119,11 +122,11 @@ func (c *Conn) binary(data []byte) error {
 		return err
 	}
 	p, attachments := c.parts.Take()
-	i := c.index(p.Namespace)
-	if i < 0 || c.joined[i].socket == nil {
+	s := c.socket(p.Namespace)
+	if s == nil {
 		return nil // it left while its attachments were arriving
 	}
-	return deliver(c.joined[i].socket, p, attachments)
+	return deliver(s, p, attachments)
 }
 
 func deliver(s Socket, p sio.Packet, attachments [][]byte) error {
@@ -140,55 +143,83 @@ func deliver(s Socket, p sio.Packet, attachments [][]byte) error {
 	return nil
 }
 
-func (c *Conn) connect(p sio.Packet) error {
-	if c.index(p.Namespace) >= 0 {
+func (c *Conn) connect(d Door, p sio.Packet) error {
+	if c.find(p.Namespace) != nil {
 		return errJoined
 	}
-	undecided := 0
-	for _, m := range c.joined {
-		if m.socket == nil {
-			undecided++
-		}
-	}
-	if undecided >= maxPending {
+	if c.undecided() >= maxPending {
 		return errPending
 	}
-	namespace := string(p.Namespace)
-	c.joined = append(c.joined, membership{namespace: namespace})
-	c.door.Connect(namespace, bytes.Clone(p.Data))
+	namespace := unique.Make(string(p.Namespace))
+	if c.first.namespace == vacant {
+		c.first.namespace = namespace
+	} else {
+		c.first.next = &membership{namespace: namespace, next: c.first.next}
+	}
+	d.Connect(namespace.Value(), bytes.Clone(p.Data))
 	return nil
+}
+
+// undecided is how many requests wait for Accept or Leave.
+func (c *Conn) undecided() (n int) {
+	for m := &c.first; m != nil; m = m.next {
+		if m.namespace != vacant && m.socket == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // Accept lets the client into a namespace it asked for. It reports false if the
 // request is gone.
 func (c *Conn) Accept(namespace string, s Socket) bool {
-	i := c.index([]byte(namespace))
-	if i < 0 || c.joined[i].socket != nil {
+	m := c.find([]byte(namespace))
+	if m == nil || m.socket != nil {
 		return false
 	}
-	c.joined[i] = membership{namespace, s} // the caller's string, which all clients share
+	m.socket = s
 	return true
 }
 
 // Leave forgets a namespace: refused, or left by either side. It may be asked for
 // again.
-func (c *Conn) Leave(namespace string) {
-	if i := c.index([]byte(namespace)); i >= 0 {
-		last := len(c.joined) - 1
-		c.joined[i] = c.joined[last]
-		c.joined[last] = membership{}
-		c.joined = c.joined[:last]
+func (c *Conn) Leave(namespace string) { c.leave([]byte(namespace)) }
+
+func (c *Conn) leave(namespace []byte) {
+	m := c.find(namespace)
+	switch {
+	case m == nil:
+	case m.next != nil:
+		*m = *m.next
+	case m == &c.first:
+		*m = membership{}
+	default:
+		last := &c.first
+		for last.next != m {
+			last = last.next
+		}
+		last.next = nil
 	}
 }
 
 // Held is how many bytes of a packet whose attachments are missing are kept.
 func (c *Conn) Held() int { return c.parts.Held() }
 
-func (c *Conn) index(namespace []byte) int {
-	for i := range c.joined {
-		if c.joined[i].namespace == string(namespace) {
-			return i
+// socket is who hears what is sent to a namespace, nil unless that is joined.
+func (c *Conn) socket(namespace []byte) Socket {
+	if m := c.find(namespace); m != nil {
+		return m.socket
+	}
+	return nil
+}
+
+// find returns the membership of a namespace, nil if there is none. It is valid
+// until the next leave.
+func (c *Conn) find(namespace []byte) *membership {
+	for m := &c.first; m != nil; m = m.next {
+		if m.namespace != vacant && m.namespace.Value() == string(namespace) {
+			return m
 		}
 	}
-	return -1
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/streamweir/weir/internal/socketio"
 )
@@ -18,11 +19,7 @@ type client struct {
 
 const maxPacket = 1000
 
-func newClient() *client {
-	c := new(client)
-	c.Conn = socketio.New(c, maxPacket)
-	return c
-}
+func newClient() *client { return new(client) }
 
 // Connect implements socketio.Door: /no is refused, all else let in.
 func (c *client) Connect(namespace string, auth []byte) {
@@ -35,6 +32,9 @@ func (c *client) Connect(namespace string, auth []byte) {
 		c.Accept(namespace, socket{c, namespace})
 	}
 }
+
+// MaxPacket implements socketio.Door.
+func (c *client) MaxPacket() int { return maxPacket }
 
 type socket struct {
 	c         *client
@@ -70,7 +70,7 @@ const binary = "b:"
 func (c *client) send(script ...string) (taken int, err error) {
 	for i, m := range script {
 		data, isBinary := strings.CutPrefix(m, binary)
-		if err := c.Message([]byte(data), isBinary); err != nil {
+		if err := c.Message(c, []byte(data), isBinary); err != nil {
 			return i, err
 		}
 	}
@@ -229,6 +229,45 @@ func TestUndecidedNamespacesAreBounded(t *testing.T) {
 	}
 }
 
+// Whichever of its namespaces a client leaves, it stays in the others and may come back.
+func TestLeavingOneNamespaceLeavesTheOthers(t *testing.T) {
+	names := []string{"/a", "/b", "/c", "/d"}
+	for _, gone := range names {
+		c := newClient()
+		for _, name := range names {
+			if _, err := c.send("0" + name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Leave(gone)
+		for _, name := range names {
+			_, err := c.send("2" + name + `,["x"]`)
+			if (err == nil) != (name != gone) {
+				t.Errorf("left %s: event to %s: %v", gone, name, err)
+			}
+		}
+		if _, err := c.send("0"+gone, "2"+gone+`,["back"]`); err != nil {
+			t.Errorf("back in %s: %v", gone, err)
+		}
+		for _, name := range names {
+			if _, err := c.send("1" + name); err != nil {
+				t.Errorf("leaving %s at last: %v", name, err)
+			}
+		}
+		if _, err := c.send("2" + gone + `,["x"]`); err == nil {
+			t.Errorf("event to %s after all were left", gone)
+		}
+	}
+}
+
+// What an idle connection costs here: nothing but the Conn, which is part of its
+// client, while it is in one namespace.
+func TestIdleConnIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(socketio.Conn{}); size > 40 {
+		t.Errorf("a Conn takes %d bytes, want at most 40", size)
+	}
+}
+
 func TestAcceptIsForRequestsThatWait(t *testing.T) {
 	c := newClient()
 	c.shut = true
@@ -268,11 +307,10 @@ func TestAttachmentsOfANamespaceThatIsGoneAreForgotten(t *testing.T) {
 // But for the arguments of events and answers, what arrived is the receiver's: the transport may use its buffer again.
 func TestWhatIsKeptDoesNotShareTheTransportsBuffer(t *testing.T) {
 	k := new(keeper)
-	k.conn = socketio.New(k, maxPacket)
 	for _, m := range []string{`0{"a":1}`, `51-["foo",` + placeholder + `]`, "b:data"} {
 		data, isBinary := strings.CutPrefix(m, binary)
 		buffer := []byte(data)
-		if err := k.conn.Message(buffer, isBinary); err != nil {
+		if err := k.conn.Message(k, buffer, isBinary); err != nil {
 			t.Fatal(err)
 		}
 		for i := range buffer {
@@ -300,6 +338,8 @@ func (k *keeper) Connect(namespace string, auth []byte) {
 	k.kept = append(k.kept, auth)
 	k.conn.Accept(namespace, k)
 }
+
+func (k *keeper) MaxPacket() int { return maxPacket }
 
 func (k *keeper) Event(e socketio.Event) {
 	k.kept = append(append(k.kept, e.Args), e.Attachments...)

@@ -19,12 +19,11 @@ func FuzzConn(f *testing.F) {
 	f.Add([]byte("4{\"message\":\"x\"}"))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		h := &host{t: t, in: make(map[string]bool)}
-		h.conn = socketio.New(h, 64)
 		for m := range bytes.SplitSeq(script, []byte("\n")) {
 			data, isBinary := bytes.CutPrefix(m, []byte{0})
-			err := h.conn.Message(data, isBinary)
-			if held := h.conn.Held(); held > 64 || held < 0 {
-				t.Fatalf("%d bytes held, the limit is 64", held)
+			err := h.conn.Message(h, data, isBinary)
+			if held := h.conn.Held(); held > maxHeld || held < 0 {
+				t.Fatalf("%d bytes held, the limit is %d", held, maxHeld)
 			}
 			if err != nil {
 				if err.Error() == "" {
@@ -59,6 +58,11 @@ func (h *host) Connect(namespace string, auth []byte) {
 		}
 	}
 }
+
+// maxHeld is the longest packet a host takes.
+const maxHeld = 64
+
+func (h *host) MaxPacket() int { return maxHeld }
 
 type member struct {
 	*host

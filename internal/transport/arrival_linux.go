@@ -84,7 +84,7 @@ func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollStream) {
 	if len(a.head) > a.size {
 		ahead = bytes.Clone(a.head[a.size:])
 	}
-	answer := appendSwitching(nil, a.Request.Header.Get("Sec-WebSocket-Key"), extension)
+	answer := appendSwitching(make([]byte, 0, 256), a.Request.Header.Get("Sec-WebSocket-Key"), extension)
 	a.intake.leave(a)
 	s := newEpollStream(a.intake.poller, a.fd)
 	s.brief = &epollBrief{ahead: ahead, prefix: answer}
@@ -178,14 +178,21 @@ func (a *Arrival) read() {
 
 // arrived is called with a complete header.
 func (a *Arrival) arrived() {
+	l := a.intake
+	f := l.fields()
 	if a.size <= maxHead {
-		a.Request = parseUpgrade(a.head[:a.size], a.remote)
+		a.Request = parseUpgrade(a.head[:a.size], a.remote, f)
 	}
 	if a.Request == nil {
 		a.PassOn()
+		l.spare = f
 		return
 	}
-	a.intake.intake.options.Arrive(a)
+	keep := l.intake.options.Keep
+	l.intake.options.Arrive(a)
+	if a.intake == l && keep != nil && !keep() { // it did not move on with its request
+		l.spare = f
+	}
 }
 
 // await has the poller watch for the rest of the header, until the intake's time for it is over.

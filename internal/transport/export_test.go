@@ -1,4 +1,11 @@
 package transport
 
+import (
+	"net/http"
+	"net/netip"
+)
+
 // ParseUpgrade lets tests compare it with net/http.
-var ParseUpgrade = parseUpgrade
+func ParseUpgrade(head []byte, remote netip.AddrPort) *http.Request {
+	return parseUpgrade(head, remote, newFields())
+}

@@ -30,6 +30,7 @@ const deferAccept = 5
 type IntakeOptions struct {
 	Socket      SocketOptions
 	HeadTimeout time.Duration  // for a request's header to arrive
+	Keep        func() bool    // whether requests may be kept beyond Arrive; nil: they may
 	Arrive      func(*Arrival) // takes requests to become a websocket, on the loop that accepted them
 }
 
@@ -60,6 +61,7 @@ type intakeLoop struct {
 	fd     int // of the listening socket
 	gen    uint32
 	closed bool
+	spare  *fields       // for the next request
 	over   chan struct{} // closed when the loop has let go
 	heads  deadlines     // of connections whose header has not come
 	pause  deadlines     // of the loop's own accepting
@@ -209,6 +211,17 @@ func (in *Intake) passOn(fd int, head []byte) {
 		in.Failed.Add(1)
 		_ = conn.Close()
 	}
+}
+
+// fields are for one request.
+func (l *intakeLoop) fields() *fields {
+	f := l.spare
+	l.spare = nil
+	if f == nil {
+		return newFields()
+	}
+	f.reset()
+	return f
 }
 
 func (l *intakeLoop) begin() {

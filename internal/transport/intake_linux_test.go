@@ -416,3 +416,24 @@ func TestRefusalIsAWholeResponse(t *testing.T) {
 		}
 	}
 }
+
+// Where requests are not kept, the next one's header holds nothing of the one before.
+func TestArrivalsDoNotSeeEachOthersHeaders(t *testing.T) {
+	headers := make(chan http.Header, 1)
+	p := newPort(t, "127.0.0.1:0", 1, func(p *port, o *transport.IntakeOptions) {
+		o.Keep = func() bool { return false }
+		arrive := o.Arrive
+		o.Arrive = func(a *transport.Arrival) {
+			headers <- a.Request.Header.Clone()
+			arrive(a)
+		}
+	})
+	for i, extra := range []string{"X-One: 1\r\nX-Both: a\r\nX-Both: b\r\n", "X-Two: 2\r\n", "X-Both: c\r\n"} {
+		p.dial(upgradeHead(extra))
+		h := <-headers
+		want := []int{2, 0, 1}[i]
+		if got := len(h["X-Both"]); got != want || (h.Get("X-One") != "") != (i == 0) || (h.Get("X-Two") != "") != (i == 1) {
+			t.Errorf("request %d: header %v", i, h)
+		}
+	}
+}

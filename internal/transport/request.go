@@ -17,8 +17,8 @@ var headEnd = []byte("\r\n\r\n")
 // parseUpgrade reads a request that plainly asks to become a websocket from the head of b, its header complete up to and
 // with the empty line, and returns it. Everything else is nil, and for net/http: other requests, and whatever is unusual
 // or wrong in any way, which net/http knows how to answer. What is returned is therefore the strict part of RFC 9112: one
-// space between the parts of the request line, no folded or odd field names, no body.
-func parseUpgrade(head []byte, remote netip.AddrPort) *http.Request {
+// space between the parts of the request line, no folded or odd field names, no body. Its header is that of into.
+func parseUpgrade(head []byte, remote netip.AddrPort, into *fields) *http.Request {
 	line, rest, ok := bytes.Cut(head, []byte("\r\n"))
 	if !ok {
 		return nil
@@ -31,8 +31,8 @@ func parseUpgrade(head []byte, remote netip.AddrPort) *http.Request {
 	if !ok || bytes.ContainsAny(target, " \t") {
 		return nil
 	}
-	h := parseFields(rest)
-	if h == nil || !ws.HeaderHasToken(h["Connection"], "upgrade") || !ws.HeaderHasToken(h["Upgrade"], "websocket") {
+	h := into.header
+	if !into.parse(rest) || !ws.HeaderHasToken(h["Connection"], "upgrade") || !ws.HeaderHasToken(h["Upgrade"], "websocket") {
 		return nil
 	}
 	host := h["Host"]
@@ -54,30 +54,53 @@ func parseUpgrade(head []byte, remote netip.AddrPort) *http.Request {
 	}
 }
 
-// parseFields reads header fields up to the empty line; nil if any is not plain.
-func parseFields(b []byte) http.Header {
-	h := make(http.Header, 12)
+// fields are what a request's header is parsed into. Reused, they save each connection a kilobyte of garbage.
+type fields struct {
+	header http.Header
+	values []string // what the header's slices point into
+}
+
+func newFields() *fields { return &fields{make(http.Header, 16), make([]string, 0, 16)} }
+
+// reset makes them empty. Nobody may hold the header any more.
+func (f *fields) reset() {
+	clear(f.header)
+	clear(f.values)
+	f.values = f.values[:0]
+}
+
+// parse reads header fields up to the empty line; false if any is not plain.
+func (f *fields) parse(b []byte) bool {
 	text := string(b) // one allocation, which all values share
 	for {
 		line, rest, ok := strings.Cut(text, "\r\n")
 		if !ok {
-			return nil
+			return false
 		}
 		if line == "" {
-			return h
+			return true
 		}
 		text = rest
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || name == "" || !isToken(name) {
-			return nil
+			return false
 		}
 		value = strings.Trim(value, " \t")
 		if !isFieldValue(value) {
-			return nil
+			return false
 		}
-		name = textproto.CanonicalMIMEHeaderKey(name)
-		h[name] = append(h[name], value)
+		f.add(textproto.CanonicalMIMEHeaderKey(name), value)
 	}
+}
+
+func (f *fields) add(name, value string) {
+	if others := f.header[name]; others != nil {
+		f.header[name] = append(others, value)
+		return
+	}
+	f.values = append(f.values, value)
+	n := len(f.values)
+	f.header[name] = f.values[n-1 : n : n]
 }
 
 // isToken reports whether s is a field name (RFC 9110 5.6.2).

@@ -3,25 +3,21 @@ package sio
 import "bytes"
 
 // Assembler gathers a BINARY_EVENT or BINARY_ACK and its attachments (2.1, Binary). One per connection, one goroutine
-// at a time. It holds copies, and only while attachments are missing; between packets it is two words.
+// at a time. It holds copies, and only while attachments are missing; between packets it is one word. The zero value is
+// ready.
 //
 // Nothing may come between a header and its attachments: before any other text is parsed, ask Pending, and treat true
 // as a fault of the client. Start does so by itself. After an error the connection is to be closed.
 type Assembler struct {
-	limit int
-	part  *partial // nil between packets
+	part *partial // nil between packets
 }
 
 // partial is a packet whose attachments are not all there. held counts the bytes of the text's parts and attachments.
 type partial struct {
 	packet      Packet
 	attachments [][]byte
-	held        int
+	held, limit int
 }
-
-// NewAssembler returns an assembler for packets of at most limit bytes, namespace, JSON and attachments together;
-// exactly limit is allowed.
-func NewAssembler(limit int) Assembler { return Assembler{limit: limit} }
 
 // Pending reports whether attachments are missing.
 func (a *Assembler) Pending() bool {
@@ -36,8 +32,9 @@ func (a *Assembler) Held() int {
 	return a.part.held
 }
 
-// Start takes the header of a packet with attachments, as Parse returned it, and copies it.
-func (a *Assembler) Start(p Packet) error {
+// Start takes the header of a packet with attachments, as Parse returned it, and copies it. The packet may have limit
+// bytes, namespace, JSON and attachments together.
+func (a *Assembler) Start(p Packet, limit int) error {
 	if a.part != nil {
 		a.Reset()
 		return errorAt(-1, "text while attachments are missing")
@@ -46,11 +43,11 @@ func (a *Assembler) Start(p Packet) error {
 		return errorAt(-1, "%v with %d attachments cannot be assembled", p.Type, p.Attachments)
 	}
 	held := len(p.Namespace) + len(p.Data)
-	if held > a.limit {
-		return errorAt(-1, "packet with attachments of at least %d bytes, limit %d", held, a.limit)
+	if held > limit {
+		return errorAt(-1, "packet with attachments of at least %d bytes, limit %d", held, limit)
 	}
 	p.Namespace, p.Data = bytes.Clone(p.Namespace), bytes.Clone(p.Data)
-	a.part = &partial{packet: p, attachments: make([][]byte, 0, p.Attachments), held: held}
+	a.part = &partial{packet: p, attachments: make([][]byte, 0, p.Attachments), held: held, limit: limit}
 	return nil
 }
 
@@ -60,10 +57,9 @@ func (a *Assembler) Add(b []byte) (complete bool, err error) {
 	if !a.Pending() {
 		return false, errorAt(-1, "binary message of %d bytes without a header", len(b))
 	}
-	if len(b) > a.limit-a.part.held {
-		held := a.part.held
+	if part := a.part; len(b) > part.limit-part.held {
 		a.Reset()
-		return false, errorAt(-1, "packet with attachments of at least %d bytes, limit %d", held+len(b), a.limit)
+		return false, errorAt(-1, "packet with attachments of at least %d bytes, limit %d", part.held+len(b), part.limit)
 	}
 	a.part.attachments = append(a.part.attachments, append([]byte{}, b...))
 	a.part.held += len(b)

@@ -17,16 +17,19 @@ func parse(t *testing.T, text string) sio.Packet {
 	return p
 }
 
+// roomy is more than the packets here have.
+const roomy = 1000
+
 const twoAttachments = `52-/n,7["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`
 
 func TestAssemblerGathersCopiesInOrder(t *testing.T) {
-	a := sio.NewAssembler(1000)
+	var a sio.Assembler
 	text := []byte(twoAttachments)
 	p, err := sio.Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Start(p); err != nil {
+	if err := a.Start(p, roomy); err != nil {
 		t.Fatal(err)
 	}
 	clear(text)
@@ -49,24 +52,24 @@ func TestAssemblerGathersCopiesInOrder(t *testing.T) {
 	if a.Pending() || a.Held() != 0 {
 		t.Errorf("after Take: pending=%v, %d bytes held", a.Pending(), a.Held())
 	}
-	if err := a.Start(parse(t, twoAttachments)); err != nil {
+	if err := a.Start(parse(t, twoAttachments), roomy); err != nil {
 		t.Errorf("the next packet: %v", err)
 	}
 }
 
 func TestAssemblerRefusesWhatIsOutOfTurn(t *testing.T) {
 	var fault *sio.Error
-	a := sio.NewAssembler(1000)
+	var a sio.Assembler
 	if _, err := a.Add([]byte("x")); !errors.As(err, &fault) {
 		t.Errorf("binary without a header: %v", err)
 	}
-	if err := a.Start(parse(t, `2["a"]`)); !errors.As(err, &fault) {
+	if err := a.Start(parse(t, `2["a"]`), roomy); !errors.As(err, &fault) {
 		t.Errorf("header without attachments: %v", err)
 	}
-	if err := a.Start(parse(t, twoAttachments)); err != nil {
+	if err := a.Start(parse(t, twoAttachments), roomy); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Start(parse(t, twoAttachments)); !errors.As(err, &fault) {
+	if err := a.Start(parse(t, twoAttachments), roomy); !errors.As(err, &fault) {
 		t.Errorf("text while attachments are missing: %v", err)
 	}
 	if a.Held() != 0 {
@@ -87,8 +90,8 @@ func TestAssemblerHoldsNoMoreThanItsLimit(t *testing.T) {
 		{"header over", header - 1, false, false},
 	}
 	for _, tt := range tests {
-		a := sio.NewAssembler(tt.limit)
-		if err := a.Start(p); (err == nil) != tt.start {
+		var a sio.Assembler
+		if err := a.Start(p, tt.limit); (err == nil) != tt.start {
 			t.Errorf("%s: Start: %v", tt.name, err)
 		}
 		if !tt.start {
@@ -104,8 +107,8 @@ func TestAssemblerHoldsNoMoreThanItsLimit(t *testing.T) {
 }
 
 func TestAssemblerResetForgets(t *testing.T) {
-	a := sio.NewAssembler(1000)
-	if err := a.Start(parse(t, twoAttachments)); err != nil {
+	var a sio.Assembler
+	if err := a.Start(parse(t, twoAttachments), roomy); err != nil {
 		t.Fatal(err)
 	}
 	a.Reset()

@@ -1,0 +1,127 @@
+// Package ask keeps the books of a question to clients: who was asked, who has answered, and when nobody is left to
+// wait for (Socket.IO's acks of broadcasts, protocol.md 2.7).
+package ask
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/streamweir/weir/internal/args"
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+)
+
+// patience is how long answers are waited for when the caller set no deadline.
+const patience = 30 * time.Second
+
+// Reply is one client's answer to a broadcast that asked for one.
+type Reply struct {
+	Socket string // Socket.IO id
+	Args   *args.Args
+	Err    error // ErrDisconnected if the client left without an answer
+}
+
+// Question collects the answers to one question. It implements delivery.AckSink; its methods may be called from any
+// goroutine.
+type Question struct {
+	id      uint64
+	stopped <-chan struct{}
+	done    chan struct{} // closed when all answers are there
+
+	mu      sync.Mutex
+	shards  int // have not said yet whom they asked
+	open    map[*delivery.Socket]struct{}
+	replies []Reply
+	over    bool
+}
+
+var _ delivery.AckSink = (*Question)(nil)
+
+// New begins a question that goes out with the ack id and through that many shards; stopped is closed when the server
+// has stopped. The context is ctx, with a deadline in 30 s if it has none.
+func New(ctx context.Context, id uint64, shards int, stopped <-chan struct{}) (*Question, context.Context, context.CancelFunc) {
+	cancel := context.CancelFunc(func() {})
+	if _, ok := ctx.Deadline(); !ok {
+		ctx, cancel = context.WithTimeout(ctx, patience)
+	}
+	q := &Question{id: id, stopped: stopped, done: make(chan struct{}), shards: shards, open: make(map[*delivery.Socket]struct{})}
+	return q, ctx, cancel
+}
+
+// ID is the ack id.
+func (q *Question) ID() uint64 { return q.id }
+
+// Sent implements delivery.AckSink.
+func (q *Question) Sent(s *delivery.Socket) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.over {
+		q.open[s] = struct{}{}
+	}
+	return !q.over
+}
+
+// Answered implements delivery.AckSink.
+func (q *Question) Answered(s *delivery.Socket, answer delivery.Answer) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, asked := q.open[s]; !asked {
+		return
+	}
+	delete(q.open, s)
+	r := Reply{Socket: s.ID}
+	if answer.Err != nil {
+		r.Err = &base.Error{Code: base.CodeDisconnected, Reason: "the client left before it answered", Cause: answer.Err}
+	} else {
+		r.Args = new(args.New(bytes.Clone(answer.Args), 0, answer.Attachments))
+	}
+	q.replies = append(q.replies, r)
+	q.checkLocked()
+}
+
+// Shard implements delivery.AckSink.
+func (q *Question) Shard() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.shards--
+	q.checkLocked()
+}
+
+func (q *Question) checkLocked() {
+	if q.shards <= 0 && len(q.open) == 0 && !q.over {
+		q.over = true
+		close(q.done)
+	}
+}
+
+// Wait returns all answers; or when ctx ends those so far and an error with CodeTimeout, when the server has stopped one
+// with CodeDraining. Then nothing is kept of the question, and what is still answered is ignored.
+func (q *Question) Wait(ctx context.Context) ([]Reply, error) {
+	var err error
+	select {
+	case <-q.done:
+	case <-ctx.Done():
+		err = &base.Error{Code: base.CodeTimeout, Reason: "no answer in time", Cause: ctx.Err()}
+	case <-q.stopped:
+		err = &base.Error{Code: base.CodeDraining, Reason: "the server has stopped"}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.over = true
+	for s := range q.open {
+		delete(q.open, s)
+		s.Conn().Shard().Post(forgetting{s, q.id})
+	}
+	return q.replies, err
+}
+
+// forgetting is the task that stops waiting for a socket's answer.
+type forgetting struct {
+	s  *delivery.Socket
+	id uint64
+}
+
+// Run implements base.Task.
+func (f forgetting) Run() { f.s.Forget(f.id) }

@@ -1,0 +1,63 @@
+package delivery
+
+import "github.com/streamweir/weir/internal/base"
+
+// A socket has an events lane only while something is in it, so that an idle one
+// holds nothing of it but what its books come down to:
+//
+//	socket: past ──eventsLane──> lane, books resumed ──restEvents──> socket: past
+//	                  ^                                    │
+//	                  └──────── resting (of the shard) <───┘
+//
+// A pointer to it is good until something is written to the connection.
+
+// eventsLane returns the socket's events lane, for something to be put into it.
+func (s *Socket) eventsLane() *outLane {
+	if s.events == nil {
+		if s.events = s.shard().resting.Take(); s.events == nil {
+			s.events = new(outLane)
+		}
+		s.events.begin(s)
+	}
+	return s.events
+}
+
+// begin makes l, which is zero, the events lane of s.
+func (l *outLane) begin(s *Socket) {
+	l.socket, l.kind = s, kindEvents
+	l.Init(s.Namespace.events[s.shard().index], base.Plain, false)
+	l.Resume(s.past)
+}
+
+// restEvents takes the socket's events lane away, if it has one and nothing is in it.
+func (sh *Shard) restEvents(s *Socket) {
+	l := s.events
+	if l == nil || l.Depth() > 0 {
+		return
+	}
+	s.conn.ready[kindEvents].remove(l)
+	sh.settle(l)
+	s.past, s.events = l.Past(), nil
+	*l = outLane{}
+	sh.resting.Put(l)
+}
+
+// closeEvents drops what waits in the events lane; an entry that is partly written
+// stays in it.
+func (sh *Shard) closeEvents(s *Socket) {
+	if l := s.events; l != nil {
+		l.Close(base.ReasonDisconnect)
+		s.conn.ready[kindEvents].remove(l)
+		sh.restEvents(s)
+	}
+}
+
+// eventsView describes the events lane, there or not.
+func (s *Socket) eventsView() LaneView {
+	l := s.events
+	if l == nil {
+		l = new(outLane)
+		l.begin(s)
+	}
+	return l.view(s.shard())
+}

@@ -1,0 +1,101 @@
+package packet
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/wire/sio"
+)
+
+// Publication encodes one message of a topic, once for each form in use (design D2).
+type Publication struct {
+	Payload  []byte // JSON, or with Binary any bytes; once adopted a view into a frame
+	Binary   bool
+	Reliable bool // its topic is AT_LEAST_ONCE: deliveries carry what an ack needs
+}
+
+// Adopt replaces the publisher's payload by its copy inside f.
+func (p *Publication) Adopt(f *base.Frame) {
+	if p.Binary {
+		for _, part := range base.Parts(f.Wire()) {
+			p.Payload = part // the attachment is the last part
+		}
+		return
+	}
+	if i := bytes.Index(f.Wire(), p.Payload); i >= 0 {
+		p.Payload = f.Wire()[i : i+len(p.Payload)]
+	}
+}
+
+// Encode implements base.Encoder: design 5.4, "Shape of a delivery".
+func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame {
+	h := sio.EventHeader{Namespace: m.Namespace}
+	typ := sio.Event
+	var attachments [][]byte
+	if p.Binary {
+		typ, h.Attachments, attachments = sio.BinaryEvent, 1, [][]byte{p.Payload}
+	}
+	if f&base.Callback != 0 {
+		h.ID, h.HasID = m.AckID, true
+	}
+	return base.NewFrame(len(p.Payload)+192, func(dst []byte) []byte {
+		dst = sio.AppendHeader(dst, typ, h)
+		dst = append(dst, '[')
+		dst = sio.AppendString(dst, m.Topic)
+		dst = append(dst, ',')
+		if f&base.Envelope != 0 {
+			dst = append(dst, `{"metadata":`...)
+			dst = p.appendMetadata(dst, m, f)
+			dst = append(dst, `,"payload":`...)
+			dst = p.appendPayload(dst)
+			return append(dst, `}]`...)
+		}
+		dst = p.appendPayload(dst)
+		if p.Reliable {
+			dst = append(dst, ',')
+			dst = p.appendMetadata(dst, m, f)
+		}
+		return append(dst, ']')
+	}, attachments...)
+}
+
+func (p *Publication) appendPayload(dst []byte) []byte {
+	if p.Binary {
+		return sio.AppendPlaceholder(dst, 0)
+	}
+	return append(dst, p.Payload...)
+}
+
+func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form) []byte {
+	dst = append(dst, `{"namespace":`...)
+	dst = sio.AppendString(dst, m.Namespace)
+	dst = append(dst, `,"topic":`...)
+	dst = sio.AppendString(dst, m.Topic)
+	dst = append(dst, `,"messageId":`...)
+	dst = sio.AppendString(dst, m.ID)
+	if p.Reliable {
+		dst = append(dst, `,"ackRequired":true`...)
+	} else {
+		dst = append(dst, `,"ackRequired":false`...)
+	}
+	if f&base.Redelivered != 0 {
+		dst = append(dst, `,"redelivered":true`...)
+	}
+	return append(dst, '}')
+}
+
+// Lost is the event weir:lost (design 5.4).
+func Lost(namespace, topic string, count uint64, reason base.Reason) *base.Frame {
+	body, err := json.Marshal(struct {
+		Topic  string `json:"topic"`
+		Count  uint64 `json:"count"`
+		Reason string `json:"reason"`
+	}{topic, count, reason.String()})
+	if err != nil {
+		body = []byte("{}") // strings and a number always marshal
+	}
+	return base.NewFrame(len(body)+len(namespace)+32, func(dst []byte) []byte {
+		return sio.AppendEvent(dst, sio.EventHeader{Namespace: namespace}, []byte(`"weir:lost"`), body)
+	})
+}
