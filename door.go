@@ -146,16 +146,17 @@ func (d *door) Admit(r *http.Request) *engineio.Refusal {
 		d.refused[refusedDraining].Add(1)
 		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(5 * time.Second)}
 	}
-	addr := guard.AddressOf(r)
 	now := time.Now()
-	if d.opts.Auth && d.srv.failures.Blocked(addr, now) {
+	if d.opts.Auth && d.srv.failures.Blocked(guard.AddressOf(r), now) {
 		d.refused[refusedAuth].Add(1)
 		d.srv.count.authLimited.Add(1)
 		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: guard.Jitter(30 * time.Second)}
 	}
-	if wait, slow := d.srv.penalties.Until(guard.PenaltyKey(addr, guard.Agent(r.Header)), now); slow {
-		d.refused[refusedSlow].Add(1)
-		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(wait)}
+	if d.srv.penalties.Any() {
+		if wait, slow := d.srv.penalties.Until(guard.PenaltyKey(guard.AddressOf(r), guard.Agent(r.Header)), now); slow {
+			d.refused[refusedSlow].Add(1)
+			return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(wait)}
+		}
 	}
 	if v := d.admission.Check(now); v != guard.Welcome {
 		d.refused[refusalOfVerdict[v]].Add(1)

@@ -14,7 +14,7 @@ const (
 	givebackEvery = 5 * time.Second
 	givebackRest  = time.Minute // between two times
 	givebackFrom  = 4 << 20     // bytes; less is not worth a collection
-	givebackQuiet = 4 << 20     // bytes allocated in givebackEvery by a quiet server
+	givebackQuiet = 16 << 20    // bytes that a quiet server allocates in givebackEvery, for its clients' heartbeats
 )
 
 // heap is what the runtime says of its memory, in bytes.
@@ -34,7 +34,7 @@ type giveback struct {
 // due reports whether now is the time, by its arguments and nothing else: the server is quiet, and holds an eighth more
 // than it needs.
 func (g *giveback) due(h heap, now time.Time) bool {
-	quiet := h.allocated-g.last.allocated < givebackQuiet
+	quiet := h.allocated-g.last.allocated < max(givebackQuiet, h.live/2)
 	g.last = h
 	waste := int64(h.mapped) - int64(h.live)
 	if !quiet || now.Before(g.rest) || waste < max(givebackFrom, int64(h.live/8)) {

@@ -15,8 +15,8 @@ func TestQuietServerGivesBackWhatAWaveHasLeft(t *testing.T) {
 		"little is wasted":            {heap{mapped: 95 * mib, live: 90 * mib}, false},
 		"a small server":              {heap{mapped: 6 * mib, live: 3 * mib}, false},
 		"more live than mapped":       {heap{mapped: 10 * mib, live: 40 * mib}, false},
-		"a wave is passing":           {heap{mapped: 60 * mib, live: 20 * mib, allocated: 5 * mib}, false},
-		"heartbeats only, but wasted": {heap{mapped: 60 * mib, live: 20 * mib, allocated: 1 * mib}, true},
+		"a wave is passing":           {heap{mapped: 60 * mib, live: 20 * mib, allocated: 25 * mib}, false},
+		"heartbeats only, but wasted": {heap{mapped: 60 * mib, live: 20 * mib, allocated: 9 * mib}, true},
 	} {
 		var g giveback
 		if got := g.due(c.h, time.Unix(100, 0)); got != c.want {

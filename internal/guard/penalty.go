@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,7 @@ const goodFor = 2
 // A key is whatever names the client across connections, see PenaltyKey. At most 65,536 are
 // remembered, the oldest offences being forgotten first.
 type Penalties struct {
+	any    atomic.Bool // somebody is remembered
 	mu     sync.Mutex
 	served ledger[string, penalty]
 }
@@ -48,6 +50,9 @@ func NewPenalties() *Penalties {
 	p.served.init(maxLedger)
 	return p
 }
+
+// Any reports whether anybody is remembered: as long as nobody is, no handshake needs to make up its key.
+func (p *Penalties) Any() bool { return p.any.Load() }
 
 // Until is how long key is refused still, and whether it is at all.
 func (p *Penalties) Until(key string, now time.Time) (time.Duration, bool) {
@@ -98,6 +103,7 @@ func (p *Penalties) Len() int {
 
 func (p *Penalties) forgetLocked(n int, now time.Time) {
 	p.served.forget(n, func(served *penalty) bool { return served.over(now) })
+	p.any.Store(len(p.served.pages) > 0)
 }
 
 // over says whether the offence no longer counts.

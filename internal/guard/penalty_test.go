@@ -119,3 +119,19 @@ func TestPenaltiesOfManyAtOnce(t *testing.T) {
 		t.Errorf("%v left and %d keys, want %v and 801", left, p.Len(), base)
 	}
 }
+
+func TestPenaltiesSayWhetherAnybodyIsRemembered(t *testing.T) {
+	p := guard.NewPenalties()
+	now := time.Unix(100, 0)
+	if p.Any() {
+		t.Error("somebody is remembered in an empty box")
+	}
+	p.Offend("a", time.Second, now)
+	if !p.Any() {
+		t.Error("nobody is remembered after an offence")
+	}
+	p.Sweep(now.Add(time.Hour))
+	if p.Any() {
+		t.Error("somebody is remembered for ever")
+	}
+}
