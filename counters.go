@@ -46,6 +46,9 @@ func (s *Server) extra() metrics.Extra {
 		for code, n := range st.Refused {
 			e.Refused[codeNames[code]] += n
 		}
+		if lost := d.lost.Load(); lost != nil {
+			e.Refused["no_room"] += lost.Load()
+		}
 		for r := range d.refused {
 			e.Refused[refusalNames[r]] += d.refused[r].Load()
 		}

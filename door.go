@@ -25,8 +25,9 @@ type door struct {
 	namespaces map[string]*Namespace
 	log        *slog.Logger
 	admission  *guard.Admission
-	next       [2]atomic.Uint32 // turns of the loops, by transport
-	curious    atomic.Bool      // an application's function may ask for a handshake
+	lost       atomic.Pointer[atomic.Uint64] // connections the intake had no room for; nil without one
+	next       [2]atomic.Uint32              // turns of the loops, by transport
+	curious    atomic.Bool                   // an application's function may ask for a handshake
 	refused    [refusals]atomic.Uint64
 }
 

@@ -135,17 +135,26 @@ func TestListenAndRunThatIsOverLeaveNothingBehind(t *testing.T) {
 	wantNoMore(t, before)
 }
 
-// withoutDescriptors says that this process is the child of TestRunWithoutDescriptorsLeavesNothingBehind.
+// withoutDescriptors says that this process is the child of a test that takes descriptors away.
 const withoutDescriptors = "WEIR_TEST_WITHOUT_DESCRIPTORS"
+
+// inChild runs the test in a process of its own, whose limits may be lowered, and reports whether it has: false in there.
+func inChild(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(withoutDescriptors) != "" {
+		return false
+	}
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
+	child.Env = append(os.Environ(), withoutDescriptors+"=1", "WEIR_TEST_DRIVER=epoll")
+	if out, err := child.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return true
+}
 
 // A server that cannot make its epolls does not run, and says so to whoever asks.
 func TestRunWithoutDescriptorsLeavesNothingBehind(t *testing.T) {
-	if os.Getenv(withoutDescriptors) == "" { // the limit is the process's: another one is lowered
-		child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
-		child.Env = append(os.Environ(), withoutDescriptors+"=1", "WEIR_TEST_DRIVER=epoll")
-		if out, err := child.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	if inChild(t) {
 		return
 	}
 	before := holds(t)
@@ -175,4 +184,40 @@ func TestRunWithoutDescriptorsLeavesNothingBehind(t *testing.T) {
 		t.Errorf("a server that does not run answers %d", w.Code)
 	}
 	wantNoMore(t, before)
+}
+
+// A connection that cannot be accepted is counted where the one on call looks, and let in when there is room again.
+func TestConnectionsWithoutADescriptorAreCounted(t *testing.T) {
+	if inChild(t) {
+		return
+	}
+	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/"}}})
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	free, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tight := limit
+	tight.Cur = uint64(free.Fd()) + 1 // the client's
+	_ = free.Close()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &tight); err != nil {
+		t.Fatal(err)
+	}
+	conn := connect(t, addr(srv))
+	_, err = io.WriteString(conn, "GET /socket.io/?EIO=4&transport=none HTTP/1.1\r\nHost: weir\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the lack of descriptors is counted", func() bool {
+		return metric(t, srv, "weir_handshakes_refused_total", `reason="no_room"`) > 0
+	})
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		t.Errorf("not served once there is room: %v", err)
+	}
 }

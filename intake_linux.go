@@ -8,9 +8,14 @@ import (
 
 // intake accepts on the loops; what does not ask for a websocket comes out of it for net/http.
 func (d *door) intake(ln net.Listener, o transport.SocketOptions) (net.Listener, error) {
-	return transport.NewIntake(ln, d.srv.pollers, transport.IntakeOptions{
+	in, err := transport.NewIntake(ln, d.srv.pollers, transport.IntakeOptions{
 		Socket: o, HeadTimeout: d.opts.Limits.HeaderTimeout, Arrive: d.arrive, Keep: d.curious.Load,
 	})
+	if err != nil {
+		return nil, err
+	}
+	d.lost.Store(&in.Failed)
+	return in, nil
 }
 
 func (d *door) arrive(a *transport.Arrival) {

@@ -3,7 +3,6 @@ package guard
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 )
 
@@ -110,12 +109,4 @@ func (k Keys) Authorize(token string) (name string, allow Allow, ok bool) {
 		return "", 0, false
 	}
 	return k.keys[i].Name, k.keys[i].Allow, true
-}
-
-// KeyFrom is the management key a request carries: Authorization: Bearer, else X-API-Key, else "".
-func KeyFrom(h http.Header) string {
-	if token := bearer(h.Get("Authorization")); token != "" {
-		return token
-	}
-	return strings.TrimSpace(h.Get("X-API-Key"))
 }

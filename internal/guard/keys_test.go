@@ -1,7 +1,6 @@
 package guard_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -65,22 +64,5 @@ func TestBadKeysAreAllNamedWithoutTheSecret(t *testing.T) {
 		`keys[4] "c": has no key`, `keys[5] "d": allows nothing`}
 	if got := strings.Split(err.Error(), "\n"); strings.Join(got, ";") != strings.Join(want, ";") {
 		t.Errorf("got  %q\nwant %q", got, want)
-	}
-}
-
-func TestKeyIsTakenFromEitherHeader(t *testing.T) {
-	for _, c := range []struct{ authorization, apiKey, want string }{
-		{"Bearer a", "", "a"},
-		{"", " b ", "b"},
-		{"bearer a", "b", "a"},
-		{"Basic eA==", "b", "b"},
-		{"", "", ""},
-	} {
-		h := http.Header{}
-		h.Set("Authorization", c.authorization)
-		h.Set("X-Api-Key", c.apiKey)
-		if got := guard.KeyFrom(h); got != c.want {
-			t.Errorf("Authorization %q, X-API-Key %q: %q, want %q", c.authorization, c.apiKey, got, c.want)
-		}
 	}
 }
