@@ -5,15 +5,15 @@ import (
 	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/build"
-	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/latency"
 	"github.com/streamweir/weir/internal/metrics"
 )
 
 // counters are figures of the whole server that the hub does not know.
 type counters struct {
 	authLimited atomic.Uint64
-	handlers    delivery.Histogram
+	handlers    latency.Histogram
 	requests    guard.Tally // clients' delivery events refused, by code
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/latency"
 )
 
 // How the board looks: how many clients it lists, how many topics it walks over
@@ -76,7 +77,7 @@ type board struct {
 // loopSample is what the loops had counted at one moment.
 type loopSample struct {
 	at    time.Time
-	turns delivery.Distribution
+	turns latency.Distribution
 }
 
 // lag serves GET /api/lag.
@@ -170,7 +171,7 @@ func (b *board) write(h *delivery.Hub, found *delivery.Survey, topics []topicLag
 	if out.Topics == nil {
 		out.Topics = []topicLag{}
 	}
-	var turns delivery.Distribution
+	var turns latency.Distribution
 	for _, sh := range h.Shards() {
 		s := sh.Stats()
 		out.Inbox.Tasks += s.Tasks
@@ -204,7 +205,7 @@ func budgetOf(h *delivery.Hub) budgetView {
 	return v
 }
 
-func plus(a, b delivery.Distribution) delivery.Distribution {
+func plus(a, b latency.Distribution) latency.Distribution {
 	for i := range a.Counts {
 		a.Counts[i] += b.Counts[i]
 	}
@@ -212,7 +213,7 @@ func plus(a, b delivery.Distribution) delivery.Distribution {
 	return a
 }
 
-func minus(a, b delivery.Distribution) delivery.Distribution {
+func minus(a, b latency.Distribution) latency.Distribution {
 	for i := range a.Counts {
 		a.Counts[i] -= b.Counts[i]
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/latency"
 	"github.com/streamweir/weir/internal/metrics"
 )
 
@@ -113,7 +114,7 @@ func viewBooks(t delivery.Totals) books {
 	return b
 }
 
-func viewLatency(d delivery.Distribution) latencyView {
+func viewLatency(d latency.Distribution) latencyView {
 	return latencyView{
 		Count: d.Count(), P50Ms: milliseconds(d.Quantile(0.5)), P99Ms: milliseconds(d.Quantile(0.99)), P999Ms: milliseconds(d.Quantile(0.999)),
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/streamweir/weir/internal/fair"
 	"github.com/streamweir/weir/internal/inbox"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/latency"
 	"github.com/streamweir/weir/internal/wheel"
 )
 
@@ -64,7 +65,7 @@ type Shard struct {
 	sockets       atomic.Int64
 	subscriptions atomic.Int64
 	held          atomic.Int64 // by its lanes, in bytes
-	loop          Histogram
+	loop          latency.Histogram
 }
 
 type doomed struct {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/streamweir/weir/internal/latency"
 )
 
 // SortKey says which clients a survey lists first.
@@ -31,10 +33,10 @@ type Query struct {
 
 // Survey is what a walk over all clients found.
 type Survey struct {
-	Clients []ClientView // the first Limit in the order asked for
-	Total   int          // clients that match
-	Lagging int          // of them, with a message older than LagAfter
-	Ages    Distribution // age of the oldest waiting message, per lane that has one
+	Clients []ClientView         // the first Limit in the order asked for
+	Total   int                  // clients that match
+	Lagging int                  // of them, with a message older than LagAfter
+	Ages    latency.Distribution // age of the oldest waiting message, per lane that has one
 }
 
 // LagAfter is how old a waiting message is when its client counts as lagging.
@@ -50,7 +52,7 @@ func (h *Hub) Survey(ctx context.Context, q Query) (Survey, error) {
 	finished := newReceipt(len(h.shards))
 	parts := make([]walk, len(h.shards))
 	for i, sh := range h.shards {
-		parts[i] = walk{sh: sh, q: q, finished: finished, ages: new(Histogram)}
+		parts[i] = walk{sh: sh, q: q, finished: finished, ages: new(latency.Histogram)}
 		sh.Post(&parts[i])
 	}
 	select {
@@ -100,7 +102,7 @@ type walk struct {
 	next     int
 	total    int
 	lagging  int
-	ages     *Histogram
+	ages     *latency.Histogram
 	top      topViews
 }
 
@@ -244,7 +246,7 @@ type ShardStats struct {
 	Subscriptions int64
 	HeldBytes     int64
 	Tasks, Jobs   int // waiting in the inbox
-	Loop          Distribution
+	Loop          latency.Distribution
 }
 
 // Stats returns the shard's figures. Any goroutine may call it.
@@ -260,7 +262,7 @@ func (sh *Shard) Stats() ShardStats {
 
 // Latency returns how long messages of the topic took from publish to the kernel
 // and to their ack, over all shards.
-func (d *Declared) Latency() (write, ack Distribution) {
+func (d *Declared) Latency() (write, ack latency.Distribution) {
 	for _, l := range d.latency {
 		write.Add(&l.write)
 		ack.Add(&l.ack)

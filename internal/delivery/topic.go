@@ -9,6 +9,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/latency"
 	"github.com/streamweir/weir/internal/linger"
 )
 
@@ -160,3 +161,9 @@ func (t *Topic) forget(now int64) bool {
 }
 
 func isPattern(name string) bool { return strings.HasSuffix(name, "*") }
+
+// latencies of one declared topic on one shard.
+type latencies struct {
+	write latency.Histogram // publish to kernel
+	ack   latency.Histogram // publish to acknowledgement
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/latency"
 )
 
 // Options shape a Collector.
@@ -140,7 +141,7 @@ func (s sink) books(t delivery.Totals, namespace, topic string) {
 func collectNode(s sink, h *delivery.Hub) {
 	var connections, subscriptions int64
 	var tasks, jobs int
-	var loop delivery.Distribution
+	var loop latency.Distribution
 	for _, sh := range h.Shards() {
 		st := sh.Stats()
 		connections += st.Connections
@@ -166,7 +167,7 @@ func collectNode(s sink, h *delivery.Hub) {
 	s.put(unbalanced, float64(h.Unbalanced.Load()))
 }
 
-func merge(a, b delivery.Distribution) delivery.Distribution {
+func merge(a, b latency.Distribution) latency.Distribution {
 	for i := range a.Counts {
 		a.Counts[i] += b.Counts[i]
 	}

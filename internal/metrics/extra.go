@@ -1,6 +1,6 @@
 package metrics
 
-import "github.com/streamweir/weir/internal/delivery"
+import "github.com/streamweir/weir/internal/latency"
 
 // Extra are the figures the hub does not know: those of the door, the workers
 // and the build. Counters count since the process started.
@@ -12,7 +12,7 @@ type Extra struct {
 	AuthRateLimited uint64                      // attempts refused because the address had failed too often
 	RateLimited     uint64                      // inbound events over a limit
 	Reconnects      uint64                      // clients that came back after the server had cut them
-	Handler         delivery.Distribution       // how long handlers ran
+	Handler         latency.Distribution        // how long handlers ran
 	Workers         Workers
 	Build           Build
 }

@@ -3,7 +3,7 @@ package metrics
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/latency"
 )
 
 // family is one metric name with its help, labels and kind.
@@ -98,13 +98,13 @@ func (s sink) put(f family, v float64, labels ...string) {
 	s.ch <- m
 }
 
-func (s sink) histogram(f family, d delivery.Distribution, labels ...string) {
+func (s sink) histogram(f family, d latency.Distribution, labels ...string) {
 	buckets := make(map[float64]uint64, len(d.Counts)-1)
 	var n uint64
 	for i, c := range d.Counts {
 		n += c
 		if i < len(d.Counts)-1 { // the last is +Inf, which is the count
-			buckets[delivery.UpperBound(i).Seconds()] = n
+			buckets[latency.UpperBound(i).Seconds()] = n
 		}
 	}
 	m, err := prometheus.NewConstHistogram(f.desc, n, d.Sum.Seconds(), buckets, labels...)

@@ -1,4 +1,5 @@
-package delivery
+// Package latency counts how long things take. It is pure.
+package latency
 
 import (
 	"math/bits"
@@ -70,10 +71,4 @@ func (d Distribution) Quantile(q float64) time.Duration {
 		}
 	}
 	return UpperBound(Buckets - 1)
-}
-
-// latencies of one declared topic on one shard.
-type latencies struct {
-	write Histogram // publish to kernel
-	ack   Histogram // publish to acknowledgement
 }
