@@ -122,13 +122,13 @@ func (s *epollStream) ready(mask uint32) {
 
 func (s *epollStream) read() {
 	buf := s.poller.buf
-	n, err := unix.Read(int(s.fd), buf)
+	n, errno := readNow(int(s.fd), buf)
 	switch {
 	case n > 0:
 		s.socket.received(buf[:n])
-	case err == unix.EAGAIN || err == unix.EINTR:
-	case err != nil:
-		s.end(os.NewSyscallError("read", err))
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+	case errno != 0:
+		s.end(os.NewSyscallError("read", errno))
 	default:
 		s.end(io.EOF)
 	}

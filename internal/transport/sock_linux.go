@@ -120,6 +120,15 @@ func sendNow(fd int, p []byte) (n int, err error) {
 	}
 }
 
+// readNow takes what a socket that does not block has, up to len(p) bytes, which is not 0. It is a raw call as sendNow is.
+func readNow(fd int, p []byte) (n int, errno unix.Errno) {
+	got, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(got), 0
+}
+
 // awaitClear waits until the socket takes bytes or can take none ever again. It
 // holds Go's write lock on the descriptor, which nothing else here takes.
 func (s *socket) awaitClear() {
@@ -193,7 +202,7 @@ func (o SocketOptions) Tune(conn net.Conn) error {
 // tcpInfo is unix.GetsockoptTCPInfo without its allocation: every heartbeat asks.
 func tcpInfo(fd int, info *unix.TCPInfo) error {
 	size := uint32(unsafe.Sizeof(*info))
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
 		uintptr(unsafe.Pointer(info)), uintptr(unsafe.Pointer(&size)), 0)
 	if errno != 0 {
 		return errno
