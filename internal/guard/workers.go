@@ -41,6 +41,10 @@ type WorkersOptions struct {
 	// Nice from 1 to 19 runs every worker on an OS thread of its own at that niceness, so that CPU-bound handlers
 	// yield to the shards (design D8). It needs NiceSupported. 0 means plain goroutines.
 	Nice int
+	// Rest is called by a worker before it waits, every restEvery while it does not, and beside it every watchEvery. What
+	// jobs put off until then, because it is cheaper for several of them at once, is done there. It must not block and is
+	// called concurrently. Nil: nothing is put off.
+	Rest func()
 	// Logger hears of panics; nil means slog.Default.
 	Logger *slog.Logger
 }
@@ -74,8 +78,8 @@ type WorkersStats struct {
 // been idle for a while: an idle pool is no goroutine. Everything on it may be called concurrently.
 //
 // Short jobs are worked off by as many workers as there are CPUs: more would only push each other off them, and a locked
-// thread is expensive to push. A worker whose job takes longer than watchEvery, because it waits or computes, does not
-// count: another takes its place, up to the maximum. A job so waits for watchEvery at most because others wait.
+// thread is expensive to push. Workers that wait or compute for long do not count: others take their place, up to the
+// maximum; see watch. A job so waits for watchEvery, more or less, because others wait.
 //
 // The queue itself has no limit: what enters it is one job per Mailbox, which bounds what its owner may pile up, or a
 // job whose submitter bounds itself.
@@ -84,6 +88,7 @@ type Workers struct {
 	floor  int // how many are kept free of jobs that take long, see watch
 	idle   time.Duration
 	nice   int
+	rest   func()
 	start  time.Time
 	log    *slog.Logger
 	ctx    context.Context
@@ -95,7 +100,10 @@ type Workers struct {
 	seats   []*seat     // idle workers, the most recently busy last
 	crew    []*seat     // all workers
 	long    int         // workers that were found with a job that takes long when last looked at
-	alarm   *time.Timer // of the watch; nil unless it is set
+	excess  int         // workers that were found too many then, and have not stepped back yet
+	turn    int         // where in crew the next look begins
+	alarm   *time.Timer // of the watch; nil before the first job
+	awake   bool        // the alarm is set, or the watch looks
 	closing bool
 
 	dropped  atomic.Bool  // Close gave up: what has not started never will
@@ -108,12 +116,16 @@ type Workers struct {
 
 // seat is a worker. Where it waits while idle: whoever takes it off Workers.seats may put one job in, or close it.
 type seat struct {
-	job   chan Job
-	since atomic.Int64 // when it began its job, in nanoseconds of Workers.start; 0 while idle
+	job    chan Job
+	since  atomic.Int64 // when it began its job, in nanoseconds of Workers.start; 0 while idle
+	thread atomic.Int32 // the one it is locked to; 0 = none
+	rested int64        // the worker's: when it last called Rest, as since
+	seen   sighting     // the watch's
 }
 
-// watchEvery is how often workers are looked at while any is busy, and how long a job may take to count as short.
-const watchEvery = time.Millisecond
+// restEvery is how often a worker that has no end of jobs calls Rest: often enough to be small beside what a job waits for
+// its worker then, and seldom enough that some tens of jobs share what is put off.
+const restEvery = 500 * time.Microsecond
 
 // NewWorkers returns a pool without goroutines, or every problem of its options.
 func NewWorkers(o WorkersOptions) (*Workers, error) {
@@ -121,13 +133,16 @@ func NewWorkers(o WorkersOptions) (*Workers, error) {
 		return nil, err
 	}
 	w := &Workers{
-		max: o.Max, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, log: o.Logger, start: time.Now(), done: make(chan struct{}),
+		max: o.Max, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, rest: o.Rest, log: o.Logger, start: time.Now(), done: make(chan struct{}),
 	}
 	if w.max == 0 {
 		w.max = defaultMaxWorkers
 	}
 	if w.idle == 0 {
 		w.idle = defaultIdle
+	}
+	if w.rest == nil {
+		w.rest = func() {}
 	}
 	if w.log == nil {
 		w.log = slog.Default()
@@ -253,60 +268,6 @@ func (w *Workers) startLocked(job Job) {
 	go w.run(s, job)
 }
 
-// watchLocked sets the watch, unless it is set.
-func (w *Workers) watchLocked() {
-	if w.alarm == nil {
-		w.alarm = time.AfterFunc(watchEvery, w.watch)
-	}
-}
-
-// watch looks for jobs that take long and calls others to the queue in their place, a few more each time. It is set
-// again as long as anybody works.
-func (w *Workers) watch() {
-	for _, h := range w.relieve() {
-		h.seat.hand(h.job)
-	}
-}
-
-// handing is a job for an idle worker.
-type handing struct {
-	seat *seat
-	job  Job
-}
-
-func (w *Workers) relieve() (calls []handing) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.alarm = nil
-	if len(w.crew) == len(w.seats) {
-		w.long = 0
-		return nil
-	}
-	w.watchLocked()
-	now := int64(time.Since(w.start))
-	w.long = 0
-	for _, s := range w.crew {
-		if since := s.since.Load(); since != 0 && now-since > int64(watchEvery) {
-			w.long++
-		}
-	}
-	missing := w.floor - (len(w.crew) - len(w.seats) - w.long)
-	if missing > 0 {
-		missing += w.long / 4
-	}
-	for ; missing > 0 && w.queue.len() > 0; missing-- {
-		if len(w.seats) == 0 && len(w.crew) >= w.max {
-			break
-		}
-		job, _ := w.queue.pop()
-		if s, _ := w.callLocked(job); s != nil {
-			calls = append(calls, handing{s, job})
-		}
-	}
-	w.queued.Store(int64(w.queue.len()))
-	return calls
-}
-
 // hand gives job to the worker waiting at s, if there is one; it does not block, as a seat is handed one job.
 func (s *seat) hand(job Job) {
 	if s != nil {
@@ -318,12 +279,17 @@ func (s *seat) hand(job Job) {
 func (w *Workers) run(s *seat, job Job) {
 	defer w.leave(s)
 	if w.nice > 0 {
-		w.slowDown()
+		w.slowDown(s)
 	}
 	idle := time.NewTimer(w.idle)
 	defer idle.Stop()
 	for ok := true; ok; job, ok = w.next(s, idle) {
-		s.since.Store(int64(time.Since(w.start)) + 1)
+		began := int64(time.Since(w.start)) + 1
+		s.since.Store(began)
+		if began-s.rested > int64(restEvery) {
+			s.rested = began
+			w.rest()
+		}
 		if t, isTurn := job.(*turn); isTurn {
 			t.Run(w.ctx)
 			continue
@@ -334,8 +300,9 @@ func (w *Workers) run(s *seat, job Job) {
 
 // slowDown ties the worker to a thread of its own and lowers that thread's priority. The thread is never untied: it
 // ends with the worker, since no thread may raise its priority again.
-func (w *Workers) slowDown() {
+func (w *Workers) slowDown(s *seat) {
 	runtime.LockOSThread()
+	s.thread.Store(int32(threadID()))
 	if err := setThreadNice(w.nice); err != nil {
 		w.niceFail.Do(func() { w.log.Warn("workers run at normal priority", "nice", w.nice, "error", err) })
 	}
@@ -343,8 +310,13 @@ func (w *Workers) slowDown() {
 
 // next waits for a job; false tells the worker to leave.
 func (w *Workers) next(s *seat, idle *time.Timer) (Job, bool) {
+	if w.queued.Load() == 0 {
+		w.rest()
+	}
 	w.mu.Lock()
-	if job, ok := w.queue.pop(); ok {
+	if w.excess > 0 && !w.closing {
+		w.excess-- // the others work off the queue
+	} else if job, ok := w.queue.pop(); ok {
 		w.queued.Store(int64(w.queue.len()))
 		w.mu.Unlock()
 		return job, true
@@ -385,6 +357,7 @@ func (w *Workers) vacate(s *seat) bool {
 
 // leave is the end of a worker, also one whose job called runtime.Goexit: then the queue may need a successor.
 func (w *Workers) leave(s *seat) {
+	w.rest()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i := slices.Index(w.crew, s)

@@ -1,6 +1,13 @@
 package guard
 
-import "syscall"
+import (
+	"bytes"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // NiceSupported says whether WorkersOptions.Nice can be enforced here: Linux gives every thread its own niceness.
 const NiceSupported = true
@@ -8,4 +15,36 @@ const NiceSupported = true
 // setThreadNice sets the niceness of the calling thread: on Linux "process 0" means it alone (setpriority(2), NOTES).
 func setThreadNice(nice int) error {
 	return syscall.Setpriority(syscall.PRIO_PROCESS, 0, nice)
+}
+
+// threadID is the calling thread's.
+func threadID() int { return unix.Gettid() }
+
+// waits reports whether a thread of this process neither runs nor waits for a processor (proc(5), stat); false if that
+// cannot be known.
+func waits(thread int) bool {
+	path := strconv.AppendInt([]byte("/proc/self/task/"), int64(thread), 10)
+	fd, err := unix.Open(string(append(path, "/stat"...)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	var b [64]byte // the id and the name, which is 15 bytes at most, come before the state
+	n, err := unix.Read(fd, b[:])
+	_ = unix.Close(fd)
+	if err != nil || n <= 0 {
+		return false
+	}
+	i := bytes.LastIndexByte(b[:n], ')')
+	return i >= 0 && i+2 < n && b[i+2] != 'R'
+}
+
+// threadTime is the processor time a thread of this process has used. The number of its clock is what
+// pthread_getcpuclockid(3) makes of its id.
+func threadTime(thread int) time.Duration {
+	const perThread, scheduled = 4, 2
+	var t unix.Timespec
+	if unix.ClockGettime(int32(^thread<<3|perThread|scheduled), &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }

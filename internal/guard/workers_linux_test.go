@@ -2,9 +2,12 @@ package guard_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/streamweir/weir/internal/guard"
 )
@@ -42,4 +45,80 @@ func TestNicedWorkersLowerOnlyThemselves(t *testing.T) {
 	if after := niceness(t); after != before {
 		t.Errorf("the niceness outside went from %d to %d", before, after)
 	}
+}
+
+// The watch tells a thread that waits from one that computes, and how long it has.
+func TestWatchKnowsWhatThreadsDo(t *testing.T) {
+	ids, stop, done := make(chan int), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		ids <- guard.ThreadID()
+		<-stop // waits
+		runtime.UnlockOSThread()
+	}()
+	waiting := <-ids
+	var ending atomic.Bool
+	var all sync.WaitGroup
+	all.Go(func() {
+		runtime.LockOSThread()
+		ids <- guard.ThreadID()
+		for !ending.Load() { // computes
+		}
+		runtime.UnlockOSThread()
+	})
+	computing := <-ids
+	for !guard.Waits(waiting) {
+		time.Sleep(time.Millisecond)
+	}
+	for before := guard.ThreadTime(computing); guard.ThreadTime(computing) < before+5*time.Millisecond; {
+		runtime.Gosched()
+	}
+	for guard.Waits(computing) { // for a moment it may, for one of Go's processors
+		time.Sleep(time.Millisecond)
+	}
+	if used := guard.ThreadTime(waiting); used > time.Second {
+		t.Errorf("a thread that waits has used %v", used)
+	}
+	ending.Store(true)
+	all.Wait()
+	close(stop)
+	<-done
+	const none = 1 << 22 // the kernel numbers threads below that
+	if guard.Waits(none) || guard.ThreadTime(none) != 0 {
+		t.Error("something is known of threads that are none")
+	}
+}
+
+// Jobs that wait do not hold up those behind them on threads of their own either.
+func TestNicedWorkersThatWaitAreRelieved(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 40, Nice: 1})
+	gate := make(chan struct{})
+	var began, ended sync.WaitGroup
+	began.Add(40)
+	for range 40 {
+		ended.Add(1)
+		submit(t, w, func(context.Context) {
+			defer ended.Done()
+			began.Done()
+			<-gate
+		})
+	}
+	began.Wait() // for ever, if nobody is relieved
+	close(gate)
+	ended.Wait()
+}
+
+// A job that computes for long does not hold up those behind it.
+func TestNicedWorkersThatComputeAreRelieved(t *testing.T) {
+	w := pool(t, guard.WorkersOptions{Max: 4*runtime.NumCPU() + 1, Nice: 1})
+	var short atomic.Int64
+	for range 4 * runtime.NumCPU() {
+		submit(t, w, func(context.Context) {
+			for short.Load() == 0 { // only a job behind all of these ends them
+			}
+		})
+	}
+	submit(t, w, func(context.Context) { short.Add(1) })
+	closePool(t, w)
 }

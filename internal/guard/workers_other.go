@@ -2,9 +2,18 @@
 
 package guard
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // NiceSupported says whether WorkersOptions.Nice can be enforced here: only Linux gives every thread its own niceness.
 const NiceSupported = false
 
 func setThreadNice(int) error { return errors.ErrUnsupported }
+
+func threadID() int { return 0 }
+
+func waits(int) bool { return false }
+
+func threadTime(int) time.Duration { return 0 }

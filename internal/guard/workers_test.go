@@ -357,3 +357,47 @@ func TestWorkersWhoseJobsTakeLongAreRelieved(t *testing.T) {
 		closePool(t, w)
 	})
 }
+
+// What jobs put off is done when a worker has nothing more to do, and while a job goes on.
+func TestWorkersRestBeforeTheyWaitAndBesideLongJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var put, done atomic.Bool
+		w, err := guard.NewWorkers(guard.WorkersOptions{Rest: func() {
+			if put.Load() {
+				done.Store(true)
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		submit(t, w, func(context.Context) { put.Store(true) })
+		synctest.Wait()
+		if !done.Load() {
+			t.Error("a worker waits without having rested")
+		}
+		put.Store(false)
+		done.Store(false)
+		gate := make(chan struct{})
+		submit(t, w, func(context.Context) {
+			put.Store(true)
+			<-gate
+		})
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+		if !done.Load() {
+			t.Error("nobody has rested beside a job that goes on")
+		}
+		put.Store(false)
+		done.Store(false)
+		close(gate)
+		submit(t, w, func(context.Context) {
+			put.Store(true)
+			runtime.Goexit()
+		})
+		synctest.Wait()
+		if !done.Load() {
+			t.Error("a worker whose job ended it has not rested")
+		}
+		closePool(t, w)
+	})
+}

@@ -1,0 +1,8 @@
+package guard
+
+// What the watch asks the kernel, for its test.
+var (
+	ThreadID   = threadID
+	ThreadTime = threadTime
+	Waits      = waits
+)
