@@ -2,6 +2,7 @@ package weir
 
 import (
 	"bytes"
+	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -325,7 +326,11 @@ func (c *client) Connect(path string, auth []byte) {
 	s.apply()
 	w := c.waits()
 	w.undecided = append(w.undecided, s)
-	s.enqueue(jobFunc(s.admit), len(auth))
+	hub, bytes := s.ns.srv.hub, len(auth)
+	s.enqueue(jobFunc(func(ctx context.Context) {
+		defer hub.Hold(-bytes)
+		s.admit(ctx)
+	}), bytes)
 }
 
 // accept lets a socket in: it is a member before the answer is queued, and what

@@ -24,6 +24,7 @@ type Event struct {
 	id      uint64
 	asks    bool
 	replied atomic.Bool
+	running atomic.Bool // its handlers are; after them the worker nudges the loops
 }
 
 // Asks reports whether the client waits for an answer.
@@ -44,7 +45,11 @@ func (e *Event) Reply(args ...any) error {
 	if err != nil {
 		return err
 	}
-	return wrap(patiently(func(ctx context.Context) error { return d.Reply(ctx, f) }), "")
+	err = patiently(func(ctx context.Context) error { return d.Reply(ctx, f) })
+	if !e.running.Load() { // asked after the reply has its place, so that one of the two nudges sees it
+		e.socket.ns.srv.hub.Nudge()
+	}
+	return wrap(err, "")
 }
 
 // refusalBody is how a refusal looks to a client (design 5.4).
@@ -69,14 +74,10 @@ func refusalOf(err error) refusalBody {
 type jobFunc = guard.JobFunc
 
 // enqueue gives a job to the socket's mailbox; when that is full the client is
-// not read until it has room again. Loop.
-func (s *Socket) enqueue(j guard.Job, bytes int) {
-	hub := s.ns.srv.hub
-	hub.Hold(bytes)
-	job := guard.Job(heldJob{j, hub, bytes})
-	if bytes == 0 {
-		job = j
-	}
+// not read until it has room again. A job of bytes gives them back to the budget
+// once it has run. Loop.
+func (s *Socket) enqueue(job guard.Job, bytes int) {
+	s.ns.srv.hub.Hold(bytes)
 	if s.mailbox == nil {
 		s.mailbox = new(guard.Mailbox)
 		s.mailbox.Init(s.ns.srv.workers, &s.ns.mail, s)
@@ -85,18 +86,6 @@ func (s *Socket) enqueue(j guard.Job, bytes int) {
 		s.full = true
 		s.client.hold()
 	}
-}
-
-// heldJob gives the budget its bytes back once it has run.
-type heldJob struct {
-	guard.Job
-	hub   *delivery.Hub
-	bytes int
-}
-
-func (j heldJob) Run(ctx context.Context) {
-	defer j.hub.Hold(-j.bytes)
-	j.Job.Run(ctx)
 }
 
 // Drained implements guard.Drainer; it is called on a worker.
@@ -134,8 +123,9 @@ func (s *Socket) Event(in socketio.Event) {
 		}
 		chain = append(chain, func(context.Context, *Socket, *Event) error { return noHandlerError(in.Name) })
 	}
-	e := &Event{Name: in.Name, Args: args.New(bytes.Clone(in.Args), 1, in.Attachments), socket: s, id: in.ID, asks: in.HasID}
-	s.enqueue(&eventJob{e: e, chain: chain}, in.Bytes())
+	j := &eventJob{chain: chain, bytes: in.Bytes()}
+	j.Name, j.Args, j.socket, j.id, j.asks = in.Name, args.New(bytes.Clone(in.Args), 1, in.Attachments), s, in.ID, in.HasID
+	s.enqueue(j, j.bytes)
 }
 
 func noHandlerError(event string) error {
@@ -169,16 +159,20 @@ func (s *Socket) Answered(id uint64, args []byte, attachments [][]byte) {
 
 // eventJob runs the handlers of one event on a worker.
 type eventJob struct {
-	e     *Event
+	Event
 	chain []Handler
+	bytes int // held until then
 }
 
 // Run implements guard.Job.
 func (j *eventJob) Run(context.Context) {
-	s := j.e.socket
+	s := j.socket
+	defer s.ns.srv.hub.Hold(-j.bytes)
 	if s.gone.Load() {
 		return
 	}
+	j.running.Store(true)
+	defer j.running.Store(false)
 	start := time.Now()
 	err := j.run()
 	s.ns.srv.count.handlers.Observe(int64(time.Since(start)))
@@ -187,15 +181,15 @@ func (j *eventJob) Run(context.Context) {
 	}
 	var known *Error
 	if !errors.As(err, &known) {
-		s.ns.log.Error("handler failed", "event", j.e.Name, "socket", s.ID(), "error", err)
+		s.ns.log.Error("handler failed", "event", j.Name, "socket", s.ID(), "error", err)
 	}
-	_ = j.e.Reply(refusalOf(err)) // the client may be gone; then nobody waits
+	_ = j.Reply(refusalOf(err)) // the client may be gone; then nobody waits
 }
 
 func (j *eventJob) run() error {
-	ctx := j.e.socket.Context()
+	ctx := j.socket.Context()
 	for _, h := range j.chain {
-		if err := h(ctx, j.e.socket, j.e); err != nil {
+		if err := h(ctx, j.socket, &j.Event); err != nil {
 			return err
 		}
 	}

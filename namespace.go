@@ -48,6 +48,7 @@ type Namespace struct {
 	connect    []ConnectFunc
 	disconnect []DisconnectFunc
 	on         map[string]Handler
+	chains     map[string][]Handler // of on, for sockets without handlers of their own
 	any        []Handler
 	sent       []func(event string, args []any)
 	unhandled  map[string]struct{} // names logged once
@@ -115,6 +116,10 @@ func (n *Namespace) locked(f func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f()
+	n.chains = make(map[string][]Handler, len(n.on))
+	for event, h := range n.on {
+		n.chains[event] = n.chainLocked(&nothing, h)
+	}
 }
 
 // ConnectError refuses a client with a message and data for its connect_error.
@@ -208,22 +213,33 @@ func (n *Namespace) handlers(s *Socket, event string) (chain []Handler, handled 
 	defer n.mu.RUnlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := n.on[event]
 	own := s.hasLocked()
+	if own.on == nil && own.any == nil {
+		if chain := n.chains[event]; chain != nil {
+			return chain, true
+		}
+	}
+	h := n.on[event]
 	if dynamic := own.on[event]; dynamic != nil {
 		h = dynamic
 	}
 	if h == nil && len(n.any)+len(own.any) == 0 {
 		return nil, false
 	}
-	chain = make([]Handler, 0, len(n.filter)+len(n.any)+len(own.any)+1)
+	return n.chainLocked(own, h), h != nil
+}
+
+// chainLocked is what runs for an event with that handler, if it is not nil, of a
+// socket with those belongings.
+func (n *Namespace) chainLocked(own *belongings, h Handler) []Handler {
+	chain := make([]Handler, 0, len(n.filter)+len(n.any)+len(own.any)+1)
 	chain = append(chain, n.filter...)
 	chain = append(chain, n.any...)
 	chain = append(chain, own.any...)
 	if h != nil {
 		chain = append(chain, h)
 	}
-	return chain, h != nil
+	return chain
 }
 
 // brief is a name as it is kept, logged and told: clients may send long ones.

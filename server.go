@@ -85,7 +85,7 @@ func New(o Options) (*Server, error) {
 	lobby := NamespaceOptions{}
 	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
 	var err error
-	s.workers, err = guard.NewWorkers(guard.WorkersOptions{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Logger: s.log})
+	s.workers, err = guard.NewWorkers(guard.WorkersOptions{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Rest: s.hub.Nudge, Logger: s.log})
 	if err != nil {
 		return nil, err
 	}

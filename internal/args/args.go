@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/streamweir/weir/internal/wire/sio"
 )
@@ -19,6 +20,9 @@ import (
 // an argument and inside map[string]any and []any; elsewhere encoding/json makes it
 // a base64 string.) Received binary parts decode into it.
 type Binary []byte
+
+// quotedMark is how such a string begins in JSON.
+var quotedMark = []byte(`"` + binaryMark)
 
 // binaryMark begins the string a Binary becomes in JSON on its way to a placeholder;
 // it is random, so that no other string can look like one.
@@ -86,10 +90,9 @@ func (e *encoder) value(v any) ([]byte, error) {
 
 // extract moves what Binary left in raw to attachments.
 func (e *encoder) extract(raw []byte) ([]byte, error) {
-	mark := []byte(`"` + binaryMark)
 	var out []byte
 	for {
-		before, rest, found := bytes.Cut(raw, mark)
+		before, rest, found := bytes.Cut(raw, quotedMark)
 		if out == nil && !found {
 			return raw, nil
 		}
@@ -160,11 +163,34 @@ func hasBinary(v any) bool {
 
 // Marshal is json.Marshal without the escaping of <, > and &, as JSON.stringify.
 func Marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	m := marshalers.Get().(*marshaler)
+	defer m.rest()
+	if err := m.enc.Encode(v); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return bytes.Clone(bytes.TrimSuffix(m.out.Bytes(), []byte("\n"))), nil
+}
+
+// marshaler is what Marshal needs anew each time but for its result.
+type marshaler struct {
+	out bytes.Buffer
+	enc *json.Encoder
+}
+
+// keepMarshaled is how large a buffer is kept for the next value.
+const keepMarshaled = 64 << 10
+
+var marshalers = sync.Pool{New: func() any {
+	m := new(marshaler)
+	m.enc = json.NewEncoder(&m.out)
+	m.enc.SetEscapeHTML(false)
+	return m
+}}
+
+func (m *marshaler) rest() {
+	if m.out.Cap() > keepMarshaled {
+		return
+	}
+	m.out.Reset()
+	marshalers.Put(m)
 }

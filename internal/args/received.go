@@ -27,12 +27,19 @@ func (a *Args) JSON() []json.RawMessage {
 	if len(a.raw) == 0 {
 		return nil
 	}
-	parts := sio.SplitArgs(a.raw, nil)
-	out := make([]json.RawMessage, 0, len(parts)-a.skip)
-	for _, p := range parts[a.skip:] {
+	var few [8][]byte
+	parts := split(a.raw, a.skip, few[:0])
+	out := make([]json.RawMessage, 0, len(parts))
+	for _, p := range parts {
 		out = append(out, p)
 	}
 	return out
+}
+
+// split appends the elements of a JSON array from index skip on.
+func split(raw []byte, skip int, dst [][]byte) [][]byte {
+	parts := sio.SplitArgs(raw, dst)
+	return parts[min(skip, len(parts)):]
 }
 
 // Attachments returns the binary parts in the order of their placeholders.
@@ -52,8 +59,8 @@ func (a *Args) Decode(into ...any) error {
 			return invalid(err)
 		}
 	}
-	whole := Args{raw: raw, skip: a.skip}
-	for i, arg := range whole.JSON() {
+	var few [8][]byte
+	for i, arg := range split(raw, a.skip, few[:0]) {
 		if i >= len(into) {
 			return nil
 		}

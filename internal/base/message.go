@@ -45,9 +45,12 @@ func NewMessage(encoder Encoder) *Message { return &Message{encoder: encoder} }
 // event, an ack, a namespace packet.
 func NewPlainMessage(f *Frame) *Message {
 	m := &Message{}
-	m.frames[Plain].Store(f)
+	m.InitPlain(f)
 	return m
 }
+
+// InitPlain makes m, which is zero, what NewPlainMessage returns.
+func (m *Message) InitPlain(f *Frame) { m.frames[Plain].Store(f) }
 
 // Frame returns the message in form f, encoding it on first use.
 // Any goroutine may call it.

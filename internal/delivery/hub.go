@@ -93,6 +93,13 @@ func (h *Hub) Close() {
 	h.wg.Wait()
 }
 
+// Nudge wakes the shards that have something they were not woken for. Any goroutine may call it.
+func (h *Hub) Nudge() {
+	for _, sh := range h.shards {
+		sh.in.Nudge()
+	}
+}
+
 func (h *Hub) closed() bool {
 	select {
 	case <-h.done:

@@ -16,19 +16,30 @@ type Target struct {
 	Volatile    bool     // only sockets whose connection takes it at once
 }
 
-// everySubscriber reports whether nothing narrows the topic's subscribers.
-func (t *Target) everySubscriber() bool {
-	return t.Subscribers && t.Socket == "" && t.Principal == "" && t.Rooms == nil && t.Except == nil
+// Targets of jobs that are for one socket, or for a topic.
+var (
+	noTarget     = &Target{}
+	ifTakenNow   = &Target{Volatile: true}
+	everyoneHere = &Target{Subscribers: true}
+)
+
+// everySubscriber reports whether it is the topic's subscribers, all of them.
+func (t *Target) everySubscriber() bool { return t.Subscribers && !t.narrows() }
+
+// narrows reports whether not everybody is meant.
+func (t *Target) narrows() bool {
+	return t.Socket != "" || t.Principal != "" || t.Rooms != nil || t.Except != nil
 }
 
 // job is one publication or emit as it travels to the shards, which share it.
 type job struct {
 	msg     *base.Message
 	ns      *Namespace
-	topic   *Topic // whose lanes it takes; nil = the events lane
-	target  Target
+	topic   *Topic  // whose lanes it takes; nil = the events lane
+	target  *Target // never nil
 	socket  *Socket // direct: this socket only
 	forced  bool    // an ack or namespace packet: never dropped
+	late    bool    // not worth waking the shard for
 	finish  base.Cause
 	last    bool          // the socket's last packet: close it for finish
 	receipt *receipt      // nil if nobody asks

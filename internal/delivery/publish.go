@@ -85,8 +85,11 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		d.refuse(ErrTooLarge)
 		return nil, ErrTooLarge
 	}
-	j := &job{msg: m, ns: d.Namespace, topic: t, target: p.Target, weight: inbox.Cost(m.Bytes())}
-	j.target.Subscribers = true
+	j := &job{msg: m, ns: d.Namespace, topic: t, target: everyoneHere, weight: inbox.Cost(m.Bytes())}
+	if to := p.Target; to.narrows() {
+		to.Subscribers = true
+		j.target = &to
+	}
 	j.claim = h.claimFor(t, m, &p.Target)
 	if err := h.budget.claim(d, j.claim); err != nil {
 		d.refuse(err)
@@ -243,7 +246,7 @@ func (h *Hub) Emit(ctx context.Context, n *Namespace, event string, e Emission, 
 	if err != nil {
 		return err
 	}
-	j.target = to
+	j.target = &to
 	if j.topic != nil {
 		_, err := h.sequence(ctx, j, false)
 		return err
@@ -264,7 +267,7 @@ type Emission struct {
 func (n *Namespace) emission(event string, e Emission) (*job, error) {
 	m := base.NewPlainMessage(n.prepare(e.Frame))
 	m.Namespace, m.Topic, m.At, m.AckID = n.Path, event, n.hub.Now(), e.AckID
-	j := &job{msg: m, ns: n, acks: e.Acks, weight: inbox.Cost(e.Frame.Len())}
+	j := &job{msg: m, ns: n, target: noTarget, acks: e.Acks, weight: inbox.Cost(e.Frame.Len())}
 	limit := n.events[0].Policy.MaxBytes
 	if e.Acks == nil {
 		if d := n.Declared(event); d != nil && !d.Reliable() {
@@ -309,7 +312,7 @@ func (h *Hub) spread(ctx context.Context, j *job) error {
 // not block; different shards call it at the same time. A socket that leaves the
 // namespace meanwhile may be left out.
 func (h *Hub) EachAndWait(ctx context.Context, n *Namespace, to Target, f func(*Socket)) error {
-	j := &job{ns: n, target: to, weight: inbox.Cost(0), each: f}
+	j := &job{ns: n, target: &to, weight: inbox.Cost(0), each: f}
 	j.receipt = newReceipt(len(h.shards))
 	if to.Socket != "" {
 		if h.ShardOf(to.Socket) == nil {
@@ -337,21 +340,29 @@ func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bo
 	if err != nil {
 		return err
 	}
-	j.socket, j.target.Volatile = s, volatile
+	j.socket = s
+	if volatile {
+		j.target = ifTakenNow
+	}
 	return s.direct(ctx, j)
 }
 
-// Reply sends an ack: it is never dropped.
+// Reply sends an ack: it is never dropped. It goes out when the shard comes round or is nudged, see Hub.Nudge.
 func (s *Socket) Reply(ctx context.Context, f *base.Frame) error {
-	m := base.NewPlainMessage(s.Namespace.prepare(f))
-	m.At = s.Namespace.hub.Now()
-	return s.direct(ctx, &job{msg: m, ns: s.Namespace, socket: s, forced: true, weight: inbox.Cost(f.Len())})
+	r := &struct {
+		job
+		msg base.Message
+	}{}
+	r.msg.InitPlain(s.Namespace.prepare(f))
+	r.msg.At = s.Namespace.hub.Now()
+	r.job = job{msg: &r.msg, ns: s.Namespace, target: noTarget, socket: s, forced: true, late: true, weight: inbox.Cost(f.Len())}
+	return s.direct(ctx, &r.job)
 }
 
 // End takes the socket out of its namespace after the plain events sent before. last
 // is its final packet, nil for none.
 func (s *Socket) End(ctx context.Context, cause base.Cause, last *base.Frame) error {
-	j := &job{ns: s.Namespace, socket: s, last: true, finish: cause, weight: inbox.Cost(0)}
+	j := &job{ns: s.Namespace, target: noTarget, socket: s, last: true, finish: cause, weight: inbox.Cost(0)}
 	if last != nil {
 		j.msg = base.NewPlainMessage(last)
 	}
@@ -360,7 +371,7 @@ func (s *Socket) End(ctx context.Context, cause base.Cause, last *base.Frame) er
 
 // Do runs f on the socket's shard, in order with the plain events sent before.
 func (s *Socket) Do(ctx context.Context, f func()) error {
-	return s.direct(ctx, &job{ns: s.Namespace, weight: inbox.Cost(0), run: f})
+	return s.direct(ctx, &job{ns: s.Namespace, target: noTarget, weight: inbox.Cost(0), run: f})
 }
 
 func (s *Socket) direct(ctx context.Context, j *job) error {
@@ -375,6 +386,10 @@ func (s *Socket) direct(ctx context.Context, j *job) error {
 		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
 		s.Namespace.hub.Hold(int(j.hold))
 	}
-	sh.in.PutJob(j)
+	if j.late {
+		sh.in.PutJobLate(j)
+	} else {
+		sh.in.PutJob(j)
+	}
 	return nil
 }

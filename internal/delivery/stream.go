@@ -102,7 +102,7 @@ func (sh *Shard) begin(j *job, u *underWay) {
 	case j.target.everySubscriber():
 		u.left = len(j.topic.local[sh.index].members)
 	default:
-		u.chosen = sh.namespaces[j.ns].find(&j.target, u.chosen)
+		u.chosen = sh.namespaces[j.ns].find(j.target, u.chosen)
 		u.left = len(u.chosen)
 	}
 	if j.msg != nil {

@@ -31,9 +31,12 @@ type Inbox[Job any] struct {
 	wake       func()
 	unfinished atomic.Int64 // jobs put here and not finished
 
+	late atomic.Bool // something was put that the shard was not woken for
+
 	mu    sync.Mutex
 	tasks []base.Task
 	jobs  []Job
+	woken bool // the shard was, since it last took something
 }
 
 // New returns an empty inbox; wake is called when it no longer is. Nobody waits for
@@ -61,9 +64,9 @@ func (in *Inbox[Job]) Release(cost int64) { in.room.Release(cost) }
 func (in *Inbox[Job]) PutTask(t base.Task) {
 	in.mu.Lock()
 	in.tasks = append(in.tasks, t)
-	first := len(in.tasks) == 1 && len(in.jobs) == 0
+	wake := in.wakeLocked()
 	in.mu.Unlock()
-	if first {
+	if wake {
 		in.wake()
 	}
 }
@@ -73,11 +76,42 @@ func (in *Inbox[Job]) PutJob(j Job) {
 	in.unfinished.Add(1)
 	in.mu.Lock()
 	in.jobs = append(in.jobs, j)
-	first := len(in.jobs) == 1 && len(in.tasks) == 0
+	wake := in.wakeLocked()
 	in.mu.Unlock()
-	if first {
+	if wake {
 		in.wake()
 	}
+}
+
+// PutJobLate is PutJob for a shard that is not to be woken for this job alone: it takes it when it comes round, or after
+// the next Nudge, which the caller sees to.
+func (in *Inbox[Job]) PutJobLate(j Job) {
+	in.unfinished.Add(1)
+	in.mu.Lock()
+	in.jobs = append(in.jobs, j)
+	in.late.Store(!in.woken)
+	in.mu.Unlock()
+}
+
+// Nudge wakes the shard for what was put late.
+func (in *Inbox[Job]) Nudge() {
+	if !in.late.Load() {
+		return
+	}
+	in.mu.Lock()
+	wake := in.late.Load() && in.wakeLocked()
+	in.mu.Unlock()
+	if wake {
+		in.wake()
+	}
+}
+
+// wakeLocked reports whether the shard must be woken, which the caller then does.
+func (in *Inbox[Job]) wakeLocked() bool {
+	in.late.Store(false)
+	wake := !in.woken
+	in.woken = true
+	return wake
 }
 
 // Finish ends a job that was taken, and gives its room back.
@@ -93,6 +127,8 @@ func (in *Inbox[Job]) Take(tasks []base.Task, jobs []Job) ([]base.Task, []Job) {
 	defer in.mu.Unlock()
 	tasks, in.tasks = in.tasks, tasks
 	jobs, in.jobs = in.jobs, jobs
+	in.woken = false
+	in.late.Store(false)
 	return tasks, jobs
 }
 

@@ -97,3 +97,43 @@ func TestReserveWaitsForRoomOrAnEnd(t *testing.T) {
 }
 
 var _ base.Task = task{}
+
+// What is put late wakes nobody by itself, is taken by a shard that comes round, and is never forgotten: the next nudge or
+// put wakes for it, once.
+func TestInboxWakesForWhatIsLateWhenItIsNudged(t *testing.T) {
+	woken := 0
+	in := inbox.New[int](t.Context(), func() { woken++ })
+	wants := func(step string, want int) {
+		t.Helper()
+		if woken != want {
+			t.Errorf("%s: woken %d times, want %d", step, woken, want)
+		}
+	}
+	in.Nudge()
+	wants("nothing there", 0)
+	in.PutJobLate(1)
+	wants("a late job", 0)
+	if in.Empty() {
+		t.Error("a shard would fall asleep over a late job")
+	}
+	in.Nudge()
+	in.Nudge()
+	wants("nudged twice", 1)
+	in.PutJobLate(2)
+	in.PutTask(task{})
+	in.Nudge()
+	wants("late and not, before the shard has taken anything", 1)
+	if tasks, jobs := in.Take(nil, nil); len(tasks) != 1 || len(jobs) != 2 {
+		t.Errorf("took %d tasks and %d jobs", len(tasks), len(jobs))
+	}
+	in.Nudge()
+	wants("taken", 1)
+	in.PutJobLate(3)
+	in.PutJob(4)
+	wants("a job behind a late one", 2)
+	in.Take(nil, nil)
+	in.PutJobLate(5)
+	in.Take(nil, nil)
+	in.Nudge()
+	wants("taken unasked", 2)
+}

@@ -1,0 +1,55 @@
+package weir_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/streamweir/weir"
+)
+
+// A reply does not wake the event loop by itself while its handler runs. It must go
+// out all the same, however the handler goes on.
+func TestReplyArrivesWhateverItsHandlerDoesNext(t *testing.T) {
+	reply := func(e *weir.Event) { _ = e.Reply("ok") } // that it arrives says it
+	srv := start(t, feed(), func(s *weir.Server) {
+		n := s.Namespace("/feed")
+		n.On("at once", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("ok") })
+		n.On("and goes on", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
+			reply(e)
+			<-ctx.Done()
+			return nil
+		})
+		var late *weir.Event
+		n.On("later", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
+			late = e
+			return nil
+		})
+		n.On("now", func(context.Context, *weir.Socket, *weir.Event) error {
+			go reply(late)
+			return nil
+		})
+		n.On("and emits", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
+			reply(e)
+			return s.Emit("after")
+		})
+	})
+	answered := func(p *peer) {
+		t.Helper()
+		if got := p.packet(); got.id != 7 || len(got.args) != 1 {
+			t.Errorf("%+v, want an answer to 7", got)
+		}
+	}
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	p.emit("/feed", 7, "at once")
+	answered(p)
+	p.emit("/feed", 7, "later")
+	p.emit("/feed", -1, "now")
+	answered(p)
+	p.emit("/feed", 7, "and emits")
+	answered(p)
+	if got := p.packet(); got.name != "after" {
+		t.Errorf("%+v behind the answer", got)
+	}
+	p.emit("/feed", 7, "and goes on")
+	answered(p)
+}
