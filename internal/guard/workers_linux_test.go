@@ -69,13 +69,13 @@ func TestWatchKnowsWhatThreadsDo(t *testing.T) {
 	})
 	computing := <-ids
 	for !guard.Waits(waiting) {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	for before := guard.ThreadTime(computing); guard.ThreadTime(computing) < before+5*time.Millisecond; {
 		runtime.Gosched()
 	}
 	for guard.Waits(computing) { // for a moment it may, for one of Go's processors
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	if used := guard.ThreadTime(waiting); used > time.Second {
 		t.Errorf("a thread that waits has used %v", used)
