@@ -2,7 +2,6 @@ package weir
 
 import (
 	"bytes"
-	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -63,7 +62,8 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	sh := d.srv.hub.Shards()[s.Loop()]
 	c := &client{door: d, session: s, agent: guard.Agent(h.Header), since: sh.Now()}
 	if d.curious.Load() {
-		c.shake = h
+		kept := *h
+		c.shake = &kept
 	}
 	c.out = sh.Open(s, c)
 	c.timer.Init(c)
@@ -326,11 +326,7 @@ func (c *client) Connect(path string, auth []byte) {
 	s.apply()
 	w := c.waits()
 	w.undecided = append(w.undecided, s)
-	hub, bytes := s.ns.srv.hub, len(auth)
-	s.enqueue(jobFunc(func(ctx context.Context) {
-		defer hub.Hold(-bytes)
-		s.admit(ctx)
-	}), bytes)
+	s.enqueueBytes(len(auth), s.admit)
 }
 
 // accept lets a socket in: it is a member before the answer is queued, and what

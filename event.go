@@ -75,7 +75,7 @@ type jobFunc = guard.JobFunc
 
 // enqueue gives a job to the socket's mailbox; when that is full the client is
 // not read until it has room again. A job of bytes gives them back to the budget
-// once it has run. Loop.
+// once it has run, see enqueueBytes. Loop.
 func (s *Socket) enqueue(job guard.Job, bytes int) {
 	s.ns.srv.hub.Hold(bytes)
 	if s.mailbox == nil {
@@ -86,6 +86,15 @@ func (s *Socket) enqueue(job guard.Job, bytes int) {
 		s.full = true
 		s.client.hold()
 	}
+}
+
+// enqueueBytes is enqueue for a function that keeps bytes until it has run. Loop.
+func (s *Socket) enqueueBytes(bytes int, f jobFunc) {
+	hub := s.ns.srv.hub
+	s.enqueue(jobFunc(func(ctx context.Context) {
+		defer hub.Hold(-bytes)
+		f(ctx)
+	}), bytes)
 }
 
 // Drained implements guard.Drainer; it is called on a worker.
@@ -121,7 +130,8 @@ func (s *Socket) Event(in socketio.Event) {
 			}
 			return
 		}
-		chain = append(chain, func(context.Context, *Socket, *Event) error { return noHandlerError(in.Name) })
+		name := in.Name // in itself must not escape: every subscription is one
+		chain = append(chain, func(context.Context, *Socket, *Event) error { return noHandlerError(name) })
 	}
 	j := &eventJob{chain: chain, bytes: in.Bytes()}
 	j.Name, j.Args, j.socket, j.id, j.asks = in.Name, args.New(bytes.Clone(in.Args), 1, in.Attachments), s, in.ID, in.HasID

@@ -53,3 +53,28 @@ func TestReplyArrivesWhateverItsHandlerDoesNext(t *testing.T) {
 	p.emit("/feed", 7, "and goes on")
 	answered(p)
 }
+
+// What waits for a worker counts for the budget until it has run, however it came.
+func TestWhatHasRunIsNotHeld(t *testing.T) {
+	o := weir.Options{
+		Authenticate: func(context.Context, weir.AuthRequest) (weir.Identity, error) { return weir.Identity{}, nil },
+		Servers: []weir.ServerOptions{{Auth: true, Namespaces: []weir.NamespaceOptions{{
+			Path: "/feed", AuthRequired: true, ClientPublish: true,
+			Topics: []weir.TopicOptions{{Name: "prices", AuthRequired: true}},
+		}}}},
+	}
+	srv := start(t, o, func(s *weir.Server) {
+		n := s.Namespace("/feed")
+		n.Use(func(context.Context, *weir.Socket) error { return nil })
+		n.On("ask", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("ok") })
+		n.UseEvents(func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return nil })
+	})
+	p := dial(t, addr(srv), "/feed", map[string]any{"token": "let me in"}, dialOptions{})
+	p.subscribe("/feed", "prices", map[string]any{"token": "me too"})
+	p.emit("/feed", 7, "ask", "something")
+	p.emit("/feed", 8, "publish", map[string]any{"topic": "prices", "payload": 1, "token": "and me"})
+	for range 3 {
+		p.packet() // two answers and a delivery
+	}
+	eventually(t, "nothing is held", func() bool { held, _ := srv.HeldBytes(); return held == 0 })
+}

@@ -136,17 +136,17 @@ func (r *request) subscribe() {
 		r.enter(o)
 		return
 	}
-	token := r.arg.Get("token").Str
-	r.s.enqueue(jobFunc(func(ctx context.Context) {
-		err := r.s.authorize(ctx, ActionSubscribe, r.topic, token)
-		r.s.post(func() {
+	later, token := *r, r.arg.Get("token").Str // a copy, so that only who waits costs an object
+	r.s.enqueueBytes(len(r.arg.Raw), func(ctx context.Context) {
+		err := later.s.authorize(ctx, ActionSubscribe, later.topic, token)
+		later.s.post(func() {
 			if err != nil {
-				r.refuse(err)
+				later.refuse(err)
 				return
 			}
-			r.enter(o)
+			later.enter(o)
 		})
-	}), len(r.arg.Raw))
+	})
 }
 
 func (r *request) options() (delivery.SubscribeOptions, error) {
@@ -214,24 +214,24 @@ func (r *request) publish(in *socketio.Event) {
 		return
 	}
 	early := r.s.ns.opts.InboundAck == AckOnReceipt
-	token := r.arg.Get("token").Str
-	r.s.enqueue(jobFunc(func(ctx context.Context) {
+	later, token := *r, r.arg.Get("token").Str
+	r.s.enqueueBytes(in.Bytes(), func(ctx context.Context) {
 		var err error
 		if t.AuthRequired {
-			err = r.s.authorize(ctx, ActionPublish, r.topic, token)
+			err = later.s.authorize(ctx, ActionPublish, later.topic, token)
 		}
 		var receipt Receipt
 		if err == nil {
-			receipt, err = r.s.ns.srv.publish(ctx, r.s.ns, r.topic, p, !early)
+			receipt, err = later.s.ns.srv.publish(ctx, later.s.ns, later.topic, p, !early)
 		}
-		r.s.post(func() {
+		later.s.post(func() {
 			if err != nil {
-				r.refuse(err)
+				later.refuse(err)
 				return
 			}
-			r.accept(map[string]any{"ok": true, "messageId": receipt.MessageID})
+			later.accept(map[string]any{"ok": true, "messageId": receipt.MessageID})
 		})
-	}), in.Bytes())
+	})
 }
 
 // publication takes the payload out of a client's publish: its raw JSON, or the

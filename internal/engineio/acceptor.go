@@ -22,7 +22,7 @@ type Acceptor interface {
 	// Open hands over a new session and returns its host, which must not be
 	// nil. It is called on the session's loop, before the open packet is taken
 	// by Control; Host.Writable follows. Open may close the session; Deadline is
-	// not called before Open returns.
+	// not called before Open returns. h is valid during the call only.
 	Open(s *Session, h *Handshake) Host
 }
 
@@ -47,7 +47,6 @@ type Host interface {
 }
 
 // Handshake is what is known of the request that asked for a session.
-// Immutable.
 type Handshake struct {
 	Header     http.Header
 	Host       string

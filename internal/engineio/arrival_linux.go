@@ -27,15 +27,27 @@ func (s *Server) Arrive(a *transport.Arrival) {
 		a.Refuse()
 		return
 	}
-	to, next := s.acceptor.Assign(WebSocket), rq.open
+	to := 0
 	if rq.shard != nil {
-		to, next = rq.shard.index, rq.bring
+		to = rq.shard.index
+	} else {
+		to = s.acceptor.Assign(WebSocket)
 	}
 	if to != a.Loop() {
-		a.Move(to, next)
+		moved := rq // so that only who moves costs an object
+		a.Move(to, moved.land)
 		return
 	}
-	next(a)
+	rq.land(a)
+}
+
+// land goes on with a request on the loop it is for.
+func (rq *request) land(a *transport.Arrival) {
+	if rq.shard != nil {
+		rq.bring(a)
+		return
+	}
+	rq.open(a)
 }
 
 // open makes a session that begins as a websocket, on its loop.

@@ -26,7 +26,7 @@ type pair struct {
 	intake *transport.Intake
 	came   chan struct{} // a request to become a websocket
 
-	arriving chan struct{} // if not nil: told of a request, which goes on when it is told to
+	arriving atomic.Pointer[chan struct{}] // if not nil: told of a request, which goes on when it is told to
 	clock    atomic.Int64
 }
 
@@ -59,9 +59,9 @@ func (p *pair) listen(t testing.TB, server *engineio.Server) {
 	p.intake, err = transport.NewIntake(ln, []*transport.Poller{p.rigs[0].loop.poller, p.rigs[1].loop.poller}, transport.IntakeOptions{
 		HeadTimeout: time.Minute,
 		Arrive: func(a *transport.Arrival) {
-			if p.arriving != nil {
-				p.arriving <- struct{}{}
-				<-p.arriving
+			if arriving := p.arriving.Load(); arriving != nil {
+				*arriving <- struct{}{}
+				<-*arriving
 			}
 			server.Arrive(a)
 			p.came <- struct{}{}
@@ -179,10 +179,11 @@ func TestUpgradeMovesWhileThePortCloses(t *testing.T) {
 	r := p.rigs[1]
 	h, _ := r.pollingSession()
 	before := openDescriptors(t)
-	p.arriving = make(chan struct{})
+	arriving := make(chan struct{})
+	p.arriving.Store(&arriving)
 	second := block(r.loop)
 	conn := p.ask(t, h)
-	<-p.arriving // on the first loop, as the second accepts nothing
+	<-arriving // on the first loop, as the second accepts nothing
 	closed := make(chan error, 1)
 	go func() { closed <- p.intake.Close() }()
 	for { // until the loops have been told
@@ -190,7 +191,7 @@ func TestUpgradeMovesWhileThePortCloses(t *testing.T) {
 			break
 		}
 	}
-	p.arriving <- struct{}{}
+	arriving <- struct{}{}
 	second()
 	if err := <-closed; err != nil {
 		t.Fatal(err)

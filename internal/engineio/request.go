@@ -274,7 +274,7 @@ func (rq *request) newcomer(name string, assign func(transport string) int) (new
 	shard := assign(name)
 	rq.id, rq.shard = newSID(), s.shards[shard]
 	remote, _ := netip.ParseAddrPort(rq.r.RemoteAddr) // the zero value if it is no IP
-	return newcomer{id: rq.id, handshake: &Handshake{
+	return newcomer{id: rq.id, handshake: Handshake{
 		Header:     rq.r.Header,
 		Host:       rq.r.Host,
 		URL:        rq.r.URL,

@@ -77,7 +77,8 @@ func (r *rig) Assign(string) int {
 }
 
 func (r *rig) Open(s *engineio.Session, h *engineio.Handshake) engineio.Host {
-	out := &host{rig: r, s: s, handshake: h, messages: make(chan string, 4096), closed: make(chan ended, 2)}
+	kept := *h
+	out := &host{rig: r, s: s, handshake: &kept, messages: make(chan string, 4096), closed: make(chan ended, 2)}
 	r.hosts[out] = 0
 	if r.onOpen != nil {
 		r.onOpen(out)

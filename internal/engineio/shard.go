@@ -18,6 +18,8 @@ type shard struct {
 	sockets  *transport.WebSocketOptions
 	sessions map[sid]*Session
 	count    atomic.Int64
+
+	handshake Handshake // of the session being opened
 }
 
 func newShard(s *Server, index int) *shard {
@@ -42,7 +44,7 @@ func (sh *shard) post(f func()) { sh.loop.Post(step(f)) }
 // waits for the open packet, or a websocket.
 type newcomer struct {
 	id        sid
-	handshake *Handshake
+	handshake Handshake
 	exchange  *transport.Exchange
 	socket    *transport.WebSocket
 }
@@ -69,7 +71,9 @@ func (sh *shard) open(n newcomer) {
 	sh.count.Add(1)
 	sh.server.stats.opened(s.Transport())
 
-	s.host = sh.server.acceptor.Open(s, n.handshake)
+	sh.handshake = n.handshake
+	s.host = sh.server.acceptor.Open(s, &sh.handshake)
+	sh.handshake = Handshake{}
 	if s.state == closing && s.ws == nil {
 		s.host.Deadline(s.poll.giveUp)
 	}

@@ -32,6 +32,7 @@ type Arrival struct {
 	head   []byte // bytes read, the request's header first; may lie in the poller's buffer while Arrive is called
 	size   int    // of the header, once it is complete
 	moving func(*Arrival)
+	over   bool // nobody needs it any more
 
 	header http.Header
 	status int
@@ -84,12 +85,13 @@ func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollStream) {
 	if len(a.head) > a.size {
 		ahead = bytes.Clone(a.head[a.size:])
 	}
-	answer := appendSwitching(make([]byte, 0, 256), a.Request.Header.Get("Sec-WebSocket-Key"), extension)
 	a.intake.leave(a)
-	s := newEpollStream(a.intake.poller, a.fd)
-	s.brief = &epollBrief{ahead: ahead, prefix: answer}
-	w := newWebSocket(s, o)
+	w, s := newEpollSocket(a.intake.poller, a.fd, o)
+	s.brief = s.poller.takeBrief()
+	s.brief.ahead = ahead
+	s.brief.prefix = appendSwitching(s.brief.prefix, a.Request.Header.Get("Sec-WebSocket-Key"), extension)
 	w.deflates = deflates
+	a.over = true
 	return w, s
 }
 
@@ -97,6 +99,7 @@ func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollStream) {
 func (a *Arrival) PassOn() {
 	a.intake.leave(a)
 	a.intake.intake.passOn(a.fd, a.head)
+	a.over = true
 }
 
 // Header, WriteHeader and Write make the response of a refusal.
@@ -137,6 +140,7 @@ func (a *Arrival) Refuse() {
 	_, _ = sendNow(a.fd, out.Bytes())
 	_ = unix.Shutdown(a.fd, unix.SHUT_WR) // a close with bytes unread would reset, and the answer be lost
 	_ = unix.Close(a.fd)
+	a.over = true
 }
 
 // ready implements watcher: bytes of the header have come.
@@ -145,12 +149,12 @@ func (a *Arrival) ready(uint32) { a.read() }
 // read takes what has come; what is complete goes on its way.
 func (a *Arrival) read() {
 	buf := a.intake.poller.buf
-	n, err := unix.Read(a.fd, buf)
+	n, errno := readNow(a.fd, buf)
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
+	case errno == unix.EAGAIN || errno == unix.EINTR:
 		a.await()
 		return
-	case n <= 0 || err != nil:
+	case n == 0: // an error, or the end
 		a.drop()
 		return
 	}
@@ -213,12 +217,13 @@ func (a *Arrival) await() {
 func (a *Arrival) drop() {
 	a.intake.leave(a)
 	_ = unix.Close(a.fd)
+	a.over = true
 }
 
 // appendSwitching appends the answer that makes a connection a websocket (RFC 6455 4.2.2).
 func appendSwitching(dst []byte, key, extension string) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
-	dst = append(dst, ws.Accept(key)...)
+	dst = ws.AppendAccept(dst, key)
 	if extension != "" {
 		dst = append(dst, "\r\nSec-WebSocket-Extensions: "...)
 		dst = append(dst, extension...)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +24,27 @@ type epollBrief struct {
 	prefix []byte // the handshake's answer, until the first write takes it along
 	ahead  []byte // read with the handshake, until report has told it
 	err    error  // why it ended
+}
+
+// takeBrief returns an empty one, whose prefix has room.
+func (p *Poller) takeBrief() *epollBrief {
+	b := p.brief
+	if p.brief = nil; b == nil {
+		b = &epollBrief{prefix: make([]byte, 0, 256)}
+	}
+	return b
+}
+
+// epollSocket is a connection of the epoll driver: one object, as there are so many.
+type epollSocket struct {
+	WebSocket
+	stream epollStream
+}
+
+func newEpollSocket(p *Poller, fd int, o *WebSocketOptions) (*WebSocket, *epollStream) {
+	s := &epollSocket{stream: epollStream{poller: p, fd: int32(fd)}}
+	s.WebSocket = WebSocket{stream: &s.stream, options: o, lastRead: o.Now()}
+	return &s.WebSocket, &s.stream
 }
 
 type epollState uint8
@@ -74,9 +94,8 @@ func (s *epollStream) report() {
 		return
 	}
 	ahead := s.brief.ahead
-	if s.brief.ahead = nil; s.brief.prefix == nil {
-		s.brief = nil
-	}
+	s.brief.ahead = nil
+	s.dropBrief()
 	s.socket.received(ahead) // if that ends the stream, it is told in a turn of its own
 }
 
@@ -197,8 +216,8 @@ func (s *epollStream) write(p []byte) (int, error) {
 	if s.window() == 0 || len(p) == 0 {
 		return 0, nil
 	}
-	if prefix := s.takePrefix(); prefix != nil {
-		return s.writeFirst(prefix, p)
+	if s.greets() {
+		return s.writeFirst(p)
 	}
 	n, err := sendNow(int(s.fd), p)
 	if err == nil && n < len(p) {
@@ -207,40 +226,53 @@ func (s *epollStream) write(p []byte) (int, error) {
 	return n, err
 }
 
-// takePrefix returns the handshake's answer once, nil after that.
-func (s *epollStream) takePrefix() []byte {
-	if s.brief == nil {
-		return nil
+// greets reports whether the handshake's answer is still to be sent.
+func (s *epollStream) greets() bool { return s.brief != nil && len(s.brief.prefix) > 0 }
+
+// dropBrief lets go of what there is no more need of.
+func (s *epollStream) dropBrief() {
+	b := s.brief
+	if len(b.prefix) > 0 || len(b.ahead) > 0 || b.err != nil {
+		return
 	}
-	prefix := s.brief.prefix
-	if s.brief.prefix = nil; s.brief.ahead == nil {
-		s.brief = nil
+	s.brief = nil
+	if cap(b.prefix) > 0 {
+		s.poller.brief = b
 	}
-	return prefix
 }
 
 // flushPrefix sends the handshake's answer by itself. A new socket takes it, or has ended, which its first read says.
 func (s *epollStream) flushPrefix() {
-	if prefix := s.takePrefix(); prefix != nil {
-		_, _ = sendNow(int(s.fd), prefix)
+	if s.greets() {
+		_, _ = sendNow(int(s.fd), s.brief.prefix)
+		s.brief.prefix = s.brief.prefix[:0]
+		s.dropBrief()
 	}
 }
 
 // writeFirst sends the handshake's answer together with p: a send costs the same whatever it carries.
-func (s *epollStream) writeFirst(prefix, p []byte) (int, error) {
-	whole := slices.Concat(prefix, p)
+func (s *epollStream) writeFirst(p []byte) (int, error) {
+	before := len(s.brief.prefix)
+	whole := append(s.brief.prefix, p...)
 	sent, err := sendNow(int(s.fd), whole)
-	n := sent - len(prefix)
+	if s.brief.prefix = s.brief.prefix[:0]; cap(whole) <= keepPrefix {
+		s.brief.prefix = whole[:0]
+	}
+	s.dropBrief()
+	n := sent - before
 	switch {
 	case err != nil:
 		return 0, err
 	case n < 0: // a new socket takes that much, or has ended
-		return 0, fmt.Errorf("answer websocket handshake: %d of %d bytes taken", sent, len(prefix))
+		return 0, fmt.Errorf("answer websocket handshake: %d of %d bytes taken", sent, before+len(p))
 	case n < len(p):
 		s.change(epollBlocked, 0)
 	}
 	return n, nil
 }
+
+// keepPrefix is how much room a brief keeps for the next connection.
+const keepPrefix = 4 << 10
 
 func (s *epollStream) kernel() (Kernel, bool) {
 	if s.fd < 0 {

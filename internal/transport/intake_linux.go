@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,7 +63,9 @@ type intakeLoop struct {
 	fd     int // of the listening socket
 	gen    uint32
 	closed bool
+	from   unix.RawSockaddrAny
 	spare  *fields       // for the next request
+	idle   *Arrival      // for the next connection
 	over   chan struct{} // closed when the loop has let go
 	heads  deadlines     // of connections whose header has not come
 	pause  deadlines     // of the loop's own accepting
@@ -269,11 +273,10 @@ func (l *intakeLoop) late(fd int, gen uint32) {
 // ready implements watcher: connections wait to be accepted.
 func (l *intakeLoop) ready(uint32) {
 	for range acceptSlice {
-		fd, from, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		switch err {
-		case nil:
-			a := &Arrival{intake: l, fd: fd, remote: addrPort(from)}
-			a.read()
+		fd, errno := l.accept()
+		switch errno {
+		case 0:
+			l.arrive(fd, addrPort(&l.from))
 		case unix.EAGAIN:
 			return
 		case unix.ECONNABORTED, unix.EINTR:
@@ -286,16 +289,41 @@ func (l *intakeLoop) ready(uint32) {
 	}
 }
 
-func addrPort(from unix.Sockaddr) netip.AddrPort {
-	switch n := from.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(n.Addr), uint16(n.Port))
-	case *unix.SockaddrInet6:
+// accept takes a connection that waits; its peer's address is in from. It never blocks, and makes no garbage.
+func (l *intakeLoop) accept() (fd int, errno unix.Errno) {
+	size := uint32(unsafe.Sizeof(l.from))
+	got, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(l.fd), uintptr(unsafe.Pointer(&l.from)),
+		uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	return int(got), errno
+}
+
+// arrive reads what has come with a new connection.
+func (l *intakeLoop) arrive(fd int, remote netip.AddrPort) {
+	a := l.idle
+	if l.idle = nil; a == nil {
+		a = new(Arrival)
+	}
+	*a = Arrival{intake: l, fd: fd, remote: remote, header: a.header}
+	clear(a.header)
+	if a.read(); a.intake == l && a.over { // on another loop it is that one's
+		l.idle = a
+	}
+}
+
+// addrPort is an address as accept(2) gives it, and as package net has it. Ports are in network order.
+func addrPort(from *unix.RawSockaddrAny) netip.AddrPort {
+	port := func(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
+	switch from.Addr.Family {
+	case unix.AF_INET:
+		n := (*unix.RawSockaddrInet4)(unsafe.Pointer(from))
+		return netip.AddrPortFrom(netip.AddrFrom4(n.Addr), port(&n.Port))
+	case unix.AF_INET6:
+		n := (*unix.RawSockaddrInet6)(unsafe.Pointer(from))
 		addr := netip.AddrFrom16(n.Addr)
-		if n.ZoneId != 0 {
-			addr = addr.WithZone(strconv.Itoa(int(n.ZoneId)))
+		if n.Scope_id != 0 {
+			addr = addr.WithZone(strconv.Itoa(int(n.Scope_id)))
 		}
-		return netip.AddrPortFrom(addr.Unmap(), uint16(n.Port)) // as package net has it
+		return netip.AddrPortFrom(addr.Unmap(), port(&n.Port))
 	}
 	return netip.AddrPort{}
 }

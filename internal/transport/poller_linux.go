@@ -38,6 +38,7 @@ type Poller struct {
 	come   int    // events not dispatched yet
 	buf    []byte // what descriptors read into, one at a time
 	later  []reporter
+	brief  *epollBrief // for the next connection
 	queues []*deadlines
 	linger deadlines
 

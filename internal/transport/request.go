@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"net/http"
 	"net/netip"
 	"net/textproto"
@@ -19,16 +18,16 @@ var headEnd = []byte("\r\n\r\n")
 // or wrong in any way, which net/http knows how to answer. What is returned is therefore the strict part of RFC 9112: one
 // space between the parts of the request line, no folded or odd field names, no body. Its header is that of into.
 func parseUpgrade(head []byte, remote netip.AddrPort, into *fields) *http.Request {
-	line, rest, ok := bytes.Cut(head, []byte("\r\n"))
+	line, rest, ok := strings.Cut(string(head), "\r\n") // one allocation, which all of the request shares
 	if !ok {
 		return nil
 	}
-	target, ok := bytes.CutPrefix(line, []byte("GET /"))
+	uri, ok := strings.CutPrefix(line, "GET ")
 	if !ok {
 		return nil
 	}
-	target, ok = bytes.CutSuffix(target, []byte(" HTTP/1.1"))
-	if !ok || bytes.ContainsAny(target, " \t") {
+	uri, ok = strings.CutSuffix(uri, " HTTP/1.1")
+	if !ok || !strings.HasPrefix(uri, "/") || strings.ContainsAny(uri, " \t") {
 		return nil
 	}
 	h := into.header
@@ -43,35 +42,76 @@ func parseUpgrade(head []byte, remote netip.AddrPort, into *fields) *http.Reques
 	if p := h["Pragma"]; len(p) > 0 && p[0] == "no-cache" && h["Cache-Control"] == nil {
 		h["Cache-Control"] = []string{"no-cache"} // so does net/http (RFC 7234 5.4)
 	}
-	uri := "/" + string(target)
-	u, err := url.ParseRequestURI(uri)
-	if err != nil || strings.HasPrefix(uri, "//") {
+	u := into.parseURL(uri)
+	if u == nil {
 		return nil
 	}
-	return &http.Request{
+	into.request = http.Request{
 		Method: http.MethodGet, URL: u, RequestURI: uri, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: h, Host: host[0], Body: http.NoBody, RemoteAddr: remote.String(),
 	}
+	return &into.request
 }
 
-// fields are what a request's header is parsed into. Reused, they save each connection a kilobyte of garbage.
+// fields are what a request is parsed into. Reused, they save each connection more than a kilobyte of garbage.
 type fields struct {
-	header http.Header
-	values []string // what the header's slices point into
+	request http.Request
+	url     url.URL
+	header  http.Header
+	values  []string // what the header's slices point into
 }
 
-func newFields() *fields { return &fields{make(http.Header, 16), make([]string, 0, 16)} }
+func newFields() *fields {
+	return &fields{header: make(http.Header, 16), values: make([]string, 0, 16)}
+}
 
-// reset makes them empty. Nobody may hold the header any more.
+// reset makes them empty. Nobody may hold the request any more.
 func (f *fields) reset() {
 	clear(f.header)
 	clear(f.values)
-	f.values = f.values[:0]
+	*f = fields{header: f.header, values: f.values[:0]}
+}
+
+// parseURL is url.ParseRequestURI for a path; nil if that is no plain one.
+func (f *fields) parseURL(uri string) *url.URL {
+	if strings.HasPrefix(uri, "//") {
+		return nil
+	}
+	path, query, _ := strings.Cut(uri, "?")
+	if query != "" && isPlainPath(path) && isPrintable(query) {
+		f.url = url.URL{Path: path, RawQuery: query}
+		return &f.url
+	}
+	u, err := url.ParseRequestURI(uri)
+	if err != nil {
+		return nil
+	}
+	return u
+}
+
+// isPlainPath reports whether a path means itself however it is looked at: nothing in it is escaped, or might be.
+func isPlainPath(path string) bool {
+	for i := range len(path) {
+		c := path[i]
+		plain := c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !plain && strings.IndexByte("/-._~", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7F {
+			return false
+		}
+	}
+	return true
 }
 
 // parse reads header fields up to the empty line; false if any is not plain.
-func (f *fields) parse(b []byte) bool {
-	text := string(b) // one allocation, which all values share
+func (f *fields) parse(text string) bool {
 	for {
 		line, rest, ok := strings.Cut(text, "\r\n")
 		if !ok {

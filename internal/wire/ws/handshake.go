@@ -10,9 +10,13 @@ import (
 const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 // Accept is the Sec-WebSocket-Accept value that answers a Sec-WebSocket-Key (RFC 6455 4.2.2).
-func Accept(key string) string {
-	sum := sha1.Sum([]byte(key + acceptGUID))
-	return base64.StdEncoding.EncodeToString(sum[:])
+func Accept(key string) string { return string(AppendAccept(nil, key)) }
+
+// AppendAccept appends what Accept returns.
+func AppendAccept(dst []byte, key string) []byte {
+	var buf [64]byte
+	sum := sha1.Sum(append(append(buf[:0], key...), acceptGUID...))
+	return base64.StdEncoding.AppendEncode(dst, sum[:])
 }
 
 // ValidKey reports whether key is a Sec-WebSocket-Key: 16 bytes in base64 (RFC 6455 4.1).
