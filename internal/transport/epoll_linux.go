@@ -28,12 +28,17 @@ type epollBrief struct {
 
 // takeBrief returns an empty one, whose prefix has room.
 func (p *Poller) takeBrief() *epollBrief {
-	b := p.brief
-	if p.brief = nil; b == nil {
-		b = &epollBrief{prefix: make([]byte, 0, 256)}
+	last := len(p.briefs) - 1
+	if last < 0 {
+		return &epollBrief{prefix: make([]byte, 0, 256)}
 	}
+	b := p.briefs[last]
+	p.briefs = p.briefs[:last]
 	return b
 }
+
+// keepBriefs is how many are kept for the next connections: those of one turn.
+const keepBriefs = acceptSlice
 
 // epollSocket is a connection of the epoll driver: one object, as there are so many.
 type epollSocket struct {
@@ -236,8 +241,8 @@ func (s *epollStream) dropBrief() {
 		return
 	}
 	s.brief = nil
-	if cap(b.prefix) > 0 {
-		s.poller.brief = b
+	if p := s.poller; cap(b.prefix) > 0 && len(p.briefs) < keepBriefs {
+		p.briefs = append(p.briefs, b)
 	}
 }
 
@@ -253,10 +258,11 @@ func (s *epollStream) flushPrefix() {
 // writeFirst sends the handshake's answer together with p: a send costs the same whatever it carries.
 func (s *epollStream) writeFirst(p []byte) (int, error) {
 	before := len(s.brief.prefix)
-	whole := append(s.brief.prefix, p...)
-	sent, err := sendNow(int(s.fd), whole)
-	if s.brief.prefix = s.brief.prefix[:0]; cap(whole) <= keepPrefix {
-		s.brief.prefix = whole[:0]
+	b := s.brief
+	b.prefix = append(b.prefix, p...)
+	sent, err := sendNow(int(s.fd), b.prefix)
+	if b.prefix = b.prefix[:0]; cap(b.prefix) > keepPrefix {
+		b.prefix = nil
 	}
 	s.dropBrief()
 	n := sent - before

@@ -38,7 +38,7 @@ type Poller struct {
 	come   int    // events not dispatched yet
 	buf    []byte // what descriptors read into, one at a time
 	later  []reporter
-	brief  *epollBrief // for the next connection
+	briefs []*epollBrief // for the next connections
 	queues []*deadlines
 	linger deadlines
 

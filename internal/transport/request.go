@@ -129,8 +129,24 @@ func (f *fields) parse(text string) bool {
 		if !isFieldValue(value) {
 			return false
 		}
-		f.add(textproto.CanonicalMIMEHeaderKey(name), value)
+		f.add(canonical(name), value)
 	}
+}
+
+// canonical is textproto.CanonicalMIMEHeaderKey, without its garbage for the fields every client sends in the RFC's
+// spelling.
+func canonical(name string) string {
+	switch name {
+	case "Sec-WebSocket-Key":
+		return "Sec-Websocket-Key"
+	case "Sec-WebSocket-Version":
+		return "Sec-Websocket-Version"
+	case "Sec-WebSocket-Extensions":
+		return "Sec-Websocket-Extensions"
+	case "Sec-WebSocket-Protocol":
+		return "Sec-Websocket-Protocol"
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
 }
 
 func (f *fields) add(name, value string) {
