@@ -9,11 +9,10 @@ import (
 // Books counts what became of the messages offered to one lane since it was
 // made (promise P5).
 type Books struct {
-	Offered   uint64
-	Written   uint64 // best effort: handed to the kernel. Reliable: first sends, informative
-	Acked     uint64
-	Coalesced uint64 // replaced by a newer message before they were written
-	rare      *rare
+	Offered uint64
+	Written uint64 // best effort: handed to the kernel. Reliable: first sends, informative
+	settled uint64 // reliable: acknowledged. Best effort: coalesced. No policy has both (design 5.5)
+	rare    *rare
 }
 
 // rare is what the books of most lanes have none of.
@@ -22,6 +21,25 @@ type rare struct {
 	retries uint64
 	untold  uint64      // messages lost since the client was last told
 	because base.Reason // why the last of them was
+}
+
+// reliable reports whether messages are settled by acknowledgements.
+func (l *Lane) reliable() bool { return l.class.Policy.Mode == base.AtLeastOnce }
+
+// Acked is how many messages of a reliable lane were acknowledged.
+func (l *Lane) Acked() uint64 {
+	if !l.reliable() {
+		return 0
+	}
+	return l.settled
+}
+
+// Coalesced is how many messages were replaced by a newer one before they were written.
+func (l *Lane) Coalesced() uint64 {
+	if l.reliable() {
+		return 0
+	}
+	return l.settled
 }
 
 // Retries is how many sends there were after the first ones; informative.

@@ -21,8 +21,11 @@ type Policy struct {
 	MaxRetries  int           // sends after the first
 	Backoff     float64       // factor on AckTimeout for each further send; below 1 counts as 1
 
-	Weight int // entries a lane may write before the next lane of its kind; at least 1
+	Weight int // entries a lane may write before the next lane of its kind, from 1 to MaxWeight
 }
+
+// MaxWeight is the largest Policy.Weight.
+const MaxWeight = 1000
 
 // maxAckTimeout bounds what the backoff can grow to.
 const maxAckTimeout = 10 * time.Minute

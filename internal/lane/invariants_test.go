@@ -46,7 +46,7 @@ func (m *machine) compare(t *rapid.T, c *client) {
 	if !l.Balanced() {
 		t.Fatalf("books do not balance: %+v, depth %d", l.Books, l.Depth())
 	}
-	got := books{offered: l.Offered, written: l.Written, acked: l.Acked, retries: l.Retries(), coalesced: l.Coalesced}
+	got := books{offered: l.Offered, written: l.Written, acked: l.Acked(), retries: l.Retries(), coalesced: l.Coalesced()}
 	var dropped uint64
 	for r := range base.Reasons {
 		got.dropped[r] = l.Dropped(base.Reason(r))

@@ -392,11 +392,11 @@ func (l *Lane) OldestAt() int64 {
 
 // Balanced reports whether the books add up (promise P5).
 func (l *Lane) Balanced() bool {
-	done := l.Acked
-	if l.class.Policy.Mode == base.BestEffort {
-		done = l.Written
+	done := l.settled
+	if !l.reliable() {
+		done += l.Written
 	}
-	return l.Offered == done+l.Coalesced+l.AllDropped()+uint64(l.Depth())
+	return l.Offered == done+l.AllDropped()+uint64(l.Depth())
 }
 
 // TakeLoss returns how many messages were lost since the client was last told,

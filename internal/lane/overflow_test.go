@@ -71,8 +71,8 @@ func TestLaneCoalesceReplacesInPlaceFullOrNot(t *testing.T) {
 	r.fill("y")
 	r.wantOffer(msg{id: "a3", key: "a", size: 7}, lane.Coalesced)
 	r.wantHolds(3, 9, 0)
-	if r.Coalesced != 2 {
-		t.Fatalf("coalesced %d, want 2", r.Coalesced)
+	if r.Coalesced() != 2 {
+		t.Fatalf("coalesced %d, want 2", r.Coalesced())
 	}
 	r.wantSent(all, "x", "a3", "y")
 }
@@ -90,8 +90,8 @@ func TestLaneCoalesceWithoutMatchDropsOldest(t *testing.T) {
 func TestLaneCoalesceAppendsMessagesWithoutKey(t *testing.T) {
 	r := newRig(t, bestEffort(base.Coalesce))
 	r.fill("a", "b", "c")
-	if r.Coalesced != 0 {
-		t.Fatalf("coalesced %d messages without a key", r.Coalesced)
+	if r.Coalesced() != 0 {
+		t.Fatalf("coalesced %d messages without a key", r.Coalesced())
 	}
 	r.wantOffer(msg{id: "d"}, lane.DroppedOldest)
 	r.wantSent(all, "b", "c", "d")
@@ -137,8 +137,8 @@ func TestLaneSnapshotKeepsOneAlways(t *testing.T) {
 	r.wantOffer(msg{id: "b", size: 7}, lane.Coalesced)
 	r.wantOffer(msg{id: "c", size: 9}, lane.Coalesced)
 	r.wantHolds(1, 9, 0)
-	if r.Coalesced != 2 || r.AllDropped() != 0 {
-		t.Fatalf("coalesced %d, dropped %d, want 2, 0", r.Coalesced, r.AllDropped())
+	if r.Coalesced() != 2 || r.AllDropped() != 0 {
+		t.Fatalf("coalesced %d, dropped %d, want 2, 0", r.Coalesced(), r.AllDropped())
 	}
 	r.wantSent(all, "c")
 }

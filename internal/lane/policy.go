@@ -109,7 +109,7 @@ func (l *Lane) offered() {
 }
 
 func (l *Lane) coalesced(it *Item) {
-	l.Coalesced++
+	l.settled++
 	l.class.Totals.Coalesced.Add(1)
 	it.drop()
 }
@@ -140,7 +140,7 @@ func (l *Lane) Ack(id string) (at int64, ok bool) {
 	}
 	at = l.window.slots[i].item.Msg.At
 	l.landed(i)
-	l.Acked++
+	l.settled++
 	l.class.Totals.Acked.Add(1)
 	return at, true
 }

@@ -9,8 +9,8 @@ import (
 )
 
 func TestIdleLaneIsSmall(t *testing.T) {
-	if n := unsafe.Sizeof(lane.Lane{}); n > 72 {
-		t.Errorf("a lane takes %d bytes, want at most 72", n)
+	if n := unsafe.Sizeof(lane.Lane{}); n > 64 {
+		t.Errorf("a lane takes %d bytes, want at most 64", n)
 	}
 }
 

@@ -194,9 +194,9 @@ func (s *script) status() string {
 		}
 	}
 	add("written", s.Written)
-	add("acked", s.Acked)
+	add("acked", s.Acked())
 	add("retries", s.Retries())
-	add("coalesced", s.Coalesced)
+	add("coalesced", s.Coalesced())
 	for r := range base.Reasons {
 		add(base.Reason(r).String(), s.Dropped(base.Reason(r)))
 	}

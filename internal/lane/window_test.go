@@ -61,7 +61,7 @@ func TestAckIsKnownOnceAndOnlyAfterSending(t *testing.T) {
 			r.wantNoAck("b")
 			r.mustAck("a")
 			r.wantNoAck("a")
-			if r.Acked != 1 || !r.Balanced() {
+			if r.Acked() != 1 || !r.Balanced() {
 				t.Fatalf("books %+v", r.Books)
 			}
 		})
@@ -196,7 +196,7 @@ func TestAckOfARepeatInWritingSettlesIt(t *testing.T) {
 	out := r.take(1)
 	r.mustAck("a") // the first copy was only late
 	r.wrote(out...)
-	if r.Acked != 1 || r.Retries() != 0 || !r.Balanced() {
+	if r.Acked() != 1 || r.Retries() != 0 || !r.Balanced() {
 		t.Fatalf("books %+v", r.Books)
 	}
 	r.wantSent(all, "b")
