@@ -49,7 +49,7 @@ type latecomer struct {
 func (c *latecomer) carries() bool { return c.session.ws == c.socket }
 
 func (c *latecomer) probes() bool {
-	u := c.session.upgrade
+	u := c.session.upgrade()
 	return u != nil && u.socket == c.socket
 }
 

@@ -21,13 +21,27 @@ import (
 //   - timeout after the ping has left the socket buffer, if it has;
 //   - interval + timeout after the last sign otherwise.
 type heartbeat struct {
-	at     int64 // in quiet: when to ping; in left: when the ping left
-	sign   int64 // the last sign of life
-	seen   int64 // transport.Progress.Taken when last looked at
-	looked int64 // when that was
-	mark   int64 // Progress.Given right after the ping
-	phase  phase
+	at   int64 // in quiet: when to ping; in left: when the ping left
+	sign int64 // the last sign of life
+	seen int64 // transport.Progress.Taken when last looked at
+	beat *beat // nil: quiet, as a session is nearly always
 }
+
+// beat is a ping from when it is due.
+type beat struct {
+	phase  phase
+	looked int64 // when progress was last looked at
+	mark   int64 // Progress.Given right after the ping
+}
+
+func (h *heartbeat) phase() phase {
+	if h.beat == nil {
+		return quiet
+	}
+	return h.beat.phase
+}
+
+func (h *heartbeat) due(now int64) { h.beat = &beat{phase: due, looked: now} }
 
 // rhythm is a server's: how often to ping, and how long to wait for what follows.
 type rhythm struct {
@@ -59,7 +73,7 @@ const minCheck = 10 * time.Millisecond
 
 // newHeartbeat begins with the first ping early by that much.
 func newHeartbeat(r rhythm, now, early int64) heartbeat {
-	return heartbeat{at: now + r.interval - early, sign: now, looked: now}
+	return heartbeat{at: now + r.interval - early, sign: now}
 }
 
 // newRhythm lets first pings be up to a quarter of the interval early, so that a wave of clients that came together does
@@ -74,69 +88,77 @@ func (r rhythm) spread() int64 { return rand.Int64N(r.early + 1) }
 // pong: the peer answered, or sent one unasked (protocol.md 1.3: it resets the timer).
 func (h *heartbeat) pong(r rhythm, now int64) {
 	h.sign = now
-	if h.phase == quiet || h.phase >= taken {
-		h.phase, h.at = quiet, now+r.interval
+	if h.phase() != due {
+		h.beat, h.at = nil, now+r.interval
 	}
 }
 
 // take reports whether a ping is due; it is in the caller's batch then.
 func (h *heartbeat) take() bool {
-	if h.phase != due {
+	if h.phase() != due {
 		return false
 	}
-	h.phase = taken
+	h.beat.phase = taken
 	return true
 }
 
 // handed: the batch with the ping is with the kernel, or the response with it
 // was written.
 func (h *heartbeat) handed(now int64, p transport.Progress) {
-	h.phase, h.mark = given, p.Given
+	h.beat.phase, h.beat.mark = given, p.Given
 	h.look(now, p)
 }
 
 // moved: another transport carries the session from here on, and its bytes are
 // counted afresh.
 func (h *heartbeat) moved(now int64, p transport.Progress) {
-	h.sign, h.seen, h.looked = now, p.Taken, now
-	if h.phase >= taken {
-		h.phase, h.mark, h.at = left, p.Given, now
+	h.sign, h.seen = now, p.Taken
+	if b := h.beat; b != nil {
+		b.looked = now
+		if b.phase >= taken {
+			b.phase, b.mark, h.at = left, p.Given, now
+		}
 	}
 }
 
 // look turns progress into signs of life. When it happened is not known, only
 // that it was since the last look: the peer gets the benefit.
 func (h *heartbeat) look(now int64, p transport.Progress) {
+	b := h.beat
 	if p.Taken > h.seen {
 		sign := now
-		if h.phase == left && p.Taken == h.mark {
-			sign = h.looked // only the ping itself was acknowledged, whenever since then
+		if h.phase() == left && p.Taken == b.mark {
+			sign = b.looked // only the ping itself was acknowledged, whenever since then
 		}
 		h.sign = max(h.sign, sign)
 	}
-	h.seen, h.looked = p.Taken, now
-	if h.phase == given && p.Left >= h.mark {
-		h.phase, h.at = left, now
+	h.seen = p.Taken
+	if b == nil {
+		return
+	}
+	b.looked = now
+	if b.phase == given && p.Left >= b.mark {
+		b.phase, h.at = left, now
 	}
 }
 
 // expire judges; heard is when bytes last came.
 func (h *heartbeat) expire(r rhythm, now, heard int64, p transport.Progress) verdict {
 	h.sign = max(h.sign, heard)
-	if h.phase == quiet {
+	if h.beat == nil {
 		if now < h.at {
 			return wait
 		}
 		h.look(now, p)
-		h.phase = due
+		h.due(now)
 		return ping
 	}
 	h.look(now, p)
 	switch {
 	case now >= h.limit(r):
 		return dead
-	case h.phase == left && h.sign > h.at && now >= h.at+r.interval:
-		h.phase = due // alive, its pong missing: the client still counts on our pings
+	case h.phase() == left && h.sign > h.at && now >= h.at+r.interval:
+		h.due(now) // alive, its pong missing: the client still counts on our pings
 		return ping
 	}
 	return wait
@@ -148,7 +170,7 @@ func (h *heartbeat) spare(now int64) { h.sign = now }
 
 // limit is when the peer is dead unless it shows life before.
 func (h *heartbeat) limit(r rhythm) int64 {
-	if h.phase == left {
+	if h.phase() == left {
 		return max(h.at, h.sign) + r.timeout
 	}
 	return h.sign + r.interval + r.timeout
@@ -157,12 +179,12 @@ func (h *heartbeat) limit(r rhythm) int64 {
 // deadline is when expire is to be asked again.
 func (h *heartbeat) deadline(r rhythm, now int64) int64 {
 	check := now + max(r.timeout/4, int64(minCheck))
-	switch {
-	case h.phase == quiet:
+	switch left := h.phase() == left; {
+	case h.beat == nil:
 		return h.at
-	case h.phase == left && h.sign > h.at:
+	case left && h.sign > h.at:
 		return min(h.limit(r), max(h.at+r.interval, check))
-	case h.phase == left:
+	case left:
 		return h.limit(r)
 	}
 	return min(h.limit(r), check)

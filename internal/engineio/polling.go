@@ -72,7 +72,7 @@ func (s *Session) responded(x *transport.Exchange, err error) {
 func (s *Session) noteWritten() {
 	switch {
 	case s.ws != nil || s.poll.Writing():
-	case s.heart.phase == taken:
+	case s.heart.phase() == taken:
 		s.heart.handed(s.now(), s.poll.Progress())
 	default:
 		s.heart.look(s.now(), s.poll.Progress())

@@ -16,23 +16,32 @@ import (
 //
 // Host.Closed is called with the change to closed, in a step of its own.
 type Session struct {
-	shard  *shard
-	host   Host
-	remote netip.AddrPort
-	id     sid
-	state  sessionState
+	shard *shard
+	host  Host
+	addr  netip.Addr // of the peer at the handshake, as port
+	port  uint16
+
+	opening bool // the open packet waits for Control
+	cut     bool // the last Write was taken in part
+	paused  bool
+
+	id    sid
+	state sessionState
 
 	// Transports: poll carries the session until ws does. After the upgrade
 	// poll stays until its last request is over.
-	poll    *requests
-	ws      *transport.WebSocket
-	upgrade *upgrade // nil: none
+	poll *requests
+	ws   *transport.WebSocket
 
-	heart   heartbeat
-	ending  *ending // nil while open
-	opening bool    // the open packet waits for Control
-	cut     bool    // the last Write was taken in part
-	paused  bool
+	heart heartbeat
+	turn  *turn // nil: neither upgrading nor ending
+}
+
+// turn is what a session is in the middle of: while it is open an upgrade, after that
+// its end.
+type turn struct {
+	upgrade *upgrade
+	ending  ending
 }
 
 // ending is why a session ended, for Host.Closed.
@@ -67,7 +76,7 @@ func (s *Session) Transport() string {
 }
 
 // RemoteAddr is the peer's address at the handshake.
-func (s *Session) RemoteAddr() netip.AddrPort { return s.remote }
+func (s *Session) RemoteAddr() netip.AddrPort { return netip.AddrPortFrom(s.addr, s.port) }
 
 // Window is how many bytes Write takes now; 0 while the connection takes none,
 // and after Close. A single packet may exceed it.
@@ -110,7 +119,7 @@ func (s *Session) Deflates() bool { return s.ws != nil && s.ws.Deflates() }
 // noteHanded tells the heartbeat that the websocket has all of the batch with
 // the ping.
 func (s *Session) noteHanded() {
-	if s.heart.phase == taken && !s.cut && s.ws.Window() > 0 {
+	if s.heart.phase() == taken && !s.cut && s.ws.Window() > 0 {
 		s.heart.handed(s.now(), s.ws.Progress())
 	}
 }
@@ -241,8 +250,9 @@ func (s *Session) end(cause base.Cause, err error, last eio.PacketType) {
 
 // begin leaves the state open; the caller ends the transport.
 func (s *Session) begin(cause base.Cause, err error) {
-	s.state, s.ending = closing, &ending{cause, err}
+	s.state = closing
 	s.endProbe()
+	s.turn = &turn{ending: ending{cause, err}}
 	if s.poll != nil && s.poll.held != nil {
 		s.poll.EndPost(s.poll.held.exchange, s.shard.refuse(eio.SessionUnknown))
 		s.poll.held = nil
@@ -261,7 +271,7 @@ func (s *Session) finish() {
 }
 
 func (s *Session) report() {
-	s.host.Closed(s.ending.cause, s.ending.err)
+	s.host.Closed(s.turn.ending.cause, s.turn.ending.err)
 	s.shard.server.sessions.leave()
 }
 
@@ -272,8 +282,12 @@ func (s *Session) Expire(now int64) {
 	case closed:
 		return
 	case closing:
-		if s.ws == nil && now >= s.poll.giveUp {
+		switch {
+		case s.ws != nil:
+		case now >= s.poll.giveUp:
 			s.finish()
+		default:
+			s.host.Deadline(s.poll.giveUp)
 		}
 		return
 	}
@@ -294,7 +308,7 @@ func (s *Session) Expire(now int64) {
 // arm gives the host the earliest of the session's times.
 func (s *Session) arm(now int64) {
 	if s.state == open {
-		s.host.Deadline(s.upgrade.earliest(s.heart.deadline(s.shard.server.rhythm, now)))
+		s.host.Deadline(s.upgrade().earliest(s.heart.deadline(s.shard.server.rhythm, now)))
 	}
 }
 

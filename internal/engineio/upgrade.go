@@ -28,6 +28,14 @@ type upgrade struct {
 	giveUp int64
 }
 
+// upgrade is the one under way, nil if there is none.
+func (s *Session) upgrade() *upgrade {
+	if s.turn == nil {
+		return nil
+	}
+	return s.turn.upgrade
+}
+
 // earliest is at, or an earlier time at which the upgrade, if there is one, wants
 // to be asked.
 func (u *upgrade) earliest(at int64) int64 {
@@ -45,26 +53,26 @@ func (u *upgrade) earliest(at int64) int64 {
 // session is not affected.
 func (s *Session) beginProbe(socket *transport.WebSocket) {
 	socket.Start(&latecomer{s, socket})
-	if s.state != open || s.ws != nil || s.upgrade != nil {
+	if s.state != open || s.ws != nil || s.upgrade() != nil {
 		socket.Close()
 		return
 	}
 	now := s.now()
-	s.upgrade = &upgrade{socket: socket, giveUp: now + int64(s.shard.server.opts.UpgradeTimeout)}
+	s.turn = &turn{upgrade: &upgrade{socket: socket, giveUp: now + int64(s.shard.server.opts.UpgradeTimeout)}}
 	s.arm(now)
 }
 
 // endProbe closes the probing websocket, if there is one; the session goes on.
 func (s *Session) endProbe() {
-	if u := s.upgrade; u != nil {
-		s.upgrade = nil
+	if u := s.upgrade(); u != nil {
+		s.turn = nil
 		s.shard.server.stats.upgradesFailed.Add(1)
 		u.socket.Close()
 	}
 }
 
 func (s *Session) expireUpgrade(now int64) {
-	u := s.upgrade
+	u := s.upgrade()
 	if u == nil {
 		return
 	}
@@ -82,7 +90,7 @@ func (s *Session) expireUpgrade(now int64) {
 
 // probePacket takes a packet from the probing websocket.
 func (s *Session) probePacket(p eio.Packet) {
-	u := s.upgrade
+	u := s.upgrade()
 	switch {
 	case p.Type == eio.Ping && string(p.Data) == "probe":
 		frame := transport.AppendText(nil, []byte("3probe"))
@@ -103,7 +111,7 @@ func (s *Session) probePacket(p eio.Packet) {
 // change makes the probing websocket carry the session.
 func (s *Session) change() {
 	now := s.now()
-	s.ws, s.upgrade = s.upgrade.socket, nil
+	s.ws, s.turn = s.upgrade().socket, nil
 	s.poll.EndGet(eio.Noop)
 	s.heart.moved(now, s.ws.Progress())
 	if s.paused {
