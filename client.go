@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
@@ -23,17 +24,21 @@ type client struct {
 	door    *door
 	session *engineio.Session
 	out     *delivery.Conn
-	shake   *engineio.Handshake // nil if nobody can ask for it
+	extra   atomic.Pointer[extra] // nil: nothing of it; the loop's to change
 	proto   socketio.Conn
 
-	timer    wheel.Timer // the earlier of deadline and connectBy
-	deadline int64       // the session's; 0: none
-	since    int64
-	agent    uint32 // the kind of client, for its penalty
-	joined   guard.Membership
-	late     bool // has not joined a namespace in time
-	closed   bool
-	wait     *waiting // nil while nothing waits
+	timer  wheel.Timer // not after the session's deadline, nor after connectBy
+	since  int64
+	agent  uint32 // the kind of client, for its penalty
+	joined guard.Membership
+	late   bool // has not joined a namespace in time
+	closed bool
+}
+
+// extra is what few clients have.
+type extra struct {
+	shake *engineio.Handshake // nil if nobody can ask for it; does not change
+	waiting
 }
 
 // waiting is what waits for somebody else at a connection, or because of them.
@@ -63,7 +68,7 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	c := &client{door: d, session: s, agent: guard.Agent(h.Header), since: sh.Now()}
 	if d.curious.Load() {
 		kept := *h
-		c.shake = &kept
+		c.extra.Store(&extra{shake: &kept})
 	}
 	c.out = sh.Open(s, c)
 	c.timer.Init(c)
@@ -72,22 +77,39 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 		s.Close(base.CauseForcedClose)
 	}
 	d.srv.comers.Came(c.address())
-	c.schedule()
+	c.Deadline(0)
 	return c
+}
+
+// handshake is what is known of the request, nil if it was not kept. Any goroutine.
+func (c *client) handshake() *engineio.Handshake {
+	if x := c.extra.Load(); x != nil {
+		return x.shake
+	}
+	return nil
+}
+
+// waiting returns what waits, nil if nothing does.
+func (c *client) waiting() *waiting {
+	if x := c.extra.Load(); x != nil {
+		return &x.waiting
+	}
+	return nil
 }
 
 // waits returns what waits, to be added to; settle follows when less does.
 func (c *client) waits() *waiting {
-	if c.wait == nil {
-		c.wait = new(waiting)
+	if c.extra.Load() == nil {
+		c.extra.Store(new(extra))
 	}
-	return c.wait
+	return c.waiting()
 }
 
 // settle forgets what waits once nothing does.
 func (c *client) settle() {
-	if w := c.wait; w != nil && !w.resuming && w.holds == 0 && len(w.undecided)+len(w.backlog) == 0 {
-		c.wait = nil
+	x := c.extra.Load()
+	if x != nil && x.shake == nil && !x.resuming && x.holds == 0 && len(x.undecided)+len(x.backlog) == 0 {
+		c.extra.Store(nil)
 	}
 }
 
@@ -97,7 +119,7 @@ func (c *client) address() netip.Addr { return c.session.RemoteAddr().Addr().Unm
 // that had been read waits here, so that a limit stops the client at the very
 // message that reached it.
 func (c *client) Message(data []byte, binary bool) error {
-	if w := c.wait; w != nil && (w.holds > 0 || len(w.backlog) > 0) {
+	if w := c.waiting(); w != nil && (w.holds > 0 || len(w.backlog) > 0) {
 		w.backlog = append(w.backlog, message{bytes.Clone(data), binary})
 		c.door.srv.hub.Hold(len(data))
 		return nil
@@ -129,8 +151,13 @@ func (c *client) Writable() { c.out.Writable() }
 
 // Deadline implements engineio.Host.
 func (c *client) Deadline(at int64) {
-	c.deadline = at
-	c.schedule()
+	if by := c.connectBy(); by != 0 && (at == 0 || by < at) {
+		at = by
+	}
+	if c.closed {
+		at = 0
+	}
+	c.out.Shard().Schedule(&c.timer, at)
 }
 
 // connectBy is when the client must have joined a namespace (protocol.md 2.1); 0 once
@@ -142,31 +169,16 @@ func (c *client) connectBy() int64 {
 	return c.since + int64(c.door.opts.SocketIO.ConnectTimeout)
 }
 
-func (c *client) schedule() {
-	at := c.deadline
-	if by := c.connectBy(); by != 0 && (at == 0 || by < at) {
-		at = by
-	}
-	if c.closed {
-		at = 0
-	}
-	c.out.Shard().Schedule(&c.timer, at)
-}
-
-// Expire implements wheel.Expirer: a heartbeat is due, or the client is late.
+// Expire implements wheel.Expirer: a heartbeat is due, or the client is late. The
+// session, asked too early, names its deadline again.
 func (c *client) Expire(_ *wheel.Timer, now int64) {
 	if by := c.connectBy(); by != 0 && now >= by {
 		c.late = true
 		c.session.Close(base.CauseForcedClose)
-		c.schedule()
 		return
 	}
-	if c.deadline != 0 && now >= c.deadline {
-		c.deadline = 0
-		c.session.Expire(now)
-		c.trim()
-	}
-	c.schedule()
+	c.session.Expire(now)
+	c.trim()
 }
 
 // trim gives back what a connection that is idle does not need: once a heartbeat.
@@ -183,10 +195,10 @@ func (c *client) trim() {
 func (c *client) Closed(cause base.Cause, err error) {
 	c.closed = true
 	c.door.admission.Leave(c.joined)
-	c.schedule()
+	c.Deadline(0)
 	c.door.srv.hub.Hold(-c.proto.Held())
 	c.dropBacklog()
-	if w := c.wait; w != nil {
+	if w := c.waiting(); w != nil {
 		for _, s := range w.undecided {
 			s.Gone(cause)
 		}
@@ -256,7 +268,7 @@ func (c *client) hold() {
 }
 
 func (c *client) resume() {
-	w := c.wait
+	w := c.waiting()
 	if w.holds--; w.holds == 0 && !c.closed && !w.resuming {
 		c.catchUp(w)
 	}
@@ -287,13 +299,14 @@ func (c *client) catchUp(w *waiting) {
 
 // dropBacklog forgets what a client that is gone had sent.
 func (c *client) dropBacklog() {
-	if c.wait == nil {
+	w := c.waiting()
+	if w == nil {
 		return
 	}
-	for _, m := range c.wait.backlog {
+	for _, m := range w.backlog {
 		c.door.srv.hub.Hold(-len(m.data))
 	}
-	c.wait.backlog = nil
+	w.backlog = nil
 }
 
 // Describe implements delivery.Describer.
@@ -339,7 +352,6 @@ func (c *client) accept(s *Socket) {
 	if c.joined == guard.NeverJoined {
 		c.joined = guard.HasJoined
 		c.door.admission.Joined()
-		c.schedule()
 	}
 	d := s.enter()
 	d.Send(packet.Connect(s.ns.path, d.ID))
@@ -359,7 +371,7 @@ func (c *client) refuse(s *Socket, message string, data []byte) {
 
 // decided takes a socket off the list of those undecided, if it is on it.
 func (c *client) decided(s *Socket) {
-	if w := c.wait; w != nil {
+	if w := c.waiting(); w != nil {
 		w.undecided = slices.DeleteFunc(w.undecided, func(u *Socket) bool { return u == s })
 		c.settle()
 	}

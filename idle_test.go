@@ -16,7 +16,7 @@ import (
 // these two, and nothing else. The limits are size classes of the allocator.
 func TestIdleConnectionIsSmall(t *testing.T) {
 	for what, x := range map[string]struct{ size, limit uintptr }{
-		"client": {weir.ClientSize, 144},
+		"client": {weir.ClientSize, 128},
 		"Socket": {weir.SocketSize, 64},
 	} {
 		if x.size > x.limit {

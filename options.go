@@ -63,7 +63,7 @@ type TopicOptions struct {
 	Key string
 	// TTL is how old a message may be when it is written; 0 = any age.
 	TTL time.Duration
-	// Weight is how many entries the topic's lane may write in its turn; default 1.
+	// Weight is how many entries the topic's lane may write in its turn, 1000 at most; default 1.
 	Weight int
 	// FlushDelay is how long a message may wait so that more of them share a send: at
 	// most a second; 0 = an idle shard writes at once. It does not wait where it is the

@@ -75,7 +75,7 @@ var (
 
 func newSocket(n *Namespace, c *client, auth []byte) *Socket {
 	s := &Socket{ns: n, client: c}
-	if len(auth) > 0 && c.shake != nil {
+	if len(auth) > 0 && c.handshake() != nil {
 		s.own = &belongings{auth: auth}
 	}
 	return s
@@ -118,7 +118,7 @@ func (s *Socket) Namespace() *Namespace { return s.ns }
 // of whose namespaces has a function of the application when the client connects
 // keeps the address only.
 func (s *Socket) Handshake() *Handshake {
-	h := s.client.shake
+	h := s.client.handshake()
 	if h == nil {
 		return &Handshake{Address: s.client.session.RemoteAddr()}
 	}

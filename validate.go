@@ -183,8 +183,8 @@ func (t *TopicOptions) validate(p *problems, at string) {
 	if t.FlushDelay < 0 || t.FlushDelay > maxFlushDelay {
 		p.add("%s.FlushDelay %v: want 0 to %v", at, t.FlushDelay, maxFlushDelay)
 	}
-	if t.Weight < 0 {
-		p.add("%s.Weight %d: want 0 or more", at, t.Weight)
+	if t.Weight < 0 || t.Weight > lane.MaxWeight {
+		p.add("%s.Weight %d: want 0 to %d", at, t.Weight, lane.MaxWeight)
 	}
 	if t.Mode != AtLeastOnce {
 		return

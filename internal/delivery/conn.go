@@ -147,8 +147,11 @@ func (s *Socket) detach(cause base.Cause) {
 	for len(s.lanes) > 0 {
 		s.dropLane(s.lanes[len(s.lanes)-1], base.ReasonDisconnect)
 	}
-	for id, sink := range s.acks {
-		delete(s.acks, id)
+	if s.ties == nil {
+		return
+	}
+	for id, sink := range s.ties.asked {
+		delete(s.ties.asked, id)
 		sink.Answered(s, Answer{Err: ErrClosed})
 	}
 }
@@ -306,7 +309,7 @@ func (c *Conn) markReady(l *outLane) {
 // queue puts a lane that has something to write among those that are written when
 // the connection is.
 func (c *Conn) queue(l *outLane) {
-	if !l.queued && !l.waits() && l.Sendable() {
+	if !l.queued && !l.waiting && l.Sendable() {
 		c.ready[l.kind].push(l)
 	}
 }

@@ -19,7 +19,7 @@ type pick struct {
 	frame  *base.Frame // what is written
 	start  int         // where its bytes begin in the batch
 	turn   uint8       // of the connection, and
-	taken  int32       // of the lane, before it was taken
+	taken  uint16      // of the lane, before it was taken
 	lost   uint64
 	reason base.Reason
 	notice bool // a weir:lost for the lane; entry is not set

@@ -8,7 +8,7 @@ type membership struct {
 	sockets    map[string]*Socket
 	principals map[string][]*Socket
 	rooms      map[string]*room
-	round      uint64           // the last recipient search; marks sockets already found
+	round      uint32           // the last recipient search; marks sockets already found
 	orders     *stream          // what is emitted here and not delivered yet; nil: nothing
 	watch      *roomwatch.Watch // nil: nobody asks
 }
@@ -32,26 +32,53 @@ type place struct {
 	at   int
 }
 
-// seats are the rooms a socket is in besides that of its id.
-type seats struct{ places []place }
+// ties are what few sockets have: the rooms it is in besides that of its id, and
+// questions to it that are not answered.
+type ties struct {
+	places []place
+	asked  map[uint64]AckSink
+}
 
-// all are the places taken; nil has none.
-func (t *seats) all() []place {
+// tied returns the socket's ties, to be added to; untie follows when there are less.
+func (s *Socket) tied() *ties {
+	if s.ties == nil {
+		s.ties = new(ties)
+	}
+	return s.ties
+}
+
+// untie forgets them once there are none.
+func (s *Socket) untie() {
+	if t := s.ties; t != nil && len(t.places)+len(t.asked) == 0 {
+		s.ties = nil
+	}
+}
+
+// rooms are the places taken; nil has none.
+func (t *ties) rooms() []place {
 	if t == nil {
 		return nil
 	}
 	return t.places
 }
 
+// asker is who waits for the answer with that id, nil if nobody does.
+func (t *ties) asker(id uint64) AckSink {
+	if t == nil {
+		return nil
+	}
+	return t.asked[id]
+}
+
 // vacate gives up the i-th place.
-func (t *seats) vacate(i int) {
+func (t *ties) vacate(i int) {
 	last := len(t.places) - 1
 	t.places[i], t.places[last] = t.places[last], place{}
 	t.places = t.places[:last]
 }
 
 // in returns the place in r, which must be one of the rooms.
-func (t *seats) in(r *room) *place {
+func (t *ties) in(r *room) *place {
 	for i := range t.places {
 		if t.places[i].room == r {
 			return &t.places[i]
@@ -70,7 +97,7 @@ func (m *membership) add(s *Socket) {
 
 func (m *membership) remove(s *Socket) {
 	delete(m.sockets, s.ID)
-	for places := s.rooms.all(); len(places) > 0; places = s.rooms.all() {
+	for places := s.ties.rooms(); len(places) > 0; places = s.ties.rooms() {
 		m.leave(s, places[len(places)-1].room.name)
 	}
 	m.watch.Left(s.ID, s.ID)
@@ -103,17 +130,15 @@ func (m *membership) join(s *Socket, name string) {
 		r = &room{name: name}
 		m.rooms[name] = r
 	}
-	if s.rooms == nil {
-		s.rooms = new(seats)
-	}
-	s.rooms.places = append(s.rooms.places, place{room: r, at: len(r.members)})
+	t := s.tied()
+	t.places = append(t.places, place{room: r, at: len(r.members)})
 	r.members = append(r.members, s)
 	m.watch.Joined(name, s.ID)
 }
 
 // leave takes s out of a room, if it is there.
 func (m *membership) leave(s *Socket, name string) {
-	for i, p := range s.rooms.all() {
+	for i, p := range s.ties.rooms() {
 		if p.room.name != name {
 			continue
 		}
@@ -123,14 +148,13 @@ func (m *membership) leave(s *Socket, name string) {
 		r.members[last] = nil
 		r.members = r.members[:last]
 		if moved != s {
-			moved.rooms.in(r).at = p.at
+			moved.ties.in(r).at = p.at
 		}
 		if last == 0 {
 			delete(m.rooms, r.name)
 		}
-		if s.rooms.vacate(i); len(s.rooms.places) == 0 {
-			s.rooms = nil
-		}
+		s.ties.vacate(i)
+		s.untie()
 		m.watch.Left(name, s.ID)
 		return
 	}
@@ -142,7 +166,7 @@ func (m *membership) find(t *Target, found []*Socket) []*Socket {
 		m.each(t, func(s *Socket) { found = append(found, s) }) // meets nobody twice, and need not touch them
 		return found
 	}
-	m.round++
+	m.nextRound()
 	for _, name := range t.Except {
 		m.eachIn(name, func(s *Socket) { s.seen = m.round })
 	}
@@ -153,6 +177,16 @@ func (m *membership) find(t *Target, found []*Socket) []*Socket {
 		}
 	})
 	return found
+}
+
+// nextRound makes all sockets unseen.
+func (m *membership) nextRound() {
+	if m.round++; m.round == 0 { // numbers are used up
+		m.round = 1
+		for _, s := range m.sockets {
+			s.seen = 0
+		}
+	}
 }
 
 // each calls f for the sockets of a namespace a target means, whatever it excepts;

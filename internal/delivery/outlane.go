@@ -18,14 +18,15 @@ type outLane struct {
 
 	timer   *wheel.Timer // nil until it is first needed, and when the lane is trimmed
 	from    uint64       // the last offset given to the lane; at first the one before its subscription
-	after   uint64       // waits until the events lane has written this many; 0 = does not
 	member  int32        // place among the topic's members; -1 = not subscribed
-	busy    bool         // at the last look the client's kernel had not got everything
-	delayed bool         // among those that wait for the topic's flush delay
+	after   uint32       // if it waits: until the events lane has written this many, counted as uint32
+	waiting bool
+	busy    bool // at the last look the client's kernel had not got everything
+	delayed bool // among those that wait for the topic's flush delay
 
 	queued bool // in the ring of ready lanes
 	kind   kind
-	taken  int32 // entries taken in this turn
+	taken  uint16 // entries taken in this turn, at most the topic's weight
 }
 
 // kind orders lanes that wait at the same time (design D1).
@@ -75,17 +76,16 @@ func (l *outLane) wait() {
 		return
 	}
 	after := s.events.Written + uint64(s.events.Depth()) // the events lane drops nothing it has taken
-	if after == l.after {
+	if after == 0 {
 		return
 	}
-	if l.after == 0 {
-		s.held++
-	}
-	l.after = after
+	s.waits, l.waiting, l.after = true, true, uint32(after)
 	s.conn.ready[l.kind].remove(l)
 }
 
-func (l *outLane) waits() bool { return l.after != 0 }
+// waitsFor reports whether a lane that waits has to go on, with that many written.
+// The two numbers are never 2^31 apart.
+func (l *outLane) waitsFor(written uint64) bool { return int32(uint32(written)-l.after) < 0 }
 
 // Trim gives back what the lane needs only while something is in it.
 func (l *outLane) Trim() {

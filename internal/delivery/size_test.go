@@ -11,8 +11,8 @@ import (
 func TestIdleConnectionIsSmall(t *testing.T) {
 	for what, x := range map[string]struct{ size, limit uintptr }{
 		"Conn":       {delivery.ConnSize, 128},
-		"Socket":     {delivery.SocketSize, 144},
-		"topic lane": {delivery.TopicLaneSize, 144},
+		"Socket":     {delivery.SocketSize, 128},
+		"topic lane": {delivery.TopicLaneSize, 128},
 	} {
 		if x.size > x.limit {
 			t.Errorf("a %s takes %d bytes, want at most %d", what, x.size, x.limit)

@@ -20,12 +20,11 @@ type Socket struct {
 	events  *outLane   // nil while it holds nothing, see eventsLane
 	past    lane.Past  // what was said in the books of the events lane when it last held nothing
 	lanes   []*outLane // one per topic, subscribed or reached by emits
-	rooms   *seats     // nil: in none but that of its id
-	acks    map[uint64]AckSink
-	seen    uint64 // the last search that found it, see membership
-	held    int32  // lanes that wait for the events lane
-	refusal bool   // never let in: it carries a CONNECT_ERROR
-	closed  bool   // no longer a member: only the events lane may still be flushed
+	ties    *ties      // nil: none
+	seen    uint32     // the last search that found it, see membership
+	waits   bool       // some lane waits for the events lane, or did
+	refusal bool       // never let in: it carries a CONNECT_ERROR
+	closed  bool       // no longer a member: only the events lane may still be flushed
 }
 
 // SocketPeer is what a socket needs of whoever runs its handlers. Called on the loop.
@@ -45,7 +44,7 @@ func (s *Socket) Closed() bool { return s.closed }
 
 // Rooms returns the rooms the socket is in, its own id first. Loop only.
 func (s *Socket) Rooms() []string {
-	places := s.rooms.all()
+	places := s.ties.rooms()
 	names := make([]string, 0, len(places)+1)
 	names = append(names, s.ID)
 	for _, p := range places {
@@ -55,7 +54,7 @@ func (s *Socket) Rooms() []string {
 }
 
 func (s *Socket) in(name string) bool {
-	return name == s.ID || slices.ContainsFunc(s.rooms.all(), func(p place) bool { return p.room.name == name })
+	return name == s.ID || slices.ContainsFunc(s.ties.rooms(), func(p place) bool { return p.room.name == name })
 }
 
 // lane returns the socket's lane of a topic, nil if it has none.
@@ -108,13 +107,17 @@ func (s *Socket) openLane(t *Topic, f base.Form, tell bool) *outLane {
 
 // admit lets lanes write whose wait is over.
 func (s *Socket) admit() {
-	if s.held == 0 {
+	if !s.waits {
 		return
 	}
+	s.waits = false
 	for _, l := range s.lanes {
-		if l.waits() && s.events.Written >= l.after {
-			l.after = 0
-			s.held--
+		switch {
+		case !l.waiting:
+		case l.waitsFor(s.events.Written):
+			s.waits = true
+		default:
+			l.waiting = false
 			s.conn.markReady(l)
 		}
 	}
@@ -209,9 +212,6 @@ func (s *Socket) dropLane(l *outLane, r base.Reason) {
 			break
 		}
 	}
-	if l.waits() {
-		s.held--
-	}
 	s.shard().closeLane(l, r)
 }
 
@@ -222,7 +222,7 @@ func (s *Socket) Join(rooms ...string) error {
 	}
 	m := s.shard().namespaces[s.Namespace]
 	for _, name := range rooms {
-		if most := s.Namespace.spec.Rooms; most > 0 && len(s.rooms.all()) >= most && !s.in(name) {
+		if most := s.Namespace.spec.Rooms; most > 0 && len(s.ties.rooms()) >= most && !s.in(name) {
 			return ErrTooManyRooms
 		}
 		m.join(s, name)
@@ -245,8 +245,8 @@ func (s *Socket) Ack(topic, messageID string) bool {
 // Answer hands the client's answer to whoever waits for it; an unknown id is
 // ignored (protocol.md 2.1). Loop only.
 func (s *Socket) Answer(id uint64, a Answer) {
-	if sink, ok := s.acks[id]; ok {
-		delete(s.acks, id)
+	if sink := s.ties.asker(id); sink != nil {
+		s.Forget(id)
 		sink.Answered(s, a)
 		return
 	}
@@ -259,11 +259,17 @@ func (s *Socket) Answer(id uint64, a Answer) {
 }
 
 // Forget stops waiting for an answer. Loop only.
-func (s *Socket) Forget(id uint64) { delete(s.acks, id) }
+func (s *Socket) Forget(id uint64) {
+	if s.ties != nil {
+		delete(s.ties.asked, id)
+		s.untie()
+	}
+}
 
 func (s *Socket) await(id uint64, sink AckSink) {
-	if s.acks == nil {
-		s.acks = make(map[uint64]AckSink)
+	t := s.tied()
+	if t.asked == nil {
+		t.asked = make(map[uint64]AckSink)
 	}
-	s.acks[id] = sink
+	t.asked[id] = sink
 }

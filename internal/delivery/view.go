@@ -93,7 +93,7 @@ func (v *ClientView) addLane(l LaneView) {
 func (l *outLane) view(sh *Shard) LaneView {
 	v := LaneView{
 		Topic: l.name(), Depth: l.Depth(), Bytes: l.Bytes(), InFlight: l.InFlight(), OldestMs: l.age(sh.now).Milliseconds(),
-		Offered: l.Offered, Written: l.Written, Acked: l.Acked, Retries: l.Retries(), Coalesced: l.Coalesced,
+		Offered: l.Offered, Written: l.Written, Acked: l.Acked(), Retries: l.Retries(), Coalesced: l.Coalesced(),
 		Balanced: l.Balanced(),
 	}
 	for r := range base.Reason(base.Reasons) {
