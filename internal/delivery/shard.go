@@ -36,6 +36,7 @@ type Shard struct {
 	index  int
 	in     *inbox.Inbox[*job]
 	wait   Waiter
+	asleep func() bool // idle, made once
 	wheel  *wheel.Wheel
 	delays *wheel.Wheel // flush delays, in finer ticks; nil: no topic has one
 	now    int64        // the hub's clock, read once per turn
@@ -74,10 +75,12 @@ type doomed struct {
 }
 
 func newShard(h *Hub, i int, w Waiter) *Shard {
-	return &Shard{
+	sh := &Shard{
 		hub: h, index: i, in: inbox.New[*job](h.life, w.Wake), wait: w, wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
 		batch: make([]byte, 0, batchBytes), pace: pace{step: deliverySlice, turn: streamSlice},
 	}
+	sh.asleep = sh.idle
+	return sh
 }
 
 // Index is the shard's number.
@@ -122,7 +125,7 @@ func (sh *Shard) run() {
 			continue
 		}
 		sh.account()
-		sh.wait.Wait(sh.idleFor(), sh.idle)
+		sh.wait.Wait(sh.idleFor(), sh.asleep)
 	}
 	sh.step()
 }

@@ -13,7 +13,7 @@ type Heartbeat struct {
 }
 
 func NewHeartbeat(interval, timeout time.Duration) *Heartbeat {
-	r := rhythm{interval: int64(interval), timeout: int64(timeout)}
+	r := rhythm{interval: int64(interval), timeout: int64(timeout), spare: new(beats)}
 	return &Heartbeat{newHeartbeat(r, 0, 0), r}
 }
 
@@ -28,7 +28,11 @@ func (b *Heartbeat) Written(at time.Duration, p transport.Progress) {
 }
 
 // BeatExactly makes first pings come when the interval is over.
-func (s *Server) BeatExactly() { s.rhythm.early = 0 }
+func (s *Server) BeatExactly() {
+	for _, sh := range s.shards {
+		sh.rhythm.early = 0
+	}
+}
 
 // Rhythm is a server's.
 type Rhythm struct{ r rhythm }

@@ -41,12 +41,48 @@ func (h *heartbeat) phase() phase {
 	return h.beat.phase
 }
 
-func (h *heartbeat) due(now int64) { h.beat = &beat{phase: due, looked: now} }
+func (h *heartbeat) due(r rhythm, now int64) {
+	if h.beat == nil {
+		h.beat = r.spare.take()
+	}
+	*h.beat = beat{phase: due, looked: now}
+}
 
-// rhythm is a server's: how often to ping, and how long to wait for what follows.
+func (h *heartbeat) quiet(r rhythm, at int64) {
+	if h.beat != nil {
+		r.spare.put(h.beat)
+	}
+	h.beat, h.at = nil, at
+}
+
+// beats are those of one loop that no session needs now: a million clients have
+// forty thousand beats a second.
+type beats struct{ free []*beat }
+
+// keepBeats is how many are kept.
+const keepBeats = 1024
+
+func (p *beats) take() *beat {
+	last := len(p.free) - 1
+	if last < 0 {
+		return new(beat)
+	}
+	b := p.free[last]
+	p.free = p.free[:last]
+	return b
+}
+
+func (p *beats) put(b *beat) {
+	if len(p.free) < keepBeats {
+		p.free = append(p.free, b)
+	}
+}
+
+// rhythm is a server's on one loop: how often to ping, and how long to wait for what follows.
 type rhythm struct {
 	interval, timeout int64
 	early             int64 // at most, of a session's first ping
+	spare             *beats
 }
 
 type phase uint8
@@ -79,7 +115,7 @@ func newHeartbeat(r rhythm, now, early int64) heartbeat {
 // newRhythm lets first pings be up to a quarter of the interval early, so that a wave of clients that came together does
 // not beat together for ever after.
 func newRhythm(interval, timeout time.Duration) rhythm {
-	return rhythm{interval: int64(interval), timeout: int64(timeout), early: int64(interval) / 4}
+	return rhythm{interval: int64(interval), timeout: int64(timeout), early: int64(interval) / 4, spare: new(beats)}
 }
 
 // spread is by how much the first ping of one more session is early.
@@ -89,7 +125,7 @@ func (r rhythm) spread() int64 { return rand.Int64N(r.early + 1) }
 func (h *heartbeat) pong(r rhythm, now int64) {
 	h.sign = now
 	if h.phase() != due {
-		h.beat, h.at = nil, now+r.interval
+		h.quiet(r, now+r.interval)
 	}
 }
 
@@ -150,7 +186,7 @@ func (h *heartbeat) expire(r rhythm, now, heard int64, p transport.Progress) ver
 			return wait
 		}
 		h.look(now, p)
-		h.due(now)
+		h.due(r, now)
 		return ping
 	}
 	h.look(now, p)
@@ -158,7 +194,7 @@ func (h *heartbeat) expire(r rhythm, now, heard int64, p transport.Progress) ver
 	case now >= h.limit(r):
 		return dead
 	case h.phase() == left && h.sign > h.at && now >= h.at+r.interval:
-		h.due(now) // alive, its pong missing: the client still counts on our pings
+		h.due(r, now) // alive, its pong missing: the client still counts on our pings
 		return ping
 	}
 	return wait

@@ -21,7 +21,6 @@ type Server struct {
 	responder transport.Responder
 	sockets   transport.SocketOptions
 	files     *clientFiles
-	rhythm    rhythm
 	sessions  *tracker
 	stats     stats
 }
@@ -42,7 +41,6 @@ func New(opts Options, acceptor Acceptor) (*Server, error) {
 			NotSentLowat: opts.NotSentLowat, UserTimeout: silence, Deflate: opts.PerMessageDeflate,
 		},
 
-		rhythm:   newRhythm(opts.PingInterval, opts.PingTimeout),
 		sessions: newTracker(),
 		files:    &clientFiles{files: opts.ClientFiles, compress: !opts.NoHTTPCompression},
 	}

@@ -295,7 +295,7 @@ func (s *Session) Expire(now int64) {
 	if s.paused {
 		s.heart.spare(now)
 	}
-	switch s.heart.expire(s.shard.server.rhythm, now, s.lastHeard(), s.progress()) {
+	switch s.heart.expire(s.shard.rhythm, now, s.lastHeard(), s.progress()) {
 	case dead:
 		s.abort(base.CausePingTimeout, nil)
 		return
@@ -308,7 +308,7 @@ func (s *Session) Expire(now int64) {
 // arm gives the host the earliest of the session's times.
 func (s *Session) arm(now int64) {
 	if s.state == open {
-		s.host.Deadline(s.upgrade().earliest(s.heart.deadline(s.shard.server.rhythm, now)))
+		s.host.Deadline(s.upgrade().earliest(s.heart.deadline(s.shard.rhythm, now)))
 	}
 }
 
@@ -336,7 +336,7 @@ func (s *Session) packet(p eio.Packet) error {
 		return s.message(p.Data, p.Binary)
 	case eio.Pong:
 		now := s.now()
-		s.heart.pong(s.shard.server.rhythm, now)
+		s.heart.pong(s.shard.rhythm, now)
 		s.arm(now)
 	case eio.Close:
 		s.end(base.CauseTransportClose, nil, eio.Noop) // protocol.md 1.8

@@ -17,6 +17,7 @@ type shard struct {
 	index    int
 	sockets  *transport.WebSocketOptions
 	sessions map[sid]*Session
+	rhythm   rhythm
 	count    atomic.Int64
 
 	handshake Handshake // of the session being opened
@@ -24,7 +25,10 @@ type shard struct {
 
 func newShard(s *Server, index int) *shard {
 	o := &s.opts
-	sh := &shard{server: s, loop: o.Loops[index], index: index, sessions: map[sid]*Session{}}
+	sh := &shard{
+		server: s, loop: o.Loops[index], index: index, sessions: map[sid]*Session{},
+		rhythm: newRhythm(o.PingInterval, o.PingTimeout),
+	}
 	sh.sockets = &transport.WebSocketOptions{Loop: sh.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold}
 	if o.Pollers != nil {
 		sh.sockets.Poller = o.Pollers[index]
@@ -59,7 +63,7 @@ func (sh *shard) open(n newcomer) {
 		addr:    n.handshake.RemoteAddr.Addr(),
 		port:    n.handshake.RemoteAddr.Port(),
 		ws:      n.socket,
-		heart:   newHeartbeat(sh.server.rhythm, now, sh.server.rhythm.spread()),
+		heart:   newHeartbeat(sh.rhythm, now, sh.rhythm.spread()),
 		opening: true,
 	}
 	if s.ws != nil {
