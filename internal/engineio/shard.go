@@ -16,7 +16,7 @@ type shard struct {
 	loop     base.Loop
 	index    int
 	sockets  *transport.WebSocketOptions
-	sessions map[sid]*Session
+	sessions registry
 	rhythm   rhythm
 	count    atomic.Int64
 
@@ -26,7 +26,7 @@ type shard struct {
 func newShard(s *Server, index int) *shard {
 	o := &s.opts
 	sh := &shard{
-		server: s, loop: o.Loops[index], index: index, sessions: map[sid]*Session{},
+		server: s, loop: o.Loops[index], index: index, sessions: newRegistry(),
 		rhythm: newRhythm(o.PingInterval, o.PingTimeout),
 	}
 	sh.sockets = &transport.WebSocketOptions{Loop: sh.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold}
@@ -72,7 +72,7 @@ func (sh *shard) open(n newcomer) {
 		s.poll = &requests{heard: now}
 		s.poll.Get(n.exchange)
 	}
-	sh.sessions[s.id] = s
+	sh.sessions.add(s)
 	sh.count.Add(1)
 	sh.server.stats.opened(s.Transport())
 
@@ -92,7 +92,7 @@ func (sh *shard) open(n newcomer) {
 }
 
 func (sh *shard) remove(s *Session) {
-	delete(sh.sessions, s.id)
+	sh.sessions.remove(s)
 	sh.count.Add(-1)
 	sh.server.stats.closed(s.Transport())
 }
@@ -101,7 +101,7 @@ func (sh *shard) remove(s *Session) {
 // "after close" is code 1 (protocol.md 1.4).
 
 func (sh *shard) get(id sid, x *transport.Exchange) {
-	if s := sh.sessions[id]; s != nil {
+	if s := sh.sessions.get(id); s != nil {
 		s.get(x)
 		return
 	}
@@ -109,14 +109,14 @@ func (sh *shard) get(id sid, x *transport.Exchange) {
 }
 
 func (sh *shard) responded(id sid, x *transport.Exchange, err error) {
-	if s := sh.sessions[id]; s != nil {
+	if s := sh.sessions.get(id); s != nil {
 		s.responded(x, err)
 	}
 }
 
 // beginPost returns the session for the steps that follow.
 func (sh *shard) beginPost(id sid, x *transport.Exchange, octets bool) *Session {
-	s := sh.sessions[id]
+	s := sh.sessions.get(id)
 	if s == nil {
 		x.Answer(sh.refuse(eio.SessionUnknown))
 		return nil
@@ -129,7 +129,7 @@ func (sh *shard) beginPost(id sid, x *transport.Exchange, octets bool) *Session 
 // requests.
 func (sh *shard) mismatch(id sid, x *transport.Exchange) {
 	code := eio.BadRequest
-	if sh.sessions[id] == nil {
+	if sh.sessions.get(id) == nil {
 		code = eio.SessionUnknown
 	}
 	x.Answer(sh.refuse(code))
@@ -137,7 +137,7 @@ func (sh *shard) mismatch(id sid, x *transport.Exchange) {
 
 // other answers a method that is neither GET nor POST (protocol.md 1.1).
 func (sh *shard) other(id sid, x *transport.Exchange) {
-	switch s := sh.sessions[id]; {
+	switch s := sh.sessions.get(id); {
 	case s == nil:
 		x.Answer(sh.refuse(eio.SessionUnknown))
 	case s.ws != nil:
@@ -149,7 +149,7 @@ func (sh *shard) other(id sid, x *transport.Exchange) {
 
 // admitProbe answers before the websocket of an upgrade is accepted.
 func (sh *shard) admitProbe(id sid, x *transport.Exchange) {
-	if sh.sessions[id] == nil {
+	if sh.sessions.get(id) == nil {
 		x.Answer(transport.Refuse(http.StatusBadRequest))
 		return
 	}
@@ -158,7 +158,7 @@ func (sh *shard) admitProbe(id sid, x *transport.Exchange) {
 
 // probe brings the websocket of an upgrade.
 func (sh *shard) probe(id sid, socket *transport.WebSocket) {
-	s := sh.sessions[id]
+	s := sh.sessions.get(id)
 	if s == nil { // it went meanwhile: a session that is closed has the websocket closed
 		s = &Session{shard: sh, host: nobody{}, state: closed}
 	}
@@ -173,13 +173,13 @@ func (sh *shard) refuse(code eio.ErrorCode) transport.Answer {
 }
 
 func (sh *shard) closeAll() {
-	for _, s := range sh.sessions {
+	for s := range sh.sessions.all() {
 		s.Close(base.CauseShutdown)
 	}
 }
 
 func (sh *shard) abortAll() {
-	for _, s := range sh.sessions {
+	for s := range sh.sessions.all() {
 		s.Abort(base.CauseShutdown)
 	}
 }
