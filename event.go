@@ -32,7 +32,8 @@ func (e *Event) Asks() bool { return e.asks }
 
 // Reply answers the client's ack callback; arguments are those of Emit. Only the
 // first answer counts, and none is sent if the client asked for none. It may be
-// called after the handler has returned.
+// called after the handler has returned. While the handler runs, the answer waits for
+// others to go out with, a millisecond or so at most.
 func (e *Event) Reply(args ...any) error {
 	if !e.asks || e.replied.Swap(true) {
 		return nil
