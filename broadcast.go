@@ -73,13 +73,10 @@ func (b Broadcast) Uncompressed() Broadcast {
 
 // Emit sends an event; arguments and errors as for Socket.Emit. All sockets see
 // the events of a namespace's broadcasts in one order.
-func (b Broadcast) Emit(event string, args ...any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
-	defer cancel()
-	return b.emit(ctx, event, args)
-}
+func (b Broadcast) Emit(event string, args ...any) error { return b.emit(patiently, event, args) }
 
-func (b Broadcast) emit(ctx context.Context, event string, args []any) error {
+// emit gives waiting the step that may have to wait for room.
+func (b Broadcast) emit(waiting func(func(context.Context) error) error, event string, args []any) error {
 	e, err := b.ns.emission(event, args, nil)
 	if err != nil {
 		return err
@@ -88,7 +85,8 @@ func (b Broadcast) emit(ctx context.Context, event string, args []any) error {
 		e.Frame.Verbatim()
 	}
 	b.ns.outgoing(event, args)
-	return wrap(b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to), "")
+	err = waiting(func(ctx context.Context) error { return b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to) })
+	return wrap(err, "")
 }
 
 // Ask sends an event that every socket chosen is to answer, and waits for the

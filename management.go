@@ -171,7 +171,7 @@ func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) error {
 	for i, a := range r.Args {
 		args[i] = json.RawMessage(a)
 	}
-	return b.emit(ctx, r.Event, args)
+	return b.emit(func(f func(context.Context) error) error { return f(ctx) }, r.Event, args)
 }
 
 // sockets implements admin.Sockets.
