@@ -174,8 +174,7 @@ func (c *client) connectBy() int64 {
 func (c *client) Expire(_ *wheel.Timer, now int64) {
 	if by := c.connectBy(); by != 0 && now >= by {
 		c.late = true
-		c.session.Close(base.CauseForcedClose)
-		return
+		c.session.Close(base.CauseForcedClose) // it may be closing already
 	}
 	c.session.Expire(now)
 	c.trim()

@@ -3,7 +3,9 @@ package weir
 import (
 	"unsafe"
 
+	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
 )
 
 // The sizes of what an idle connection holds, in bytes.
@@ -11,6 +13,22 @@ const (
 	ClientSize = unsafe.Sizeof(client{})
 	SocketSize = unsafe.Sizeof(Socket{})
 )
+
+// ExpireWhileClosing lets the time to join run out for the socket's client, over polling,
+// after its session was closed; it reports whether a time is set for its end.
+func (s *Socket) ExpireWhileClosing() (armed bool, err error) {
+	err = s.onShard(func(*delivery.Socket) error {
+		c := s.client
+		was := c.joined
+		c.joined = guard.NeverJoined
+		c.session.Close(base.CauseForcedClose)
+		c.out.Shard().Schedule(&c.timer, 0) // it has fired
+		c.Expire(nil, c.connectBy())
+		armed, c.joined = c.timer.Armed(), was
+		return nil
+	})
+	return armed, err
+}
 
 // Residue lists what the socket and its connection keep beside themselves.
 func (s *Socket) Residue() (left []string, err error) {

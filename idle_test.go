@@ -3,7 +3,10 @@ package weir_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -199,4 +202,42 @@ func TestIdentityStaysTheSameWhileAClientIsLetIn(t *testing.T) {
 	if found, err := srv.Namespace("/").To("early").Principal("alice").Sockets(t.Context()); err != nil || len(found) != 20 {
 		t.Errorf("%d sockets of alice, %v; want 20", len(found), err)
 	}
+}
+
+// A polling session that is closed waits for a GET to tell its client, 30 s; that its time to join runs out meanwhile does
+// not make it wait for ever.
+func TestClosingPollingSessionKeepsItsTimeToEnd(t *testing.T) {
+	srv := start(t, weir.Options{Servers: []weir.ServerOptions{{
+		Name: "default", SocketIO: weir.SocketIOOptions{ConnectTimeout: time.Second}, Namespaces: []weir.NamespaceOptions{{Path: "/"}},
+	}}})
+	url := "http://" + addr(srv) + "/socket.io/?EIO=4&transport=polling"
+	ask := func(url, body string) string {
+		t.Helper()
+		method := http.MethodPost
+		if body == "" {
+			method = http.MethodGet
+		}
+		q, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close() //nolint:errcheck // read only
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	url += "&sid=" + strings.Split(ask(url, ""), `"`)[3]
+	ask(url, "40")
+	ask(url, "") // the answer to CONNECT, so that no GET waits
+	s := theSocket(t, srv.Namespace("/"))
+	if armed, err := s.ExpireWhileClosing(); err != nil || !armed {
+		t.Errorf("its end has a time: %v, %v", armed, err)
+	}
+	ask(url, "") // it may go
 }

@@ -118,7 +118,9 @@ func (n *Namespace) locked(f func()) {
 	f()
 	n.chains = make(map[string][]Handler, len(n.on))
 	for event, h := range n.on {
-		n.chains[event] = n.chainLocked(&nothing, h)
+		if h != nil {
+			n.chains[event] = n.chainLocked(&nothing, h)
+		}
 	}
 }
 

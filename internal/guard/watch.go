@@ -8,11 +8,12 @@ const watchEvery = time.Millisecond
 // watchMost is how many threads one look asks the kernel about; of more workers it is a sample.
 const watchMost = 8
 
-// sighting is what the watch remembers of a worker: the job it saw it with first, by its since, and the processor time of
-// its thread then.
+// sighting is what the watch remembers of a worker: the job it saw it with first, by its since, the processor time of its
+// thread then, and whether that job was found to hold it up.
 type sighting struct {
 	since int64
 	used  time.Duration
+	held  bool
 }
 
 // handing is a job for an idle worker.
@@ -39,66 +40,91 @@ func (w *Workers) watchLocked() {
 // a time.
 func (w *Workers) watch() {
 	w.rest()
-	var held int
-	sample := w.sample()
-	for _, s := range sample {
-		if heldUp(s) {
-			held++
+	l := w.look()
+	for _, s := range l.sample {
+		if s.judge(int64(time.Since(w.start))) {
+			l.found++
 		}
 	}
-	for _, h := range w.relieve(held, len(sample)) {
+	for _, h := range w.relieve(l) {
 		h.seat.hand(h.job)
 	}
 }
 
-// sample returns some of the busy workers with threads of their own, others each time if they are more than watchMost.
-func (w *Workers) sample() (sample []*seat) {
+// look is what one look at the busy workers with threads of their own found.
+type look struct {
+	held   int     // by the job they were with when last looked at
+	others int     // of whom that is not known
+	sample []*seat // of them, watchMost at most
+	found  int     // of the sample to be held up
+}
+
+// look takes another sample each time.
+func (w *Workers) look() (l look) {
 	if w.nice == 0 {
-		return nil
+		return l
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := len(w.crew)
-	for i := 0; i < n && len(sample) < watchMost; i++ {
-		w.turn++
-		if s := w.crew[w.turn%n]; s.since.Load() != 0 && s.thread.Load() != 0 {
-			sample = append(sample, s)
+	start := w.turn
+	for i := range w.crew {
+		at := (start + i) % len(w.crew)
+		s := w.crew[at]
+		since := s.since.Load()
+		switch {
+		case since == 0 || s.thread.Load() == 0:
+		case s.seen.since == since && s.seen.held:
+			l.held++
+		default:
+			l.others++
+			if len(l.sample) < watchMost {
+				l.sample, w.turn = append(l.sample, s), at+1
+			}
 		}
 	}
-	return sample
+	return l
 }
 
-// heldUp reports whether a busy worker waits for something, or has computed for long. A worker that merely waits for a
-// processor is not held up, however long that takes: one more would wait for the same.
-func heldUp(s *seat) bool {
+// judge reports whether a busy worker waits for something, or has computed for long. A worker that merely waits for a
+// processor is not held up, however long that takes: one more would wait for the same. (For one of Go's processors it
+// waits as for anything else; that is rarely for long.) Where nothing is known of threads, age decides.
+func (s *seat) judge(now int64) bool {
 	since, thread := s.since.Load(), int(s.thread.Load())
-	if since == 0 || waits(thread) {
-		return true
+	if since == 0 {
+		return true // it has ended its job meanwhile
 	}
-	used := threadTime(thread)
 	if s.seen.since != since {
-		s.seen = sighting{since, used}
-		return false
+		s.seen = sighting{since: since, used: threadTime(thread)}
 	}
-	return used-s.seen.used >= watchEvery
+	switch waiting, known := waits(thread); {
+	case !known:
+		s.seen.held = now-since > int64(watchEvery)
+	case waiting:
+		s.seen.held = true
+	default:
+		s.seen.held = threadTime(thread)-s.seen.used >= watchEvery
+	}
+	return s.seen.held
 }
 
-// relieve draws the consequences: of a sample of busy workers that many were held up.
-func (w *Workers) relieve(held, sampled int) (calls []handing) {
+// relieve draws the consequences.
+func (w *Workers) relieve(l look) (calls []handing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.awake, w.long, w.excess = false, 0, 0
 	busy := len(w.crew) - len(w.seats)
-	if busy == 0 {
-		return nil // then the queue is empty: excess leaves floor workers to it
+	if busy == 0 && w.queue.len() == 0 {
+		return nil
 	}
 	w.watchLocked()
 	switch {
 	case w.nice == 0:
 		w.long = w.oldLocked()
-	case sampled > 0:
-		w.long = busy * held / sampled
+	case len(l.sample) > 0:
+		w.long = min(busy, l.held+l.others*l.found/len(l.sample))
 		w.excess = max(0, busy-w.long-w.floor)
+	default:
+		w.long = min(busy, l.held)
 	}
 	missing := w.floor - (busy - w.long)
 	if missing > 0 {

@@ -362,6 +362,7 @@ func (w *Workers) leave(s *seat) {
 	defer w.mu.Unlock()
 	i := slices.Index(w.crew, s)
 	w.crew = slices.Delete(w.crew, i, i+1)
+	w.excess = max(0, w.excess-1)
 	if job, ok := w.queue.pop(); ok {
 		w.queued.Store(int64(w.queue.len()))
 		w.startLocked(job)

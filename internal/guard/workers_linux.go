@@ -20,22 +20,25 @@ func setThreadNice(nice int) error {
 // threadID is the calling thread's.
 func threadID() int { return unix.Gettid() }
 
-// waits reports whether a thread of this process neither runs nor waits for a processor (proc(5), stat); false if that
-// cannot be known.
-func waits(thread int) bool {
+// waits reports whether a thread of this process neither runs nor waits for a processor (proc(5), stat); known is false
+// if that cannot be found out: no /proc, or no descriptor left.
+func waits(thread int) (waiting, known bool) {
 	path := strconv.AppendInt([]byte("/proc/self/task/"), int64(thread), 10)
 	fd, err := unix.Open(string(append(path, "/stat"...)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return false
+		return false, false
 	}
 	var b [64]byte // the id and the name, which is 15 bytes at most, come before the state
 	n, err := unix.Read(fd, b[:])
 	_ = unix.Close(fd)
 	if err != nil || n <= 0 {
-		return false
+		return false, false
 	}
 	i := bytes.LastIndexByte(b[:n], ')')
-	return i >= 0 && i+2 < n && b[i+2] != 'R'
+	if i < 0 || i+2 >= n {
+		return false, false
+	}
+	return b[i+2] != 'R', true
 }
 
 // threadTime is the processor time a thread of this process has used. The number of its clock is what

@@ -14,6 +14,6 @@ func setThreadNice(int) error { return errors.ErrUnsupported }
 
 func threadID() int { return 0 }
 
-func waits(int) bool { return false }
+func waits(int) (waiting, known bool) { return false, false }
 
 func threadTime(int) time.Duration { return 0 }

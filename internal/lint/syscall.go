@@ -13,6 +13,7 @@ var syscallFiles = []string{
 	"internal/transport/*_unix.go",  // socket options where there is no epoll
 	"internal/transport/*_linux_test.go",
 	"internal/transport/*_unix_test.go",
+	"internal/guard/*_linux_test.go",  // takes the descriptors away
 	"internal/guard/workers_linux.go", // setpriority of the workers' threads (design D8)
 	"internal/guard/workers_linux_test.go",
 	"internal/peer/rcvbuf_*.go",          // SO_RCVBUF before connect

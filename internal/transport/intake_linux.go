@@ -64,11 +64,12 @@ type intakeLoop struct {
 	gen    uint32
 	closed bool
 	from   unix.RawSockaddrAny
-	spare  *fields       // for the next request
-	idle   *Arrival      // for the next connection
-	over   chan struct{} // closed when the loop has let go
-	heads  deadlines     // of connections whose header has not come
-	pause  deadlines     // of the loop's own accepting
+	zones  map[uint32]string // names of interfaces, for link-local peers
+	spare  *fields           // for the next request
+	idle   *Arrival          // for the next connection
+	over   chan struct{}     // closed when the loop has let go
+	heads  deadlines         // of connections whose header has not come
+	pause  deadlines         // of the loop's own accepting
 }
 
 // NewIntake takes a TCP listener over, also when it fails. Nothing is accepted before Start.
@@ -230,15 +231,19 @@ func (l *intakeLoop) fields() *fields {
 
 func (l *intakeLoop) begin() {
 	l.poller.queues = append(l.poller.queues, &l.heads, &l.pause)
-	l.open()
+	if l.index == 0 {
+		l.open()
+	}
 }
 
-// open watches the listening socket.
+// open watches the listening socket. One loop does at a time: if all did, each connection would wake all that sleep, as
+// EPOLLEXCLUSIVE sees nobody wait in an epoll that is itself watched. Loops never block, so newcomers do not wait for a
+// slow one; who has more than a turn's worth passes the watch on.
 func (l *intakeLoop) open() {
 	if l.closed {
 		return
 	}
-	gen, err := l.poller.register(l.fd, l, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
+	gen, err := l.poller.register(l.fd, l, unix.EPOLLIN)
 	if err != nil { // out of kernel memory: later
 		l.pause.add(l.poller.now(), l.fd, 0)
 		return
@@ -276,7 +281,7 @@ func (l *intakeLoop) ready(uint32) {
 		fd, errno := l.accept()
 		switch errno {
 		case 0:
-			l.arrive(fd, addrPort(&l.from))
+			l.arrive(fd, l.peer())
 		case unix.EAGAIN:
 			return
 		case unix.ECONNABORTED, unix.EINTR:
@@ -286,6 +291,17 @@ func (l *intakeLoop) ready(uint32) {
 			l.pause.add(l.poller.now(), l.fd, 0)
 			return
 		}
+	}
+	l.pass()
+}
+
+// pass leaves those that wait to the next loop.
+func (l *intakeLoop) pass() {
+	loops := l.intake.loops
+	if len(loops) > 1 {
+		next := loops[(l.index+1)%len(loops)]
+		l.poller.release(l.fd)
+		next.poller.loop.Post(intakeTask{next, next.open})
 	}
 }
 
@@ -310,8 +326,9 @@ func (l *intakeLoop) arrive(fd int, remote netip.AddrPort) {
 	}
 }
 
-// addrPort is an address as accept(2) gives it, and as package net has it. Ports are in network order.
-func addrPort(from *unix.RawSockaddrAny) netip.AddrPort {
+// peer is the address accept has left, as package net has it. Ports are in network order.
+func (l *intakeLoop) peer() netip.AddrPort {
+	from := &l.from
 	port := func(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
 	switch from.Addr.Family {
 	case unix.AF_INET:
@@ -321,11 +338,28 @@ func addrPort(from *unix.RawSockaddrAny) netip.AddrPort {
 		n := (*unix.RawSockaddrInet6)(unsafe.Pointer(from))
 		addr := netip.AddrFrom16(n.Addr)
 		if n.Scope_id != 0 {
-			addr = addr.WithZone(strconv.Itoa(int(n.Scope_id)))
+			addr = addr.WithZone(l.zone(n.Scope_id))
 		}
 		return netip.AddrPortFrom(addr.Unmap(), port(&n.Port))
 	}
 	return netip.AddrPort{}
+}
+
+// zone is the name of an interface, remembered as it is asked of the kernel.
+func (l *intakeLoop) zone(id uint32) string {
+	name, known := l.zones[id]
+	if known {
+		return name
+	}
+	name = strconv.Itoa(int(id))
+	if i, err := net.InterfaceByIndex(int(id)); err == nil {
+		name = i.Name
+	}
+	if l.zones == nil {
+		l.zones = make(map[uint32]string)
+	}
+	l.zones[id] = name
+	return name
 }
 
 // leave ends the poller's watch over an arrival; its descriptor stays open.

@@ -143,8 +143,9 @@ func (p *Poller) sleep(now, until int64) {
 		p.alarm = until
 		_ = p.file.SetReadDeadline(time.Now().Add(time.Duration(until - now))) // openPark has shown that it can be set
 	}
-	// The error is the deadline's.
-	_ = p.park.Read(p.look)
+	if p.park.Read(p.look) != nil { // the deadline has passed
+		p.alarm = 0
+	}
 }
 
 // looked reports whether the epoll has anything; it is what a sleep ends with.
