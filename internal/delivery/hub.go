@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,11 +171,18 @@ const (
 func newSocketID(shard int) string {
 	var r [14]byte
 	_, _ = rand.Read(r[:])
-	b := make([]byte, 0, 24)
-	b = append(b, idAlphabet[shard>>6&63], idAlphabet[shard&63])
+	var buf [24]byte
+	b := append(buf[:0], idAlphabet[shard>>6&63], idAlphabet[shard&63])
 	b = base64.RawURLEncoding.AppendEncode(b, r[:])
-	return string(b[:socketIDLen])
+	var id strings.Builder
+	id.Grow(socketIDRoom)
+	id.Write(b[:socketIDLen])
+	return id.String()
 }
+
+// socketIDRoom is what an id takes. An id stays as long as its client: in the allocator's next smaller class it would be
+// one of nine that a handshake makes, and the page of those that are garbage soon would stay with it.
+const socketIDRoom = 32
 
 func shardIndex(id string) (int, bool) {
 	hi, ok1 := idDigit(id[0])
