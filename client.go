@@ -338,7 +338,7 @@ func (c *client) Connect(path string, auth []byte) {
 	s.apply()
 	w := c.waits()
 	w.undecided = append(w.undecided, s)
-	s.enqueueBytes(len(auth), s.admit)
+	s.enqueue(jobFunc(s.admit), len(auth))
 }
 
 // accept lets a socket in: it is a member before the answer is queued, and what

@@ -75,10 +75,8 @@ func refusalOf(err error) refusalBody {
 type jobFunc = guard.JobFunc
 
 // enqueue gives a job to the socket's mailbox; when that is full the client is
-// not read until it has room again. A job of bytes gives them back to the budget
-// once it has run, see enqueueBytes. Loop.
+// not read until it has room again. The budget counts its bytes until then. Loop.
 func (s *Socket) enqueue(job guard.Job, bytes int) {
-	s.ns.srv.hub.Hold(bytes)
 	if s.mailbox == nil {
 		s.mailbox = new(guard.Mailbox)
 		s.mailbox.Init(s.ns.srv.workers, &s.ns.mail, s)
@@ -87,15 +85,6 @@ func (s *Socket) enqueue(job guard.Job, bytes int) {
 		s.full = true
 		s.client.hold()
 	}
-}
-
-// enqueueBytes is enqueue for a function that keeps bytes until it has run. Loop.
-func (s *Socket) enqueueBytes(bytes int, f jobFunc) {
-	hub := s.ns.srv.hub
-	s.enqueue(jobFunc(func(ctx context.Context) {
-		defer hub.Hold(-bytes)
-		f(ctx)
-	}), bytes)
 }
 
 // Drained implements guard.Drainer; it is called on a worker.
@@ -134,9 +123,9 @@ func (s *Socket) Event(in socketio.Event) {
 		name := in.Name // in itself must not escape: every subscription is one
 		chain = append(chain, func(context.Context, *Socket, *Event) error { return noHandlerError(name) })
 	}
-	j := &eventJob{chain: chain, bytes: in.Bytes()}
+	j := &eventJob{chain: chain}
 	j.Name, j.Args, j.socket, j.id, j.asks = in.Name, args.New(bytes.Clone(in.Args), 1, in.Attachments), s, in.ID, in.HasID
-	s.enqueue(j, j.bytes)
+	s.enqueue(j, in.Bytes())
 }
 
 func noHandlerError(event string) error {
@@ -172,13 +161,11 @@ func (s *Socket) Answered(id uint64, args []byte, attachments [][]byte) {
 type eventJob struct {
 	Event
 	chain []Handler
-	bytes int // held until then
 }
 
 // Run implements guard.Job.
 func (j *eventJob) Run(context.Context) {
 	s := j.socket
-	defer s.ns.srv.hub.Hold(-j.bytes)
 	if s.gone.Load() {
 		return
 	}

@@ -64,6 +64,7 @@ func (n *Namespace) mailboxLimits() guard.MailboxLimits {
 	return guard.MailboxLimits{
 		Jobs:  min(orDefault(w.MailboxEvents, 128), max(n.opts.eventsPolicy().MaxMessages/2, 1)),
 		Bytes: orDefault(w.MailboxBytes, 1<<20),
+		Hold:  n.srv.hub.Hold,
 	}
 }
 

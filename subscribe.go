@@ -137,7 +137,7 @@ func (r *request) subscribe() {
 		return
 	}
 	later, token := *r, r.arg.Get("token").Str // a copy, so that only who waits costs an object
-	r.s.enqueueBytes(len(r.arg.Raw), func(ctx context.Context) {
+	r.s.enqueue(jobFunc(func(ctx context.Context) {
 		err := later.s.authorize(ctx, ActionSubscribe, later.topic, token)
 		later.s.post(func() {
 			if err != nil {
@@ -146,7 +146,7 @@ func (r *request) subscribe() {
 			}
 			later.enter(o)
 		})
-	})
+	}), len(r.arg.Raw))
 }
 
 func (r *request) options() (delivery.SubscribeOptions, error) {
@@ -215,7 +215,7 @@ func (r *request) publish(in *socketio.Event) {
 	}
 	early := r.s.ns.opts.InboundAck == AckOnReceipt
 	later, token := *r, r.arg.Get("token").Str
-	r.s.enqueueBytes(in.Bytes(), func(ctx context.Context) {
+	r.s.enqueue(jobFunc(func(ctx context.Context) {
 		var err error
 		if t.AuthRequired {
 			err = later.s.authorize(ctx, ActionPublish, later.topic, token)
@@ -231,7 +231,7 @@ func (r *request) publish(in *socketio.Event) {
 			}
 			later.accept(map[string]any{"ok": true, "messageId": receipt.MessageID})
 		})
-	})
+	}), in.Bytes())
 }
 
 // publication takes the payload out of a client's publish: its raw JSON, or the

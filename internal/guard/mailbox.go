@@ -15,6 +15,15 @@ const (
 type MailboxLimits struct {
 	Jobs  int // 0 means 128
 	Bytes int // 0 means 1 MiB
+	// Hold is told of the bytes of a job when it is accepted, and of as many negative ones when it has run or is dropped. It
+	// must not block and is called concurrently. Nil: nobody counts them.
+	Hold func(n int)
+}
+
+func (l *MailboxLimits) hold(n int) {
+	if l.Hold != nil && n != 0 {
+		l.Hold(n)
+	}
 }
 
 // withDefaults returns the limits complete: themselves, if they are.
@@ -140,6 +149,7 @@ func (m *Mailbox) appendLocked(job Job, bytes int) {
 	m.last = l
 	m.jobs++
 	m.bytes += bytes
+	m.limits.hold(bytes)
 }
 
 // take removes the oldest waiting job; what it holds stays counted until settle.
@@ -164,6 +174,7 @@ func (m *Mailbox) settle(bytes int) {
 	m.mu.Lock()
 	m.jobs--
 	m.bytes -= bytes
+	m.limits.hold(-bytes)
 	drained := m.full && 2*m.jobs < m.limits.Jobs && 2*m.bytes < m.limits.Bytes
 	if drained {
 		m.full = false
@@ -181,6 +192,7 @@ func (m *Mailbox) discard() {
 	for l := m.first; l != nil; l = l.next {
 		m.jobs--
 		m.bytes -= l.bytes
+		m.limits.hold(-l.bytes)
 		m.workers.pending.Add(-1)
 	}
 	m.first, m.last = nil, nil

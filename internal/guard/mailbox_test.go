@@ -402,3 +402,46 @@ func BenchmarkMailboxPush(b *testing.B) {
 		}
 	}
 }
+
+// The bytes of a job count from when it is accepted until it has run, however it ends, or is dropped.
+func TestMailboxTellsWhatItHolds(t *testing.T) {
+	var held atomic.Int64
+	limits := guard.MailboxLimits{Hold: func(n int) { held.Add(int64(n)) }}
+	w := pool(t, guard.WorkersOptions{})
+	var m guard.Mailbox
+	m.Init(w, &limits, nil)
+	gate := make(chan struct{})
+	m.Push(guard.JobFunc(func(context.Context) { <-gate }), 1)
+	m.Push(guard.JobFunc(func(context.Context) { panic("as planned") }), 10)
+	m.Push(guard.JobFunc(func(context.Context) { runtime.Goexit() }), 100)
+	if n := held.Load(); n != 111 {
+		t.Errorf("%d bytes of three jobs are held", n)
+	}
+	close(gate)
+	closePool(t, w)
+	if n := held.Load(); n != 0 {
+		t.Errorf("%d bytes are held when all have run", n)
+	}
+	if m.Push(guard.JobFunc(func(context.Context) {}), 1) != guard.Refused || held.Load() != 0 {
+		t.Errorf("%d bytes of a refused job are held", held.Load())
+	}
+
+	w, err := guard.NewWorkers(guard.WorkersOptions{Max: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dropped guard.Mailbox
+	dropped.Init(w, &limits, nil)
+	stay := block(t, w)
+	dropped.Push(guard.JobFunc(func(context.Context) {}), 1000)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := w.Close(ended); err == nil {
+		t.Error("Close gave up and says nothing")
+	}
+	if n := held.Load(); n != 0 {
+		t.Errorf("%d bytes of a dropped job are held", n)
+	}
+	stay()
+	closePool(t, w)
+}

@@ -310,9 +310,6 @@ func (w *Workers) slowDown(s *seat) {
 
 // next waits for a job; false tells the worker to leave.
 func (w *Workers) next(s *seat, idle *time.Timer) (Job, bool) {
-	if w.queued.Load() == 0 {
-		w.rest()
-	}
 	w.mu.Lock()
 	if w.excess > 0 && !w.closing {
 		w.excess-- // the others work off the queue
@@ -329,6 +326,7 @@ func (w *Workers) next(s *seat, idle *time.Timer) (Job, bool) {
 	w.seats = append(w.seats, s)
 	w.mu.Unlock()
 
+	w.rest()
 	idle.Reset(w.idle)
 	select {
 	case job, ok := <-s.job:
