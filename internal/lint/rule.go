@@ -36,7 +36,7 @@ func Rules() []Rule {
 		importTable(Table()),
 		halves(),
 		fileSize(600),
-		packageSize(4000),
+		packageSize(5500),
 		goroutines(),
 		rawSyscalls(),
 		printing(),
