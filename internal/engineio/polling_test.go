@@ -37,6 +37,21 @@ func TestPollingCarriesMessagesBothWays(t *testing.T) {
 	(<-waiting).want(t, 200, "4answer")
 }
 
+// The official Java client breaks base64 every 76 characters and at the end; npm takes that, on a websocket too.
+func TestBase64OfTheJavaClientIsRead(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	long := strings.Repeat(strings.Repeat("A", 76)+"\n", 2) + "AQID\n"
+	r.request("POST", q, "451-[]\x1ebAQIDBA==\n\x1eb"+long).want(t, 200, "ok")
+	h.wantMessage("51-[]")
+	h.wantMessage("binary:\x01\x02\x03\x04")
+	h.wantMessage("binary:" + strings.Repeat("\x00", 114) + "\x01\x02\x03")
+
+	h, c := r.webSocketSession()
+	c.send("bAQIDBA\r\n")
+	h.wantMessage("binary:\x01\x02\x03\x04")
+}
+
 func TestPollingResponsesAreBounded(t *testing.T) {
 	r := newRig(t, nil)
 	h, q := r.pollingSession()

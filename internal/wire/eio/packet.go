@@ -1,11 +1,6 @@
 package eio
 
-import (
-	"bytes"
-	"encoding/base64"
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // PacketType is the first byte of a packet's text (1.3).
 type PacketType byte
@@ -74,23 +69,4 @@ func parsePacket(text []byte) (Packet, *ParseError) {
 		return Packet{}, &ParseError{Reason: fmt.Sprintf("unknown packet type %q", text[0])}
 	}
 	return Packet{Type: typ, Data: text[1:]}, nil
-}
-
-// decodeBase64 refuses the line breaks that encoding/base64 skips, so that every binary message has one text only.
-// Positions of its errors are those in the packet.
-func decodeBase64(text []byte) ([]byte, *ParseError) {
-	if i := bytes.IndexAny(text, "\r\n"); i >= 0 {
-		return nil, &ParseError{Reason: "line break in base64", Pos: i + 1}
-	}
-	data := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
-	n, err := base64.StdEncoding.Strict().Decode(data, text)
-	if err != nil {
-		pos := len(text)
-		var corrupt base64.CorruptInputError
-		if errors.As(err, &corrupt) {
-			pos = int(corrupt)
-		}
-		return nil, &ParseError{Reason: "bad base64", Pos: pos + 1}
-	}
-	return data[:n], nil
 }

@@ -44,7 +44,7 @@ func TestDecodePayloadDeliversWhatPrecedesTheBadPacketAndNamesIt(t *testing.T) {
 		{"unknown type", "4a\x1e4b\x1e9c\x1e4d", []string{"4a", "4b"}, 2, 6},
 		{"not UTF-8", "4a\x1e4ä\xffb\x1e4c", []string{"4a"}, 1, 6},
 		{"bad base64", "4a\x1ebAQ*D\x1e4c", []string{"4a"}, 1, 6},
-		{"cut base64", "bAQIDBA", nil, 0, 5},
+		{"cut base64", "bAQIDB", nil, 0, 6},
 	}
 	for _, tt := range tests {
 		got, err := decodeAll(tt.body)
