@@ -252,7 +252,6 @@ func TestWhatProtocolSaysToIgnoreIsIgnored(t *testing.T) {
 		`43/feed,4711["an ack out of nowhere"]`,
 		`42/feed,["ack",{"topic":"orders","messageId":"none"}]`,
 		`42/feed,["ack",{"topic":"none","messageId":"none"}]`,
-		`42/feed,["ack",{"topic":"prices"}]`,
 		`3`, `5`, `6`,
 	} {
 		p.send(m)

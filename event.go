@@ -112,6 +112,13 @@ func (s *Socket) Event(in socketio.Event) {
 		return
 	}
 	chain, handled := s.ns.handlers(s, in.Name)
+	if err := s.misshapen(in.Name); err != nil && !handled {
+		if chain == nil {
+			(&request{s: s, id: in.ID, asks: in.HasID}).refuse(err)
+			return
+		}
+		handled, chain = true, append(chain, func(context.Context, *Socket, *Event) error { return err })
+	}
 	if !handled {
 		s.ns.noHandler(in.Name)
 		if chain == nil {

@@ -26,6 +26,8 @@ type Socket struct {
 	gone    atomic.Bool
 	mu      sync.Mutex
 	own     *belongings // nil until there is one; an idle client has none
+
+	deciding int32 // loop: requests that wait for a worker, see decide
 }
 
 // belongings are what few sockets have, or have for long.

@@ -47,7 +47,7 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 	}
 	topic := r.arg.Get("topic")
 	if !own && (!r.arg.IsObject() || topic.Type != gjson.String) {
-		return false
+		return false // the application's, see misshapen
 	}
 	r.topic = topic.Str
 	switch {
@@ -55,25 +55,38 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 		r.refuse(Errorf(ErrUnsupported, "history needs the journal, which this version of Weir does not have"))
 	case !deliveryEvents[name]:
 		r.refuse(&Error{Code: base.CodeNoHandler, Reason: "there is no event weir:" + brief(name)})
-	case r.topic == "":
-		r.refuse(Errorf(ErrInvalid, "want an object with the topic's name: {topic: \"…\"}"))
 	default:
-		r.serve(in)
+		if err := r.checkShape(); err != nil {
+			r.refuse(err)
+		} else {
+			r.serve(in)
+		}
 	}
 	return true
 }
 
+// misshapen is what is wrong with an event of the application that bears a bare delivery
+// name, should nothing handle it: its client meant delivery, in another shape. Nil for
+// any other event.
+func (s *Socket) misshapen(name string) error {
+	if !deliveryEvents[name] || len(s.ns.opts.Topics) == 0 {
+		return nil
+	}
+	return Errorf(ErrInvalid, "want "+shapeOf(name))
+}
+
 // ack takes an acknowledgement; it reports false if the argument is none. There is
-// one for every reliable delivery: nothing is allocated but its two strings.
+// one for every reliable delivery: nothing is allocated but its two strings. A callback
+// is told whether a message was waiting for it: one acknowledged twice is not.
 func (s *Socket) ack(in *socketio.Event, arg []byte) bool {
 	topic, ok := sio.StringField(arg, "topic")
-	if !ok || topic == "" {
+	id, named := sio.StringField(arg, "messageId")
+	if !ok || topic == "" || !named || id == "" {
 		return false
 	}
-	id, _ := sio.StringField(arg, "messageId")
-	s.out().Ack(topic, id)
+	settled := s.out().Ack(topic, id)
 	if in.HasID {
-		s.answer(in.ID, map[string]any{"ok": true})
+		s.answer(in.ID, map[string]any{"ok": true, "settled": settled})
 	}
 	return true
 }
@@ -81,6 +94,11 @@ func (s *Socket) ack(in *socketio.Event, arg []byte) bool {
 func (r *request) serve(in *socketio.Event) {
 	switch r.name {
 	case "unsubscribe":
+		if r.s.deciding > 0 {
+			later := *r
+			r.decide(len(r.arg.Raw), nil, func(error) { later.unsubscribe() })
+			return
+		}
 		r.unsubscribe()
 	case "subscribe":
 		r.subscribe()
@@ -127,53 +145,101 @@ func (r *request) subscribe() {
 		r.refuse(&Error{Code: base.CodeNeedsWebsocket, Reason: "the topic " + r.topic + " is for websockets only"})
 		return
 	}
-	o, err := r.options()
+	o, err := r.options(t)
 	if err != nil {
 		r.refuse(err)
 		return
 	}
-	if !t.AuthRequired {
+	if !t.AuthRequired && r.s.deciding == 0 {
 		r.enter(o)
 		return
 	}
-	later, token := *r, r.arg.Get("token").Str // a copy, so that only who waits costs an object
-	r.s.enqueue(jobFunc(func(ctx context.Context) {
-		err := later.s.authorize(ctx, ActionSubscribe, later.topic, token)
-		later.s.post(func() {
-			if err != nil {
-				later.refuse(err)
-				return
-			}
-			later.enter(o)
-		})
-	}), len(r.arg.Raw))
-}
-
-func (r *request) options() (delivery.SubscribeOptions, error) {
-	o := delivery.SubscribeOptions{Shape: r.s.ns.opts.Dialect, Tell: r.arg.Get("notifyLoss").Bool()}
-	if shape := r.arg.Get("shape"); shape.Exists() {
-		if err := o.Shape.UnmarshalText([]byte(shape.String())); err != nil {
-			return o, Errorf(ErrInvalid, err.Error())
+	later := *r // a copy, so that only who waits costs an object
+	var ask func(context.Context) error
+	if t.AuthRequired {
+		token := r.arg.Get("token").Str
+		ask = func(ctx context.Context) error {
+			return later.s.authorize(ctx, ActionSubscribe, later.topic, token)
 		}
 	}
-	switch ack := r.arg.Get("ack").Str; ack {
-	case "", "event":
+	r.decide(len(r.arg.Raw), ask, func(err error) {
+		if err != nil {
+			later.refuse(err)
+			return
+		}
+		later.enter(o)
+	})
+}
+
+// wishes are the options of a subscribe: those given, and what none of them can do for
+// this topic.
+type wishes struct {
+	delivery.SubscribeOptions
+	ignored map[string]string // by option: why
+}
+
+func (w *wishes) ignore(option, why string) {
+	if w.ignored == nil {
+		w.ignored = make(map[string]string, 1)
+	}
+	w.ignored[option] = why
+}
+
+func (r *request) options(t *TopicOptions) (wishes, error) {
+	o := wishes{SubscribeOptions: delivery.SubscribeOptions{Shape: r.s.ns.opts.Dialect}}
+	tell := r.arg.Get("notifyLoss")
+	o.Tell, o.Given.Tell = tell.Bool(), tell.IsBool()
+	if shape := r.arg.Get("shape"); shape.Type == gjson.String {
+		if err := o.Shape.UnmarshalText([]byte(shape.Str)); err != nil {
+			return o, Errorf(ErrInvalid, err.Error())
+		}
+		o.Given.Shape = true
+	}
+	ack := r.arg.Get("ack")
+	o.Given.Callback = ack.Type == gjson.String
+	switch ack.Str {
+	case "":
+		o.Given.Callback = false
+	case "event":
 	case "callback":
 		o.Callback = true
 	default:
-		return o, Errorf(ErrInvalid, "ack "+brief(ack)+": want event or callback")
+		return o, Errorf(ErrInvalid, "ack "+brief(ack.Str)+": want event or callback")
+	}
+	if t.Mode != AtLeastOnce && o.Callback {
+		o.Callback, o.Given.Callback = false, false
+		o.ignore("ack", "messages of a BEST_EFFORT topic are not acknowledged")
+	}
+	if t.Mode == AtLeastOnce && o.Given.Tell && !o.Tell {
+		o.Given.Tell = false
+		o.ignore("notifyLoss", "losses of an AT_LEAST_ONCE topic are always told")
 	}
 	return o, nil
 }
 
-func (r *request) enter(o delivery.SubscribeOptions) {
-	err := r.s.subscribe(r.topic, o, func(sub delivery.Subscription) {
-		if r.asks { // written by hand: every client that connects gets one
-			b := sio.AppendString([]byte(`{"ok":true,"topic":`), r.topic)
-			b = sio.AppendString(append(b, `,"epoch":`...), sub.Epoch)
-			b = strconv.AppendUint(append(b, `,"offset":`...), sub.Offset, 10)
-			r.accept(json.RawMessage(append(b, '}')))
+func (r *request) enter(o wishes) {
+	err := r.s.subscribe(r.topic, o.SubscribeOptions, func(sub delivery.Subscription) {
+		if !r.asks {
+			return
 		}
+		// Written by hand: every client that connects gets one.
+		b := sio.AppendString([]byte(`{"ok":true,"topic":`), r.topic)
+		b = sio.AppendString(append(b, `,"epoch":`...), sub.Epoch)
+		b = strconv.AppendUint(append(b, `,"offset":`...), sub.Offset, 10)
+		if sub.Stuck {
+			why := "messages wait in the shape and the ack mode of before: unsubscribe first, or ask again when they are through"
+			if o.Given.Shape {
+				o.ignore("shape", why)
+			}
+			if o.Given.Callback {
+				o.ignore("ack", why)
+			}
+		}
+		if len(o.ignored) > 0 {
+			why, _ := json.Marshal(o.ignored) // a map of strings
+			b = append(append(b, `,"ignored":`...), why...)
+		}
+		r.accept(json.RawMessage(append(b, '}')))
 	})
 	if err != nil {
 		r.refuse(wrap(err, err.Error()+": "+r.topic))
@@ -215,33 +281,59 @@ func (r *request) publish(in *socketio.Event) {
 	}
 	early := r.s.ns.opts.InboundAck == AckOnReceipt
 	later, token := *r, r.arg.Get("token").Str
-	r.s.enqueue(jobFunc(func(ctx context.Context) {
-		var err error
+	var receipt Receipt
+	r.decide(in.Bytes(), func(ctx context.Context) (err error) {
 		if t.AuthRequired {
 			err = later.s.authorize(ctx, ActionPublish, later.topic, token)
 		}
-		var receipt Receipt
 		if err == nil {
 			receipt, err = later.s.ns.srv.publish(ctx, later.s.ns, later.topic, p, !early)
 		}
-		later.s.post(func() {
-			if err != nil {
-				later.refuse(err)
+		return err
+	}, func(err error) {
+		if err != nil {
+			later.refuse(err)
+			return
+		}
+		later.accept(map[string]any{"ok": true, "messageId": receipt.MessageID})
+	})
+}
+
+// decide asks on a worker what only a worker may find out, and does the rest on the
+// loop. Until that is done, whatever else changes the socket's subscriptions, and its
+// handlers, wait behind it: what a client asks for takes effect in the order it asked.
+// ask may be nil. Loop.
+func (r *request) decide(bytes int, ask func(context.Context) error, then func(error)) {
+	s := r.s
+	s.deciding++
+	published := r.name == "publish" // takes effect in ask, other requests in then
+	s.enqueue(jobFunc(func(ctx context.Context) {
+		var err error = &Error{Code: base.CodeInternal, Reason: "the request was not decided"} // for ask may panic
+		defer func() {
+			done := s.post(func() {
+				s.deciding--
+				then(err)
+			})
+			if published {
 				return
 			}
-			later.accept(map[string]any{"ok": true, "messageId": receipt.MessageID})
-		})
-	}), in.Bytes())
+			select {
+			case <-done:
+			case <-s.client.out.Shard().Done():
+			}
+		}()
+		if ask == nil {
+			err = nil
+			return
+		}
+		err = ask(ctx)
+	}), bytes)
 }
 
 // publication takes the payload out of a client's publish: its raw JSON, or the
 // attachment it stands for.
 func (r *request) publication(in *socketio.Event) (*delivery.Publication, error) {
-	payload := r.arg.Get("payload")
-	if !payload.Exists() {
-		return nil, Errorf(ErrInvalid, "want an object with topic and payload")
-	}
-	p := &delivery.Publication{Payload: []byte(payload.Raw)}
+	p := &delivery.Publication{Payload: []byte(r.arg.Get("payload").Raw)}
 	if len(in.Attachments) == 0 {
 		return p, nil
 	}
@@ -269,19 +361,24 @@ func (n *Namespace) topic(name string) (*TopicOptions, error) {
 	return n.topics[d], nil
 }
 
-// post runs f on the socket's shard, unless the socket has left. Any goroutine.
-func (s *Socket) post(f func()) {
-	s.client.out.Shard().Post(socketTask{s, f})
+// post runs f on the socket's shard, unless the socket has left; the channel is closed
+// then. Any goroutine.
+func (s *Socket) post(f func()) (done <-chan struct{}) {
+	t := socketTask{s, f, make(chan struct{})}
+	s.client.out.Shard().Post(t)
+	return t.done
 }
 
 // socketTask is a step on behalf of a socket that may have left meanwhile.
 type socketTask struct {
-	s *Socket
-	f func()
+	s    *Socket
+	f    func()
+	done chan struct{}
 }
 
 // Run implements base.Task.
 func (t socketTask) Run() {
+	defer close(t.done)
 	if !t.s.gone.Load() {
 		t.f()
 	}

@@ -128,17 +128,21 @@ type SubscribeOptions struct {
 	Shape    base.Shape
 	Callback bool // each message carries a Socket.IO ack callback instead of an ack event
 	Tell     bool // weir:lost before the next delivery after a loss
+
+	// Given says which of them the client has named: subscribing again changes those.
+	Given struct{ Shape, Callback, Tell bool }
 }
 
 // Subscription says where deliveries begin.
 type Subscription struct {
 	Epoch  string
 	Offset uint64 // deliveries begin after it
+	Stuck  bool   // subscribed before, and the form of its messages stays: some wait in it
 }
 
 // Subscribe makes the socket a subscriber of the named topic. answer is called
-// before any delivery, so that what it enqueues precedes them. Subscribing twice
-// is harmless. Loop only.
+// before any delivery, so that what it enqueues precedes them. Subscribing again
+// changes the options given, as far as that can be. Loop only.
 func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscription)) error {
 	if s.closed {
 		return ErrClosed
@@ -150,7 +154,8 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	}
 	l := s.lane(t)
 	if l != nil && l.subscribed() {
-		answer(Subscription{Epoch: t.epoch, Offset: from})
+		stuck := !l.adjust(&o)
+		answer(Subscription{Epoch: t.epoch, Offset: from, Stuck: stuck})
 		return nil
 	}
 	f, tell := t.Declared.form(o.Shape), o.Tell || t.Declared.Reliable()
@@ -170,6 +175,31 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	answer(Subscription{Epoch: t.epoch, Offset: from})
 	l.wait()
 	return nil
+}
+
+// adjust changes a subscription's options to those given. The form of its messages can
+// change only while none waits, which is when it reports true.
+func (l *outLane) adjust(o *SubscribeOptions) bool {
+	form, tell := l.Form()
+	if o.Given.Tell {
+		tell = o.Tell || l.topic.Declared.Reliable()
+	}
+	want := form
+	if o.Given.Shape {
+		want = l.topic.Declared.form(o.Shape) | form&base.Callback
+	}
+	if o.Given.Callback {
+		want &^= base.Callback
+		if o.Callback && l.topic.Declared.Reliable() {
+			want |= base.Callback
+		}
+	}
+	if want != form && l.Depth() > 0 {
+		l.Reshape(form, tell)
+		return false
+	}
+	l.Reshape(want, tell)
+	return true
 }
 
 func (s *Socket) enter(name string) (*Topic, uint64, error) {

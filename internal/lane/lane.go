@@ -62,6 +62,9 @@ func (l *Lane) Init(c *Class, f base.Form, tell bool) {
 // whether losses are told. What is queued must have one form only: plain events.
 func (l *Lane) Reshape(f base.Form, tell bool) { l.form, l.tell = f, tell }
 
+// Form is in which form messages are written, and whether losses are told.
+func (l *Lane) Form() (f base.Form, tell bool) { return l.form, l.tell }
+
 // Class returns what the lane shares with others of its topic.
 func (l *Lane) Class() *Class { return l.class }
 
