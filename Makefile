@@ -64,9 +64,13 @@ check: ## before a commit: go.mod tidy, build, lint, unit
 	go mod tidy -diff
 	@scripts/steps build lint unit
 
+.PHONY: release
+release: ## archives, checksums and the bill of materials in dist/; VERSION=v1.2.3 for a release
+	scripts/release $(VERSION)
+
 .PHONY: clean
 clean: ## remove what was built, installed or recorded here
-	rm -rf .cache bin conformance/node_modules internal/demo/pagetest/node_modules
+	rm -rf .cache bin dist conformance/node_modules internal/demo/pagetest/node_modules
 
 .PHONY: tools
 tools: ## build the tools pinned in tools/go.mod into .cache/bin

@@ -67,12 +67,12 @@ Try it:  weir dev`,
 		SilenceErrors: true,
 		RunE:          needsCommand,
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.AddCommand(devCommand(), serveCommand(), checkCommand(), doctorCommand(), configCommand(), publishCommand(), tailCommand(),
-		benchCommand(), slowCommand(), versionCommand())
+		benchCommand(), slowCommand(), versionCommand(), manCommand())
 	return root
 }
 

@@ -1,7 +1,10 @@
 // Package build says which version of Weir this is.
 package build
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+	"time"
+)
 
 // version is set by the linker: -ldflags "-X github.com/streamweir/weir/internal/build.version=v1.2.3".
 var version = "dev"
@@ -33,4 +36,19 @@ func Revision() string {
 		}
 	}
 	return ""
+}
+
+// Time is when the commit was made that the binary was built from, zero if it was not recorded.
+func Time() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			at, _ := time.Parse(time.RFC3339, s.Value) // zero if it cannot be read
+			return at
+		}
+	}
+	return time.Time{}
 }
