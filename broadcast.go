@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -17,6 +18,7 @@ type Broadcast struct {
 	ns       *Namespace
 	to       delivery.Target
 	verbatim bool
+	wrong    string // why nobody can be meant; operations fail with it
 }
 
 // To chooses the sockets in any of the rooms; a socket's id is a room of its own.
@@ -50,9 +52,16 @@ func (b Broadcast) Except(rooms ...string) Broadcast {
 	return b
 }
 
-// Principal narrows the choice to the sockets of one principal; rooms then do not
-// count.
+// Principal narrows the choice to the sockets of one principal: with To, to those of
+// them that are in a room. Operations on a choice of principal "", which is everybody who
+// has not proved to be somebody, or of two, fail with ErrInvalid.
 func (b Broadcast) Principal(p string) Broadcast {
+	switch {
+	case p == "":
+		b.wrong = `Principal of ""`
+	case b.to.Principal != "" && b.to.Principal != p:
+		b.wrong = "Principal given twice"
+	}
 	b.to.Principal = p
 	return b
 }
@@ -73,10 +82,17 @@ func (b Broadcast) Uncompressed() Broadcast {
 
 // Emit sends an event; arguments and errors as for Socket.Emit. All sockets see
 // the events of a namespace's broadcasts in one order.
-func (b Broadcast) Emit(event string, args ...any) error { return b.emit(patiently, event, args) }
+func (b Broadcast) Emit(event string, args ...any) error {
+	return b.emit(event, args, func(e delivery.Emission) error {
+		return patiently(func(ctx context.Context) error { return b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to) })
+	})
+}
 
-// emit gives waiting the step that may have to wait for room.
-func (b Broadcast) emit(waiting func(func(context.Context) error) error, event string, args []any) error {
+// emit gives send the event, encoded.
+func (b Broadcast) emit(event string, args []any, send func(delivery.Emission) error) error {
+	if b.wrong != "" {
+		return Errorf(ErrInvalid, b.wrong)
+	}
 	e, err := b.ns.emission(event, args, nil)
 	if err != nil {
 		return err
@@ -85,14 +101,16 @@ func (b Broadcast) emit(waiting func(func(context.Context) error) error, event s
 		e.Frame.Verbatim()
 	}
 	b.ns.outgoing(event, args)
-	err = waiting(func(ctx context.Context) error { return b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to) })
-	return wrap(err, "")
+	return wrap(send(e), "")
 }
 
 // Ask sends an event that every socket chosen is to answer, and waits for the
 // answers, at most until ctx ends (30 s if it has no deadline). With ErrTimeout it
 // still returns the answers that came. No sockets: no answers, at once.
 func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply, error) {
+	if b.wrong != "" {
+		return nil, Errorf(ErrInvalid, b.wrong)
+	}
 	q, ctx, cancel := b.ns.question(ctx, len(b.ns.srv.hub.Shards()))
 	defer cancel()
 	e, err := b.ns.emission(event, args, q)
@@ -109,34 +127,27 @@ func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply,
 	return q.Wait(ctx)
 }
 
-// Sockets returns the sockets chosen.
+// Sockets returns the sockets chosen. When ctx ends before every loop has answered, it
+// returns those found until then, and ErrTimeout.
 func (b Broadcast) Sockets(ctx context.Context) ([]*Socket, error) {
-	var mu sync.Mutex
-	var found []*Socket
-	err := b.each(ctx, func(d *delivery.Socket) {
-		if s, ok := d.Peer.(*Socket); ok {
-			mu.Lock()
-			found = append(found, s)
-			mu.Unlock()
-		}
+	return gather(ctx, b, func(d *delivery.Socket) (*Socket, bool) {
+		s, ok := d.Peer.(*Socket)
+		return s, ok
 	})
-	return found, err
 }
 
 // Join puts the sockets chosen into rooms. A socket that has too many already is
-// left as it is and counted in skipped.
+// left as it is and counted in skipped. When ctx ends first it returns ErrTimeout with
+// what is done by then: the rest goes on. So do Leave and Disconnect.
 func (b Broadcast) Join(ctx context.Context, rooms ...string) (joined, skipped int, err error) {
-	var mu sync.Mutex
-	err = b.each(ctx, func(d *delivery.Socket) {
-		err := d.Join(rooms...)
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
+	failed, err := gather(ctx, b, func(d *delivery.Socket) (error, bool) { return d.Join(rooms...), true })
+	for _, e := range failed {
+		if e != nil {
 			skipped++
 		} else {
 			joined++
 		}
-	})
+	}
 	return joined, skipped, err
 }
 
@@ -160,7 +171,48 @@ func (b Broadcast) Disconnect(ctx context.Context, transport bool) error {
 	})
 }
 
-// each runs f on the shards for every socket chosen and waits until all have.
+// each runs f on the shards for every socket chosen and waits until all have, or ctx
+// ends: then f still runs, and whatever it writes to must be its own.
 func (b Broadcast) each(ctx context.Context, f func(*delivery.Socket)) error {
-	return wrap(b.ns.srv.hub.EachAndWait(ctx, b.ns.d, b.to, f), "")
+	if b.wrong != "" {
+		return Errorf(ErrInvalid, b.wrong)
+	}
+	err := b.ns.srv.hub.EachAndWait(ctx, b.ns.d, b.to, f)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return wrap(err, "the context ended before every loop had answered; what was begun goes on")
+	}
+	return wrap(err, "")
+}
+
+// gather runs f on the shards for every socket chosen and returns what it yields with
+// true. When ctx ends first, that is what there is by then.
+func gather[T any](ctx context.Context, b Broadcast, f func(*delivery.Socket) (T, bool)) ([]T, error) {
+	var g gathering[T]
+	err := b.each(ctx, func(d *delivery.Socket) {
+		if v, ok := f(d); ok {
+			g.add(v)
+		}
+	})
+	return g.take(), err
+}
+
+// gathering is what shards have found and nobody has taken yet. Whoever takes it shares
+// nothing with those who still add to it.
+type gathering[T any] struct {
+	mu   sync.Mutex
+	list []T
+}
+
+func (g *gathering[T]) add(v T) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.list = append(g.list, v)
+}
+
+func (g *gathering[T]) take() []T {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := g.list
+	g.list = nil
+	return list
 }

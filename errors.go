@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
@@ -56,7 +57,7 @@ func wrap(err error, reason string) error {
 		code = base.CodeTimeout
 	}
 	if reason == "" {
-		reason = err.Error()
+		reason = strings.TrimPrefix(err.Error(), code.Name+": ")
 	}
 	return &Error{Code: code, Reason: reason, Cause: err}
 }

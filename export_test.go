@@ -48,3 +48,8 @@ func (s *Socket) Residue() (left []string, err error) {
 	})
 	return left, err
 }
+
+// OnShardForTest runs f on the socket's shard and waits for it.
+func (s *Socket) OnShardForTest(f func()) {
+	_ = s.onShard(func(*delivery.Socket) error { f(); return nil })
+}

@@ -3,12 +3,9 @@ package weir
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/streamweir/weir/internal/admin"
@@ -153,13 +150,13 @@ func (p publisher) Publish(ctx context.Context, r *admin.PublishRequest) (*deliv
 }
 
 // Emit implements admin.Publisher.
-func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) error {
+func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) (pending *delivery.Pending, err error) {
 	n := p.s.byPath[r.Namespace]
 	switch {
 	case n == nil:
-		return Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
+		return nil, Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
 	case p.s.leaving():
-		return Errorf(ErrDraining, "the server is leaving")
+		return nil, Errorf(ErrDraining, "the server is leaving")
 	}
 	b := n.All()
 	if r.Rooms != nil {
@@ -171,71 +168,65 @@ func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) error {
 	for i, a := range r.Args {
 		args[i] = json.RawMessage(a)
 	}
-	return b.emit(func(f func(context.Context) error) error { return f(ctx) }, r.Event, args)
+	err = b.emit(r.Event, args, func(e delivery.Emission) (err error) {
+		pending, err = p.s.hub.EmitWithReceipt(ctx, n.d, r.Event, e, b.to)
+		return err
+	})
+	return pending, err
 }
 
 // sockets implements admin.Sockets.
 type sockets struct{ s *Server }
 
 // Join implements admin.Sockets.
-func (a sockets) Join(ctx context.Context, f admin.Filter, rooms []string) (int, error) {
-	return a.each(ctx, f, func(d *delivery.Socket) error { return d.Join(rooms...) })
+func (a sockets) Join(ctx context.Context, f admin.Filter, rooms []string) (n, skipped int, err error) {
+	failed, err := chosen(ctx, a.s, f, func(d *delivery.Socket) error { return d.Join(rooms...) })
+	for _, e := range failed {
+		if e != nil {
+			skipped++
+		}
+	}
+	return len(failed), skipped, err
 }
 
 // Leave implements admin.Sockets.
 func (a sockets) Leave(ctx context.Context, f admin.Filter, rooms []string) (int, error) {
-	return a.each(ctx, f, func(d *delivery.Socket) error {
+	left, err := chosen(ctx, a.s, f, func(d *delivery.Socket) struct{} {
 		for _, r := range rooms {
 			d.Leave(r)
 		}
-		return nil
+		return struct{}{}
 	})
+	return len(left), err
 }
 
-// each runs f on the shards for every socket a filter means and returns how many
-// those were.
-func (a sockets) each(ctx context.Context, f admin.Filter, do func(*delivery.Socket) error) (n int, err error) {
-	ns := a.s.byPath[f.Namespace]
+// chosen runs do on the shards for every socket a filter means and returns what it said.
+func chosen[T any](ctx context.Context, s *Server, f admin.Filter, do func(*delivery.Socket) T) ([]T, error) {
+	ns := s.byPath[f.Namespace]
 	if ns == nil {
-		return 0, Errorf(ErrUnknown, "unknown namespace "+f.Namespace)
+		return nil, Errorf(ErrUnknown, "unknown namespace "+f.Namespace)
 	}
 	b := ns.All()
 	b.to.Socket, b.to.Principal = f.ID, f.Principal
 	if f.Room != "" {
 		b = b.To(f.Room)
 	}
-	var mu sync.Mutex
-	var failed error
-	err = b.each(ctx, func(d *delivery.Socket) {
+	return gather(ctx, b, func(d *delivery.Socket) (v T, ok bool) {
 		if f.Topic != "" && !d.Subscribed(f.Topic) {
-			return
+			return v, false
 		}
 		if s, ok := d.Peer.(*Socket); f.Address != "" && (!ok || s.client.address().String() != f.Address) {
-			return
+			return v, false
 		}
-		e := do(d)
-		mu.Lock()
-		defer mu.Unlock()
-		n++
-		failed = errors.Join(failed, e)
+		return do(d), true
 	})
-	if err == nil && failed != nil {
-		err = wrap(failed, strings.ReplaceAll(failed.Error(), "\n", "; "))
-	}
-	return n, err
 }
 
 // Disconnect implements admin.Sockets: the sockets are found now and sent away by
 // a goroutine of the server's.
 func (a sockets) Disconnect(ctx context.Context, r admin.DisconnectRequest) (int, error) {
-	var mu sync.Mutex
-	var found []*delivery.Socket
-	n, err := a.each(ctx, r.Filter, func(d *delivery.Socket) error {
-		mu.Lock()
-		defer mu.Unlock()
-		found = append(found, d)
-		return nil
-	})
+	found, err := chosen(ctx, a.s, r.Filter, func(d *delivery.Socket) *delivery.Socket { return d })
+	n := len(found)
 	if err != nil || r.DryRun || n == 0 {
 		return n, err
 	}

@@ -20,6 +20,10 @@ type Receipt struct {
 	// Rejected is how many lanes on this node refused a reliable message because
 	// they were full: for those clients the promise has ended (P6).
 	Rejected int
+	// Complete says that all has come that Publish waits for. If it is false the context
+	// ended first: the message is published, but Rejected and Outcome count only what had
+	// been heard until then.
+	Complete bool
 	// Outcome is the rest of the result at enqueue on this node, if WithReceipt
 	// asked for it.
 	Outcome *Outcome
@@ -35,6 +39,18 @@ type PublishOption func(*publishing)
 type publishing struct {
 	pub     delivery.Publication
 	receipt bool
+	wrong   string // what is wrong with the options; "": nothing
+}
+
+// choose notes one choice of recipients: a field of the target that is still empty.
+func (p *publishing) choose(option, value string, field *string) {
+	switch {
+	case value == "":
+		p.wrong = option + ` of "": that would be nobody, or everybody`
+	case *field != "":
+		p.wrong = option + " given twice"
+	}
+	*field = value
 }
 
 // Key is the coalescing key of the message; it wins over the topic's pointer.
@@ -47,21 +63,33 @@ func ID(id string) PublishOption { return func(p *publishing) { p.pub.ID = id } 
 // TTL drops the message where it has not been written after d.
 func TTL(d time.Duration) PublishOption { return func(p *publishing) { p.pub.TTL = d } }
 
-// ToSocket sends the message to one subscriber, by Socket.IO id.
-func ToSocket(id string) PublishOption { return func(p *publishing) { p.pub.Target.Socket = id } }
-
-// ToPrincipal sends the message to the subscribed sockets of one principal.
-func ToPrincipal(principal string) PublishOption {
-	return func(p *publishing) { p.pub.Target.Principal = principal }
+// ToSocket sends the message to one subscriber, by Socket.IO id. With ToPrincipal or
+// InRoom only if it is theirs too: of several choices all must hold. Each of them may
+// be given once, and not empty: else Publish fails with ErrInvalid.
+func ToSocket(id string) PublishOption {
+	return func(p *publishing) { p.choose("ToSocket", id, &p.pub.Target.Socket) }
 }
 
-// InRoom sends the message to the subscribers who are in a room.
+// ToPrincipal sends the message to the subscribed sockets of one principal; combined as
+// ToSocket.
+func ToPrincipal(principal string) PublishOption {
+	return func(p *publishing) { p.choose("ToPrincipal", principal, &p.pub.Target.Principal) }
+}
+
+// InRoom sends the message to the subscribers who are in a room; combined as ToSocket.
 func InRoom(room string) PublishOption {
-	return func(p *publishing) { p.pub.Target.Rooms = []string{room} }
+	return func(p *publishing) {
+		var before string
+		if p.pub.Target.Rooms != nil {
+			before = p.pub.Target.Rooms[0]
+		}
+		p.choose("InRoom", room, &before)
+		p.pub.Target.Rooms = []string{room}
+	}
 }
 
 // WithReceipt waits, at most until the publish's context ends, for what every lane
-// did with the message.
+// did with the message; Receipt.Complete says whether that was long enough.
 func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true } }
 
 // Publish gives a message to the subscribers of a topic. payload: json.RawMessage
@@ -69,8 +97,9 @@ func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true
 // it; it must not be changed after the call.
 //
 // It waits for room in the server's inboxes as long as ctx allows, and for a
-// reliable topic until every lane has answered. Errors: ErrUnknown, ErrInvalid,
-// ErrTooLarge, ErrBusy, ErrDraining; then nobody gets the message.
+// reliable topic until every lane has answered, or ctx ends: see Receipt.Complete.
+// Errors: ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrDraining; then nobody gets
+// the message.
 func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
 	n := s.byPath[namespace]
 	if n == nil {
@@ -84,6 +113,9 @@ func (n *Namespace) Publish(ctx context.Context, topic string, payload any, opts
 	var p publishing
 	for _, o := range opts {
 		o(&p)
+	}
+	if p.wrong != "" {
+		return Receipt{}, Errorf(ErrInvalid, p.wrong)
 	}
 	switch v := payload.(type) {
 	case []byte:
@@ -111,10 +143,11 @@ func (s *Server) publish(ctx context.Context, n *Namespace, topic string, p *del
 	}
 	r := Receipt{MessageID: pending.MessageID, Offset: pending.Offset, Epoch: pending.Epoch, Duplicate: pending.Duplicate}
 	if !receipt && n.d.Declared(topic).Spec.Policy.Mode != AtLeastOnce {
+		r.Complete = true
 		return r, nil
 	}
 	out := pending.Receipt(ctx)
-	r.Rejected = out.Rejected
+	r.Rejected, r.Complete = out.Rejected, out.Complete
 	if receipt {
 		r.Outcome = &out
 	}

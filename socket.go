@@ -291,8 +291,11 @@ func (s *Socket) Rooms() (rooms []string, err error) {
 		defer s.mu.Unlock()
 		return s.hasLocked().rooms, nil
 	}
-	err = s.onShard(func(d *delivery.Socket) error { rooms = d.Rooms(); return nil })
-	return rooms, err
+	found := make(chan []string, 1) // by value: who no longer waits shares nothing with the shard
+	if err := s.onShard(func(d *delivery.Socket) error { found <- d.Rooms(); return nil }); err != nil {
+		return nil, err
+	}
+	return <-found, nil
 }
 
 // onShard runs f on the socket's shard and waits for it.

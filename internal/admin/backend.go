@@ -16,8 +16,8 @@ type Publisher interface {
 	// other are published in that order. r is not kept, r.Payload is and does not
 	// change.
 	Publish(ctx context.Context, r *PublishRequest) (*delivery.Pending, error)
-	// Emit broadcasts a plain Socket.IO event.
-	Emit(ctx context.Context, r *EmitRequest) error
+	// Emit broadcasts a plain Socket.IO event; the result has a receipt.
+	Emit(ctx context.Context, r *EmitRequest) (*delivery.Pending, error)
 }
 
 // PublishRequest is the body of POST /api/publish. Namespace and Topic are
@@ -49,9 +49,11 @@ type EmitRequest struct {
 }
 
 // Sockets is what the API does to connected clients. Methods may be called from
-// any goroutine; n is how many sockets were meant.
+// any goroutine; n is how many sockets were meant. An error that ends a call early does
+// not end what it had begun.
 type Sockets interface {
-	Join(ctx context.Context, f Filter, rooms []string) (n int, err error)
+	// Join leaves sockets that are in too many rooms already as they are: skipped.
+	Join(ctx context.Context, f Filter, rooms []string) (n, skipped int, err error)
 	Leave(ctx context.Context, f Filter, rooms []string) (n int, err error)
 	// Disconnect returns when the sockets are found; they are then sent away in the
 	// background at the rate asked for.

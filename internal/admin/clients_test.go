@@ -211,7 +211,7 @@ func TestSocketsRequestsHandOnEveryField(t *testing.T) {
 			t.Errorf("%s %s: %d %s", path, body, w.Code, w.Body)
 		}
 	}
-	post("/api/sockets/join", `{"namespace":"/feed","filter":{"principal":"alice"},"rooms":["r","s"]}`, `{"sockets":3}`)
+	post("/api/sockets/join", `{"namespace":"/feed","filter":{"principal":"alice"},"rooms":["r","s"]}`, `{"sockets":3,"skipped":1}`)
 	post("/api/sockets/leave", `{"namespace":"/feed","filter":{"topic":"prices"},"rooms":["r"]}`, `{"sockets":3}`)
 	post("/api/sockets/disconnect", `{"namespace":"/feed","filter":{"id":"x"}}`, `{"sockets":7}`)
 	post("/api/sockets/disconnect", `{"namespace":"/feed","filter":{"room":"r"},"rate":50,"reconnect":false,"dryRun":true}`, `{"sockets":7,"dryRun":true}`)

@@ -120,15 +120,16 @@ func (b *backend) Publish(ctx context.Context, r *admin.PublishRequest) (*delive
 	}, r.Receipt)
 }
 
-func (b *backend) Emit(_ context.Context, r *admin.EmitRequest) error {
+func (b *backend) Emit(_ context.Context, r *admin.EmitRequest) (*delivery.Pending, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.emitted = append(b.emitted, *r)
-	return b.fail
+	return &delivery.Pending{}, b.fail
 }
 
-func (b *backend) Join(_ context.Context, f admin.Filter, rooms []string) (int, error) {
-	return b.move("join", f, rooms)
+func (b *backend) Join(_ context.Context, f admin.Filter, rooms []string) (n, skipped int, err error) {
+	n, err = b.move("join", f, rooms)
+	return n, 1, err
 }
 
 func (b *backend) Leave(_ context.Context, f admin.Filter, rooms []string) (int, error) {

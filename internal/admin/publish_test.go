@@ -158,7 +158,7 @@ func TestEmitHandsOnEveryField(t *testing.T) {
 			continue
 		}
 		c.want.Namespace = "/feed"
-		if w.Code != http.StatusOK || w.Body.String() != "{}\n" {
+		if w.Code != http.StatusOK || w.Body.String() != `{"recipients":0,"queued":0,"coalesced":0,"dropped":0,"rejected":0,"complete":true}`+"\n" {
 			t.Fatalf("%s: %d %s", c.body, w.Code, w.Body)
 		}
 		if got := f.backend.emitted[0]; !reflect.DeepEqual(got, c.want) {

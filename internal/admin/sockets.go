@@ -13,7 +13,8 @@ const maxRate = 1_000_000
 
 // reached is the answer to a request about sockets.
 type reached struct {
-	Sockets int  `json:"sockets"` // how many the filter meant
+	Sockets int  `json:"sockets"`           // how many the filter meant
+	Skipped int  `json:"skipped,omitempty"` // of them, in too many rooms already to be put into another
 	DryRun  bool `json:"dryRun,omitempty"`
 }
 
@@ -24,11 +25,14 @@ func (a *api) join(w http.ResponseWriter, r *http.Request) error {
 
 // leave serves POST /api/sockets/leave.
 func (a *api) leave(w http.ResponseWriter, r *http.Request) error {
-	return a.moveRooms(w, r, "sockets/leave", a.Sockets.Leave)
+	return a.moveRooms(w, r, "sockets/leave", func(ctx context.Context, f Filter, rooms []string) (n, skipped int, err error) {
+		n, err = a.Sockets.Leave(ctx, f, rooms)
+		return n, 0, err
+	})
 }
 
 func (a *api) moveRooms(w http.ResponseWriter, r *http.Request, action string,
-	move func(context.Context, Filter, []string) (int, error),
+	move func(context.Context, Filter, []string) (n, skipped int, err error),
 ) error {
 	o, err := a.readObject(w, r)
 	if err != nil {
@@ -44,17 +48,28 @@ func (a *api) moveRooms(w http.ResponseWriter, r *http.Request, action string,
 	if len(rooms) == 0 {
 		return refuse(base.CodeInvalid, "rooms: must not be empty")
 	}
-	if _, err := a.namespace(f.Namespace); err != nil {
+	if err := a.meaningful(f); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)
 	defer cancel()
-	n, err := move(ctx, f, rooms)
+	n, skipped, err := move(ctx, f, rooms)
 	if err != nil {
 		return err
 	}
-	a.wrote(r, action, slog.Any("filter", f), slog.Any("rooms", rooms), slog.Int("sockets", n))
-	return writeJSON(w, http.StatusOK, reached{Sockets: n})
+	a.wrote(r, action, slog.Any("filter", f), slog.Any("rooms", rooms), slog.Int("sockets", n), slog.Int("skipped", skipped))
+	return writeJSON(w, http.StatusOK, reached{Sockets: n, Skipped: skipped})
+}
+
+// meaningful refuses a filter of a namespace or topic that does not exist: that it means
+// nobody would be an answer to another question.
+func (a *api) meaningful(f Filter) error {
+	if f.Topic == "" {
+		_, err := a.namespace(f.Namespace)
+		return err
+	}
+	_, err := a.declared(f.Namespace, f.Topic)
+	return err
 }
 
 // disconnect serves POST /api/sockets/disconnect.
@@ -70,7 +85,7 @@ func (a *api) disconnect(w http.ResponseWriter, r *http.Request) error {
 	if malformed := o.end(); malformed != nil {
 		return malformed
 	}
-	if _, err := a.namespace(d.Filter.Namespace); err != nil {
+	if err := a.meaningful(d.Filter); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)

@@ -5,6 +5,7 @@ package ask
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ const patience = 30 * time.Second
 type Reply struct {
 	Socket string // Socket.IO id
 	Args   *args.Args
-	Err    error // ErrDisconnected if the client left without an answer
+	Err    error // ErrDisconnected if the client left without an answer, ErrBusy or ErrTooLarge if its lane refused the event
 }
 
 // Question collects the answers to one question. It implements delivery.AckSink; its methods may be called from any
@@ -73,12 +74,23 @@ func (q *Question) Answered(s *delivery.Socket, answer delivery.Answer) {
 	delete(q.open, s)
 	r := Reply{Socket: s.ID}
 	if answer.Err != nil {
-		r.Err = &base.Error{Code: base.CodeDisconnected, Reason: "the client left before it answered", Cause: answer.Err}
+		r.Err = failure(answer.Err)
 	} else {
 		r.Args = new(args.New(bytes.Clone(answer.Args), 0, answer.Attachments))
 	}
 	q.replies = append(q.replies, r)
 	q.checkLocked()
+}
+
+// failure is why there is no answer from a client.
+func failure(err error) *base.Error {
+	switch {
+	case errors.Is(err, delivery.ErrBusy):
+		return &base.Error{Code: base.CodeBusy, Reason: "the client's connection takes nothing and its events lane is full: the event was not sent", Cause: err}
+	case errors.Is(err, delivery.ErrTooLarge):
+		return &base.Error{Code: base.CodeTooLarge, Reason: "the event is larger than the client's events lane: it was not sent", Cause: err}
+	}
+	return &base.Error{Code: base.CodeDisconnected, Reason: "the client left before it answered", Cause: err}
 }
 
 // Shard implements delivery.AckSink.

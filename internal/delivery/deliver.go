@@ -94,9 +94,16 @@ func (sh *Shard) emit(s *Socket, j *job, it *lane.Item) {
 	}
 	if refused {
 		l.Refuse(base.ReasonOverflow)
+		j.receipt.count(lane.Rejected)
 		return
 	}
-	sh.offer(l, it, j.receipt)
+	switch out := sh.offer(l, it, j.receipt); {
+	case j.acks == nil:
+	case out == lane.Rejected: // after Disconnect the socket's end is the answer
+		s.Answer(j.msg.AckID, Answer{Err: ErrBusy})
+	case out == lane.TooLarge:
+		s.Answer(j.msg.AckID, Answer{Err: ErrTooLarge})
+	}
 }
 
 // count books an outcome on a receipt, if somebody asked for one.

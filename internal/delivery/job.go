@@ -1,14 +1,16 @@
 package delivery
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/base"
 )
 
-// Target says who receives a message on this node.
+// Target says who receives a message on this node: those whom each field that is set
+// means.
 type Target struct {
-	Subscribers bool     // subscribers of the topic; the other fields narrow it
+	Subscribers bool     // subscribers of the topic
 	Socket      string   // the socket with this Socket.IO id
 	Principal   string   // sockets of this principal
 	Rooms       []string // sockets in any of these; a socket's id is a room of its own
@@ -29,6 +31,13 @@ func (t *Target) everySubscriber() bool { return t.Subscribers && !t.narrows() }
 // narrows reports whether not everybody is meant.
 func (t *Target) narrows() bool {
 	return t.Socket != "" || t.Principal != "" || t.Rooms != nil || t.Except != nil
+}
+
+// meets reports whether a socket of the target's namespace is one it means, whatever its
+// subscriptions. Loop only.
+func (t *Target) meets(s *Socket) bool {
+	return (t.Socket == "" || s.ID == t.Socket) && (t.Principal == "" || s.Principal == t.Principal) &&
+		(t.Rooms == nil || slices.ContainsFunc(t.Rooms, s.in)) && !slices.ContainsFunc(t.Except, s.in)
 }
 
 // job is one publication or emit as it travels to the shards, which share it.

@@ -162,8 +162,16 @@ func (m *membership) leave(s *Socket, name string) {
 
 // find appends the sockets a target means to found, each once.
 func (m *membership) find(t *Target, found []*Socket) []*Socket {
-	if t.Socket != "" || (len(t.Except) == 0 && len(t.Rooms) <= 1) {
-		m.each(t, func(s *Socket) { found = append(found, s) }) // meets nobody twice, and need not touch them
+	switch {
+	case t.Socket != "" || t.Principal != "": // meets nobody twice; the rest of the target is asked of the few
+		m.each(t, func(s *Socket) {
+			if t.meets(s) {
+				found = append(found, s)
+			}
+		})
+		return found
+	case len(t.Except) == 0 && len(t.Rooms) <= 1: // meets nobody twice, and need not touch them
+		m.each(t, func(s *Socket) { found = append(found, s) })
 		return found
 	}
 	m.nextRound()
@@ -189,8 +197,8 @@ func (m *membership) nextRound() {
 	}
 }
 
-// each calls f for the sockets of a namespace a target means, whatever it excepts;
-// for those in several of its rooms more than once.
+// each calls f for the sockets of a namespace that the narrowest field of a target means,
+// whatever it excepts; for those in several of its rooms more than once.
 func (m *membership) each(t *Target, f func(*Socket)) {
 	switch {
 	case t.Socket != "":

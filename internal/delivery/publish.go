@@ -242,16 +242,41 @@ func (r *reservation) release() {
 //
 // Errors: ErrTooLarge, ErrBusy, ErrClosed.
 func (h *Hub) Emit(ctx context.Context, n *Namespace, event string, e Emission, to Target) error {
+	_, err := h.emit(ctx, n, event, e, to, false)
+	return err
+}
+
+// EmitWithReceipt is Emit whose outcome can be waited for on the result.
+func (h *Hub) EmitWithReceipt(ctx context.Context, n *Namespace, event string, e Emission, to Target) (*Pending, error) {
+	return h.emit(ctx, n, event, e, to, true)
+}
+
+func (h *Hub) emit(ctx context.Context, n *Namespace, event string, e Emission, to Target, receipt bool) (*Pending, error) {
 	j, err := n.emission(event, e)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	j.target = &to
 	if j.topic != nil {
-		_, err := h.sequence(ctx, j, false)
-		return err
+		return h.sequence(ctx, j, receipt)
 	}
-	return h.spread(ctx, j)
+	if !receipt {
+		return nil, h.spread(ctx, j)
+	}
+	j.receipt = newReceipt(h.receivers(&to))
+	return &Pending{receipt: j.receipt, hub: h}, h.spread(ctx, j)
+}
+
+// receivers is how many shards a job for a target goes to.
+func (h *Hub) receivers(to *Target) int {
+	switch {
+	case to.Socket == "":
+		return len(h.shards)
+	case h.ShardOf(to.Socket) == nil:
+		return 0
+	default:
+		return 1
+	}
 }
 
 // Emission is an encoded plain event.
@@ -313,13 +338,7 @@ func (h *Hub) spread(ctx context.Context, j *job) error {
 // namespace meanwhile may be left out.
 func (h *Hub) EachAndWait(ctx context.Context, n *Namespace, to Target, f func(*Socket)) error {
 	j := &job{ns: n, target: &to, weight: inbox.Cost(0), each: f}
-	j.receipt = newReceipt(len(h.shards))
-	if to.Socket != "" {
-		if h.ShardOf(to.Socket) == nil {
-			return nil
-		}
-		j.receipt = newReceipt(1)
-	}
+	j.receipt = newReceipt(h.receivers(&to))
 	if err := h.spread(ctx, j); err != nil {
 		return err
 	}

@@ -253,11 +253,11 @@ func (sh *Shard) force(s *Socket, m *base.Message) {
 // offer puts a message into a lane and does what the outcome asks for. A lane that
 // a burst has filled within this step is written first: policies are for clients
 // that do not keep up, not for loops that have not come round yet.
-func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
+func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) lane.Outcome {
 	s := l.socket
 	c := s.conn
 	if c.closed {
-		return
+		return lane.Rejected
 	}
 	if !l.Fits(it) && c.leaving == nil && c.out.Window() > 0 {
 		c.write()
@@ -271,7 +271,7 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
 	switch out {
 	case lane.Disconnect:
 		sh.doom(c, base.CauseSlowConsumer)
-		return
+		return out
 	case lane.Rejected, lane.TooLarge:
 	default:
 		if it.Msg.Expires != 0 && l.topic != nil {
@@ -279,6 +279,7 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) {
 		}
 	}
 	sh.announce(l, it)
+	return out
 }
 
 // closeLane empties a topic's lane, ends its timer and its membership.

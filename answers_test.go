@@ -1,0 +1,247 @@
+package weir_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/streamweir/weir"
+)
+
+// TestBroadcastThatTimesOutSharesNothingWithItsShards: what it returns is the caller's,
+// though the operation goes on. The race detector is half of this test.
+func TestBroadcastThatTimesOutSharesNothingWithItsShards(t *testing.T) {
+	o := weir.Options{Shards: 2, Namespaces: []weir.NamespaceOptions{{Path: "/"}}}
+	o.Addr, o.Management.Addr = "127.0.0.1:0", "127.0.0.1:0"
+	srv := start(t, o)
+	var sids []string
+	for range 20 {
+		sids = append(sids, dial(t, addr(srv), "/", nil, dialOptions{}).sid)
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range 300 {
+				all := srv.Namespace("/").All()
+				found, err := all.Sockets(over)
+				for _, s := range found {
+					if s == nil {
+						t.Error("a socket that is none")
+					}
+				}
+				if errors.Is(err, weir.ErrBusy) {
+					continue // nothing was begun
+				}
+				if err != nil && (!errors.Is(err, weir.ErrTimeout) || !strings.Contains(err.Error(), "goes on")) {
+					t.Errorf("Sockets: %v", err)
+				}
+				joined, skipped, err := all.Join(over, fmt.Sprint("room", i))
+				if err == nil && joined+skipped != len(sids) {
+					t.Errorf("joined %d, skipped %d, no error", joined, skipped)
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	for i := range 4 {
+		eventually(t, "what was begun is done", func() bool {
+			found, err := srv.Namespace("/").To(fmt.Sprint("room", i)).Sockets(t.Context())
+			return err == nil && len(found) == len(sids)
+		})
+	}
+}
+
+// TestRecipientsChosenTwiceAreThoseWhoMeetBoth: and a choice that would mean nobody or
+// everybody is refused.
+func TestRecipientsChosenTwiceAreThoseWhoMeetBoth(t *testing.T) {
+	table, err := weir.StaticTokens(map[string]string{"alice": "a", "bob": "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := start(t, weir.Options{Authenticate: table, Servers: []weir.ServerOptions{{Auth: true, Namespaces: []weir.NamespaceOptions{{
+		Path: "/feed", AuthRequired: true, Topics: []weir.TopicOptions{{Name: "prices"}},
+	}}}}})
+	sids := make(map[string]string)
+	for name, token := range map[string]string{"alice in": "a", "alice out": "a", "bob in": "b"} {
+		p := dial(t, addr(srv), "/feed", map[string]string{"token": token}, dialOptions{})
+		p.subscribe("/feed", "prices")
+		sids[name] = p.sid
+		if strings.HasSuffix(name, " in") {
+			if joined, _, err := srv.Namespace("/feed").To(p.sid).Join(t.Context(), "room"); err != nil || joined != 1 {
+				t.Fatal(joined, err)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		want int
+		opts []weir.PublishOption
+	}{
+		"principal and room":                {1, []weir.PublishOption{weir.ToPrincipal("alice"), weir.InRoom("room")}},
+		"room and principal":                {1, []weir.PublishOption{weir.InRoom("room"), weir.ToPrincipal("alice")}},
+		"principal and empty room":          {0, []weir.PublishOption{weir.ToPrincipal("alice"), weir.InRoom("empty")}},
+		"socket and its principal":          {1, []weir.PublishOption{weir.ToSocket(sids["bob in"]), weir.ToPrincipal("bob")}},
+		"socket and somebody's principal":   {0, []weir.PublishOption{weir.ToSocket(sids["bob in"]), weir.ToPrincipal("alice")}},
+		"socket and its room":               {1, []weir.PublishOption{weir.ToSocket(sids["bob in"]), weir.InRoom("room")}},
+		"socket and a room it is not in":    {0, []weir.PublishOption{weir.ToSocket(sids["alice out"]), weir.InRoom("room")}},
+		"socket, principal and room":        {1, []weir.PublishOption{weir.ToSocket(sids["alice in"]), weir.InRoom("room"), weir.ToPrincipal("alice")}},
+		"a principal":                       {2, []weir.PublishOption{weir.ToPrincipal("alice")}},
+		"refused: nobody":                   {-1, []weir.PublishOption{weir.ToPrincipal("")}},
+		"refused: no socket":                {-1, []weir.PublishOption{weir.ToSocket("")}},
+		"refused: no room":                  {-1, []weir.PublishOption{weir.InRoom("")}},
+		"refused: two rooms":                {-1, []weir.PublishOption{weir.InRoom("room"), weir.InRoom("empty")}},
+		"refused: two principals":           {-1, []weir.PublishOption{weir.ToPrincipal("alice"), weir.ToPrincipal("bob")}},
+		"refused whatever else is in order": {-1, []weir.PublishOption{weir.ToSocket(""), weir.InRoom("room")}},
+	} {
+		r, err := srv.Publish(t.Context(), "/feed", "prices", 1, append(c.opts, weir.WithReceipt())...)
+		switch {
+		case c.want < 0:
+			if !errors.Is(err, weir.ErrInvalid) {
+				t.Errorf("%s: %v, want ErrInvalid", name, err)
+			}
+		case err != nil || !r.Complete || r.Outcome.Subscribers != c.want:
+			t.Errorf("%s: %+v, %v, want %d subscribers", name, r.Outcome, err, c.want)
+		}
+	}
+	ns := srv.Namespace("/feed")
+	for name, c := range map[string]struct {
+		want int
+		of   weir.Broadcast
+	}{
+		"principal":                  {2, ns.All().Principal("alice")},
+		"principal in a room":        {1, ns.To("room").Principal("alice")},
+		"principal but one":          {1, ns.Except(sids["alice in"]).Principal("alice")},
+		"principal not in a room":    {1, ns.Except("room").Principal("alice")},
+		"principal in an empty room": {0, ns.To("empty").Principal("alice")},
+		"refused: nobody":            {-1, ns.All().Principal("")},
+		"refused: two":               {-1, ns.All().Principal("alice").Principal("bob")},
+	} {
+		found, err := c.of.Sockets(t.Context())
+		if c.want < 0 {
+			_, asked := c.of.Ask(t.Context(), "x")
+			if !errors.Is(err, weir.ErrInvalid) || !errors.Is(c.of.Emit("x"), weir.ErrInvalid) || !errors.Is(asked, weir.ErrInvalid) {
+				t.Errorf("broadcast to %s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil || len(found) != c.want {
+			t.Errorf("broadcast to %s: %d sockets, %v, want %d", name, len(found), err, c.want)
+		}
+	}
+}
+
+// holdShard keeps the only shard of a server busy until it is let go.
+func holdShard(t *testing.T, s *weir.Socket) (release func()) {
+	t.Helper()
+	held, done := make(chan struct{}), make(chan struct{})
+	go s.OnShardForTest(func() { close(held); <-done })
+	<-held
+	return func() { close(done) }
+}
+
+// TestReliablePublishThatTimesOutIsIncomplete: it does not say that nobody rejected it.
+func TestReliablePublishThatTimesOutIsIncomplete(t *testing.T) {
+	o := feed(orders(weir.TopicOptions{}), weir.TopicOptions{Name: "prices"})
+	o.Shards = 1
+	srv := start(t, o)
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	p.subscribe("/feed", "orders")
+	found, err := srv.Namespace("/feed").All().Sockets(t.Context())
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	release := holdShard(t, found[0])
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if r, err := srv.Publish(ctx, "/feed", "orders", 1); err != nil || r.Complete || r.MessageID == "" {
+		t.Errorf("before the shard has answered: %+v, %v", r, err)
+	}
+	if r, err := srv.Publish(ctx, "/feed", "prices", 1); err != nil || !r.Complete {
+		t.Errorf("where nothing is waited for: %+v, %v", r, err)
+	}
+	release()
+	if r := publish(t, srv, "orders", 2); !r.Complete {
+		t.Errorf("after it has: %+v", r)
+	}
+}
+
+// TestAskThatALaneRefusesEndsAtOnce: not with the time it was given.
+func TestAskThatALaneRefusesEndsAtOnce(t *testing.T) {
+	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{
+		Path: "/", EventsOverflow: weir.RejectNew, EventsLane: weir.Limits{Messages: 4, Bytes: 64 << 10},
+	}}})
+	p := dial(t, addr(srv), "/", nil, dialOptions{receiveBuffer: 4096})
+	big := make([]byte, 15<<10)
+	eventually(t, "the client's lane is full", func() bool {
+		if err := srv.Namespace("/").Emit("x", big); err != nil {
+			t.Fatal(err)
+		}
+		return client(t, srv, p.sid).Dropped > 0
+	})
+	forever, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	replies, err := srv.Namespace("/").All().Ask(forever, "x", big)
+	if err != nil || len(replies) != 1 || !errors.Is(replies[0].Err, weir.ErrBusy) {
+		t.Errorf("a broadcast that asks: %+v, %v", replies, err)
+	}
+	found, err := srv.Namespace("/").All().Sockets(forever)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := found[0].Ask(forever, "x", big); !errors.Is(err, weir.ErrBusy) {
+		t.Errorf("Socket.Ask: %v", err)
+	}
+	if forever.Err() != nil {
+		t.Error("they waited for their time")
+	}
+}
+
+// TestAnswersOfTheAPISayHowManyWereMeant.
+func TestAnswersOfTheAPISayHowManyWereMeant(t *testing.T) {
+	o := feed(weir.TopicOptions{Name: "prices"})
+	o.Servers = []weir.ServerOptions{{Namespaces: o.Namespaces, Limits: weir.ServerLimits{RoomsPerSocket: 1}}}
+	o.Namespaces = nil
+	o.Management.Addr = "127.0.0.1:0"
+	srv := start(t, o)
+	a := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	dial(t, addr(srv), "/feed", nil, dialOptions{})
+	a.subscribe("/feed", "prices")
+	if _, _, err := srv.Namespace("/feed").To(a.sid).Join(t.Context(), "full"); err != nil {
+		t.Fatal(err)
+	}
+	const none = `"coalesced":0,"dropped":0,"rejected":0,"complete":true}`
+	for _, c := range []struct {
+		path, body string
+		status     int
+		want       string
+	}{
+		{"/api/emit", `{"namespace":"/feed","event":"x"}`, 200, `{"recipients":2,"queued":2,` + none},
+		{"/api/emit", `{"namespace":"/feed","event":"x","rooms":["empty"]}`, 200, `{"recipients":0,"queued":0,` + none},
+		{"/api/emit", `{"namespace":"/feed","event":"prices","to":{"socket":"` + a.sid + `"}}`, 200, `{"recipients":1,"queued":1,` + none},
+		{"/api/emit", `{"namespace":"/feed","event":"x","to":{"socket":"nobody"}}`, 200, `{"recipients":0,"queued":0,` + none},
+		{"/api/emit", `{"namespace":"/feed","event":"x","to":{"socket":"` + a.sid + `"},"except":["full"]}`, 200, `{"recipients":0,"queued":0,` + none},
+		{"/api/sockets/join", `{"namespace":"/feed","filter":{"topic":"prices"},"rooms":["more"]}`, 200, `{"sockets":1,"skipped":1}`},
+		{"/api/sockets/leave", `{"namespace":"/feed","filter":{"room":"full"},"rooms":["full"]}`, 200, `{"sockets":1}`},
+		{"/api/sockets/leave", `{"namespace":"/feed","filter":{"topic":"nope"},"rooms":["full"]}`, 404, `topic: \"nope\" is not declared`},
+		{"/api/sockets/disconnect", `{"namespace":"/feed","filter":{"topic":"nope"}}`, 404, `topic: \"nope\" is not declared`},
+		{"/api/sockets/disconnect", `{"namespace":"/feed","filter":{"principal":"nobody"}}`, 200, `{"sockets":0}`},
+	} {
+		resp, err := http.Post("http://"+srv.Addr("management").String()+c.path, "application/json", strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := make([]byte, 4<<10)
+		n, _ := resp.Body.Read(body)
+		_ = resp.Body.Close()
+		if got := string(body[:n]); resp.StatusCode != c.status || !strings.Contains(got, c.want) {
+			t.Errorf("%s %s: %d %s, want %s", c.path, c.body, resp.StatusCode, got, c.want)
+		}
+	}
+}
