@@ -2,70 +2,86 @@ package weir
 
 import (
 	"context"
-	"time"
+	"fmt"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/drain"
 )
-
-// drainStep is how often a share of the clients is sent away.
-const drainStep = 50 * time.Millisecond
 
 // Drain leaves gently: no new client is let in, and those connected are sent away
 // at Options.Drain.ClientsPerSecond, after what their events lanes hold has been
-// written. Official clients come back by themselves, to another node. It returns
-// when all have left, or ctx ends. Run calls it; call it yourself before
-// http.Server.Shutdown of a mounted server, which does not see hijacked
-// connections.
+// written. Official clients come back by themselves, to another node. Publishes are
+// served until the last client has gone.
+//
+// There is one drain, which the end of Run's context, POST /api/drain and every call of
+// Drain begin or join. It ends when all have left or Options.Drain.Timeout is over;
+// then Run closes what is left, and returns. Drain waits for that end: nil, or an error
+// that says how many were still there. When ctx ends first it returns the error of ctx
+// and the drain goes on. Call it before http.Server.Shutdown of a mounted server, which
+// does not see hijacked connections. It returns nil at once where Run has not been
+// called or has returned.
 func (s *Server) Drain(ctx context.Context) error {
-	if !s.state.CompareAndSwap(stateRunning, stateDraining) && !s.leaving() {
+	if !s.leave() {
 		return nil
 	}
-	s.draining.Do(func() { close(s.drained) })
-	t := time.NewTicker(drainStep)
-	defer t.Stop()
-	var owed float64
-	for s.connections() > 0 {
-		owed += float64(s.opts.Drain.ClientsPerSecond) * drainStep.Seconds()
-		if n := int(owed); n > 0 {
-			owed -= float64(n)
-			s.sendAway(n)
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	select {
+	case <-s.drain.Done():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if p := s.drain.Progress(); p.CutAtTimeout > 0 {
+		return fmt.Errorf("drain: %d of %d clients were still there after %v: %w", p.CutAtTimeout, p.Clients, p.Took, context.DeadlineExceeded)
 	}
 	return nil
 }
 
-func (s *Server) connections() (n int64) {
-	for _, sh := range s.hub.Shards() {
-		n += sh.Stats().Connections
+// leave begins the drain, if that has not been done; false when the server does not run.
+func (s *Server) leave() bool {
+	s.mu.Lock()
+	begins := s.state.CompareAndSwap(stateRunning, stateDraining)
+	if begins {
+		s.wg.Add(1)
+		go s.runDrain()
 	}
-	return n
+	s.mu.Unlock()
+	if !begins && !s.leaving() {
+		return false
+	}
+	<-s.drain.Began() // its figures are there
+	return true
 }
 
-// sendAway ends n connections, spread over the shards.
-func (s *Server) sendAway(n int) {
-	shards := s.hub.Shards()
-	for i, sh := range shards {
-		share := n / len(shards)
-		if i < n%len(shards) {
-			share++
-		}
-		if share > 0 {
-			sh.Post(departure{sh, share})
-		}
+// runDrain ends when all clients have left, their time is over or everything is closed.
+func (s *Server) runDrain() {
+	defer s.wg.Done()
+	s.drain.Run(s.closing)
+}
+
+// herd is the hub's clients as the drain sees them.
+type herd struct{ *delivery.Hub }
+
+// SendAway implements drain.Herd.
+func (h herd) SendAway(n int) { h.Hub.SendAway(n, base.CauseDraining) }
+
+// SentAway implements drain.Herd.
+func (h herd) SentAway() int { return int(h.Cuts(base.CauseDraining)) }
+
+func (s *Server) newDrain() *drain.Drain {
+	o := s.opts.Drain
+	return drain.New(drain.Options{Herd: herd{s.hub}, PerSecond: o.ClientsPerSecond, Timeout: o.Timeout, Logger: s.log})
+}
+
+// logStopped says how the drain went, once everything is closed.
+func (s *Server) logStopped(err error) {
+	p := s.drain.Progress()
+	args := []any{"clients", p.Clients, "sent_away", p.SentAway, "cut", p.CutAtTimeout, "seconds", p.Took.Seconds()}
+	switch {
+	case err != nil:
+		s.log.Error("stopped", append(args, "error", err)...)
+	case p.CutAtTimeout > 0:
+		s.log.Warn("stopped", args...)
+	default:
+		s.log.Info("stopped", args...)
 	}
 }
-
-// departure is the task that sends some of a shard's connections away.
-type departure struct {
-	shard *delivery.Shard
-	n     int
-}
-
-// Run implements base.Task.
-func (d departure) Run() { d.shard.FinishSome(d.n, base.CauseDraining) }

@@ -11,6 +11,7 @@ import (
 	"github.com/streamweir/weir/internal/admin"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/packet"
@@ -121,7 +122,15 @@ func (st state) Ready() error {
 }
 
 // Drain implements admin.State: Run drains and returns.
-func (st state) Drain() { st.s.draining.Do(func() { close(st.s.drained) }) }
+func (st state) Drain() (drain.Progress, error) {
+	if !st.s.leave() {
+		return drain.Progress{}, Errorf(ErrDraining, "the server is not running")
+	}
+	return st.s.drain.Progress(), nil
+}
+
+// Draining implements admin.State.
+func (st state) Draining() drain.Progress { return st.s.drain.Progress() }
 
 // Config implements admin.State.
 func (st state) Config() any {
@@ -155,8 +164,8 @@ func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) (pending *del
 	switch {
 	case n == nil:
 		return nil, Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
-	case p.s.leaving():
-		return nil, Errorf(ErrDraining, "the server is leaving")
+	case p.s.state.Load() == stateStopped:
+		return nil, Errorf(ErrDraining, "the server has stopped")
 	}
 	b := n.All()
 	if r.Rooms != nil {

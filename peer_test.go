@@ -39,7 +39,9 @@ func start(t *testing.T, o weir.Options, setup ...func(*weir.Server)) *weir.Serv
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.Drain = weir.DrainOptions{ClientsPerSecond: 1 << 20, Timeout: 2 * time.Second}
+	if o.Drain == (weir.DrainOptions{}) {
+		o.Drain = weir.DrainOptions{ClientsPerSecond: 1 << 20, Timeout: 2 * time.Second}
+	}
 	srv, err := weir.New(withDriver(o))
 	if err != nil {
 		t.Fatal(err)

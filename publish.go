@@ -157,8 +157,8 @@ func (s *Server) publish(ctx context.Context, n *Namespace, topic string, p *del
 // begin is the one way of a publication into the hub: Go, HTTP and clients. It
 // does not wait for the receipt.
 func (n *Namespace) begin(ctx context.Context, topic string, p *delivery.Publication, receipt bool) (*delivery.Pending, error) {
-	if n.srv.leaving() {
-		return nil, Errorf(ErrDraining, "the server is leaving")
+	if n.srv.state.Load() == stateStopped { // while it drains, those who are still there are served
+		return nil, Errorf(ErrDraining, "the server has stopped")
 	}
 	if _, err := n.topic(topic); err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/pointer"
@@ -42,13 +43,12 @@ type Server struct {
 	exposed   *metrics.Collector
 	registry  *prometheus.Registry
 
-	state    atomic.Int32
-	closing  chan struct{} // closed when draining is over and everything is being closed
-	stopped  chan struct{} // closed when nothing runs any more
-	drained  chan struct{} // closed when Drain was asked for
-	draining sync.Once
-	mu       sync.Mutex
-	wg       sync.WaitGroup // goroutines of housekeeping and of Disconnect
+	state   atomic.Int32
+	closing chan struct{} // closed when draining is over and everything is being closed
+	stopped chan struct{} // closed when nothing runs any more
+	drain   *drain.Drain
+	mu      sync.Mutex
+	wg      sync.WaitGroup // goroutines of housekeeping, of the drain and of Disconnect
 }
 
 // The states of a server, in order.
@@ -68,7 +68,7 @@ func New(o Options) (*Server, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, log: o.Logger, byPath: make(map[string]*Namespace), closing: make(chan struct{}), stopped: make(chan struct{}), drained: make(chan struct{})}
+	s := &Server{opts: o, log: o.Logger, byPath: make(map[string]*Namespace), closing: make(chan struct{}), stopped: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -82,6 +82,7 @@ func New(o Options) (*Server, error) {
 		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: guard.Budget(o.Memory.BudgetBytes),
 		HighWatermark: o.Memory.HighWatermark, FinishTimeout: 10 * time.Second, OnCut: s.onCut,
 	})
+	s.drain = s.newDrain()
 	lobby := NamespaceOptions{}
 	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
 	var err error
@@ -185,22 +186,23 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.Join(err, s.stop())
 	}
 	s.hub.Start()
-	err := s.Listen()
-	if err == nil {
-		s.ports.Serve()
-		housekeeping := make(chan struct{})
-		s.wg.Add(1)
-		go s.housekeep(housekeeping)
-		select {
-		case <-ctx.Done():
-		case <-s.drained:
-		}
-		drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Drain.Timeout)
-		_ = s.Drain(drainCtx) // what is left is closed below
-		cancel()
-		close(housekeeping)
+	if err := s.Listen(); err != nil {
+		return errors.Join(err, s.stop())
 	}
-	return errors.Join(err, s.stop())
+	s.ports.Serve()
+	housekeeping := make(chan struct{})
+	s.wg.Add(1)
+	go s.housekeep(housekeeping)
+	select {
+	case <-ctx.Done():
+		s.leave()
+	case <-s.drain.Began():
+	}
+	<-s.drain.Done() // what is left is closed by stop
+	close(housekeeping)
+	err := s.stop()
+	s.logStopped(err)
+	return err
 }
 
 // stop closes everything in order: the doors, the handlers, the shards.

@@ -3,7 +3,6 @@ package weir_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -179,19 +178,6 @@ func TestIncompleteMessagesAreHeld(t *testing.T) {
 	eventually(t, "the part that came is held", func() bool { held, _ := srv.HeldBytes(); return held > 250_000 })
 	_ = p.conn.Close()
 	eventually(t, "nothing is held", func() bool { held, _ := srv.HeldBytes(); return held == 0 })
-}
-
-// A server that leaves takes no publication: it could not keep its promise to those
-// it is sending away (design 5.3, 503 draining).
-func TestPublishIsRefusedWhileDraining(t *testing.T) {
-	srv := start(t, feed(weir.TopicOptions{Name: "prices"}))
-	if err := srv.Drain(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	_, err := srv.Publish(t.Context(), "/feed", "prices", 1)
-	if !errors.Is(err, weir.ErrDraining) {
-		t.Errorf("publish while draining: %v", err)
-	}
 }
 
 // What a handler is given is its own, also while the next packets of the same read are being parsed.

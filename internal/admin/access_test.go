@@ -20,6 +20,7 @@ var routes = []struct{ method, target, body, right string }{
 	{"POST", "/api/sockets/leave", `{"namespace":"/feed","filter":{"id":"a"},"rooms":["r"]}`, "admin"},
 	{"POST", "/api/sockets/disconnect", `{"namespace":"/feed","filter":{"id":"a"}}`, "admin"},
 	{"POST", "/api/drain", ``, "admin"},
+	{"GET", "/api/drain", ``, "read"},
 	{"GET", "/api/clients", ``, "read"},
 	{"GET", "/api/lag", ``, "read"},
 	{"GET", "/api/topics", ``, "read"},
@@ -243,8 +244,11 @@ func TestReadyzSaysWhyNot(t *testing.T) {
 	if w := f.do("GET", "/readyz", ""); w.Code != http.StatusOK || w.Body.String() != "ready\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := f.do("POST", "/api/drain", ""); w.Code != http.StatusAccepted || w.Body.String() != `{"draining":true}`+"\n" {
+	if w := f.do("POST", "/api/drain", ""); w.Code != http.StatusAccepted || w.Body.String() != `{"draining":true,"clients":300,"left":299,"sentAway":1,"clientsPerSecond":200,"secondsLeft":1.5,"timeoutSeconds":60,"cutAtTimeout":0}`+"\n" {
 		t.Errorf("drain: %d %s", w.Code, w.Body)
+	}
+	if w := f.do("GET", "/api/drain", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"draining":true,"clients":300,"left":299,`) {
+		t.Errorf("how far the drain is: %d %s", w.Code, w.Body)
 	}
 	w := f.do("GET", "/readyz", "")
 	if e := refusalIn(t, w.Body.Bytes()).Error; w.Code != http.StatusServiceUnavailable || !strings.Contains(e.Message, "draining") || w.Header().Get("Retry-After") == "" {

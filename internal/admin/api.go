@@ -21,6 +21,7 @@ func New(o Options) http.Handler {
 	a.add(rightAdmin, http.MethodPost, "/api/sockets/leave", a.leave)
 	a.add(rightAdmin, http.MethodPost, "/api/sockets/disconnect", a.disconnect)
 	a.add(rightAdmin, http.MethodPost, "/api/drain", a.drain)
+	a.add(rightRead, http.MethodGet, "/api/drain", a.draining)
 	a.add(rightRead, http.MethodGet, "/api/clients", a.clients)
 	a.add(rightRead, http.MethodGet, "/api/lag", a.lag)
 	a.add(rightRead, http.MethodGet, "/api/topics", a.topics)

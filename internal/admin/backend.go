@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/drain"
 )
 
 // Publisher is what the API needs to send. Methods may be called from any
@@ -84,8 +85,10 @@ type State interface {
 	// Ready is nil while the server takes clients; the error says why not and is
 	// shown by /readyz.
 	Ready() error
-	// Drain begins what SIGTERM does and returns at once; again is harmless.
-	Drain()
+	// Drain begins what SIGTERM does and returns at once; again is harmless. The error is that the server does not run.
+	Drain() (drain.Progress, error)
+	// Draining says how far the drain is, or would be.
+	Draining() drain.Progress
 	// Config is the effective configuration with its secrets masked, ready to be
 	// marshalled as JSON.
 	Config() any

@@ -19,6 +19,7 @@ import (
 	"github.com/streamweir/weir/internal/admin"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/lane"
 )
 
@@ -156,11 +157,18 @@ func (b *backend) Ready() error {
 	return b.ready
 }
 
-func (b *backend) Drain() {
+func (b *backend) Drain() (drain.Progress, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.drained++
 	b.ready = errors.New("draining")
+	b.mu.Unlock()
+	return b.Draining(), nil
+}
+
+func (b *backend) Draining() drain.Progress {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return drain.Progress{Draining: b.drained > 0, Clients: 300, Left: 300 - b.drained, SentAway: b.drained, PerSecond: 200, SecondsLeft: 1.5, TimeoutSeconds: 60}
 }
 
 func (b *backend) Config() any { return map[string]any{"weir": 1} }

@@ -135,9 +135,15 @@ func (a *api) drain(w http.ResponseWriter, r *http.Request) error {
 			return malformed
 		}
 	}
+	p, err := a.State.Drain()
+	if err != nil {
+		return err
+	}
 	a.wrote(r, "drain")
-	a.State.Drain()
-	return writeJSON(w, http.StatusAccepted, struct {
-		Draining bool `json:"draining"`
-	}{true})
+	return writeJSON(w, http.StatusAccepted, p)
+}
+
+// draining serves GET /api/drain: how far the drain is, or how long one would take.
+func (a *api) draining(w http.ResponseWriter, r *http.Request) error {
+	return writeJSON(w, http.StatusOK, a.State.Draining())
 }

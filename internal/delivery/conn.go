@@ -203,6 +203,7 @@ func (c *Conn) Finish(cause base.Cause) {
 		return
 	}
 	c.hasten()
+	c.shard.leaving.Add(1)
 	c.leaving = &leaving{conn: c, cause: cause}
 	c.leaving.deadline.Init(c.leaving)
 	c.shard.wheel.Schedule(&c.leaving.deadline, c.shard.now+int64(c.shard.hub.opts.FinishTimeout))
@@ -218,6 +219,7 @@ func (c *Conn) Close(cause base.Cause) {
 	c.closed = true
 	sh := c.shard
 	if c.leaving != nil {
+		sh.leaving.Add(-1)
 		sh.wheel.Stop(&c.leaving.deadline)
 	}
 	if r := c.rest; r != nil && r.lane != nil {
@@ -341,16 +343,4 @@ func (c *Conn) full() bool {
 		}
 	}
 	return false
-}
-
-// FinishSome sends up to n of the shard's connections away, those that are not
-// leaving yet. Loop only.
-func (sh *Shard) FinishSome(n int, cause base.Cause) {
-	for i := len(sh.conns) - 1; i >= 0 && n > 0; i-- {
-		if c := sh.conns[i]; c.leaving == nil {
-			sh.hub.CountCut(cause)
-			c.Finish(cause)
-			n--
-		}
-	}
 }

@@ -86,7 +86,30 @@ func TestFinishHasADeadline(t *testing.T) {
 	})
 }
 
-func TestFinishSomeTakesThoseWhoAreNotLeavingYet(t *testing.T) {
+// Sending away takes those of every shard, one by one where the rate is small, and goes on where there are any left.
+func TestSendAwayForgetsNoShard(t *testing.T) {
+	for _, shards := range []int{1, 2, 11, 16} {
+		r := newRig(t, options(shards))
+		for i := range 5 * shards {
+			r.stalled(i % min(shards, 3)) // most shards have none
+		}
+		for sent := 0; sent < 5*shards; {
+			n := min(1+sent%3, 5*shards-sent)
+			r.SendAway(n, base.CauseDraining)
+			for range 2 * shards { // a departure goes from shard to shard
+				r.settle()
+			}
+			if sent += n; r.Cuts(base.CauseDraining) != uint64(sent) {
+				t.Fatalf("%d shards: %d were sent away, want %d", shards, r.Cuts(base.CauseDraining), sent)
+			}
+		}
+		if _, staying := r.Here(); staying != 0 {
+			t.Errorf("%d shards: %d stay", shards, staying)
+		}
+	}
+}
+
+func TestSendAwayTakesThoseWhoAreNotLeavingYet(t *testing.T) {
 	r := newRig(t, options(1))
 	var clients []*client
 	for range 10 {
@@ -96,7 +119,8 @@ func TestFinishSomeTakesThoseWhoAreNotLeavingYet(t *testing.T) {
 		clients = append(clients, c)
 	}
 	for range 3 {
-		r.on(r.Shards()[0], func() { r.Shards()[0].FinishSome(4, base.CauseDraining) })
+		r.SendAway(4, base.CauseDraining)
+		r.settle()
 	}
 	if got := r.Cuts(base.CauseDraining); got != 10 {
 		t.Errorf("%d sent away, want each of 10 once", got)

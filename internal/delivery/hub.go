@@ -35,6 +35,8 @@ type Hub struct {
 	ids        atomic.Uint64
 	epochs     atomic.Uint64
 
+	departs int // the shard whose turn it is to send somebody away, see SendAway
+
 	budget     budget
 	recent     recent.IDs[publicationID, *Pending]
 	taps       taps

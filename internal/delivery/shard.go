@@ -50,6 +50,7 @@ type Shard struct {
 	streams    fair.Lines[*job, underWay] // publications taken from the inbox and not delivered yet
 	pace       pace
 	spent      int // of pace.step in the current step
+	departs    int // place in conns of the last one that was sent away, see finishSome
 
 	tasks []base.Task
 	jobs  []*job
@@ -63,6 +64,7 @@ type Shard struct {
 
 	// Read by any goroutine.
 	connections   atomic.Int64
+	leaving       atomic.Int64 // of them, those told to go
 	sockets       atomic.Int64
 	subscriptions atomic.Int64
 	held          atomic.Int64 // by its lanes, in bytes

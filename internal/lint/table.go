@@ -48,16 +48,17 @@ func Table() []Room {
 		// At the door, and the readers.
 		{Path: "internal/guard", May: []string{"internal/base"}},
 		{Path: "internal/ports", StdOnly: true},
+		{Path: "internal/drain", StdOnly: true},
 		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/sio"}},
 		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery"}},
 		{Path: "internal/metrics", May: []string{"internal/base", "internal/delivery", "internal/latency"}},
-		{Path: "internal/admin", May: []string{"internal/base", "internal/delivery", "internal/latency", "internal/metrics"}},
+		{Path: "internal/admin", May: []string{"internal/base", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics"}},
 
 		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "internal/latency", "cluster",
+			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "internal/latency", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.
