@@ -119,6 +119,11 @@ func (c *client) address() netip.Addr { return c.session.RemoteAddr().Addr().Unm
 // that had been read waits here, so that a limit stops the client at the very
 // message that reached it.
 func (c *client) Message(data []byte, binary bool) error {
+	if by := c.connectBy(); by != 0 && c.out.Shard().Now() >= by { // decided by the clock: the timer is late
+		c.late = true
+		c.session.Close(base.CauseForcedClose)
+		return nil
+	}
 	if w := c.waiting(); w != nil && (w.holds > 0 || len(w.backlog) > 0) {
 		w.backlog = append(w.backlog, message{bytes.Clone(data), binary})
 		c.door.srv.hub.Hold(len(data))
@@ -133,9 +138,15 @@ func (c *client) handle(data []byte, binary bool) error {
 	c.door.srv.hub.Hold(c.proto.Held() - before)
 	if err != nil {
 		c.door.log.Debug("client broke the protocol", "address", c.address(), "error", err)
-		c.dismiss(base.CauseParseError)
 	}
 	return err
+}
+
+// Faulted implements engineio.Host: what was queued before the client broke the protocol is written as far as it is
+// taken, its CONNECT answer most of all.
+func (c *client) Faulted(cause base.Cause) {
+	c.out.Hasten()
+	c.dismiss(cause)
 }
 
 // dismiss takes the connection's sockets out of their namespaces at once: what
@@ -285,7 +296,7 @@ func (c *client) catchUp(w *waiting) {
 		c.door.srv.hub.Hold(-len(m.data))
 		if err := c.handle(m.data, m.binary); err != nil {
 			c.dropBacklog()
-			c.session.Close(base.CauseParseError)
+			c.session.Fault(base.CauseParseError, err)
 			return
 		}
 		if w.holds > 0 || c.closed {

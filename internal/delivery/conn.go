@@ -323,6 +323,13 @@ func (c *Conn) hasten() {
 	}
 }
 
+// Hasten writes at once what the connection takes of what waits, where its flush would come too late. Loop only.
+func (c *Conn) Hasten() {
+	if !c.closed {
+		c.hasten()
+	}
+}
+
 // checkReading stops reading while answers pile up, so that they need not be
 // dropped (design D1), and resumes it when they no longer do.
 func (c *Conn) checkReading() {

@@ -40,6 +40,9 @@ type Host interface {
 	// Deadline replaces the session's one deadline: Session.Expire is called at
 	// or soon after at, in nanoseconds of Options.Now; 0 is none.
 	Deadline(at int64)
+	// Faulted says that the peer broke the protocol: Window may be open one last time, and what is written now still
+	// arrives; Message is not called again, and Closed follows.
+	Faulted(cause base.Cause)
 	// Closed is called exactly once, last, when the session has left its
 	// transports and the registry. err is nil or says what the peer or the
 	// network did.

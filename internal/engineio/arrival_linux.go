@@ -74,7 +74,7 @@ func (rq *request) bring(a *transport.Arrival) {
 	switch {
 	case rq.server.opts.NoUpgrades:
 		rq.refuse(refusal(eio.BadRequest))
-	case sh.sessions.get(rq.id) == nil:
+	case sh.meet(rq.id) == nil:
 		rq.refuse(refusal(eio.SessionUnknown))
 	default:
 		sh.probe(rq.id, a.WebSocket(sh.sockets))

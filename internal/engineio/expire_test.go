@@ -74,6 +74,57 @@ func TestEarlyExpireChangesNothingForPolling(t *testing.T) {
 	h.wantClosed(base.CausePingTimeout)
 }
 
+// A timer fires late; whoever meets a session sees by the clock that its time is over.
+func TestDeadlinesAreDecidedWhenLookedAt(t *testing.T) {
+	late := func(r *rig, d time.Duration) { r.loop.do(func() { r.clock.Add(int64(d)) }) } // no timer fires
+	gone := func(t *testing.T, r *rig, h *host, q string, cause base.Cause) {
+		t.Helper()
+		r.request("GET", q, "").want(t, 400, unknownSID)
+		r.request("POST", q, "4x").want(t, 400, unknownSID)
+		r.request("PUT", q, "").want(t, 400, unknownSID)
+		h.wantClosed(cause)
+		if len(h.messages) > 0 {
+			t.Error("a message of a session that is over was delivered")
+		}
+	}
+	t.Run("heartbeat", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		late(r, interval+timeout-1)
+		r.request("POST", q, "4in time").want(t, 200, "ok")
+		h.wantMessage("in time")
+		late(r, interval+timeout)
+		gone(t, r, h, q, base.CausePingTimeout)
+	})
+	t.Run("probe of a session that is over", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, _ := r.pollingSession()
+		late(r, interval+timeout)
+		r.dialRaw(newWebSocket+"&sid="+h.s.ID(), upgradeHeaders).want(t, 400, "Session ID unknown")
+		h.wantClosed(base.CausePingTimeout)
+	})
+	t.Run("close", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		h.do(func() { h.s.Close(base.CauseAdmin) })
+		late(r, 30*time.Second)
+		gone(t, r, h, q, base.CauseAdmin)
+	})
+	t.Run("upgrade", func(t *testing.T) {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		c := r.probe(h)
+		c.send("2probe")
+		c.want("3probe")
+		late(r, 10*time.Second)
+		c.send("5")
+		c.want("close:")
+		waiting := h.waitingGet(q)
+		h.send("still here")
+		(<-waiting).want(t, 200, "4still here")
+	})
+}
+
 func TestEarlyExpireOfAClosingPollingSession(t *testing.T) {
 	for _, upgrading := range []string{"no", "asked", "probed"} {
 		t.Run(upgrading, func(t *testing.T) {

@@ -200,6 +200,13 @@ func (h *heartbeat) expire(r rhythm, now, heard int64, p transport.Progress) ver
 	return wait
 }
 
+// over reports whether the peer is dead, for who meets the session before a timer has. It is no reason to ping.
+func (h *heartbeat) over(r rhythm, now, heard int64, p transport.Progress) bool {
+	h.sign = max(h.sign, heard)
+	h.look(now, p)
+	return now >= h.limit(r)
+}
+
 // spare is told instead of expire while the server itself does not read: the
 // peer cannot show life.
 func (h *heartbeat) spare(now int64) { h.sign = now }

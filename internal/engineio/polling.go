@@ -38,7 +38,7 @@ func (s *Session) get(x *transport.Exchange) {
 		return
 	case s.state != open:
 		s.poll.Get(x)
-		s.poll.EndGet(eio.Close)
+		s.poll.EndGetWith(s.turn.words, s.turn.ending.last)
 		s.finish()
 		return
 	}
@@ -47,6 +47,10 @@ func (s *Session) get(x *transport.Exchange) {
 		x.Answer(transport.Refuse(http.StatusBadRequest))
 		s.abort(base.CauseTransportError, errOverlap)
 		return
+	}
+	if u := s.upgrade(); u != nil {
+		u.got(s.poll.heard)
+		s.arm(s.poll.heard)
 	}
 	s.host.Writable()
 }
@@ -130,9 +134,9 @@ func (s *Session) handle(x *transport.Exchange, body []byte) {
 	}
 	err := eio.DecodePayload(body, s.packet)
 	if s.state == open && err != nil {
-		s.end(base.CauseParseError, err, eio.Close)
+		s.Fault(base.CauseParseError, err)
 	}
-	s.poll.EndPost(x, transport.OK)
+	s.poll.EndPost(x, s.handled())
 	s.dropPolling()
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/engineio"
+	"github.com/streamweir/weir/internal/wire/ws"
 )
 
 const unknownSID = `{"code":1,"message":"Session ID unknown"}`
@@ -210,7 +211,9 @@ func TestPollingStopsAtTheFirstBadPacket(t *testing.T) {
 		h, q := r.pollingSession()
 		r.request("POST", q, "4good\x1e"+bad+"\x1e4never").want(t, 200, "ok")
 		h.wantMessage("good")
+		r.request("GET", q, "").want(t, 200, "1") // so that the client knows: transport close
 		h.wantClosed(base.CauseParseError)
+		r.request("GET", q, "").want(t, 400, unknownSID)
 		if len(h.messages) > 0 {
 			t.Errorf("%q: a packet behind it was delivered", bad)
 		}
@@ -226,6 +229,51 @@ func TestPollingClientClosesByPacket(t *testing.T) {
 	h.wantMessage("last")
 	h.wantClosed(base.CauseTransportClose)
 	r.request("GET", q, "").want(t, 400, unknownSID)
+}
+
+// What was queued before the fault is not lost with it: a CONNECT answer, most of all.
+func TestWhatWasQueuedBeforeAFaultStillArrives(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	h.send("0{}")
+	r.request("POST", q, "9").want(t, 200, "ok")
+	r.request("POST", q, "4late").want(t, 400, unknownSID)
+	r.request("GET", q, "").want(t, 200, "40{}\x1e1")
+	h.wantClosed(base.CauseParseError)
+
+	h, q = r.pollingSession()
+	waiting := h.waitingGet(q)
+	h.do(func() { h.queue = ws.AppendFrame(h.queue, ws.Text, []byte("40{}")) }) // written with the fault
+	r.request("POST", q, "9").want(t, 200, "ok")
+	(<-waiting).want(t, 200, "40{}")
+	r.request("GET", q, "").want(t, 200, "1")
+	h.wantClosed(base.CauseParseError)
+
+	h, c := r.webSocketSession()
+	h.do(func() { h.queue = ws.AppendFrame(h.queue, ws.Text, []byte("40{}")) })
+	c.send("9")
+	c.want("40{}", "close:")
+	c.write(ws.Close, "")
+	h.wantClosed(base.CauseParseError)
+}
+
+// A client's last POST and its GET come on two connections, and which is read first is luck.
+func TestGetSentTogetherWithTheClosePacketIsAnswered(t *testing.T) {
+	for range 50 {
+		r := newRig(t, nil)
+		h, q := r.pollingSession()
+		post := r.background("POST", q, "1")
+		get := r.background("GET", q, "")
+		(<-get).want(t, 200, "6")
+		(<-post).want(t, 200, "ok")
+		h.wantClosed(base.CauseTransportClose)
+		r.request("GET", q, "").want(t, 400, unknownSID)
+	}
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	r.request("POST", q, "1").want(t, 200, "ok")
+	r.request("GET", q, "").want(t, 400, unknownSID)
+	h.wantClosed(base.CauseTransportClose)
 }
 
 func TestPollingPauseHoldsThePostAndItsAnswer(t *testing.T) {

@@ -213,10 +213,23 @@ func (rq *request) post() {
 		a, err = rq.wait(x)
 	}
 	if err != nil {
-		sh.post(func() { s.loseBody(x, err) })
+		sh.post(func() { s.loseBody(x, err); sh.parted(id) })
 		return
 	}
+	if a.Parting {
+		rq.part()
+	}
 	rq.answer(x, a)
+}
+
+// part ends the session its client has closed, before the answer says so.
+func (rq *request) part() {
+	select {
+	case <-time.After(straggle):
+	case <-rq.r.Context().Done():
+	}
+	sh, id := rq.shard, rq.id
+	sh.post(func() { sh.parted(id) })
 }
 
 // holding counts what a request keeps, for Options.Hold.

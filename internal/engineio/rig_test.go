@@ -154,6 +154,8 @@ func (h *host) Writable() {
 
 func (h *host) Deadline(at int64) { h.rig.hosts[h] = at }
 
+func (h *host) Faulted(base.Cause) { h.flush() }
+
 func (h *host) Closed(cause base.Cause, err error) {
 	h.alive()
 	h.over = true

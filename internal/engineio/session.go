@@ -3,6 +3,7 @@ package engineio
 import (
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
@@ -37,16 +38,19 @@ type Session struct {
 	turn  *turn // nil: neither upgrading nor ending
 }
 
-// turn is what a session is in the middle of: while it is open an upgrade, after that
-// its end.
+// turn is what a session is in the middle of: while it is open an upgrade, or the host's last words; after that its
+// end.
 type turn struct {
 	upgrade *upgrade
 	ending  ending
+	parting bool   // the host may write one last time, though no GET waits
+	words   []byte // what it wrote then, a payload for the last GET
 }
 
-// ending is why a session ended, for Host.Closed.
+// ending is why a session ended, for Host.Closed, and what the last GET is told.
 type ending struct {
 	cause base.Cause
+	last  eio.PacketType // over polling
 	err   error
 }
 
@@ -84,6 +88,8 @@ func (s *Session) Window() int {
 	switch {
 	case s.state != open:
 		return 0
+	case s.ws == nil && s.parts():
+		return s.roomForWords()
 	case s.ws == nil:
 		return s.poll.Window()
 	case s.poll != nil && s.poll.Writing():
@@ -102,6 +108,10 @@ func (s *Session) Write(p []byte, how base.Packing) (int, error) {
 		return 0, nil
 	}
 	if s.ws == nil {
+		if s.parts() && s.poll.Window() == 0 {
+			s.turn.words = transport.Payload(p)
+			return len(p), nil
+		}
 		return s.poll.Write(p, how)
 	}
 	n, err := s.ws.Write(p)
@@ -212,7 +222,12 @@ func (s *Session) Close(cause base.Cause) {
 		return
 	}
 	s.begin(cause, nil)
-	s.poll.giveUp = s.now() + int64(s.shard.server.opts.CloseTimeout)
+	s.awaitGet(s.shard.server.opts.CloseTimeout)
+}
+
+// awaitGet gives the client of a closing session that long to come for its last packet.
+func (s *Session) awaitGet(d time.Duration) {
+	s.poll.giveUp = s.now() + int64(d)
 	s.host.Deadline(s.poll.giveUp)
 }
 
@@ -250,9 +265,13 @@ func (s *Session) end(cause base.Cause, err error, last eio.PacketType) {
 
 // begin leaves the state open; the caller ends the transport.
 func (s *Session) begin(cause base.Cause, err error) {
+	var words []byte
+	if s.turn != nil {
+		words = s.turn.words
+	}
 	s.state = closing
 	s.endProbe()
-	s.turn = &turn{ending: ending{cause, err}}
+	s.turn = &turn{ending: ending{cause, eio.Close, err}, words: words}
 	if s.poll != nil && s.poll.held != nil {
 		s.poll.EndPost(s.poll.held.exchange, s.shard.refuse(eio.SessionUnknown))
 		s.poll.held = nil
@@ -339,7 +358,7 @@ func (s *Session) packet(p eio.Packet) error {
 		s.heart.pong(s.shard.rhythm, now)
 		s.arm(now)
 	case eio.Close:
-		s.end(base.CauseTransportClose, nil, eio.Noop) // protocol.md 1.8
+		s.left()
 		return errClosed
 	case eio.Ping: // a client's in Engine.IO 3 only
 		return s.fault(base.CauseTransportError, errors.New("engineio: ping from a client"))
@@ -355,14 +374,4 @@ func (s *Session) message(data []byte, binary bool) error {
 		return errClosed
 	}
 	return nil
-}
-
-// fault closes the session for what the peer did and returns err, or errClosed
-// if it was closed already.
-func (s *Session) fault(cause base.Cause, err error) error {
-	if s.state != open {
-		return errClosed
-	}
-	s.end(cause, err, eio.Close)
-	return err
 }

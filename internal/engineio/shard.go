@@ -101,11 +101,28 @@ func (sh *shard) remove(s *Session) {
 // "after close" is code 1 (protocol.md 1.4).
 
 func (sh *shard) get(id sid, x *transport.Exchange) {
-	if s := sh.sessions.get(id); s != nil {
+	if s := sh.meet(id); s != nil {
 		s.get(x)
 		return
 	}
 	x.Answer(sh.refuse(eio.SessionUnknown))
+}
+
+// meet is the session a request of its client meets, nil if there is none. Whether its time is over is decided by the
+// clock, now: a timer fires up to a tick late.
+func (sh *shard) meet(id sid) *Session {
+	s := sh.sessions.get(id)
+	if s == nil || s.ws != nil {
+		return s
+	}
+	now := sh.server.opts.Now()
+	if s.state == open && !s.paused && s.heart.over(sh.rhythm, now, s.lastHeard(), s.progress()) {
+		s.abort(base.CausePingTimeout, nil)
+	}
+	if s.Expire(now); s.state == closed {
+		return nil
+	}
+	return s
 }
 
 func (sh *shard) responded(id sid, x *transport.Exchange, err error) {
@@ -116,7 +133,7 @@ func (sh *shard) responded(id sid, x *transport.Exchange, err error) {
 
 // beginPost returns the session for the steps that follow.
 func (sh *shard) beginPost(id sid, x *transport.Exchange, octets bool) *Session {
-	s := sh.sessions.get(id)
+	s := sh.meet(id)
 	if s == nil {
 		x.Answer(sh.refuse(eio.SessionUnknown))
 		return nil
@@ -129,7 +146,7 @@ func (sh *shard) beginPost(id sid, x *transport.Exchange, octets bool) *Session 
 // requests.
 func (sh *shard) mismatch(id sid, x *transport.Exchange) {
 	code := eio.BadRequest
-	if sh.sessions.get(id) == nil {
+	if sh.meet(id) == nil {
 		code = eio.SessionUnknown
 	}
 	x.Answer(sh.refuse(code))
@@ -137,7 +154,7 @@ func (sh *shard) mismatch(id sid, x *transport.Exchange) {
 
 // other answers a method that is neither GET nor POST (protocol.md 1.1).
 func (sh *shard) other(id sid, x *transport.Exchange) {
-	switch s := sh.sessions.get(id); {
+	switch s := sh.meet(id); {
 	case s == nil:
 		x.Answer(sh.refuse(eio.SessionUnknown))
 	case s.ws != nil:
@@ -149,7 +166,7 @@ func (sh *shard) other(id sid, x *transport.Exchange) {
 
 // admitProbe answers before the websocket of an upgrade is accepted.
 func (sh *shard) admitProbe(id sid, x *transport.Exchange) {
-	if sh.sessions.get(id) == nil {
+	if sh.meet(id) == nil {
 		x.Answer(transport.Refuse(http.StatusBadRequest))
 		return
 	}
@@ -158,7 +175,7 @@ func (sh *shard) admitProbe(id sid, x *transport.Exchange) {
 
 // probe brings the websocket of an upgrade.
 func (sh *shard) probe(id sid, socket *transport.WebSocket) {
-	s := sh.sessions.get(id)
+	s := sh.meet(id)
 	if s == nil { // it went meanwhile: a session that is closed has the websocket closed
 		s = &Session{shard: sh, host: nobody{}, state: closed}
 	}
@@ -190,4 +207,5 @@ type nobody struct{}
 func (nobody) Message([]byte, bool) error { return nil }
 func (nobody) Writable()                  {}
 func (nobody) Deadline(int64)             {}
+func (nobody) Faulted(base.Cause)         {}
 func (nobody) Closed(base.Cause, error)   {}

@@ -7,9 +7,17 @@ import (
 	"github.com/streamweir/weir/internal/wire/eio"
 )
 
-// noopEvery is how often a waiting GET is ended while the client wants to leave
-// polling (protocol.md 1.7).
-const noopEvery = 100 * time.Millisecond
+// While the client wants to leave polling, a GET that waits is ended (protocol.md 1.7): the first at once, those that
+// come later after a while, which grows from noopFirst to noopMost: a client that has not seen our 3probe yet comes
+// again, and must neither wait long nor spin.
+const (
+	noopFirst = 10 * time.Millisecond
+	noopMost  = 100 * time.Millisecond
+)
+
+// overtaken is how old a GET may be that came with our reading 5 and yet was sent after it, on another connection: it is
+// answered as after the upgrade.
+const overtaken = 2 * noopFirst
 
 // upgrade is the change from polling to websocket (protocol.md 1.7):
 //
@@ -25,7 +33,18 @@ type upgrade struct {
 	socket *transport.WebSocket
 	probed bool // 2probe came
 	noopAt int64
+	pause  int64 // how long the next GET waits for its noop
+	gotAt  int64 // when the last GET came since 2probe, if one did
 	giveUp int64
+}
+
+// got takes note of a GET.
+func (u *upgrade) got(now int64) {
+	if u == nil || !u.probed {
+		return
+	}
+	u.gotAt, u.noopAt = now, now+u.pause
+	u.pause = min(2*u.pause, int64(noopMost))
 }
 
 // upgrade is the one under way, nil if there is none.
@@ -81,7 +100,7 @@ func (s *Session) expireUpgrade(now int64) {
 		return
 	}
 	if u.probed && now >= u.noopAt {
-		u.noopAt = now + int64(noopEvery)
+		u.noopAt = now + int64(noopMost)
 		if s.poll.Window() > 0 {
 			s.poll.EndGet(eio.Noop)
 		}
@@ -91,15 +110,18 @@ func (s *Session) expireUpgrade(now int64) {
 // probePacket takes a packet from the probing websocket.
 func (s *Session) probePacket(p eio.Packet) {
 	u := s.upgrade()
+	now := s.now()
 	switch {
+	case now >= u.giveUp: // decided by the clock: the timer is late
+		s.endProbe()
 	case p.Type == eio.Ping && string(p.Data) == "probe":
 		frame := transport.AppendText(nil, []byte("3probe"))
 		if n, err := u.socket.Write(frame); n < len(frame) || err != nil {
 			s.endProbe()
 			return
 		}
-		now := s.now()
-		u.probed, u.noopAt = true, now+int64(noopEvery)
+		u.probed, u.noopAt, u.pause = true, now, int64(noopFirst)
+		s.expireUpgrade(now) // releases the GET that waits
 		s.arm(now)
 	case p.Type == eio.Upgrade:
 		s.change()
@@ -111,6 +133,9 @@ func (s *Session) probePacket(p eio.Packet) {
 // change makes the probing websocket carry the session.
 func (s *Session) change() {
 	now := s.now()
+	if u := s.upgrade(); u.pause > int64(noopFirst) && now-u.gotAt < int64(overtaken) {
+		s.poll.RefuseGet(s.shard.refuse(eio.BadRequest))
+	}
 	s.ws, s.turn = s.upgrade().socket, nil
 	s.poll.EndGet(eio.Noop)
 	s.heart.moved(now, s.ws.Progress())

@@ -58,20 +58,45 @@ func TestUpgradeMovesTheSession(t *testing.T) {
 	r.request("GET", q, "").want(t, 400, unknownSID)
 }
 
-func TestUpgradeEndsAWaitingGetEvery100ms(t *testing.T) {
+// A client that sits on a GET cannot upgrade before that ends.
+func TestProbeReleasesTheGetThatWaits(t *testing.T) {
 	r := newRig(t, nil)
 	h, q := r.pollingSession()
 	waiting := h.waitingGet(q)
 	c := r.probe(h)
 	c.send("2probe")
 	c.want("3probe")
-	for range 3 {
-		r.advance(100 * time.Millisecond)
-		(<-waiting).want(t, 200, "6")
+	(<-waiting).want(t, 200, "6")                                 // the clock stands still
+	for _, d := range []time.Duration{10, 20, 40, 80, 100, 100} { // a client that comes again must not spin
 		waiting = h.waitingGet(q)
+		r.advance(d*time.Millisecond - 1)
+		h.do(func() {
+			if h.s.Window() == 0 {
+				t.Errorf("answered before %v ms", int64(d))
+			}
+		})
+		r.advance(1)
+		(<-waiting).want(t, 200, "6")
 	}
+	waiting = h.waitingGet(q)
+	r.advance(20 * time.Millisecond)
 	c.send("5") // a client that does not wait for its GET
 	(<-waiting).want(t, 200, "6")
+	h.send("x")
+	c.want("4x")
+}
+
+// A GET that is sent after 5, on another connection, may be read before it: npm has read both in order, and refuses it.
+func TestGetThatOvertakesTheUpgradeIsRefused(t *testing.T) {
+	r := newRig(t, nil)
+	h, q := r.pollingSession()
+	c := r.probe(h)
+	c.send("2probe")
+	c.want("3probe")
+	waiting := h.waitingGet(q)
+	c.send("5")
+	(<-waiting).want(t, 400, `{"code":3,"message":"Bad request"}`)
+	r.request("GET", q, "").want(t, 400, `{"code":3,"message":"Bad request"}`)
 	h.send("x")
 	c.want("4x")
 }

@@ -29,6 +29,7 @@ type Answer struct {
 	Body    []byte // immutable
 	Packets bool   // Body are packets: what becomes of them is reported back
 	Packing base.Packing
+	Parting bool // the session ends with it; who writes it says when that may be
 }
 
 // The answers of protocol.md 1.4.

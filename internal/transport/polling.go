@@ -72,6 +72,12 @@ func (p *Polling) Write(frames []byte, how base.Packing) (int, error) {
 	if p.Window() == 0 || len(frames) == 0 {
 		return 0, nil
 	}
+	p.respond(Payload(frames), how)
+	return len(frames), nil
+}
+
+// Payload encodes whole plain frames made for a server to send as the payload of one response.
+func Payload(frames []byte) []byte {
 	size, first := 0, true
 	for op, data := range base.Parts(frames) {
 		if op == ws.Binary {
@@ -89,8 +95,7 @@ func (p *Polling) Write(frames []byte, how base.Packing) (int, error) {
 			body = eio.AppendText(body, len(body) == 0, data)
 		}
 	}
-	p.respond(body, how)
-	return len(frames), nil
+	return body
 }
 
 // EndGet answers the waiting GET, if there is one, with a packet of one type,
@@ -106,6 +111,23 @@ func (p *Polling) EndGet(packet eio.PacketType) bool {
 	}
 	p.respond([]byte{byte(packet)}, base.Packable)
 	return true
+}
+
+// EndGetWith is EndGet behind a payload that was kept for it; none may be empty.
+func (p *Polling) EndGetWith(payload []byte, packet eio.PacketType) {
+	if p.get != nil && p.response == nil {
+		p.respond(eio.AppendText(payload, len(payload) == 0, []byte{byte(packet)}), base.Packable)
+		return
+	}
+	p.EndGet(packet)
+}
+
+// RefuseGet gives the waiting GET, if there is one, an answer without packets.
+func (p *Polling) RefuseGet(a Answer) {
+	if p.get != nil {
+		p.get.Answer(a)
+		p.get = nil
+	}
 }
 
 func (p *Polling) respond(body []byte, how base.Packing) {
