@@ -47,12 +47,13 @@ type Demo struct {
 	log        *slog.Logger
 	readers    []*reader
 	leaving    chan struct{}
+	started    int64 // milliseconds since 1970
 }
 
 // New opens the ports and starts nothing else. The caller must call Run.
 func New(o Options) (*Demo, error) {
 	host := cmp.Or(o.Host, "127.0.0.1")
-	d := &Demo{log: o.Logger, pace: NewPace(o.Slow), leaving: make(chan struct{})}
+	d := &Demo{log: o.Logger, pace: NewPace(o.Slow), leaving: make(chan struct{}), started: time.Now().UnixMilli()}
 	if d.log == nil {
 		d.log = slog.Default()
 	}

@@ -229,6 +229,7 @@ func TestEveryAnswerHasAStrictPolicy(t *testing.T) {
 		}
 	}
 	page := ask(t, http.MethodGet, d.PageURL(), "", nil).body
+	page = regexp.MustCompile(`<a href="https://[^"]*"`).ReplaceAllString(page, "<a") // where a viewer may go loads nothing
 	if inline := regexp.MustCompile(`(?i)<style|<script(>|[^>]*[^>s]>\s*[^<\s])|\sstyle=|\son\w+=|https?://`).FindString(page); inline != "" {
 		t.Errorf("the page has %q: nothing may be inline or from elsewhere", inline)
 	}

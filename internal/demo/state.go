@@ -13,7 +13,8 @@ import (
 
 // State is what the page is told several times a second.
 type State struct {
-	Now     int64       `json:"now"` // the server's clock, milliseconds since 1970: what ages are measured against
+	Now     int64       `json:"now"`     // the server's clock, milliseconds since 1970: what ages are measured against
+	Started int64       `json:"started"` // when this demo was made, by the same clock: counts begin there
 	Setting Setting     `json:"setting"`
 	Slow    []SlowState `json:"slow"` // in the order of Actions
 }
@@ -34,7 +35,7 @@ func (d *Demo) state(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	s := State{Now: time.Now().UnixMilli(), Setting: d.pace.Setting()}
+	s := State{Now: time.Now().UnixMilli(), Started: d.started, Setting: d.pace.Setting()}
 	for _, r := range d.readers {
 		r.observe(clients)
 		s.Slow = append(s.Slow, r.state())

@@ -11,6 +11,7 @@ export class Card {
     this.slow = null; // the server's word on the slow reader
     this.stalled = false;
     this.base = null; // its counts when the page opened
+    this.started = 0; // the server's start they belong to, in ms since 1970
     const root = document.getElementById('card').content.cloneNode(true).firstElementChild;
     this.root = root;
     this.at = (selector) => root.querySelector(selector);
@@ -29,11 +30,16 @@ export class Card {
     if (!this.fast.newest || tick.at >= this.fast.newest.at) this.fast.newest = tick;
   }
 
-  // The server told of the slow reader. Counts are shown from when the page opened, like those of the browser.
-  update(slow, { stalled }) {
-    if (!this.base || slow.received < this.base.received) this.base = structuredClone(slow);
+  // The server told of the slow reader. Counts are shown from when the page opened, like those of the browser; another
+  // process begins them again.
+  update(slow, { setting, started }) {
+    if (this.started !== started) {
+      this.base = structuredClone(slow);
+      if (this.started !== 0) this.fast.received = 0;
+      this.started = started;
+    }
     this.slow = slow;
-    this.stalled = stalled;
+    this.stalled = setting.stalled;
     this.drawLane(slow);
   }
 

@@ -35,6 +35,12 @@ export class Controls {
     }
   }
 
+  // Nothing can be changed while the server is gone.
+  enable(on) {
+    this.slider.disabled = !on;
+    this.stall.disabled = !on;
+  }
+
   // What holds on the server.
   update(setting) {
     if (this.pending === 0) this.show(setting);

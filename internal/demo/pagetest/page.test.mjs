@@ -2,6 +2,7 @@
 // test says how long something takes.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { open } from './lib/browser.mjs';
@@ -75,6 +76,60 @@ test('1280 by 800 needs no scrolling', async () => {
   const { height, width } = await page.evaluate(() => (
     { height: document.documentElement.scrollHeight, width: document.documentElement.scrollWidth }));
   assert.ok(height <= 800 && width <= 1280, `the page is ${width} by ${height}`);
+});
+
+// A legend is what a screen reader reads before the figures, and what the phone shows above them.
+const legends = ['Fast reader this browser · age of its newest', 'Slow reader a Go client · age of its newest',
+  'What Weir holds for the slow reader a lane of at most 16 messages'];
+
+test('every figure has its legend: for screen readers everywhere, for eyes above it on a phone', async () => {
+  for (const [viewport, shown] of [[{ width: 1280, height: 800 }, 0], [{ width: 390, height: 844 }, 1]]) {
+    await page.setViewportSize(viewport);
+    for (const card of await page.locator('article').all()) {
+      assert.deepEqual(await card.locator('.legend').allTextContents(), legends);
+      for (const legend of await card.locator('.legend').all()) {
+        assert.equal(await legend.getAttribute('aria-hidden'), null);
+        const box = await legend.boundingBox();
+        assert.equal(box.height > 2 && box.width > 2, shown === 1, `${viewport.width} wide: a legend of ${JSON.stringify(box)}`);
+      }
+    }
+    assert.equal(await page.locator('.head').isVisible(), shown === 0);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${viewport.width}: wider than the screen`);
+  }
+});
+
+test('the curl line is there as a whole at every width', async () => {
+  for (const width of [1280, 1000, 768, 390, 320]) {
+    await page.setViewportSize({ width, height: 800 });
+    const cut = await page.evaluate(() => {
+      const code = document.getElementById('curl');
+      const box = code.getBoundingClientRect();
+      const text = document.createRange();
+      text.selectNodeContents(code);
+      return [...text.getClientRects()].some((r) => r.left < box.left || r.right > box.right || r.bottom > box.bottom)
+        || box.right > innerWidth;
+    });
+    assert.equal(cut, false, `${width} wide: the curl line is cut off`);
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+});
+
+test('Copy copies the curl line', async () => {
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.getByRole('button', { name: 'Copy' }).click();
+  await page.getByRole('button', { name: 'Copied' }).waitFor({ timeout: patience });
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), weir.curl);
+});
+
+test('what to do next: links to guides that exist', async () => {
+  const links = await page.getByRole('navigation', { name: 'What next' }).getByRole('link').evaluateAll((all) => all.map((a) => a.href));
+  const guides = ['docs/guide/choosing-a-policy.md', 'docs/guide/clients.md', 'README.md#beside-your-application', 'docs/guide/embedding.md'];
+  assert.deepEqual(links, guides.map((g) => `https://github.com/streamweir/weir/blob/main/${g}`));
+  for (const guide of guides) {
+    const [file, heading] = guide.split('#');
+    const text = await readFile(new URL(`../../../${file}`, import.meta.url), 'utf8');
+    if (heading) assert.ok(text.toLowerCase().includes(`\n## ${heading.replaceAll('-', ' ')}\n`), `${file} has no ${heading}`);
+  }
 });
 
 test('a stalled DROP_OLDEST lane fills and drops while the fast reader goes on', async () => {

@@ -1,13 +1,13 @@
-// `weir dev` as a user starts it: the binary in WEIR_BINARY, on free ports.
+// `weir dev` as a user starts it: the binary in WEIR_BINARY, on free ports unless told one.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 // start resolves when the three lines are there.
-export async function start() {
+export async function start({ port = 0 } = {}) {
   const binary = process.env.WEIR_BINARY;
   if (!binary) throw new Error('WEIR_BINARY is not set: make page builds the binary and sets it');
-  const child = spawn(binary, ['dev', '--port', '0', '--management-port', '0'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(binary, ['dev', '--port', String(port), '--management-port', '0'], { stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   child.stderr.on('data', (b) => { log += b; });
   const exited = once(child, 'exit');
@@ -17,10 +17,11 @@ export async function start() {
     if (lines.length === 3) break;
   }
   if (lines.length < 3) throw new Error(`weir dev ended early:\n${log}`);
-  const stop = async () => {
-    child.kill('SIGTERM');
+  const signal = (name) => child.kill(name);
+  const stop = async (how = 'SIGTERM') => {
+    child.kill(how);
     const [code] = await exited;
     return { code, log };
   };
-  return { lines, stop, url: lines[0].split(/\s+/)[1], clients: lines[1].split(/\s+/)[1], curl: lines[2] };
+  return { lines, signal, stop, port: Number(new URL(lines[0].split(/\s+/)[1]).port), url: lines[0].split(/\s+/)[1], clients: lines[1].split(/\s+/)[1], curl: lines[2] };
 }
