@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/engineio"
 	"github.com/streamweir/weir/internal/guard"
@@ -126,7 +127,7 @@ func (c *client) Message(data []byte, binary bool) error {
 	}
 	if w := c.waiting(); w != nil && (w.holds > 0 || len(w.backlog) > 0) {
 		w.backlog = append(w.backlog, message{bytes.Clone(data), binary})
-		c.door.srv.hub.Hold(len(data))
+		c.door.srv.hub.Hold(budget.Inbound, len(data))
 		return nil
 	}
 	return c.handle(data, binary)
@@ -135,7 +136,7 @@ func (c *client) Message(data []byte, binary bool) error {
 func (c *client) handle(data []byte, binary bool) error {
 	before := c.proto.Held()
 	err := c.proto.Message(c, data, binary)
-	c.door.srv.hub.Hold(c.proto.Held() - before)
+	c.door.srv.hub.Hold(budget.Inbound, c.proto.Held()-before)
 	if err != nil {
 		c.door.log.Debug("client broke the protocol", "address", c.address(), "error", err)
 	}
@@ -206,7 +207,7 @@ func (c *client) Closed(cause base.Cause, err error) {
 	c.closed = true
 	c.door.admission.Leave(c.joined)
 	c.Deadline(0)
-	c.door.srv.hub.Hold(-c.proto.Held())
+	c.door.srv.hub.Hold(budget.Inbound, -c.proto.Held())
 	c.dropBacklog()
 	if w := c.waiting(); w != nil {
 		for _, s := range w.undecided {
@@ -293,7 +294,7 @@ func (c *client) catchUp(w *waiting) {
 		m := w.backlog[0]
 		w.backlog[0] = message{}
 		w.backlog = w.backlog[1:]
-		c.door.srv.hub.Hold(-len(m.data))
+		c.door.srv.hub.Hold(budget.Inbound, -len(m.data))
 		if err := c.handle(m.data, m.binary); err != nil {
 			c.dropBacklog()
 			c.session.Fault(base.CauseParseError, err)
@@ -314,7 +315,7 @@ func (c *client) dropBacklog() {
 		return
 	}
 	for _, m := range w.backlog {
-		c.door.srv.hub.Hold(-len(m.data))
+		c.door.srv.hub.Hold(budget.Inbound, -len(m.data))
 	}
 	w.backlog = nil
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/engineio"
 	"github.com/streamweir/weir/internal/guard"
 )
@@ -65,7 +66,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, UpgradeTimeout: s.UpgradeTimeout,
 		MaxHTTPBufferSize: s.MaxHTTPBufferSize, Transports: s.Transports, NoUpgrades: s.NoUpgrades,
 		NoHTTPCompression: s.NoHTTPCompression, PerMessageDeflate: s.PerMessageDeflate, CheckOrigin: d.checkOrigin,
-		CORS: engineio.CORS{Credentials: o.Credentials}, NotSentLowat: o.NotSentLowat, Now: srv.hub.Now, Hold: srv.hub.Hold,
+		CORS: engineio.CORS{Credentials: o.Credentials}, NotSentLowat: o.NotSentLowat, Now: srv.hub.Now, Hold: srv.hub.Holder(budget.Inbound),
 	}
 	if c := s.Cookie; c != nil {
 		eo.Cookie = &engineio.Cookie{

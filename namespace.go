@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
 )
@@ -64,7 +65,7 @@ func (n *Namespace) mailboxLimits() guard.MailboxLimits {
 	return guard.MailboxLimits{
 		Jobs:  min(orDefault(w.MailboxEvents, 128), max(n.opts.eventsPolicy().MaxMessages/2, 1)),
 		Bytes: orDefault(w.MailboxBytes, 1<<20),
-		Hold:  n.srv.hub.Hold,
+		Hold:  n.srv.hub.Holder(budget.Mailboxes),
 	}
 }
 

@@ -53,6 +53,8 @@ type budgetView struct {
 	HeldBytes   int64   `json:"heldBytes"`
 	BudgetBytes int64   `json:"budgetBytes"` // 0: none
 	Ratio       float64 `json:"ratio"`
+
+	By map[string]int64 `json:"by,omitempty"` // what is held, by what it is for
 }
 
 type loopView struct {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/latency"
 	"github.com/streamweir/weir/internal/metrics"
@@ -177,6 +178,10 @@ func (a *api) stats(w http.ResponseWriter, r *http.Request) error {
 		Build: buildView(x.Build), Workers: workersView(x.Workers), Handlers: viewLatency(x.Handler),
 		Sessions: orEmpty(x.Sessions), Refused: orEmpty(x.Refused), Namespaces: a.viewNamespaces(x),
 		Cuts: make(map[string]uint64), Budget: budgetOf(a.Hub), Unbalanced: a.Hub.Unbalanced.Load(),
+	}
+	out.Budget.By = make(map[string]int64)
+	for account, held := range a.Hub.Accounts() {
+		out.Budget.By[budget.Account(account).String()] = held
 	}
 	for c := range base.Cause(base.Causes) {
 		if n := a.Hub.Cuts(c); n > 0 {

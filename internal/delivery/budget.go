@@ -1,60 +1,73 @@
 package delivery
 
 import (
-	"sync/atomic"
-
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 )
 
-// budget is the bound on what the process holds for all clients (promise P1,
-// design D9). Above the high watermark the topics that hold most take no more;
-// half-way from there to the limit the oldest frames of best-effort topics are
-// evicted; at the limit nothing is accepted, and clients that pin the most are
-// cut. Reliable lanes are never shed.
-type budget struct {
-	limit, high int64
-	held        atomic.Int64 // everything, in one place, so that it can be claimed before it is there
-	over        atomic.Bool  // some topics are marked heavy
-}
-
-func (b *budget) init(limit int64, watermark float64) {
-	if watermark <= 0 || watermark > 1 {
-		watermark = 0.8
-	}
-	b.limit, b.high = limit, int64(float64(limit)*watermark)
-}
-
-// evictAbove is where eviction begins.
-func (b *budget) evictAbove() int64 { return (b.high + b.limit) / 2 }
+// The budget bounds what the process holds for all clients (promise P1, design D9).
+// Above the high watermark the topics that hold most take no more; half-way from
+// there to the limit the oldest frames of best-effort topics are evicted; at the
+// limit nothing is accepted, and clients that pin the most are cut. Reliable lanes
+// are never shed.
 
 // claim counts a publication of that many bytes to d before it is in any inbox, or
 // refuses it. What is claimed is given back if the publication fails.
-func (b *budget) claim(d *Declared, bytes int64) error {
-	if b.limit == 0 {
-		b.held.Add(bytes)
-		return nil
+func (h *Hub) claim(d *Declared, bytes int64) error {
+	if d.heavy.Load() || !h.budget.Reserve(bytes, 0) {
+		return ErrBudget
 	}
-	for !d.heavy.Load() {
-		held := b.held.Load()
-		if held+bytes > b.limit {
-			break
-		}
-		if b.held.CompareAndSwap(held, held+bytes) {
-			return nil
-		}
-	}
-	return ErrBudget
+	return nil
 }
 
-// Hold counts bytes the process holds for clients outside of lanes; negative
-// ones give them back. Any goroutine may call it.
-func (h *Hub) Hold(n int) { h.budget.held.Add(int64(n)) }
+// Hold counts bytes more, or less, that the process holds for clients outside of
+// lanes. Any goroutine may call it.
+func (h *Hub) Hold(a budget.Account, n int) { h.budget.Hold(a, int64(n)) }
+
+// Claim is Hold for bytes that are not there yet, whose number somebody else chooses:
+// ErrBudget if they are too many.
+func (h *Hub) Claim(a budget.Account, n int) error {
+	if !h.budget.Claim(a, int64(n)) {
+		return ErrBudget
+	}
+	return nil
+}
+
+// Holder is Hold for one account.
+func (h *Hub) Holder(a budget.Account) func(n int) {
+	return func(n int) { h.budget.Hold(a, int64(n)) }
+}
 
 // Held is what the process holds for all clients, in bytes.
-func (h *Hub) Held() int64 { return h.budget.held.Load() }
+func (h *Hub) Held() int64 { return h.budget.Held() }
+
+// Accounts is what Held consists of. They add up to it as it was a millisecond ago at
+// most: what is in lanes was added up then, and what no account has is on its way there.
+func (h *Hub) Accounts() (by [budget.Accounts]int64) {
+	rest := h.budget.Held()
+	for _, sh := range h.shards {
+		by[budget.Frames] += sh.held.Load()
+	}
+	for _, n := range h.namespaces {
+		for i := range h.shards {
+			by[budget.Entries] += n.events[i].Entries()
+			for _, d := range n.all {
+				by[budget.Entries] += d.classes[i].Entries()
+			}
+		}
+	}
+	by[budget.Entries] = min(by[budget.Entries], by[budget.Frames])
+	by[budget.Frames] -= by[budget.Entries]
+	for a := range by {
+		by[a] += h.budget.Of(budget.Account(a))
+		rest -= by[a]
+	}
+	by[budget.Inboxes] += max(rest, 0)
+	return by
+}
 
 // Budget is the bound on Held; 0 = none.
-func (h *Hub) Budget() int64 { return h.budget.limit }
+func (h *Hub) Budget() int64 { return h.budget.Limit() }
 
 // shedding is a shard's walk over its connections while the budget is exceeded.
 type shedding struct {
@@ -80,25 +93,25 @@ func (sh *Shard) account() {
 	}
 	sh.held.Store(held)
 	b := &sh.hub.budget
-	b.held.Add(held - sh.lanes - sh.arrived)
+	b.Add(held - sh.lanes - sh.arrived)
 	sh.lanes, sh.arrived = held, 0
-	if b.limit == 0 {
+	if b.Limit() == 0 {
 		return
 	}
 	total := sh.hub.Held()
-	if sh.shed.on = total > b.high; !sh.shed.on {
+	if sh.shed.on = total > b.High(); !sh.shed.on {
 		sh.hub.relax(total)
 		return
 	}
 	heaviest := sh.hub.markHeavy()
-	if total > b.evictAbove() {
-		sh.evict(heaviest, total >= b.limit)
+	if total > b.EvictAbove() {
+		sh.evict(heaviest, total >= b.Limit())
 	}
 }
 
 // relax lets topics take messages again once a tenth below the watermark is free.
 func (h *Hub) relax(total int64) {
-	if total > h.budget.high/10*9 || !h.budget.over.Swap(false) {
+	if total > h.budget.High()/10*9 || !h.over.Swap(false) {
 		return
 	}
 	for _, n := range h.namespaces {
@@ -127,7 +140,7 @@ func (h *Hub) markHeavy() (evict *Declared) {
 			}
 		}
 	}
-	h.budget.over.Store(true)
+	h.over.Store(true)
 	if heavy != nil {
 		heavy.heavy.Store(true)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
 )
@@ -148,7 +149,7 @@ func TestBudgetEvictsTheOldestEverywhere(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		r.settle()
-		r.Hold(budget / 3) // somebody else needs memory
+		r.Hold(accounts.Mailboxes, budget/3) // somebody else needs memory
 		time.Sleep(2 * time.Second)
 		r.settle()
 		got := r.totals("heavy")
@@ -158,7 +159,7 @@ func TestBudgetEvictsTheOldestEverywhere(t *testing.T) {
 		if held := r.account(); held > budget {
 			t.Errorf("%d bytes held after eviction, the budget is %d", held, budget)
 		}
-		r.Hold(-budget / 3)
+		r.Hold(accounts.Mailboxes, -budget/3)
 		for _, c := range clients {
 			if c.open(wide); len(c.wasCut()) != 0 {
 				t.Errorf("cut for %v although evicting was enough", c.wasCut())
@@ -184,14 +185,14 @@ func TestBudgetEvictsBehindAPacketPartlyWritten(t *testing.T) {
 			r.try("heavy", message)
 			time.Sleep(10 * time.Millisecond)
 		}
-		r.Hold(budget / 3)
+		r.Hold(accounts.Mailboxes, budget/3)
 		r.settle() // a shard that sleeps learns of it with the next task
 		time.Sleep(time.Second)
 		r.settle()
 		if got := r.totals("heavy").Dropped[base.ReasonBudget]; got == 0 {
 			t.Error("nothing is evicted, because the oldest message is partly written")
 		}
-		r.Hold(-budget / 3)
+		r.Hold(accounts.Mailboxes, -budget/3)
 	})
 }
 
@@ -212,10 +213,10 @@ func TestBudgetCutsTheClientThatPinsMost(t *testing.T) {
 			r.try("orders", message)
 			time.Sleep(10 * time.Millisecond)
 		}
-		r.Hold(budget)
+		r.Hold(accounts.Mailboxes, budget)
 		time.Sleep(time.Second)
 		r.settle()
-		r.Hold(-budget)
+		r.Hold(accounts.Mailboxes, -budget)
 		most.do(func() {
 			if len(cut) == 0 || cut[0].Cause != base.CauseMemoryBudget || len(most.cuts) != 1 {
 				t.Errorf("the client that pins most was cut for %v; told %d", most.cuts, len(cut))

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/recent"
 )
 
@@ -37,7 +38,8 @@ type Hub struct {
 
 	departs int // the shard whose turn it is to send somebody away, see SendAway
 
-	budget     budget
+	budget     budget.Budget
+	over       atomic.Bool // some topics are marked heavy
 	recent     recent.IDs[publicationID, *Pending]
 	taps       taps
 	cuts       cutLog
@@ -64,7 +66,7 @@ func New(o Options) *Hub {
 	for _, spec := range o.Namespaces {
 		h.Declare(spec)
 	}
-	h.budget.init(o.BudgetBytes, o.HighWatermark)
+	h.budget.Init(o.BudgetBytes, o.HighWatermark)
 	return h
 }
 

@@ -91,13 +91,13 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		j.target = &to
 	}
 	j.claim = h.claimFor(t, m, &p.Target)
-	if err := h.budget.claim(d, j.claim); err != nil {
+	if err := h.claim(d, j.claim); err != nil {
 		d.refuse(err)
 		return nil, err
 	}
 	pending, err := h.sequence(ctx, j, wantReceipt || d.Reliable())
 	if err != nil {
-		h.budget.held.Add(-j.claim)
+		h.budget.Add(-j.claim)
 		d.refuse(err)
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (h *Hub) commit(j *job, held *reservation, wantReceipt bool) *Pending {
 func (h *Hub) put(j *job, held *reservation) {
 	if j.msg != nil {
 		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
-		h.budget.held.Add(j.hold*int64(len(held.shards)) - j.claim)
+		h.budget.Add(j.hold*int64(len(held.shards)) - j.claim)
 	}
 	for _, sh := range held.shards {
 		sh.in.PutJob(j)
@@ -403,7 +403,7 @@ func (s *Socket) direct(ctx context.Context, j *job) error {
 	}
 	if j.msg != nil {
 		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
-		s.Namespace.hub.Hold(int(j.hold))
+		s.Namespace.hub.budget.Add(j.hold)
 	}
 	if j.late {
 		sh.in.PutJobLate(j)

@@ -59,6 +59,11 @@ type Class struct {
 // Held is how many bytes the class holds. Any goroutine may ask.
 func (c *Class) Held() int64 { return c.held.Load() }
 
+// Entries is how many of the bytes held are places in queues. Any goroutine may ask.
+func (c *Class) Entries() int64 {
+	return EntryBytes * (c.Totals.Queued.Load() + c.Totals.InFlight.Load())
+}
+
 // Oldest returns the item held for longest, nil if there is none.
 func (c *Class) Oldest() *Item { return c.oldest }
 

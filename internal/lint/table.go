@@ -22,6 +22,7 @@ func Table() []Room {
 		{Path: "internal/wheel", StdOnly: true},
 		{Path: "internal/args", StdOnly: true, May: []string{"internal/base", "internal/wire/sio"}},
 		{Path: "internal/latency", StdOnly: true},
+		{Path: "internal/budget", StdOnly: true},
 		{Path: "internal/vfs", StdOnly: true},
 		{Path: "internal/pointer"},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
@@ -38,6 +39,7 @@ func Table() []Room {
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
 			"internal/inbox", "internal/fair", "internal/recent", "internal/linger", "internal/roomwatch", "internal/packet", "internal/latency",
+			"internal/budget",
 		}},
 		{Path: "internal/inbox", May: []string{"internal/base"}},
 		{Path: "internal/fair", StdOnly: true},
@@ -51,14 +53,14 @@ func Table() []Room {
 		{Path: "internal/drain", StdOnly: true},
 		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/sio"}},
 		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery"}},
-		{Path: "internal/metrics", May: []string{"internal/base", "internal/delivery", "internal/latency"}},
-		{Path: "internal/admin", May: []string{"internal/base", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics"}},
+		{Path: "internal/metrics", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/latency"}},
+		{Path: "internal/admin", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics"}},
 
 		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "internal/latency", "cluster",
+			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "internal/latency", "internal/budget", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/latency"
 )
@@ -154,7 +155,9 @@ func collectNode(s sink, h *delivery.Hub) {
 	s.put(inboxDepth, float64(tasks), "tasks")
 	s.put(inboxDepth, float64(jobs), "publications")
 	s.histogram(loopSeconds, loop)
-	s.put(memoryHeld, float64(h.Held()))
+	for a, held := range h.Accounts() {
+		s.put(memoryHeld, float64(held), budget.Account(a).String())
+	}
 	s.put(memoryBudget, float64(h.Budget()))
 	ratio := 0.0
 	if b := h.Budget(); b > 0 {

@@ -68,7 +68,7 @@ var (
 	subscriptionsOpen = gauge("subscriptions", "Subscriptions of all clients.")
 	inboxDepth        = gauge("inbox_depth", "What waits for the event loops.", "queue")
 	loopSeconds       = histogram("loop_seconds", "Length of the event loops' turns.")
-	memoryHeld        = gauge("memory_held_bytes", "Bytes held for all clients.")
+	memoryHeld        = gauge("memory_held_bytes", "Bytes held for all clients, by what they are for.", "what")
 	memoryBudget      = gauge("memory_budget_bytes", "Bound on memory_held_bytes; 0 is none.")
 	memoryRatio       = gauge("memory_budget_ratio", "Share of the memory budget in use; 0 without a budget.")
 	cuts              = counter("cut_total", "Connections closed, by cause.", "cause")
