@@ -199,15 +199,25 @@ func (s *epollStream) abort() {
 func (s *epollStream) pause()  { s.change(epollPaused, 0) }
 func (s *epollStream) resume() { s.change(0, epollPaused) }
 
-// finish reads on until the poller's linger time is over, which is the one all websockets have.
+// finish reads on until its time is over, of which all websockets have the same two.
 func (s *epollStream) finish(linger time.Duration) {
 	if s.fd < 0 || s.is(epollDraining) {
 		return
 	}
 	s.change(epollDraining, 0)
 	p := s.poller
-	p.linger.after = int64(linger)
-	p.linger.add(p.now(), int(s.fd), p.table[s.fd].gen)
+	q := &p.linger
+	if linger < lingerTime {
+		q = &p.drain
+	}
+	q.after = int64(linger)
+	q.add(p.now(), int(s.fd), p.table[s.fd].gen)
+}
+
+func (s *epollStream) shutdown() {
+	if s.fd >= 0 {
+		_ = unix.Shutdown(int(s.fd), unix.SHUT_WR) // it has ended, which a read says
+	}
 }
 
 func (s *epollStream) window() int {

@@ -227,6 +227,31 @@ func TestCloseLingersTwoSeconds(t *testing.T) {
 	wantGone(t, e.peer)
 }
 
+// A peer that broke the protocol sees our close frame and the end of the stream at once, and that what it still sends is
+// read for a quarter of a second only.
+func TestPeerThatBrokeTheProtocolIsOwedNoPatience(t *testing.T) {
+	p := newPort(t, "127.0.0.1:0", 1, nil)
+	e := p.open()
+	if _, err := e.peer.Write([]byte("\xff\x80")); err != nil {
+		t.Fatal(err)
+	}
+	peer := newReader(e.peer)
+	peer.want(t, "close:\x03\xea")
+	peer.wantEOF(t)
+	if _, err := e.peer.Write([]byte("it goes on")); err != nil {
+		t.Fatal(err)
+	}
+	p.turn(250*time.Millisecond - 1)
+	if len(e.closed) > 0 {
+		t.Fatal("what came was not drained")
+	}
+	p.turn(1)
+	if got := <-e.closed; got.cause != base.CauseTransportError {
+		t.Errorf("closed with %v", got.cause)
+	}
+	wantGone(t, e.peer)
+}
+
 func TestCloseOfABlockedConnectionEndsInTime(t *testing.T) {
 	p := newPort(t, "127.0.0.1:0", 1, nil)
 	e := p.open()

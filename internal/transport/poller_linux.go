@@ -40,7 +40,8 @@ type Poller struct {
 	later  []reporter
 	briefs []*epollBrief // for the next connections
 	queues []*deadlines
-	linger deadlines
+	linger deadlines // of connections that close
+	drain  deadlines // of those whose peer broke the protocol
 
 	sleeping atomic.Bool
 	ringing  sync.RWMutex // so that Close does not close the bell under a Wake
@@ -73,8 +74,8 @@ var ring uint64 = 1
 // NewPoller returns a poller that is not open yet; now is the clock of its loop, in monotonic nanoseconds.
 func NewPoller(now func() int64) *Poller {
 	p := &Poller{now: now, epoll: -1, bell: -1}
-	p.linger.expire = p.lingered
-	p.queues = append(p.queues, &p.linger)
+	p.linger.expire, p.drain.expire = p.lingered, p.lingered
+	p.queues = append(p.queues, &p.linger, &p.drain)
 	return p
 }
 

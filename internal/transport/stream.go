@@ -23,6 +23,8 @@ type stream interface {
 	resume()
 	// finish reads on, paused or not, for at most linger; then it ends.
 	finish(linger time.Duration)
+	// shutdown ends the writing half; what still comes is read until finish's time is over. Idempotent.
+	shutdown()
 	// abort ends the stream as soon as its goroutines have noticed.
 	abort()
 	// kernel is what the operating system knows; false where it does not tell.
@@ -67,6 +69,7 @@ type goStream struct {
 	owed     bool // the reader waits for its turn
 	draining bool // finish was called
 	aborted  bool
+	shut     bool  // shutdown was called
 	through  int64 // bytes that have left through the writer
 	lost     error // the writer's failure, of which the end of the reader is the consequence
 }
@@ -212,6 +215,24 @@ func (s *goStream) finish(linger time.Duration) {
 	if s.owed {
 		s.giveTurn()
 	}
+}
+
+func (s *goStream) shutdown() {
+	if s.shut || s.aborted {
+		return
+	}
+	s.shut = true
+	if half, ok := s.conn.(*net.TCPConn); ok {
+		_ = half.CloseWrite() // it has ended, which the reader meets too
+	} else if _, ok := s.conn.(interface{ CloseWrite() error }); ok && s.driver.enter() {
+		go s.runShutdown()
+	}
+}
+
+// runShutdown tells the peer's TLS that nothing more comes. It ends with the write, as runWrite does.
+func (s *goStream) runShutdown() {
+	defer s.driver.leave()
+	_ = s.conn.(interface{ CloseWrite() error }).CloseWrite() // best effort: finish ends the stream
 }
 
 func (s *goStream) abort() {

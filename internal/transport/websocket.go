@@ -26,10 +26,15 @@ type Receiver interface {
 // lingerTime is how long Close waits for the peer's answer.
 const lingerTime = 2 * time.Second
 
+// drainTime is how long what a peer that broke the protocol still sends is read and dropped: a close with bytes unread
+// would reset the connection, and our close frame could be lost. It is owed no other patience (RFC 6455 7.1.7).
+const drainTime = 250 * time.Millisecond
+
 // WebSocket is the server's end of one connection (RFC 6455). All methods are
 // [loop].
 //
-//	open --Close, fault--> closing --close frame both ways, 2 s--> ended
+//	open --Close--> closing --close frame both ways, 2 s--> ended
+//	open --fault--> closing --our close frame, the end of our half, 250 ms or the end of theirs--> ended
 //	open --peer's close frame, answered--> closing
 //	any --Abort, end of the stream--> ended
 type WebSocket struct {
@@ -182,7 +187,11 @@ func (w *WebSocket) close(code ws.CloseCode, cause base.Cause, err error) {
 	}
 	w.leave(cause, err)
 	w.control.frame = ws.AppendClose(w.control.space[:0], code, "")
-	w.stream.finish(lingerTime)
+	if w.deaf {
+		w.stream.finish(drainTime)
+	} else {
+		w.stream.finish(lingerTime)
+	}
 	w.sayGoodbye()
 }
 
@@ -215,8 +224,11 @@ func (w *WebSocket) sayGoodbye() {
 			return
 		}
 	}
-	if w.heard && len(c.frame) == 0 && w.stream.window() > 0 {
+	switch said := len(c.frame) == 0 && w.stream.window() > 0; {
+	case said && w.heard:
 		w.stream.abort()
+	case said && w.deaf:
+		w.stream.shutdown()
 	}
 }
 

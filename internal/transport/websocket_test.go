@@ -270,13 +270,14 @@ func TestWebSocketRefusesBadFramesWithTheirCode(t *testing.T) {
 				}
 				peer := newReader(client)
 				peer.want(t, "close:"+string(binary.BigEndian.AppendUint16(nil, uint16(tc.code))))
-				for range 2 { // what it still sends is read and dropped: a reset could overtake the close frame
+				peer.wantEOF(t) // at once: who breaks the protocol is owed no patience
+				for range 2 {   // what it still sends is read and dropped: a reset could overtake the close frame
 					var before int64
 					e.loop.do(func() { before = e.socket.LastRead() })
 					if _, err := client.Write([]byte("more")); err != nil {
 						t.Fatal(err)
 					}
-					for read := before; read == before; {
+					for read := before; read == before && len(e.closed) == 0; {
 						e.loop.do(func() { read = e.socket.LastRead() })
 					}
 				}
