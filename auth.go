@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -103,7 +104,34 @@ func (s *Socket) token(payload string) string {
 	})
 }
 
-// authorize asks Authenticate, and counts a refusal against the client's address.
+// refusedToken counts and logs that a token was not accepted, and returns what the client
+// is told. Only a wrong token counts against the address: neither a right that a good one
+// lacks nor that nobody could find out is a guess.
+func (s *Socket) refusedToken(err error, action Action, topic string, addr netip.Addr) *Error {
+	var e *Error
+	log := s.ns.log.With("action", action, "topic", topic, "address", addr, "error", err)
+	switch {
+	case !errors.As(err, &e):
+		s.ns.count.authUnavailable.Add(1)
+		log.Error("token not checked: Authenticate failed")
+		return &Error{Code: base.CodeUnavailable, Reason: "the token could not be checked", Cause: err}
+	case errors.Is(e, ErrUnavailable):
+		s.ns.count.authUnavailable.Add(1)
+		log.Error("token not checked")
+		return e
+	}
+	s.ns.count.authRejected.Add(1)
+	log.Warn("token refused")
+	if !errors.Is(e, ErrUnauthorized) {
+		return e
+	}
+	if until, blocked := s.ns.srv.failures.Fail(addr, time.Now()); blocked {
+		s.ns.log.Warn("address refused: too many wrong tokens", "address", addr, "until", until.UTC().Format(time.RFC3339), "lift", "DELETE /api/refused")
+	}
+	return e
+}
+
+// authorize asks Authenticate, and counts a wrong token against the client's address.
 // It runs on a worker.
 func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadToken string) error {
 	srv, addr := s.ns.srv, s.client.address()
@@ -123,12 +151,9 @@ func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadTok
 		}
 		return nil
 	}
-	srv.failures.Fail(addr, time.Now())
-	s.ns.count.authRejected.Add(1)
-	s.ns.log.Warn("token refused", "action", action, "topic", topic, "address", addr, "error", err)
-	var e *Error
-	if !errors.As(err, &e) {
-		e = &Error{Code: base.CodeUnauthorized, Reason: "the token was refused", Cause: err}
+	e := s.refusedToken(err, action, topic, addr)
+	if errors.Is(e, ErrUnavailable) {
+		return e
 	}
 	if f := srv.opts.Events.AuthRejected; f != nil {
 		f(AuthRejectedEvent{Action: action, Namespace: s.ns.path, Topic: topic, Address: addr, Reason: e.Reason})

@@ -22,11 +22,12 @@ type figures struct {
 	opened, closed          atomic.Uint64
 	received, receivedBytes atomic.Uint64
 	authRejected, noHandler atomic.Uint64
+	authUnavailable         atomic.Uint64
 }
 
 // codeNames name Engine.IO's error codes (protocol.md 1.1) for the metric
 // weir_handshakes_refused_total.
-var codeNames = [...]string{"transport", "unknown_session", "method", "bad_request", "forbidden", "protocol_version"}
+var codeNames = [...]string{"transport", "unknown_session", "method", "bad_request", refusedOrigin, refusedVersion}
 
 // extra collects the figures the hub does not know, for metrics and the
 // management API.
@@ -58,7 +59,7 @@ func (s *Server) extra() metrics.Extra {
 		c := &n.count
 		e.Namespaces[path] = metrics.NamespaceFigures{
 			Opened: c.opened.Load(), Closed: c.closed.Load(), Received: c.received.Load(),
-			ReceivedBytes: c.receivedBytes.Load(), AuthRejected: c.authRejected.Load(), NoHandler: c.noHandler.Load(),
+			ReceivedBytes: c.receivedBytes.Load(), AuthRejected: c.authRejected.Load(), AuthUnavailable: c.authUnavailable.Load(), NoHandler: c.noHandler.Load(),
 		}
 	}
 	return e

@@ -80,7 +80,7 @@ func TestConfiguredAuthTransportHandlersAndListenersAreConnected(t *testing.T) {
 		Authenticate: func(_ context.Context, r weir.AuthRequest) (weir.Identity, error) {
 			asked.Add(1)
 			if r.Token != "secret" {
-				return weir.Identity{}, errors.New("no")
+				return weir.Identity{}, weir.ErrUnauthorized
 			}
 			return weir.Identity{Principal: "alice"}, nil
 		},

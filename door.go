@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type door struct {
 	lost       atomic.Pointer[atomic.Uint64] // connections the intake had no room for; nil without one
 	next       [2]atomic.Uint32              // turns of the loops, by transport
 	curious    atomic.Bool                   // an application's function may ask for a handshake
+	strict     bool                          // every namespace asks for a token
 	refused    [refusals]atomic.Uint64
 }
 
@@ -36,8 +38,7 @@ type door struct {
 type refusal int
 
 const (
-	refusedOrigin refusal = iota
-	refusedSlow
+	refusedSlow refusal = iota
 	refusedAuth
 	refusedDraining
 	refusedFull
@@ -46,7 +47,7 @@ const (
 	refusals
 )
 
-var refusalNames = [refusals]string{"origin", "slow_consumer", "auth_failures", "draining", "max_connections", "max_pending", "handshake_rate"}
+var refusalNames = [refusals]string{"slow_consumer", "auth_failures", "draining", "max_connections", "max_pending", "handshake_rate"}
 
 // refusalOfVerdict are the reasons of an admission that is not welcome.
 var refusalOfVerdict = [...]refusal{guard.Full: refusedFull, guard.Crowded: refusedCrowded, guard.TooFast: refusedFast}
@@ -58,6 +59,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 	}
 	d := &door{srv: srv, opts: o, origins: origins, namespaces: make(map[string]*Namespace), log: srv.log.With("server", o.Name)}
 	d.curious.Store(o.Auth)
+	d.strict = o.Auth && !slices.ContainsFunc(o.Namespaces, func(n NamespaceOptions) bool { return !n.AuthRequired })
 	d.admission = guard.NewAdmission(guard.AdmissionLimits{
 		Connections: o.Limits.Connections, Pending: o.Limits.Pending, HandshakesPerSecond: o.Limits.HandshakesPerSecond,
 	})
@@ -65,7 +67,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 	eo := engineio.Options{
 		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, UpgradeTimeout: s.UpgradeTimeout,
 		MaxHTTPBufferSize: s.MaxHTTPBufferSize, Transports: s.Transports, NoUpgrades: s.NoUpgrades,
-		NoHTTPCompression: s.NoHTTPCompression, PerMessageDeflate: s.PerMessageDeflate, CheckOrigin: d.checkOrigin,
+		NoHTTPCompression: s.NoHTTPCompression, PerMessageDeflate: s.PerMessageDeflate, CheckOrigin: d.checkOrigin, Obsolete: d.obsolete,
 		CORS: engineio.CORS{Credentials: o.Credentials}, NotSentLowat: o.NotSentLowat, Now: srv.hub.Now, Hold: srv.hub.Holder(budget.Inbound),
 	}
 	if c := s.Cookie; c != nil {
@@ -130,7 +132,7 @@ func (d *door) checkOrigin(r *http.Request) engineio.Origin {
 		}
 		return engineio.OriginAllowed
 	default: // foreign; malformed ones the engine has refused already
-		d.refused[refusedOrigin].Add(1)
+		d.srv.refuses(d, refusedOrigin, guard.AddressOf(r), origin, r)
 		return engineio.OriginRefused
 	}
 }
@@ -140,8 +142,13 @@ func afterScheme(origin string) string {
 	return host
 }
 
+// obsolete notes a client of an older Engine.IO.
+func (d *door) obsolete(r *http.Request) {
+	d.srv.refuses(d, refusedVersion, guard.AddressOf(r), "EIO="+brief(r.URL.Query().Get("EIO")), r)
+}
+
 // Admit implements engineio.Acceptor: nobody is let in while the server drains,
-// after too many failed tokens, right after having been cut for being slow, or
+// after too many failed tokens where all namespaces ask for one, right after having been cut for being slow, or
 // beyond the server's limits.
 func (d *door) Admit(r *http.Request) *engineio.Refusal {
 	if d.srv.leaving() {
@@ -149,7 +156,7 @@ func (d *door) Admit(r *http.Request) *engineio.Refusal {
 		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(5 * time.Second)}
 	}
 	now := time.Now()
-	if d.opts.Auth && d.srv.failures.Blocked(guard.AddressOf(r), now) {
+	if d.strict && d.srv.failures.Blocked(guard.AddressOf(r), now) {
 		d.refused[refusedAuth].Add(1)
 		d.srv.count.authLimited.Add(1)
 		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: guard.Jitter(30 * time.Second)}
@@ -161,7 +168,9 @@ func (d *door) Admit(r *http.Request) *engineio.Refusal {
 		}
 	}
 	if v := d.admission.Check(now); v != guard.Welcome {
-		d.refused[refusalOfVerdict[v]].Add(1)
+		reason := refusalOfVerdict[v]
+		d.refused[reason].Add(1)
+		d.srv.refuses(d, refusalNames[reason], netip.Addr{}, "", r)
 		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(2 * time.Second)}
 	}
 	return nil

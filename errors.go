@@ -23,6 +23,7 @@ var (
 	ErrBusy         = &Error{Code: base.CodeBusy}
 	ErrLimited      = &Error{Code: base.CodeLimited}
 	ErrDraining     = &Error{Code: base.CodeDraining}
+	ErrUnavailable  = &Error{Code: base.CodeUnavailable}
 	ErrTimeout      = &Error{Code: base.CodeTimeout}
 	ErrDisconnected = &Error{Code: base.CodeDisconnected}
 	ErrUnsupported  = &Error{Code: base.CodeUnsupported}

@@ -29,7 +29,7 @@ func (s *Server) Management() http.Handler {
 
 func (s *Server) adminOptions() admin.Options {
 	o := admin.Options{
-		Hub: s.hub, Publisher: publisher{s}, Sockets: sockets{s}, State: state{s}, Extra: s.extra,
+		Hub: s.hub, Publisher: publisher{s}, Sockets: sockets{s}, State: state{s}, Refused: refusedList{s}, Extra: s.extra,
 		Gatherer: s.registry, Local: guard.CheckLocal, PProf: s.opts.Management.PProf,
 		ReceiptTimeout: s.opts.Management.ReceiptTimeout, Logger: s.log, Done: s.closing,
 	}

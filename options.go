@@ -283,9 +283,12 @@ type Identity struct {
 	Principal string
 }
 
-// AuthFunc says who a token stands for, or refuses it: the text of a *weir.Error
-// is told to the client, of any other error only that the token was refused. It
-// runs on a worker, may block until ctx ends and is called concurrently.
+// AuthFunc says who a token stands for, or refuses it. ErrUnauthorized is for a wrong
+// token, and counts against the client's address (AuthFailures); ErrForbidden for a good
+// one that lacks the right. The text of a *weir.Error is told to the client. Any other
+// error says that nobody could find out: it is logged, the client is told ErrUnavailable
+// and may try again. An AuthFunc runs on a worker, may block until ctx ends and is called
+// concurrently.
 type AuthFunc func(ctx context.Context, r AuthRequest) (Identity, error)
 
 // Handshake is what is known of the request that opened a client's session.

@@ -38,6 +38,7 @@ type Server struct {
 	workers   *guard.Workers
 	failures  *guard.Failures
 	penalties *guard.Penalties
+	refusals  *guard.Refusals
 	count     counters
 	comers    guard.Comers
 	exposed   *metrics.Collector
@@ -91,7 +92,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.failures = guard.NewFailures(guard.FailureLimit{Max: o.AuthFailures.Max, Window: o.AuthFailures.Window})
-	s.penalties = guard.NewPenalties()
+	s.penalties, s.refusals = guard.NewPenalties(), guard.NewRefusals()
 	for _, so := range servers {
 		d, err := newDoor(s, so)
 		if err != nil {
@@ -241,6 +242,7 @@ func (s *Server) housekeep(done <-chan struct{}) {
 		case now := <-t.C:
 			s.failures.Sweep(now)
 			s.penalties.Sweep(now)
+			s.sumUpRefusals(now)
 		}
 	}
 }

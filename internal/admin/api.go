@@ -24,6 +24,8 @@ func New(o Options) http.Handler {
 	a.add(rightRead, http.MethodGet, "/api/drain", a.draining)
 	a.add(rightRead, http.MethodGet, "/api/clients", a.clients)
 	a.add(rightRead, http.MethodGet, "/api/lag", a.lag)
+	a.add(rightRead, http.MethodGet, "/api/refused", a.refused)
+	a.add(rightAdmin, http.MethodDelete, "/api/refused", a.forgive)
 	a.add(rightRead, http.MethodGet, "/api/topics", a.topics)
 	a.add(rightRead, http.MethodGet, "/api/stats", a.stats)
 	a.add(rightRead, http.MethodGet, "/api/config", a.config)

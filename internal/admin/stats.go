@@ -149,6 +149,7 @@ type namespaceView struct {
 	Closed       uint64 `json:"closed"`
 	Received     uint64 `json:"received"`
 	AuthRejected uint64 `json:"authRejected"`
+	AuthFailed   uint64 `json:"authUnavailable"` // tokens that could not be checked
 	NoHandler    uint64 `json:"noHandler"`
 	Events       books  `json:"events"` // plain events and answers
 }
@@ -206,7 +207,7 @@ func (a *api) viewNamespaces(x metrics.Extra) map[string]namespaceView {
 	for path, n := range a.Hub.Namespaces() {
 		f := x.Namespaces[path]
 		out[path] = namespaceView{
-			Opened: f.Opened, Closed: f.Closed, Received: f.Received, AuthRejected: f.AuthRejected, NoHandler: f.NoHandler,
+			Opened: f.Opened, Closed: f.Closed, Received: f.Received, AuthRejected: f.AuthRejected, AuthFailed: f.AuthUnavailable, NoHandler: f.NoHandler,
 			Events: viewBooks(n.EventTotals()),
 		}
 	}

@@ -66,4 +66,6 @@ type Refusal struct {
 	Code       int           // the code in the body (protocol.md 1.1); 0: 4, Forbidden
 	Message    string        // the message in the body; "": that of Code
 	RetryAfter time.Duration // sent as Retry-After in whole seconds, rounded up; 0: not sent
+
+	counted bool // under a reason of the acceptor's; or the server is closing
 }

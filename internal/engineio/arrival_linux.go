@@ -54,7 +54,7 @@ func (rq *request) land(a *transport.Arrival) {
 func (rq *request) open(a *transport.Arrival) {
 	sh := rq.server.shards[a.Loop()]
 	if rq.query.Version() != 4 {
-		rq.server.stats.refused[eio.UnsupportedVersion].Add(1)
+		rq.obsolete()
 		a.WebSocket(sh.sockets).Abort() // protocol.md 1.1: the client sees the connection drop
 		return
 	}

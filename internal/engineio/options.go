@@ -55,6 +55,9 @@ type Options struct {
 	Cookie *Cookie
 	// CheckOrigin judges the Origin of every request; HTTP goroutines call it. nil: OriginPlain for all.
 	CheckOrigin func(r *http.Request) Origin
+	// Obsolete is told of every client that asks for an older version of Engine.IO, which is refused; HTTP goroutines and
+	// loops call it. May be nil.
+	Obsolete func(r *http.Request)
 	// CORS is what requests with OriginAllowed are told.
 	CORS CORS
 	// ClientFiles is served below Path, the files of [ClientFiles] usually: nil, none.

@@ -33,7 +33,7 @@ func (rq *request) check(origin Origin) *Refusal {
 	case !validOrigin(rq.r.Header.Get("Origin")):
 		return refusal(eio.BadRequest)
 	case origin == OriginRefused:
-		return refusal(eio.Forbidden)
+		return refusal(eio.Forbidden) // the only refusal counted under that code
 	case rq.upgrade && q.Transport != WebSocket:
 		return refusal(eio.BadRequest)
 	case q.SID != "":
@@ -61,6 +61,7 @@ func (rq *request) checkHandshake() *Refusal {
 		return shuttingDown()
 	}
 	if refused := rq.server.acceptor.Admit(rq.r); refused != nil {
+		refused.counted = true
 		return refused
 	}
 	if rq.query.Version() != 4 && !rq.upgrade { // a websocket learns it by being dropped
@@ -96,7 +97,7 @@ func refusal(code eio.ErrorCode) *Refusal {
 func shuttingDown() *Refusal {
 	return &Refusal{
 		Status: http.StatusServiceUnavailable, Code: int(eio.Forbidden), Message: "Server shutting down",
-		RetryAfter: time.Second,
+		RetryAfter: time.Second, counted: true,
 	}
 }
 
@@ -107,7 +108,13 @@ func (rq *request) refuse(f *Refusal) {
 	if f.Code == 0 && f.Message == "" || f.Code < 0 || f.Code >= len(rq.server.stats.refused) {
 		e.Code = eio.Forbidden
 	}
-	rq.server.stats.refused[e.Code].Add(1)
+	switch {
+	case f.counted:
+	case e.Code == eio.UnsupportedVersion:
+		rq.obsolete()
+	default:
+		rq.server.stats.refused[e.Code].Add(1)
+	}
 	status := f.Status
 	if status == 0 {
 		status = e.Code.Status()
@@ -125,6 +132,14 @@ func (rq *request) refuse(f *Refusal) {
 		}
 	}
 	rq.answer(transport.NewExchange(), transport.Answer{Status: status, Type: contentType, Body: body})
+}
+
+// obsolete counts a client that speaks an older Engine.IO, and tells of it.
+func (rq *request) obsolete() {
+	rq.server.stats.refused[eio.UnsupportedVersion].Add(1)
+	if f := rq.server.opts.Obsolete; f != nil {
+		f(rq.r)
+	}
 }
 
 // answer writes the response to x and reports what became of packets.
@@ -305,7 +320,7 @@ func (rq *request) openWebSocket() {
 		return
 	}
 	if rq.query.Version() != 4 {
-		rq.server.stats.refused[eio.UnsupportedVersion].Add(1)
+		rq.obsolete()
 		_ = u.Conn.Close() // protocol.md 1.1: the client sees the connection drop
 		return
 	}

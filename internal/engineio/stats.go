@@ -8,7 +8,7 @@ type Stats struct {
 	Handshakes         uint64    // sessions opened
 	Upgrades           uint64    // sessions that changed to websocket
 	UpgradesFailed     uint64    // probes closed before the change
-	Refused            [6]uint64 // requests answered with an error, by code (protocol.md 1.1)
+	Refused            [6]uint64 // requests answered with an error, by code (protocol.md 1.1); Forbidden: by their origin; not those of Acceptor.Admit
 }
 
 // stats are counted by loops and HTTP goroutines.

@@ -59,20 +59,22 @@ func (f *Failures) Blocked(addr netip.Addr, now time.Time) bool {
 	return ok && seen.count >= f.max && !f.over(seen, now)
 }
 
-// Fail counts a failed authentication of addr.
-func (f *Failures) Fail(addr netip.Addr, now time.Time) {
+// Fail counts a failed authentication of addr. It reports true for the one that uses up its failures: from now on the
+// address is refused, until then.
+func (f *Failures) Fail(addr netip.Addr, now time.Time) (until time.Time, blocked bool) {
 	if !addr.IsValid() {
-		return
+		return time.Time{}, false
 	}
 	key := subnet(addr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if seen, ok := f.failed.find(key); ok && !f.over(seen, now) {
 		seen.count++
-		return
+		return seen.first.Add(f.window), seen.count == f.max
 	}
 	f.failed.renew(key, failure{first: now, count: 1})
 	f.forgetLocked(2, now) // two for one: the past shrinks faster than it grows
+	return now.Add(f.window), f.max == 1
 }
 
 // Sweep forgets what no longer matters. Without it that happens as new failures come; an occasional call gives the

@@ -60,6 +60,19 @@ func (l *ledger[K, V]) forget(n int, over func(*V) bool) {
 	}
 }
 
+// dropIf drops every key that over says so of and returns how many.
+func (l *ledger[K, V]) dropIf(over func(K, *V) bool) (n int) {
+	for p := l.root.next; p != &l.root; {
+		next := p.next
+		if over(p.key, &p.value) {
+			l.drop(p)
+			n++
+		}
+		p = next
+	}
+	return n
+}
+
 func (l *ledger[K, V]) drop(p *page[K, V]) {
 	delete(l.pages, p.key)
 	p.unlink()

@@ -98,6 +98,7 @@ func collectNamespace(s sink, n *delivery.Namespace, x NamespaceFigures) {
 	s.put(received, float64(x.Received), n.Path)
 	s.put(receivedBytes, float64(x.ReceivedBytes), n.Path)
 	s.put(authRejected, float64(x.AuthRejected), n.Path)
+	s.put(authUnavailable, float64(x.AuthUnavailable), n.Path)
 	s.put(noHandler, float64(x.NoHandler), n.Path)
 	s.books(n.EventTotals(), n.Path, eventsLane)
 	for _, d := range n.Topics() {

@@ -22,6 +22,7 @@ type NamespaceFigures struct {
 	Opened, Closed          uint64 // sockets that joined, that left: the difference is connected
 	Received, ReceivedBytes uint64 // events from clients
 	AuthRejected            uint64 // tokens refused: connect, subscribe and publish
+	AuthUnavailable         uint64 // tokens that could not be checked
 	NoHandler               uint64 // client events that nothing handles
 }
 

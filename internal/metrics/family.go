@@ -35,13 +35,14 @@ func histogram(name, help string, labels ...string) family {
 
 // The names of design 5.6; docs/metrics.md lists them, and a test compares the two.
 var (
-	connected     = gauge("sockets", "Sockets in the namespace.", "namespace")
-	opened        = counter("sockets_opened_total", "Sockets that joined the namespace.", "namespace")
-	closed        = counter("sockets_closed_total", "Sockets that left the namespace.", "namespace")
-	received      = counter("received_total", "Events received from clients.", "namespace")
-	receivedBytes = counter("received_bytes_total", "Bytes of events received from clients.", "namespace")
-	authRejected  = counter("auth_rejected_total", "Tokens refused.", "namespace")
-	noHandler     = counter("no_handler_total", "Events from clients that nothing handles.", "namespace")
+	connected       = gauge("sockets", "Sockets in the namespace.", "namespace")
+	opened          = counter("sockets_opened_total", "Sockets that joined the namespace.", "namespace")
+	closed          = counter("sockets_closed_total", "Sockets that left the namespace.", "namespace")
+	received        = counter("received_total", "Events received from clients.", "namespace")
+	receivedBytes   = counter("received_bytes_total", "Bytes of events received from clients.", "namespace")
+	authRejected    = counter("auth_rejected_total", "Tokens refused.", "namespace")
+	authUnavailable = counter("auth_unavailable_total", "Tokens that could not be checked: Authenticate failed.", "namespace")
+	noHandler       = counter("no_handler_total", "Events from clients that nothing handles.", "namespace")
 
 	published      = counter("published_total", "Publications accepted, once each however many subscribers.", "namespace", "topic")
 	publishRefused = counter("publish_refused_total", "Publications refused, by reason: busy, memory_budget, too_large, draining.", "namespace", "topic", "reason")

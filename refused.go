@@ -1,0 +1,86 @@
+package weir
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/streamweir/weir/internal/admin"
+	"github.com/streamweir/weir/internal/guard"
+)
+
+// Kinds of refusals that are not one of a door's limits.
+const (
+	refusedOrigin  = "origin"
+	refusedVersion = "protocol_version"
+	refusedTokens  = "auth_failures"
+	refusedPenalty = "slow_consumer"
+)
+
+// refusalAdvice is what the log says of a kind of refusal.
+var refusalAdvice = map[string]string{
+	refusedOrigin:     "a page of another origin was refused: list it in origins, or let the proxy pass the Host header on",
+	refusedVersion:    "a client of another Engine.IO version was refused: Socket.IO 3 and later speak version 4",
+	"max_connections": "clients were refused: limits.maxConnections is reached",
+	"max_pending":     "clients were refused: limits.maxPending is reached",
+	"handshake_rate":  "clients were refused: limits.handshakesPerSecond is reached",
+}
+
+// refuses notes a handshake that is refused, and logs the first of its kind and address
+// at once. Any goroutine, loops included.
+func (s *Server) refuses(d *door, kind string, addr netip.Addr, detail string, r *http.Request) {
+	if addr.IsValid() || detail != "" {
+		// What one client has shown; else the limit is the door's, whoever comes.
+		if s.refusals.Note(guard.RefusalKey{Kind: kind, Addr: addr, Detail: detail}, time.Now()) {
+			d.log.Warn(refusalAdvice[kind], "reason", kind, "address", addr, "shown", brief(detail),
+				"host", brief(r.Host), "agent", brief(r.Header.Get("User-Agent")))
+		}
+		return
+	}
+	if s.refusals.Note(guard.RefusalKey{Kind: kind, Detail: "server " + d.opts.Name}, time.Now()) {
+		d.log.Warn(refusalAdvice[kind], "reason", kind)
+	}
+}
+
+// sumUpRefusals logs who was refused again since the last time.
+func (s *Server) sumUpRefusals(now time.Time) {
+	for _, r := range s.refusals.Due(now) {
+		s.log.Warn("refused again", "reason", r.Kind, "address", r.Addr, "shown", r.Detail, "times", r.New, "total", r.Count)
+	}
+}
+
+// refusedList implements admin.Refused.
+type refusedList struct{ s *Server }
+
+// List implements admin.Refused.
+func (l refusedList) List() (list []admin.RefusedView) {
+	now := time.Now()
+	for _, b := range l.s.failures.List(now) {
+		list = append(list, admin.RefusedView{
+			Kind: refusedTokens, Address: b.Addr.String(), Count: uint64(b.Count), Since: b.Since, Until: b.Until,
+		})
+	}
+	for _, b := range l.s.penalties.List(now) {
+		list = append(list, admin.RefusedView{Kind: refusedPenalty, Address: b.Addr.String(), Count: 1, Since: b.Since, Until: b.Until})
+	}
+	for _, r := range l.s.refusals.List(now) {
+		v := admin.RefusedView{Kind: r.Kind, Shown: r.Detail, Count: r.Count, Since: r.First, Last: r.Last}
+		if r.Addr.IsValid() {
+			v.Address = r.Addr.String()
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+// Clear implements admin.Refused.
+func (l refusedList) Clear(kind string, addr netip.Addr) (n int) {
+	now := time.Now()
+	if kind == "" || kind == refusedTokens {
+		n += l.s.failures.Clear(addr, now)
+	}
+	if kind == "" || kind == refusedPenalty {
+		n += l.s.penalties.Clear(addr, now)
+	}
+	return n + l.s.refusals.Forget(kind, addr)
+}
