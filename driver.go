@@ -69,7 +69,7 @@ func (ps pollers) close() {
 func (d *door) accept(ln net.Listener) (net.Listener, error) {
 	o := d.engine.SocketOptions()
 	if !d.opts.Driver.epoll() {
-		return &transport.Listener{Listener: ln, Options: o}, nil
+		return &transport.Listener{Listener: ln, Options: o, Clear: true}, nil
 	}
 	return d.intake(ln, o)
 }

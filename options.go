@@ -141,9 +141,13 @@ type SocketIOOptions struct {
 
 // ServerLimits bound what one server takes on.
 type ServerLimits struct {
-	HeaderTimeout          time.Duration // for a request's header to arrive; default 5 s
-	SubscriptionsPerSocket int           // default 1000
-	RoomsPerSocket         int           // default 1000
+	HeaderTimeout time.Duration // for a request's header to arrive; default 5 s
+	// KeepAlive is how long a connection between two HTTP requests is kept. It must be longer than
+	// what a proxy in front keeps its own for (nginx, AWS ALB: 60 s), or a request is lost now and
+	// then and answered 502. Default 75 s; 1 ms and more.
+	KeepAlive              time.Duration
+	SubscriptionsPerSocket int // default 1000
+	RoomsPerSocket         int // default 1000
 	// Connections at once, at most; beyond it handshakes are answered 503 with a
 	// Retry-After. So are handshakes beyond HandshakesPerSecond, and those that come
 	// while Pending connections have joined no namespace yet. 0: no limit.

@@ -273,7 +273,7 @@ func (s *Server) Listen() error {
 		}
 		specs = append(specs, ports.Spec{
 			Name: d.opts.Name, Title: fmt.Sprintf("server %q", d.opts.Name), Addr: d.opts.Addr,
-			Handler: d, HeaderTimeout: d.opts.Limits.HeaderTimeout, Accept: d.accept,
+			Handler: d, HeaderTimeout: d.opts.Limits.HeaderTimeout, KeepAlive: d.opts.Limits.KeepAlive, Accept: d.accept,
 		})
 	}
 	return s.ports.Open(append(specs, s.managementPorts()...))

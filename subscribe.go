@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 
@@ -354,11 +355,20 @@ func (n *Namespace) topic(name string) (*TopicOptions, error) {
 	if len(name) > maxTopicName {
 		return nil, Errorf(ErrInvalid, fmt.Sprintf("a topic's name of %d bytes: want at most %d", len(name), maxTopicName))
 	}
+	if !isUnicode(name) {
+		return nil, Errorf(ErrInvalid, "a topic's name is Unicode text: this one holds a lone surrogate, U+FFFD, or bytes that are no UTF-8")
+	}
 	d := n.d.Declared(name)
 	if d == nil || strings.HasSuffix(name, "*") || reservedTopic(name) != "" {
 		return nil, Errorf(ErrUnknown, "unknown topic "+name+" in "+n.path)
 	}
 	return n.topics[d], nil
+}
+
+// isUnicode reports whether a name is text that means itself: a JSON reader makes U+FFFD of what is none, of any, so that two
+// names would be one.
+func isUnicode(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsRune(name, utf8.RuneError)
 }
 
 // post runs f on the socket's shard, unless the socket has left; the channel is closed

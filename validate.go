@@ -205,6 +205,9 @@ func (t *TopicOptions) validate(p *problems, at string) {
 
 // checkTopicName refuses names that mean something else on the wire (design 5.4).
 func checkTopicName(p *problems, at, name string) {
+	if !isUnicode(name) {
+		p.add("%s.Name %q: holds U+FFFD or bytes that are no UTF-8", at, name)
+	}
 	if strings.TrimSpace(name) == "" || name == "*" {
 		p.add("%s: a topic needs a name; a prefix needs at least one character before \"*\"", at)
 	}
@@ -273,6 +276,7 @@ func (o *Options) servers() []ServerOptions {
 			s.Name = "default"
 		}
 		s.Limits.HeaderTimeout = orDefault(s.Limits.HeaderTimeout, 5*time.Second)
+		s.Limits.KeepAlive = orDefault(s.Limits.KeepAlive, 75*time.Second)
 		s.Limits.SubscriptionsPerSocket = orDefault(s.Limits.SubscriptionsPerSocket, defaultPerSocket)
 		s.Limits.RoomsPerSocket = orDefault(s.Limits.RoomsPerSocket, defaultPerSocket)
 		s.SocketIO.ConnectTimeout = orDefault(s.SocketIO.ConnectTimeout, 45*time.Second)

@@ -127,6 +127,11 @@ func (r *reader) decodeMapping(k *key, n *node, v reflect.Value, path string) {
 			r.problem(at, e.at, "unknown key %q%s", e.name, k.advice(e.name))
 			continue
 		}
+		if r.idle(c, n) {
+			r.places[at] = e.value.at
+			r.warn(at, "has no effect without %s, as in StreamFence", strings.Replace(c.idleBut, "=", ": ", 1))
+			continue
+		}
 		r.decode(c, e.value, v.FieldByIndex(c.index), at)
 	}
 	for _, c := range k.keys {
@@ -137,6 +142,16 @@ func (r *reader) decodeMapping(k *key, n *node, v reflect.Value, path string) {
 	if k.short != nil && k.short.kind == booleanKind {
 		v.FieldByIndex(k.short.index).SetBool(true)
 	}
+}
+
+// idle reports whether a key of a StreamFence file has no effect, as its neighbour in the mapping n says.
+func (r *reader) idle(k *key, n *node) bool {
+	if k.idleBut == "" || r.mode != streamFenceMode {
+		return false
+	}
+	name, value, _ := strings.Cut(k.idleBut, "=")
+	neighbour := n.get(name)
+	return neighbour == nil || neighbour.text != value
 }
 
 // advice is what an unknown key of this mapping may have meant, as the end of a message.

@@ -45,6 +45,7 @@ type key struct {
 	only       string // not "" = StreamFence's key; the advice for files with "weir: 1"
 	later      string // the feature that is missing
 	laterValue string // "" = every value but the default needs it
+	idleBut    string // "key=value": without that neighbour a StreamFence file's key has no effect; "" = it always has
 	example    string
 
 	index  []int  // of the field in its struct
@@ -75,6 +76,7 @@ func newKey(parent *key, f reflect.StructField) *key {
 		name: tag.Get("key"), doc: tag.Get("doc"), index: f.Index, parent: parent,
 		required: tag.Get("required") == "true", secret: tag.Get("secret") == "true",
 		only: tag.Get("only"), later: tag.Get("later"), laterValue: tag.Get("laterValue"), example: tag.Get("example"),
+		idleBut: tag.Get("idleBut"),
 	}
 	if parent != nil {
 		k.secret = k.secret || parent.secret

@@ -19,6 +19,7 @@ import (
 //	only        "streamfence": refused with "weir: 1", with this advice
 //	later       the feature a value other than the default needs, which this version does not have
 //	laterValue  the one value to which later applies
+//	idleBut     "key=value": in StreamFence files the key has no effect unless its neighbour has that value
 //	short       a scalar in place of the mapping sets this field
 //	example     value in the starter file
 //	doc         one sentence
@@ -125,7 +126,7 @@ type server struct {
 	Host              string       `key:"host" default:"0.0.0.0" doc:"address to listen on"`
 	Port              int          `key:"port" default:"3000" min:"0" max:"65535" example:"3000" doc:"port to listen on; 0: the kernel chooses one"`
 	Transport         string       `key:"transport" default:"WS" enum:"WS,WSS" later:"TLS" doc:"WS: plain, WSS: over TLS"`
-	TLS               tlsKeys      `key:"tls" later:"TLS" doc:"certificate and key"`
+	TLS               tlsKeys      `key:"tls" later:"TLS" idleBut:"transport=WSS" doc:"certificate and key"`
 	Driver            string       `key:"driver" default:"auto" enum:"auto,epoll,goroutine" doc:"how connections are held: epoll needs Linux and no TLS"`
 	EngineIoTransport string       `key:"engineIoTransport" default:"WEBSOCKET_OR_POLLING" enum:"WEBSOCKET_ONLY,WEBSOCKET_OR_POLLING" doc:"StreamFence's form of socketio.transports"`
 	Auth              string       `key:"auth" default:"NONE" enum:"NONE,TOKEN" doc:"TOKEN asks the tokens under access wherever authRequired is set, and checks every token offered"`
@@ -136,6 +137,7 @@ type server struct {
 	SocketIO          socketIOKeys `key:"socketio" doc:"Socket.IO's options, by its names"`
 	Limits            limitKeys    `key:"limits" doc:"what this server takes on"`
 	SpillRootPath     string       `key:"spillRootPath" only:"the journal's directory is journal.path" doc:"StreamFence's spill directory: without effect, because nothing spills"`
+	ManagementPort    int          `key:"managementPort" only:"the management API listens on management.port" doc:"StreamFence's management port: without effect, as it is in StreamFence JS files"`
 	Namespaces        []namespace  `key:"namespaces" required:"true" doc:"the namespaces of this server"`
 }
 
@@ -182,6 +184,7 @@ type limitKeys struct {
 	HandshakesPerSecond    int            `key:"handshakesPerSecond" default:"0" min:"0" doc:"new sessions a second; beyond it handshakes get 503; 0: no limit"`
 	TrustedProxies         []string       `key:"trustedProxies" later:"trusted proxies" doc:"networks whose X-Forwarded-For is believed"`
 	HeaderTimeout          time.Duration  `key:"headerTimeoutMs" default:"5000" min:"1" doc:"for a request's header to arrive"`
+	KeepAliveTimeout       time.Duration  `key:"keepAliveTimeoutMs" default:"75000" min:"1" doc:"how long a connection between two requests is kept; longer than a proxy in front keeps its own"`
 	SubscriptionsPerSocket int            `key:"subscriptionsPerSocket" default:"1000" min:"1" doc:"topics one socket may subscribe to"`
 	RoomsPerSocket         int            `key:"roomsPerSocket" default:"1000" min:"1" doc:"rooms one socket may be in"`
 	Inbound                []inboundLimit `key:"inbound" later:"inbound rate limits" doc:"what clients may send"`

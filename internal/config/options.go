@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -100,11 +101,13 @@ func loopback(host string) bool {
 	return host == "localhost" || (err == nil && ip.IsLoopback())
 }
 
+// hostName is one as resolvers take it (RFC 1123 2.1), and the underscore of containers' names.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
+
 // address joins host and port after looking at the host.
 func (r *reader) address(path, host string, port int) string {
-	_, err := netip.ParseAddr(host)
-	if err != nil && strings.ContainsAny(host, ":/[]@ \t") {
-		r.wrong(path+".host", "want a host name or an IP address, without scheme, brackets and port")
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && !hostName.MatchString(host) {
+		r.wrong(path+".host", "%q: want a host name or an IP address, without scheme, brackets and port; 0.0.0.0 is every address of IPv4, :: of both", host)
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
@@ -148,12 +151,16 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 		NotSentLowat: s.NotSentLowatBytes, Driver: weir.Driver(strings.TrimPrefix(s.Driver, "auto")),
 		Limits: weir.ServerLimits{
 			HeaderTimeout:          s.Limits.HeaderTimeout,
+			KeepAlive:              s.Limits.KeepAliveTimeout,
 			Connections:            s.Limits.MaxConnections,
 			Pending:                s.Limits.MaxPending,
 			HandshakesPerSecond:    s.Limits.HandshakesPerSecond,
 			SubscriptionsPerSocket: s.Limits.SubscriptionsPerSocket,
 			RoomsPerSocket:         s.Limits.RoomsPerSocket,
 		},
+	}
+	if r.isSet(path + ".managementPort") {
+		r.warn(path+".managementPort", "has no effect, as in StreamFence's files: the management API, with /metrics, listens on management.port, now %d", d.Management.Port)
 	}
 	if s.NotSentLowatBytes == 0 {
 		o.NotSentLowat = -1 // in weir.ServerOptions 0 is the default

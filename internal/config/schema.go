@@ -83,7 +83,7 @@ func (k *key) schemaOfMapping() object {
 func (k *key) schemaOfScalar() object {
 	var s object
 	switch {
-	case k.absent() && !k.required && k.parent.kind == mappingKind:
+	case k.absent() && !k.required && k.parent.kind == mappingKind && k.parent.idleBut == "":
 		def, _ := k.defaultValue()
 		return object{"const": def}
 	case k.kind == enumKind:

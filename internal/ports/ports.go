@@ -3,12 +3,14 @@
 package ports
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -20,6 +22,7 @@ type Spec struct {
 	Addr          string // host:port
 	Handler       http.Handler
 	HeaderTimeout time.Duration // for a request's header to arrive
+	KeepAlive     time.Duration // for the next request to begin; 0 = 75 s
 	// NextFree takes any free port of the host, with a warning, if another port of the Set has this one.
 	NextFree bool
 	// Accept, unless nil, returns what accepts in the listener's place. If it fails the listener is its to close. If the
@@ -27,9 +30,10 @@ type Spec struct {
 	Accept func(net.Listener) (net.Listener, error)
 }
 
-// How every port bounds its requests.
+// How every port bounds its requests. Proxies keep a connection they do not use for 60 s (nginx, AWS ALB): who closes first
+// must be they, or a request sent meanwhile is lost and answered 502.
 const (
-	idleTimeout    = time.Minute
+	keepAlive      = 75 * time.Second
 	maxHeaderBytes = 16 << 10
 )
 
@@ -95,7 +99,7 @@ func (s *Set) openLocked(spec Spec) error {
 		return err
 	}
 	s.open = append(s.open, &port{name: spec.Name, ln: ln, http: &http.Server{
-		Handler: spec.Handler, ReadHeaderTimeout: spec.HeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Handler: spec.Handler, ReadHeaderTimeout: spec.HeaderTimeout, IdleTimeout: cmp.Or(spec.KeepAlive, keepAlive), MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}})
 	return nil
@@ -104,7 +108,15 @@ func (s *Set) openLocked(spec Spec) error {
 func listen(addr string) (net.Listener, error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // its sockets do not hand their options on to those they accept
-	return lc.Listen(context.Background(), "tcp", addr)
+	return lc.Listen(context.Background(), network(addr), addr)
+}
+
+// network is IPv4 alone for an address of it: package net would take 0.0.0.0 to mean all of IPv6 too.
+func network(addr string) string {
+	if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr().Is4() {
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 // listenNext opens a free port of the host of addr, which is taken; why is the error of that.

@@ -181,3 +181,44 @@ func TestAcceptThatFailsFailsOpen(t *testing.T) {
 		t.Errorf("Open: %v", err)
 	}
 }
+
+// TestIPv4IsIPv4: 0.0.0.0 is every address of IPv4, and none of IPv6.
+func TestIPv4IsIPv4(t *testing.T) {
+	s := newSet(t)
+	if err := s.Open([]ports.Spec{says("four", "0.0.0.0:0")}); err != nil {
+		t.Fatal(err)
+	}
+	s.Serve()
+	_, port, _ := net.SplitHostPort(s.Addr("four").String())
+	if conn, err := net.Dial("tcp6", net.JoinHostPort("::1", port)); err == nil {
+		_ = conn.Close()
+		t.Error("0.0.0.0 takes connections over IPv6")
+	}
+	if conn, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", port)); err != nil {
+		t.Error(err)
+	} else {
+		_ = conn.Close()
+	}
+}
+
+// TestIdleConnectionsEndAfterKeepAlive: a connection between two requests is kept for Spec.KeepAlive.
+func TestIdleConnectionsEndAfterKeepAlive(t *testing.T) {
+	s := newSet(t)
+	spec := says("short", anyPort)
+	spec.KeepAlive = time.Millisecond
+	if err := s.Open([]ports.Spec{spec}); err != nil {
+		t.Fatal(err)
+	}
+	s.Serve()
+	conn, err := net.Dial("tcp", s.Addr("short").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(conn); err != nil || !strings.HasSuffix(string(b), "short") {
+		t.Errorf("read %q, %v", b, err)
+	}
+}

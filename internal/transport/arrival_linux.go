@@ -160,16 +160,27 @@ func (a *Arrival) read() {
 	}
 	known := len(a.head)
 	head := buf[:n]
+	if known == 0 {
+		if head = head[emptyLines(head):]; len(head) == 0 {
+			a.await()
+			return
+		}
+		if !isTokenByte(head[0]) {
+			a.reject()
+			return
+		}
+	}
 	if known > 0 {
 		a.head = append(a.head, head...)
 		head = a.head
 	}
-	end := bytes.Index(head[max(0, known-len(headEnd)+1):], headEnd)
+	fresh := head[max(0, known-len(headEnd)+1):]
+	end := bytes.Index(fresh, headEnd)
 	if end < 0 {
 		if known == 0 {
 			a.head = bytes.Clone(head)
 		}
-		if len(a.head) > maxHead {
+		if len(a.head) > maxHead || endsBare(fresh) {
 			a.PassOn()
 			return
 		}
@@ -178,6 +189,18 @@ func (a *Arrival) read() {
 	}
 	a.head, a.size = head, max(0, known-len(headEnd)+1)+end+len(headEnd)
 	a.arrived()
+}
+
+// reject ends a connection that speaks something else than HTTP.
+func (a *Arrival) reject() {
+	_, _ = sendNow(a.fd, []byte(notHTTP))
+	_ = unix.Shutdown(a.fd, unix.SHUT_WR)
+	a.drop()
+}
+
+// endsBare reports whether a header ends in b with a line feed alone, which net/http takes.
+func endsBare(b []byte) bool {
+	return bytes.Contains(b, []byte("\n\n")) || bytes.Contains(b, []byte("\n\r\n"))
 }
 
 // arrived is called with a complete header.

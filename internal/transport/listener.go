@@ -22,6 +22,9 @@ type SocketOptions struct {
 type Listener struct {
 	net.Listener
 	Options SocketOptions
+	// Clear says that HTTP is spoken without TLS: empty lines before the first request are ignored, and a TLS handshake is
+	// answered at once that it is none.
+	Clear bool
 }
 
 // Accept returns the next connection, tuned. A connection that cannot be tuned
@@ -32,5 +35,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	_ = l.Options.Tune(conn)
+	if l.Clear {
+		conn = &readConn{Conn: conn, fresh: true}
+	}
 	return conn, nil
 }

@@ -1,16 +1,23 @@
 package transport
 
-import "net"
+import (
+	"io"
+	"net"
+)
 
 // readConn is a connection of which something was read before. It hides that it is TCP: WriteTo and its like would pass
 // by what was read.
 type readConn struct {
 	net.Conn
 	ahead []byte
+	fresh bool // its first request has not begun
 }
 
 // Read implements net.Conn. One goroutine at a time may call it.
 func (c *readConn) Read(b []byte) (int, error) {
+	if c.fresh {
+		return c.first(b)
+	}
 	if len(c.ahead) == 0 {
 		return c.Conn.Read(b)
 	}
@@ -19,6 +26,23 @@ func (c *readConn) Read(b []byte) (int, error) {
 		c.ahead = nil
 	}
 	return n, nil
+}
+
+// first reads on until a request begins: empty lines are left out, and what is no request is answered and ends the stream.
+func (c *readConn) first(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		skip := emptyLines(b[:n])
+		if skip == n && err == nil {
+			continue
+		}
+		c.fresh = false
+		if n = copy(b, b[skip:n]); n > 0 && !isTokenByte(b[0]) {
+			_, _ = io.WriteString(c.Conn, notHTTP) // the peer may have gone
+			return 0, io.EOF
+		}
+		return n, err
+	}
 }
 
 // CloseWrite ends the writing half, which net/http does before it closes.

@@ -162,12 +162,16 @@ func (f *fields) add(name, value string) {
 // isToken reports whether s is a field name (RFC 9110 5.6.2).
 func isToken(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if c <= ' ' || c >= 0x7F || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+		if !isTokenByte(s[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// isTokenByte reports whether c may stand in a token: a field or method name.
+func isTokenByte(c byte) bool {
+	return c > ' ' && c < 0x7F && strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) < 0
 }
 
 // isHost reports whether s is made of what may stand in a Host field (RFC 3986 3.2.2), as net/http has it.
