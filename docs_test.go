@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -235,6 +236,28 @@ func TestLinksOfDocumentsLeadSomewhere(t *testing.T) {
 			if fragment != "" && !slices.Contains(anchors(read(t, target)), fragment) {
 				t.Errorf("%s: link %s: %s has no such heading", path, m[1], target)
 			}
+		}
+	}
+}
+
+// Every room is in the table by which newcomers find their way, and every room of the table is there.
+func TestContributingNamesEveryRoom(t *testing.T) {
+	named := make(map[string]bool)
+	for _, m := range regexp.MustCompile("`(internal/[a-z/]+)`").FindAllStringSubmatch(section(t, "CONTRIBUTING.md", "Where things live"), -1) {
+		named[m[1]] = true
+		if _, err := os.Stat(m[1]); err != nil {
+			t.Errorf("CONTRIBUTING.md: %v", err)
+		}
+	}
+	rooms := make(map[string]bool)
+	walk(t, func(file string) {
+		if room := path.Dir(file); strings.HasPrefix(room, "internal/") && strings.HasSuffix(file, ".go") {
+			rooms[room] = true
+		}
+	})
+	for room := range rooms {
+		if !named[room] {
+			t.Errorf("CONTRIBUTING.md does not say what %s is for", room)
 		}
 	}
 }

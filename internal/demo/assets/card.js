@@ -70,7 +70,7 @@ export class Card {
     [...this.bar.children].forEach((cell, i) => cell.classList.toggle('full', i < waiting));
     this.at('.depth').textContent = `${waiting}/${this.laneMessages}`;
     this.at('.bytes').textContent = lane.open ? format.bytes(lane.bytes) : '';
-    this.at('.oldest').textContent = lane.open ? `oldest ${format.seconds(lane.oldestAgeMs)} s` : '';
+    this.at('.oldest').textContent = lane.bytes > 0 ? `oldest ${format.seconds(lane.oldestAgeMs)} s` : '';
     this.drawLost(lane);
   }
 
