@@ -31,7 +31,7 @@ func (s *Server) adminOptions() admin.Options {
 	o := admin.Options{
 		Hub: s.hub, Publisher: publisher{s}, Sockets: sockets{s}, State: state{s}, Refused: refusedList{s}, Extra: s.extra,
 		Gatherer: s.registry, Local: guard.CheckLocal, PProf: s.opts.Management.PProf,
-		ReceiptTimeout: s.opts.Management.ReceiptTimeout, Logger: s.log, Done: s.closing,
+		ReceiptTimeout: s.opts.Management.ReceiptTimeout, Ledger: s.ledger, Logger: s.log, Done: s.closing,
 	}
 	if keys := s.keys(); keys.Len() > 0 {
 		o.Authorize = func(token string) (string, admin.Allow, bool) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/streamweir/weir/internal/admin"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
@@ -48,6 +49,7 @@ type Server struct {
 	closing chan struct{} // closed when draining is over and everything is being closed
 	stopped chan struct{} // closed when nothing runs any more
 	drain   *drain.Drain
+	ledger  *admin.Ledger // of publishes over the management API
 	mu      sync.Mutex
 	wg      sync.WaitGroup // goroutines of housekeeping, of the drain and of Disconnect
 }
@@ -74,6 +76,7 @@ func New(o Options) (*Server, error) {
 		s.log = slog.Default()
 	}
 	s.ports = ports.New(s.log)
+	s.ledger = admin.NewLedger(s.log)
 	s.opts.Drain.ClientsPerSecond = orDefault(o.Drain.ClientsPerSecond, 200)
 	s.opts.Drain.Timeout = orDefault(o.Drain.Timeout, time.Minute)
 	s.opts.Management.ReceiptTimeout = orDefault(o.Management.ReceiptTimeout, time.Second)
@@ -223,11 +226,12 @@ func (s *Server) stop() error {
 	s.pollers.close()
 	close(s.stopped)
 	s.wg.Wait()
+	s.ledger.Sum()
 	s.unregister()
 	return errors.Join(errs...)
 }
 
-// sweepEvery is how often what is remembered of addresses is tidied.
+// sweepEvery is how often what is remembered of addresses is tidied, and publishes are summed up.
 const sweepEvery = time.Minute
 
 // housekeep ends with done.
@@ -243,6 +247,7 @@ func (s *Server) housekeep(done <-chan struct{}) {
 			s.failures.Sweep(now)
 			s.penalties.Sweep(now)
 			s.sumUpRefusals(now)
+			s.ledger.Sum()
 		}
 	}
 }

@@ -14,8 +14,7 @@ import (
 type Publisher interface {
 	// Publish gives a message its place in its topic's order, waiting for room as
 	// long as ctx allows. It does not wait for the receipt. Two calls one after the
-	// other are published in that order. r is not kept, r.Payload is and does not
-	// change.
+	// other are published in that order. Nothing of r is kept but its strings.
 	Publish(ctx context.Context, r *PublishRequest) (*delivery.Pending, error)
 	// Emit broadcasts a plain Socket.IO event; the result has a receipt.
 	Emit(ctx context.Context, r *EmitRequest) (*delivery.Pending, error)
@@ -26,7 +25,7 @@ type Publisher interface {
 type PublishRequest struct {
 	Namespace string
 	Topic     string
-	Payload   []byte        // JSON, byte by byte as it was sent, or with Binary any bytes
+	Payload   []byte        // JSON, byte by byte as it was sent, or with Binary any bytes; changes when Publish has returned
 	Binary    bool          // the payload was sent as payloadBase64
 	Key       string        // coalescing key
 	ID        string        // idempotency key

@@ -73,7 +73,8 @@ func TestBatchGoesOnAfterBadLine(t *testing.T) {
 	if want := "[1 invalid unknown 2 3]"; fmt.Sprint(got) != want {
 		t.Errorf("results %v, want %s", got, want)
 	}
-	if log := f.log.String(); !strings.Contains(log, "accepted=3 refused=2") {
+	f.opts.Ledger.Sum()
+	if log := f.log.String(); !strings.Contains(log, "published=3 refused=2") {
 		t.Errorf("log: %s", log)
 	}
 }
@@ -169,5 +170,53 @@ func TestBatchEndsWhenTheServerCloses(t *testing.T) {
 	}
 	if codeOf(last) != "draining" {
 		t.Errorf("last line %v, %v", last, answers.Err())
+	}
+}
+
+// A JSON array is not NDJSON: it is refused as a whole, by a status.
+func TestBatchRefusesAnArray(t *testing.T) {
+	f := setUp(t)
+	server := httptest.NewServer(f.handler)
+	defer server.Close()
+	array := "\n [" + strings.TrimSpace(lineOf("1")) + ",\n" + lineOf("2") + "]"
+	for name, body := range map[string]io.Reader{"of known length": strings.NewReader(array), "chunked": struct{ io.Reader }{strings.NewReader(array)}} {
+		response, err := http.Post(server.URL+"/api/publish/batch", "application/json", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if e := refusalIn(t, said).Error; response.StatusCode != http.StatusBadRequest || e.Code != "invalid" || !strings.Contains(e.Message, "array") {
+			t.Errorf("%s: %d %s", name, response.StatusCode, said)
+		}
+	}
+	if len(f.backend.published) > 0 {
+		t.Errorf("published %d", len(f.backend.published))
+	}
+}
+
+// A caller who waits for the header before it sends an array is told in the first line,
+// which is the only one.
+func TestBatchEndsAtALateArray(t *testing.T) {
+	f := setUp(t)
+	server := httptest.NewServer(f.handler)
+	defer server.Close()
+	body, lines := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/api/publish/batch", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	go func() {
+		_, _ = io.WriteString(lines, "[\n"+lineOf("1")+"]\n")
+		_ = lines.Close()
+	}()
+	said, err := io.ReadAll(response.Body)
+	if e := refusalIn(t, said).Error; err != nil || response.StatusCode != http.StatusOK || !strings.Contains(e.Message, "array") {
+		t.Errorf("%d %s %v", response.StatusCode, said, err)
 	}
 }

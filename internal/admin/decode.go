@@ -5,120 +5,113 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
-	"net/http"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/wire/sio"
 )
+
+// maxFields is how many fields an object may have: more than any that the API knows.
+const maxFields = 24
 
 // object is one JSON object whose fields are taken out one by one. It is strict:
 // a field twice, of another type, or left over at the end is an error that names
-// it. The first error sticks.
+// it. The first error sticks. Its values are views of the body.
 type object struct {
 	name   string // of the field it came from, with a dot; "" for a body
-	fields map[string]json.RawMessage
 	err    *base.Error
+	n      int
+	fields [maxFields]field
 }
 
-// bodyTimeout is how long a body may take to arrive.
-const bodyTimeout = 30 * time.Second
-
-// readBody reads a request's body of at most MaxBody bytes.
-func (a *api) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	control := http.NewResponseController(w)
-	// Not every ResponseWriter can do this; then the server's own time-outs decide.
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.MaxBody))
-	_ = control.SetReadDeadline(time.Time{})
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, refuse(base.CodeTooLarge, "the body is longer than %d bytes", a.MaxBody)
-	case err != nil:
-		return nil, refuse(base.CodeInvalid, "read body: %v", err)
-	}
-	return body, nil
+// field is one field of an object, with its name as it is meant, without escapes.
+type field struct {
+	name  []byte
+	value []byte // nil: it was taken
 }
 
-// readObject reads a request's body as an object.
-func (a *api) readObject(w http.ResponseWriter, r *http.Request) (*object, error) {
-	body, err := a.readBody(w, r)
-	if err != nil {
+// parseObject takes a JSON object apart. Values are views of data.
+func parseObject(data []byte) (*object, *base.Error) {
+	o := new(object)
+	if err := o.parse(data); err != nil {
 		return nil, err
-	}
-	o, malformed := parseObject(body)
-	if malformed != nil {
-		return nil, malformed
 	}
 	return o, nil
 }
 
-// parseObject takes a JSON object apart. Values are views into copies of data.
-func parseObject(data []byte) (*object, *base.Error) {
-	if !utf8.Valid(data) { // encoding/json would mend it in silence
-		return nil, refuse(base.CodeInvalid, "the body is not valid UTF-8")
+// parse makes o the object that data is, whatever it was before.
+func (o *object) parse(data []byte) *base.Error {
+	o.name, o.err, o.n = "", nil, 0
+	if !utf8.Valid(data) {
+		return refuse(base.CodeInvalid, "the body is not valid UTF-8")
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	fields, err := members(d)
-	if err != nil {
-		return nil, err
+	for members := sio.NewObject(data); ; {
+		key, value, err := members.Next()
+		switch {
+		case err != nil:
+			return malformed(data, err)
+		case key == nil:
+			return nil
+		}
+		if err := o.add(key, value); err != nil {
+			return err
+		}
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, refuse(base.CodeInvalid, "data after the object, at byte %d", d.InputOffset())
-	}
-	return &object{fields: fields}, nil
 }
 
-func members(d *json.Decoder) (map[string]json.RawMessage, *base.Error) {
-	open, err := d.Token()
-	if err != nil {
-		return nil, malformed(d, err)
-	}
-	if open != json.Delim('{') {
-		return nil, refuse(base.CodeInvalid, "want a JSON object, not %s", excerpt(open))
-	}
-	fields := make(map[string]json.RawMessage)
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, malformed(d, err)
+func (o *object) add(key, value []byte) *base.Error {
+	name := key[1 : len(key)-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		text, ok := sio.Unquote(key)
+		if !ok {
+			return refuse(base.CodeInvalid, "%s: no such field", excerpt(key))
 		}
-		name, _ := key.(string) // the decoder takes nothing else here
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, malformed(d, err)
-		}
-		if _, twice := fields[name]; twice {
-			return nil, refuse(base.CodeInvalid, "%s: given twice", strconv.Quote(name))
-		}
-		fields[name] = value
+		name = []byte(text)
 	}
-	if _, err := d.Token(); err != nil {
-		return nil, malformed(d, err)
+	for i := range o.fields[:o.n] {
+		if bytes.Equal(o.fields[i].name, name) {
+			return refuse(base.CodeInvalid, "%s: given twice", strconv.Quote(string(name)))
+		}
 	}
-	return fields, nil
+	if o.n == maxFields {
+		return refuse(base.CodeInvalid, "more than %d fields", maxFields)
+	}
+	o.fields[o.n] = field{name, value}
+	o.n++
+	return nil
 }
 
-func malformed(d *json.Decoder, err error) *base.Error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+// malformed says what is wrong with data, and where.
+func malformed(data []byte, err error) *base.Error {
+	var fault *sio.Error
+	if !errors.As(err, &fault) {
+		return refuse(base.CodeInvalid, "not JSON: %v", err)
+	}
+	rest := bytes.TrimLeft(data, " \t\r\n")
+	switch {
+	case fault.Pos >= len(data):
 		return refuse(base.CodeInvalid, "the JSON ends early")
+	case fault.Pos == len(data)-len(rest): // its very first byte
+		return notAnObject(rest, fault)
 	}
-	return refuse(base.CodeInvalid, "not JSON near byte %d: %v", d.InputOffset(), err)
+	return refuse(base.CodeInvalid, "not JSON near byte %d: %s", fault.Pos, fault.Reason)
+}
+
+// notAnObject says what data, which does not begin as an object does, is instead.
+func notAnObject(data []byte, fault *sio.Error) *base.Error {
+	switch {
+	case data[0] == '[':
+		return refuse(base.CodeInvalid, "want a JSON object, not […]")
+	case data[0] != '{' && sio.CheckJSON(data) == nil:
+		return refuse(base.CodeInvalid, "want a JSON object, not %s", excerpt(data))
+	}
+	return refuse(base.CodeInvalid, "not JSON near byte %d: %s", fault.Pos, fault.Reason)
 }
 
 // excerpt shows the beginning of a value in an error.
-func excerpt(v any) string {
+func excerpt(s []byte) string {
 	const most = 64
-	s, ok := v.(json.RawMessage)
-	if !ok {
-		s, _ = json.Marshal(v) // a token always marshals, a delimiter as its number
-		if delim, is := v.(json.Delim); is {
-			s = json.RawMessage(delim.String())
-		}
-	}
 	if len(s) <= most {
 		return string(s)
 	}
@@ -138,13 +131,35 @@ func (o *object) wrong(field, format string, args ...any) {
 }
 
 // take removes a field; null counts as given.
-func (o *object) take(field string) (json.RawMessage, bool) {
-	v, ok := o.fields[field]
-	delete(o.fields, field)
-	return v, ok
+func (o *object) take(field string) ([]byte, bool) {
+	f := o.find(field)
+	if f == nil {
+		return nil, false
+	}
+	v := f.value
+	f.value = nil
+	return v, true
 }
 
-func (o *object) has(field string) bool { return o.fields[field] != nil }
+// find returns a field that was not taken yet, nil if there is none.
+func (o *object) find(name string) *field {
+	for i := range o.fields[:o.n] {
+		if f := &o.fields[i]; f.value != nil && string(f.name) == name {
+			return f
+		}
+	}
+	return nil
+}
+
+func (o *object) has(field string) bool { return o.find(field) != nil }
+
+// raw is a field's value, which is not taken; nil if it is left out.
+func (o *object) raw(field string) []byte {
+	if f := o.find(field); f != nil {
+		return f.value
+	}
+	return nil
+}
 
 // into decodes a field if it is there. want names its type in errors.
 func (o *object) into(field, want string, to any) bool {
@@ -152,39 +167,72 @@ func (o *object) into(field, want string, to any) bool {
 	if !ok {
 		return false
 	}
-	if bytes.Equal(v, []byte("null")) || json.Unmarshal(v, to) != nil {
+	if string(v) == "null" || json.Unmarshal(v, to) != nil {
 		o.wrong(field, "want %s, not %s", want, excerpt(v))
 	}
 	return true
 }
 
-// text takes a string that must not be empty if it is there.
-func (o *object) text(field string) (s string) {
-	if o.into(field, "a string", &s) && s == "" {
+// text takes a string that must not be empty if it is there. Where it is last's, last
+// is returned, which saves the string.
+func (o *object) text(field string, last ...string) string {
+	v, ok := o.take(field)
+	if !ok {
+		return ""
+	}
+	if v[0] != '"' {
+		o.wrong(field, "want a string, not %s", excerpt(v))
+		return ""
+	}
+	inner := v[1 : len(v)-1]
+	for _, s := range last {
+		if string(inner) == s && s != "" && bytes.IndexByte(inner, '\\') < 0 {
+			return s
+		}
+	}
+	s, ok := sio.Unquote(v)
+	switch {
+	case !ok:
+		o.wrong(field, "half of a surrogate pair in %s", excerpt(v))
+	case s == "":
 		o.wrong(field, `must not be ""`)
 	}
 	return s
 }
 
 // required takes a string that must be there.
-func (o *object) required(field string) string {
+func (o *object) required(field string, last ...string) string {
 	if !o.has(field) {
 		o.wrong(field, "missing")
 	}
-	return o.text(field)
+	return o.text(field, last...)
 }
 
 // flag takes a boolean, with its value when it is left out.
 func (o *object) flag(field string, otherwise bool) bool {
-	v := otherwise
-	o.into(field, "true or false", &v)
-	return v
+	v, ok := o.take(field)
+	switch {
+	case !ok:
+		return otherwise
+	case string(v) == "true":
+		return true
+	case string(v) != "false":
+		o.wrong(field, "want true or false, not %s", excerpt(v))
+	}
+	return false
 }
 
 // count takes a whole number from 0 to most; 0 if it is left out.
-func (o *object) count(field string, most int64) (n int64) {
-	v := o.fields[field]
-	if o.into(field, "a whole number", &n) && (n < 0 || n > most) {
+func (o *object) count(field string, most int64) int64 {
+	v, ok := o.take(field)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		o.wrong(field, "want a whole number, not %s", excerpt(v))
+	case err != nil || n < 0 || n > most:
 		o.wrong(field, "want 0 to %d, not %s", most, excerpt(v))
 	}
 	return n
@@ -209,8 +257,12 @@ func (o *object) texts(field string) (list []string) {
 
 // base64 takes bytes in standard base64 with padding.
 func (o *object) base64(field string) []byte {
-	var s string
-	o.into(field, "a string", &s)
+	v, ok := o.take(field)
+	if !ok || v[0] != '"' {
+		o.wrong(field, "want a string, not %s", excerpt(v))
+		return nil
+	}
+	s, _ := sio.Unquote(v) // "" if it has half of a character, which base64 has not
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
 		o.wrong(field, "want standard base64: %v", err)
@@ -241,16 +293,21 @@ func (o *object) close(inner *object) {
 	}
 }
 
-// end reports the first error; a field nobody took is one.
+// end reports the first error; a field nobody took is one, and is named beside a
+// field that is missing: it may be that one under another name.
 func (o *object) end() *base.Error {
-	first := ""
-	for field := range o.fields {
-		if first == "" || field < first {
-			first = field
+	var first []byte
+	for i := range o.fields[:o.n] {
+		if f := &o.fields[i]; f.value != nil && (first == nil || bytes.Compare(f.name, first) < 0) {
+			first = f.name
 		}
 	}
-	if len(o.fields) > 0 {
-		o.wrong(strconv.Quote(first), "no such field")
+	switch {
+	case first == nil:
+	case o.err == nil:
+		o.wrong(strconv.Quote(string(first)), "no such field")
+	default:
+		o.err.Reason += "; " + o.name + strconv.Quote(string(first)) + ": no such field"
 	}
 	return o.err
 }

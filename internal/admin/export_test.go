@@ -37,9 +37,9 @@ func shares(list []Share) (out []share) {
 
 // ParsePublish decodes the body of POST /api/publish.
 func ParsePublish(body []byte) (*PublishRequest, error) {
-	p, err := parsePublish(body)
-	if err != nil {
+	var t turn
+	if err := t.parse(body); err != nil {
 		return nil, err
 	}
-	return p, nil
+	return &t.request, nil
 }

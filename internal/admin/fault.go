@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,7 +85,7 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
 	}
-	_ = writeJSON(w, status, faultOf(e)) // the caller is gone if this fails
+	_ = writeJSON(w, status, faultOf(e)) // always JSON
 }
 
 func faultOf(e *base.Error) fault {
@@ -114,11 +115,23 @@ func needsJournal(http.ResponseWriter, *http.Request) error {
 	return refuse(base.CodeUnsupported, "history and dead letters need the journal, which this version does not have")
 }
 
-// writeJSON answers with v. Text is not escaped for HTML: payloads stay readable.
+// writeJSON answers with v.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
-	w.Header().Set("Content-Type", "application/json")
+	line, err := encode(v)
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	w.Header()["Content-Type"] = typeJSON
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
+	_, _ = w.Write(line) // the caller is gone if this fails
+	return nil
+}
+
+// encode makes a line of JSON. Text is not escaped for HTML: payloads stay readable.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	err := e.Encode(v)
+	return b.Bytes(), err
 }

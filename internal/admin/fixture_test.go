@@ -65,6 +65,7 @@ func setUp(t testing.TB, change ...func(*admin.Options)) *fixture {
 		Local:  func(*http.Request) error { return nil },
 		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: f.log}, nil)), Done: f.done,
 	}
+	f.opts.Ledger = admin.NewLedger(f.opts.Logger)
 	for _, c := range change {
 		c(&f.opts)
 	}
@@ -106,7 +107,9 @@ type move struct {
 
 func (b *backend) Publish(ctx context.Context, r *admin.PublishRequest) (*delivery.Pending, error) {
 	b.mu.Lock()
-	b.published = append(b.published, *r)
+	kept := *r
+	kept.Payload = bytes.Clone(r.Payload)
+	b.published = append(b.published, kept)
 	fail := b.fail
 	b.mu.Unlock()
 	if fail != nil {
@@ -279,3 +282,10 @@ func (f *fixture) on(sh *delivery.Shard, do func()) {
 type task func()
 
 func (t task) Run() { t() }
+
+// forgetful is a backend that remembers nothing.
+type forgetful struct{ *backend }
+
+func (b forgetful) Publish(ctx context.Context, r *admin.PublishRequest) (*delivery.Pending, error) {
+	return b.hub.Publish(ctx, b.hub.Namespace(r.Namespace), r.Topic, &delivery.Publication{Payload: r.Payload, Key: r.Key, ID: r.ID}, r.Receipt)
+}

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/streamweir/weir/internal/admin"
@@ -41,6 +44,111 @@ func FuzzPublishRequest(f *testing.F) {
 	})
 }
 
+// FuzzPublishDifferential: the single pass takes and refuses the same requests as a
+// decoder made of encoding/json, with the same values, but for three things that
+// encoding/json lets pass: half of a surrogate pair in a text, nesting beyond 512, and
+// text that is not UTF-8.
+func FuzzPublishDifferential(f *testing.F) {
+	for _, s := range []string{
+		`{"namespace":"/feed","topic":"prices","payload":{"a":[1,2.5e-3,null]},"key":"k","id":"i","ttlMs":5,"receipt":true,"to":{"principal":"p"}}`,
+		`{"n\u0061mespace":"\u002ffeed","topic":"\ud83d\ude00","payloadBase64":"AA==","room":"r"}`,
+		`{"namespace":"/feed","topic":"prices","payload":1,"ttlMs":-0}`, `{"namespace":"/feed","topic":"prices","payload":1,"ttlMs":1e2}`,
+		`{"namespace":"/feed","topic":"prices","payload":1,"Topic":"prices"}`, `{"namespace":"/feed","topic":"prices","payloadBase64":"A\nA=="}`,
+		`{"namespace":"/feed","topic":"prices","payload":1,"to":{}}`, `{"namespace":"/feed","topic":"prices","payload":1,"receipt":null}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := admin.ParsePublish(body)
+		want := modelPublish(body)
+		switch {
+		case err != nil && want != nil:
+			if !utf8.Valid(body) || strings.Contains(err.Error(), "surrogate") || strings.Contains(err.Error(), "deeper than 512") ||
+				strings.Contains(strings.ToLower(string(body)), `\ud`) {
+				return
+			}
+			t.Fatalf("%q: refused with %v, encoding/json takes it for %+v", body, err, want)
+		case err == nil && want == nil:
+			t.Fatalf("%q: taken for %+v, encoding/json refuses it", body, got)
+		case err == nil && !reflect.DeepEqual(got, want):
+			t.Fatalf("%q:\n got %+v\nwant %+v", body, got, want)
+		}
+	})
+}
+
+// modelPublish decodes a request with encoding/json; nil if it is refused.
+func modelPublish(body []byte) *admin.PublishRequest {
+	fields := modelFields(body)
+	p := new(admin.PublishRequest)
+	ok := fields != nil
+	text := func(m map[string]json.RawMessage, name string, to *string) (given bool) {
+		raw, given := m[name]
+		delete(m, name)
+		ok = ok && (!given || (raw[0] == '"' && json.Unmarshal(raw, to) == nil && *to != ""))
+		return given
+	}
+	ok = text(fields, "namespace", &p.Namespace) && text(fields, "topic", &p.Topic) && ok
+	text(fields, "key", &p.Key)
+	text(fields, "id", &p.ID)
+	room := text(fields, "room", &p.Room)
+	into := func(name string, to any) bool {
+		raw, given := fields[name]
+		delete(fields, name)
+		ok = ok && (!given || (string(raw) != "null" && json.Unmarshal(raw, to) == nil))
+		return given
+	}
+	var ttl int64
+	into("ttlMs", &ttl)
+	into("receipt", &p.Receipt)
+	p.TTL = time.Duration(ttl) * time.Millisecond
+	raw, plain := fields["payload"]
+	delete(fields, "payload")
+	p.Payload = raw
+	var base64 []byte
+	if p.Binary = into("payloadBase64", &base64); p.Binary {
+		p.Payload = base64
+	}
+	var to json.RawMessage
+	if into("to", &to) {
+		inner := modelFields(to)
+		socket, principal := text(inner, "socket", &p.Socket), text(inner, "principal", &p.Principal)
+		ok = ok && inner != nil && len(inner) == 0 && socket != principal && !room
+	}
+	if !ok || plain == p.Binary || len(fields) > 0 || len(p.ID) > 256 || ttl < 0 || ttl > 10*365*24*3600*1000 {
+		return nil
+	}
+	return p
+}
+
+// modelFields takes an object apart with encoding/json; nil if it is none, or has a
+// field twice.
+func modelFields(data []byte) map[string]json.RawMessage {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil
+	}
+	fields := make(map[string]json.RawMessage)
+	for d.More() {
+		key, err := d.Token()
+		var value json.RawMessage
+		if err != nil || d.Decode(&value) != nil {
+			return nil
+		}
+		name, _ := key.(string)
+		if _, twice := fields[name]; twice {
+			return nil
+		}
+		fields[name] = value
+	}
+	if _, err := d.Token(); err != nil {
+		return nil
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil
+	}
+	return fields
+}
+
 func count(texts ...string) (n int) {
 	for _, s := range texts {
 		if s != "" {
@@ -58,6 +166,12 @@ func FuzzBatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		api.t, api.backend.published = t, nil
 		w := api.do(http.MethodPost, "/api/publish/batch", string(body))
+		if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
+			if refusalIn(t, w.Body.Bytes()); w.Code != http.StatusBadRequest || len(api.backend.published) > 0 {
+				t.Fatalf("%q: %d", body, w.Code)
+			}
+			return
+		}
 		var accepted, refused int
 		for line := range strings.Lines(w.Body.String()) {
 			if strings.HasPrefix(line, `{"error"`) {

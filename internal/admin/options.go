@@ -39,7 +39,8 @@ type Options struct {
 	ReceiptTimeout time.Duration // how long it waits for its receipt; default 1 s
 	MaxBody        int64         // bytes of a body, or of one line of a batch; default 8 MiB
 
-	Logger *slog.Logger    // writes are logged with the key's name; default slog.Default()
+	Ledger *Ledger         // sums up publishes in the log; nil = they are not
+	Logger *slog.Logger    // writes but publishes are logged with the key's name; default slog.Default()
 	Done   <-chan struct{} // closed when the server closes: ends tails and batches; nil = never
 }
 
@@ -68,6 +69,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Ledger == nil {
+		o.Ledger = NewLedger(o.Logger)
 	}
 	if o.Extra == nil {
 		o.Extra = func() metrics.Extra { return metrics.Extra{} }

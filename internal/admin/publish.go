@@ -2,12 +2,14 @@ package admin
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/wire/sio"
 )
 
 // Bounds of a publish request's fields.
@@ -16,98 +18,134 @@ const (
 	maxTTL = 10 * 365 * 24 * 3600 // seconds
 )
 
-// published is the answer to a publish request (design 5.3).
-type published struct {
-	MessageID string `json:"messageId"`
-	Offset    uint64 `json:"offset"`
-	Epoch     string `json:"epoch"`
-	Duplicate bool   `json:"duplicate,omitempty"` // the id was known: nothing was sent
-	*outcome         // with receipt
-	Rejected  *int   `json:"rejected,omitempty"` // with receipt, and for reliable topics
-	Complete  *bool  `json:"complete,omitempty"` // with receipt; else only when false: not every shard has answered
-}
-
-// outcome is the part of delivery.Receipt that has to be asked for.
-type outcome struct {
-	Subscribers int `json:"subscribers"`
-	Queued      int `json:"queued"`
-	Coalesced   int `json:"coalesced"`
-	Dropped     int `json:"dropped"`
-	Spilled     int `json:"spilled"`
-}
-
 // publish serves POST /api/publish.
-func (a *api) publish(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+func (a *api) publish(w http.ResponseWriter, r *http.Request, who caller) error {
+	t := turns.Get().(*turn)
+	defer turns.Put(t)
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	body, err := a.readInto(*buffer, w, r)
 	if err != nil {
 		return err
 	}
-	p, err := a.begin(r.Context(), body)
+	p, err := t.begin(a, r.Context(), body)
+	a.published(r.Context(), t, who, &p, err)
 	if err != nil {
 		return err
 	}
-	a.wrote(r, "publish", slog.String("namespace", p.request.Namespace), slog.String("topic", p.request.Topic),
-		slog.String("messageId", p.pending.MessageID))
-	return writeJSON(w, http.StatusOK, p.finish(r.Context()))
+	t.answer = p.append(t.answer[:0], r.Context())
+	w.Header()["Content-Type"] = typeJSON
+	_, _ = w.Write(t.answer) // the caller is gone if this fails
+	return nil
+}
+
+// Values of headers that every answer has; nobody writes to them.
+var (
+	typeJSON   = []string{"application/json"}
+	typeNDJSON = []string{"application/x-ndjson"}
+)
+
+// turns are for reuse: a publish makes no garbage of its own.
+var turns = sync.Pool{New: func() any { return new(turn) }}
+
+// turn is what one publish after another needs, of one goroutine.
+type turn struct {
+	object   object
+	request  PublishRequest // the last one: its namespace and topic are probably the next one's
+	patience patience
+	answer   []byte
 }
 
 // publication is a message that has its place, and whose outcome may be waited for.
 type publication struct {
-	request  *PublishRequest
 	pending  *delivery.Pending
-	reliable bool
+	receipt  bool      // it was asked for
+	reliable bool      // its topic is
 	until    time.Time // when to stop waiting for the outcome
 }
 
-// begin decodes and publishes one request.
-func (a *api) begin(ctx context.Context, body []byte) (*publication, error) {
-	request, malformed := parsePublish(body)
-	if malformed != nil {
-		return nil, malformed
+// begin decodes and publishes one request. The body is not kept.
+func (t *turn) begin(a *api, ctx context.Context, body []byte) (publication, error) {
+	request := &t.request
+	if malformed := t.parse(body); malformed != nil {
+		return publication{}, malformed
 	}
 	declared, err := a.declared(request.Namespace, request.Topic)
 	if err != nil {
-		return nil, err
+		return publication{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.PublishTimeout)
-	defer cancel()
-	pending, err := a.Publisher.Publish(ctx, request)
+	t.patience.begin(ctx, a.PublishTimeout)
+	pending, err := a.Publisher.Publish(&t.patience, request)
+	t.patience.end()
 	if err != nil {
-		return nil, err
+		return publication{}, err
 	}
-	return &publication{
-		request: request, pending: pending, reliable: declared.Reliable(), until: time.Now().Add(a.ReceiptTimeout),
-	}, nil
+	p := publication{pending: pending, receipt: request.Receipt, reliable: declared.Reliable()}
+	if p.waits() {
+		p.until = time.Now().Add(a.ReceiptTimeout)
+	}
+	return p, nil
 }
 
-// finish waits for the outcome if the request or the topic's mode asks for it.
-func (p *publication) finish(ctx context.Context) published {
-	out := published{
-		MessageID: p.pending.MessageID, Offset: p.pending.Offset, Epoch: p.pending.Epoch, Duplicate: p.pending.Duplicate,
+// waits reports whether the answer has an outcome: the request or the topic's mode
+// asks for it.
+func (p *publication) waits() bool { return p.receipt || p.reliable }
+
+// append waits for the outcome if there is to be one, and appends the answer to a
+// publish request (design 5.3) to dst, with the end of the line.
+func (p *publication) append(dst []byte, ctx context.Context) []byte {
+	dst = append(dst, `{"messageId":`...)
+	dst = sio.AppendString(dst, p.pending.MessageID)
+	dst = append(dst, `,"offset":`...)
+	dst = strconv.AppendUint(dst, p.pending.Offset, 10)
+	dst = append(dst, `,"epoch":`...)
+	dst = sio.AppendString(dst, p.pending.Epoch)
+	if p.pending.Duplicate { // the id was known: nothing was sent
+		dst = append(dst, `,"duplicate":true`...)
 	}
-	if !p.request.Receipt && !p.reliable {
-		return out
+	if p.waits() {
+		dst = p.appendOutcome(dst, ctx)
 	}
-	ctx, cancel := context.WithDeadline(ctx, p.until)
-	defer cancel()
-	r := p.pending.Receipt(ctx)
-	out.Rejected = &r.Rejected
-	if p.request.Receipt {
-		out.outcome = &outcome{r.Subscribers, r.Queued, r.Coalesced, r.Dropped, r.Spilled}
-	}
-	if p.request.Receipt || !r.Complete {
-		out.Complete = &r.Complete
-	}
-	return out
+	return append(dst, '}', '\n')
 }
 
-// parsePublish decodes the body of POST /api/publish.
-func parsePublish(body []byte) (*PublishRequest, *base.Error) {
-	o, malformed := parseObject(body)
-	if malformed != nil {
-		return nil, malformed
+// appendOutcome appends who got the message: that nobody did is never left out. All
+// of it has to be asked for.
+func (p *publication) appendOutcome(dst []byte, ctx context.Context) []byte {
+	r := p.outcome(ctx)
+	count := func(name string, n int) { dst = strconv.AppendInt(append(dst, name...), int64(n), 10) }
+	count(`,"subscribers":`, r.Subscribers)
+	if p.receipt {
+		count(`,"queued":`, r.Queued)
+		count(`,"coalesced":`, r.Coalesced)
+		count(`,"dropped":`, r.Dropped)
+		count(`,"spilled":`, r.Spilled)
 	}
-	p := &PublishRequest{Namespace: o.required("namespace"), Topic: o.required("topic")}
+	count(`,"rejected":`, r.Rejected)
+	if p.receipt || !r.Complete { // else it goes without saying
+		dst = strconv.AppendBool(append(dst, `,"complete":`...), r.Complete)
+	}
+	return dst
+}
+
+func (p *publication) outcome(ctx context.Context) delivery.Receipt {
+	if !p.pending.Settled() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, p.until)
+		defer cancel()
+	}
+	return p.pending.Receipt(ctx)
+}
+
+// parse decodes the body of POST /api/publish into the request, whose payload is
+// then a view of it.
+func (t *turn) parse(body []byte) *base.Error {
+	o, p := &t.object, &t.request
+	if malformed := o.parse(body); malformed != nil {
+		*p = PublishRequest{}
+		return malformed
+	}
+	*p = PublishRequest{Namespace: o.required("namespace", p.Namespace), Topic: o.required("topic", p.Topic)}
 	o.payload(p)
 	p.Key = o.text("key")
 	if p.ID = o.text("id"); len(p.ID) > maxID {
@@ -120,7 +158,7 @@ func parsePublish(body []byte) (*PublishRequest, *base.Error) {
 	}
 	p.Room = o.text("room")
 	p.Socket, p.Principal = o.recipient("to")
-	return p, o.end()
+	return o.end()
 }
 
 // payload takes payload or payloadBase64.

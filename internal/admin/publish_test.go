@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
@@ -101,7 +102,7 @@ func TestPublishToReliableTopicTellsRejections(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 			t.Fatal(err)
 		}
-		if len(answer) != 4 {
+		if len(answer) != 5 || answer["subscribers"] != 1.0 {
 			t.Errorf("answer %s", w.Body)
 		}
 		return answer["rejected"]
@@ -164,5 +165,63 @@ func TestEmitHandsOnEveryField(t *testing.T) {
 		if got := f.backend.emitted[0]; !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", c.body, got, c.want)
 		}
+	}
+}
+
+// A publish to nobody looks like a success if only rejections are told.
+func TestReliablePublishToNobodySaysSo(t *testing.T) {
+	f := setUp(t)
+	for _, receipt := range []string{"", `,"receipt":true`} {
+		w := f.do(http.MethodPost, "/api/publish", `{"namespace":"/feed","topic":"orders","payload":1`+receipt+`}`)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"subscribers":0,`) || !strings.Contains(w.Body.String(), `"rejected":0`) {
+			t.Errorf("receipt %q: %d %s", receipt, w.Code, w.Body)
+		}
+	}
+}
+
+// What was sent under a wrong name is named beside what is missing for it.
+func TestMissingFieldNamesTheOneThatIsThereInstead(t *testing.T) {
+	f := setUp(t)
+	w := f.do(http.MethodPost, "/api/publish", `{"namespace":"/feed","topic":"prices","data":1}`)
+	if got, want := refusalIn(t, w.Body.Bytes()).Error.Message, `payload: missing; "data": no such field`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// A line for each publish would be most of the log: they are counted, and summed up.
+func TestPublishesAreSummedUpByKey(t *testing.T) {
+	keys := func(o *admin.Options) {
+		o.Authorize = func(token string) (string, admin.Allow, bool) { return token, admin.Allow{Publish: true}, true }
+	}
+	f := setUp(t, keys)
+	f.do(http.MethodPost, "/api/publish/batch", lineOf("1")+"no\n"+lineOf("2"), "X-API-Key", "app")
+	for range 3 {
+		f.do(http.MethodPost, "/api/publish", lineOf("3"), "X-API-Key", "app")
+		f.do(http.MethodPost, "/api/publish", "{}", "X-API-Key", "jobs")
+	}
+	if f.log.Len() > 0 {
+		t.Errorf("logged before the sum: %s", f.log)
+	}
+	f.opts.Ledger.Sum()
+	if log := f.log.String(); strings.Count(log, "\n") != 2 || !strings.Contains(log, "key=app published=5 refused=1") ||
+		!strings.Contains(log, "key=jobs published=0 refused=3") {
+		t.Errorf("the sum: %s", log)
+	}
+	f.log.Reset()
+	f.opts.Ledger.Sum()
+	if f.log.Len() > 0 {
+		t.Errorf("summed up twice: %s", f.log)
+	}
+}
+
+func TestEachPublishIsLoggedAtDebug(t *testing.T) {
+	f := setUp(t)
+	f.opts.Logger = slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	f.handler = admin.New(f.opts)
+	f.do(http.MethodPost, "/api/publish", `{"namespace":"/feed","topic":"prices","payload":1,"id":"m1"}`)
+	f.do(http.MethodPost, "/api/publish/batch", lineOf("1")+"no\n")
+	log := f.log.String()
+	if strings.Count(log, "level=DEBUG") != 3 || !strings.Contains(log, "key=local namespace=/feed topic=prices messageId=m1 offset=1") {
+		t.Errorf("log: %s", log)
 	}
 }

@@ -110,7 +110,7 @@ func (o *object) filter() Filter {
 		o.wrong("filter", "missing")
 		return f
 	}
-	given := len(inner.fields)
+	given := inner.n
 	f.ID, f.Principal, f.Room = inner.text("id"), inner.text("principal"), inner.text("room")
 	f.Topic, f.Address = inner.text("topic"), inner.text("address")
 	o.close(inner)

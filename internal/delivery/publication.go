@@ -13,12 +13,22 @@ var ErrTooLarge = errors.New("message is larger than maxQueuedBytesPerClient")
 
 // Publication is what a publisher hands in.
 type Publication struct {
-	Payload []byte // JSON, or with Binary any bytes; not changed after the call
+	Payload []byte // JSON, or with Binary any bytes; not kept: the caller may change it when Publish has returned
 	Binary  bool
 	Key     string        // coalescing key; "" = the topic's pointer decides
 	ID      string        // idempotency key and message id; "" = made here
 	TTL     time.Duration // 0 = the topic's
 	Target  Target
+}
+
+// atMost is more than the frame of the publication has, in bytes, whatever its form.
+func (p *Publication) atMost(t *Topic) int {
+	const (
+		escaped = 6 // bytes for one, at most
+		named   = 2 // times that the topic and the namespace are
+		rest    = 512
+	)
+	return len(p.Payload) + escaped*(named*(len(t.Name)+len(t.Declared.Namespace.Path))+len(p.ID)) + rest
 }
 
 func newMessage(t *Topic, p *Publication, now int64) *base.Message {

@@ -38,6 +38,19 @@ func (p *Pending) Receipt(ctx context.Context) Receipt {
 	return p.receipt.read()
 }
 
+// Settled reports whether Receipt would not have to wait.
+func (p *Pending) Settled() bool {
+	if p.receipt == nil {
+		return true
+	}
+	select {
+	case <-p.receipt.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Publish gives a message to the subscribers of a topic: it is encoded, gets its
 // place in the topic's order, and is appended to the inbox of every shard that
 // has subscribers, or of none. It waits for room as long as ctx allows and then
@@ -80,6 +93,9 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		d.refuse(ErrBudget)
 		return nil, ErrBudget
 	}
+	if pending := h.publishUnheard(t, p); pending != nil {
+		return pending, nil
+	}
 	m := newMessage(t, p, h.Now())
 	if m.Frame(d.form(d.Spec.Shape)).Len() > d.Spec.Policy.MaxBytes {
 		d.refuse(ErrTooLarge)
@@ -104,6 +120,29 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 	d.Published.Add(1)
 	h.taps.offer(m, p)
 	return pending, nil
+}
+
+// publishUnheard publishes what nobody gets: it is given its place in the order, and no
+// frame is made. It returns nil if somebody may get the message or it may not fit, and
+// has done nothing then.
+func (h *Hub) publishUnheard(t *Topic, p *Publication) *Pending {
+	d := t.Declared
+	if t.subscribers.Load() > 0 || h.taps.any.Load() || h.closed() || p.atMost(t) > d.Spec.Policy.MaxBytes {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dead || t.hasSubscribers() {
+		return nil
+	}
+	t.offset++
+	t.used = h.Now()
+	d.Published.Add(1)
+	id := p.ID
+	if id == "" {
+		id = h.newID()
+	}
+	return &Pending{Published: Published{MessageID: id, Offset: t.offset, Epoch: t.epoch}, hub: h}
 }
 
 // claimFor is what a message may come to hold: itself once on every shard, and an

@@ -61,12 +61,16 @@ func (ts *taps) offer(m *base.Message, p *Publication) {
 	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	var payload []byte // a copy: the publisher's own is not kept
 	for t := range ts.list {
 		if t.Namespace != m.Namespace || (t.Topic != "" && t.Topic != m.Topic) {
 			continue
 		}
+		if payload == nil {
+			payload = append([]byte{}, p.Payload...)
+		}
 		select {
-		case t.C <- Tapped{Message: m, Payload: p.Payload, Binary: p.Binary}:
+		case t.C <- Tapped{Message: m, Payload: payload, Binary: p.Binary}:
 		default:
 			t.Missed.Add(1)
 		}

@@ -54,7 +54,7 @@ func Table() []Room {
 		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/sio"}},
 		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery"}},
 		{Path: "internal/metrics", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/latency"}},
-		{Path: "internal/admin", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics"}},
+		{Path: "internal/admin", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics", "internal/wire/sio"}},
 
 		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
 		{Path: ".", May: []string{
