@@ -39,6 +39,8 @@ func (s *Server) extra() metrics.Extra {
 	e.Handler.Add(&s.count.handlers)
 	w := s.workers.Stats()
 	e.Workers = metrics.Workers{Running: w.Running, Queued: w.Queued, Panics: w.Panics}
+	e.LogDropped = s.lines.Dropped()
+	e.EventsDropped, e.EventsPanics = s.herald.read(&s.herald.dropped), s.herald.read(&s.herald.panics)
 	e.Build = metrics.Build{Version: build.Version(), Revision: build.Revision(), GoVersion: runtime.Version()}
 	for _, d := range s.doors {
 		st := d.engine.Stats()

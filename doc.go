@@ -39,6 +39,8 @@
 // # Concurrency
 //
 // Everything exported may be called from any goroutine, unless it says otherwise.
-// Callbacks in Events run on the server's event loops and must not block; handlers
-// may. All goroutines the server starts have ended when Run returns.
+// Handlers may block, and so may callbacks in Events and the log's handler, which
+// have a goroutine each. All goroutines the server starts have ended when Run
+// returns, but for one in a callback of Events or a log's handler that has blocked
+// for more than 5 s or 1 s then.
 package weir

@@ -6,8 +6,12 @@ import (
 	"github.com/streamweir/weir/internal/roomwatch"
 )
 
-// Events are callbacks for an embedder's own bookkeeping. They are called on the
-// server's loops and must not block.
+// Events are callbacks for an embedder's own bookkeeping, called one at a time, in
+// the order of what happened, by a goroutine of their own: soon after it, not before
+// the server goes on. They may block and may call any method of the server. While
+// one does not return, up to 32,768 calls (16 MiB) wait; what is beyond that is
+// dropped and counted (weir_events_dropped_total). A panic is logged and counted
+// (weir_events_panics_total). The end of Run waits up to 5 s for the last of them.
 type Events struct {
 	Connected    func(ConnectedEvent)
 	Disconnected func(DisconnectedEvent)

@@ -249,7 +249,7 @@ type Options struct {
 	// AuthFailures bounds failed attempts per address: default 20 in a minute.
 	AuthFailures AuthFailures
 
-	Logger     *slog.Logger          // default slog.Default(); used on event loops too, so it must not block for long
+	Logger     *slog.Logger          // default slog.Default(). Its handler is called by a goroutine of its own: while it blocks, 4,096 lines (4 MiB) wait, others are dropped and counted. Enabled and With are called at once
 	Registerer prometheus.Registerer // gets the metrics besides the management API; nil = not
 	Events     Events
 	// Config is shown by GET /api/config; the binary puts the effective file here.

@@ -19,6 +19,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/logqueue"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/pointer"
 	"github.com/streamweir/weir/internal/ports"
@@ -41,6 +42,9 @@ type Server struct {
 	penalties *guard.Penalties
 	refusals  *guard.Refusals
 	count     counters
+	lines     *logqueue.Queue // what log writes to
+	herald    *herald         // calls opts.Events, which tell it
+	stalls    stallLog
 	comers    guard.Comers
 	exposed   *metrics.Collector
 	registry  *prometheus.Registry
@@ -75,6 +79,10 @@ func New(o Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.lines = logqueue.New(s.log.Handler())
+	s.log = slog.New(s.lines.Handler())
+	s.herald = newHerald(s.log)
+	s.opts.Events = o.Events.throughHerald(s.herald)
 	s.ports = ports.New(s.log)
 	s.ledger = admin.NewLedger(s.log)
 	s.opts.Drain.ClientsPerSecond = orDefault(o.Drain.ClientsPerSecond, 200)
@@ -84,7 +92,7 @@ func New(o Options) (*Server, error) {
 	shards := orDefault(o.Shards, runtime.GOMAXPROCS(0))
 	s.hub = delivery.New(delivery.Options{
 		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: guard.Budget(o.Memory.BudgetBytes),
-		HighWatermark: o.Memory.HighWatermark, FinishTimeout: 10 * time.Second, OnCut: s.onCut,
+		HighWatermark: o.Memory.HighWatermark, FinishTimeout: 10 * time.Second, OnCut: s.onCut, OnStall: s.onStall,
 	})
 	s.drain = s.newDrain()
 	lobby := NamespaceOptions{}
@@ -228,6 +236,8 @@ func (s *Server) stop() error {
 	s.wg.Wait()
 	s.ledger.Sum()
 	s.unregister()
+	s.herald.close()
+	s.lines.Flush(lastLines)
 	return errors.Join(errs...)
 }
 

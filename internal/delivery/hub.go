@@ -23,6 +23,7 @@ type Options struct {
 	HighWatermark float64         // share of the budget at which shedding begins
 	FinishTimeout time.Duration   // how long a leaving socket's last packets may take
 	Waiters       []Waiter        // one for each shard; nil: a shard has nothing but its inbox
+	OnStall       func(Stall)     // hears of steps longer than StallFrom; called on the shard, must not block
 	OnCut         func(CutEvent)  // hears of clients the server cut; called on the shard, must not block
 }
 

@@ -69,6 +69,7 @@ type Shard struct {
 	subscriptions atomic.Int64
 	held          atomic.Int64 // by its lanes, in bytes
 	loop          latency.Histogram
+	watch         stepWatch
 }
 
 type doomed struct {
@@ -140,7 +141,9 @@ func (sh *Shard) idle() bool { return sh.in.Empty() && !sh.hub.closed() }
 func (sh *Shard) step() (more bool) {
 	start := sh.hub.Now()
 	sh.now = start
+	sh.watch.begin(start)
 	heard := sh.wait.Dispatch()
+	sh.mark(PhaseReading, oneIf(heard))
 	sh.tasks, sh.jobs = sh.in.Take(sh.tasks[:0], sh.jobs[:0])
 	for i, j := range sh.jobs {
 		sh.streams.Add(sh.home(j), j)
@@ -151,38 +154,42 @@ func (sh *Shard) step() (more bool) {
 		t.Run()
 		sh.tasks[i] = nil
 	}
+	sh.mark(PhaseTasks, len(sh.tasks))
 	sh.deliverSome()
+	sh.mark(PhaseDeliveries, sh.spent)
 	fired, late := sh.wheel.Advance(sh.now, timerSlice)
 	if sh.delays != nil {
 		woken, _ := sh.delays.Advance(sh.now, 0)
 		fired += woken
 	}
-	sh.cutDoomed()
+	sh.mark(PhaseTimers, fired)
+	sh.mark(PhaseCuts, sh.cutDoomed())
 	dirty := sh.flushSome()
-	sh.housekeep()
-	if heard || worked || fired > 0 || dirty {
-		sh.loop.Observe(sh.hub.Now() - start)
+	sh.mark(PhaseWriting, dirty)
+	swept := sh.housekeep()
+	if heard || worked || fired > 0 || dirty > 0 || swept {
+		sh.endStep(start)
 	}
 	return late || sh.firstDirty != nil || sh.streams.Any()
 }
 
-// flushSome flushes a slice of the connections that wait, oldest first.
-func (sh *Shard) flushSome() (any bool) {
+// flushSome flushes a slice of the connections that wait, oldest first, and returns how many.
+func (sh *Shard) flushSome() (n int) {
 	for range flushSlice {
 		c := sh.firstDirty
 		if c == nil {
-			return any
+			return n
 		}
 		if sh.firstDirty = c.next; sh.firstDirty == nil {
 			sh.lastDirty = nil
 		}
 		c.dirty, c.next = false, nil
-		any = true
+		n++
 		if c.flush() {
 			c.markDirty()
 		}
 	}
-	return any
+	return n
 }
 
 // idleFor is how long the loop may sleep.
@@ -202,7 +209,8 @@ func (sh *Shard) idleFor() time.Duration {
 	return max(d, 0)
 }
 
-func (sh *Shard) housekeep() {
+// housekeep reports whether it looked after topics.
+func (sh *Shard) housekeep() (swept bool) {
 	if sh.now-sh.accounted >= int64(accountEvery) {
 		sh.accounted = sh.now
 		sh.account()
@@ -214,7 +222,9 @@ func (sh *Shard) housekeep() {
 			n.trim(sh.index)
 		}
 		sh.resting.Trim()
+		swept = true
 	}
+	return swept
 }
 
 // doom cuts a connection once the current step no longer walks over it.
@@ -226,7 +236,8 @@ func (sh *Shard) doom(c *Conn, cause base.Cause) {
 	sh.doomed = append(sh.doomed, doomed{c, cause})
 }
 
-func (sh *Shard) cutDoomed() {
+// cutDoomed returns how many.
+func (sh *Shard) cutDoomed() (n int) {
 	for i := 0; i < len(sh.doomed); i++ { // cutting one may doom another
 		if d := sh.doomed[i]; !d.conn.closed {
 			sh.hub.cut(d.conn, d.cause)
@@ -234,7 +245,9 @@ func (sh *Shard) cutDoomed() {
 		}
 		sh.doomed[i] = doomed{}
 	}
+	n = len(sh.doomed)
 	sh.doomed = sh.doomed[:0]
+	return n
 }
 
 // force queues a packet that is never dropped.

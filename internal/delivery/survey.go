@@ -247,6 +247,8 @@ type ShardStats struct {
 	HeldBytes     int64
 	Tasks, Jobs   int // waiting in the inbox
 	Loop          latency.Distribution
+	Stalls        uint64 // steps longer than StallFrom
+	Longest       time.Duration
 }
 
 // Stats returns the shard's figures. Any goroutine may call it.
@@ -257,6 +259,7 @@ func (sh *Shard) Stats() ShardStats {
 	}
 	s.Tasks, s.Jobs = sh.in.Depth()
 	s.Loop.Add(&sh.loop)
+	s.Stalls, s.Longest = sh.watch.stalls.Load(), time.Duration(sh.watch.longest.Load())
 	return s
 }
 

@@ -46,6 +46,8 @@ func Table() []Room {
 		{Path: "internal/recent", StdOnly: true},
 		{Path: "internal/linger", StdOnly: true, May: []string{"internal/wheel"}},
 		{Path: "internal/roomwatch", StdOnly: true},
+		{Path: "internal/aside", StdOnly: true},
+		{Path: "internal/logqueue", StdOnly: true, May: []string{"internal/aside"}},
 
 		// At the door, and the readers.
 		{Path: "internal/guard", May: []string{"internal/base"}},
@@ -60,7 +62,7 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "internal/latency", "internal/budget", "cluster",
+			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "internal/latency", "internal/aside", "internal/logqueue", "internal/budget", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

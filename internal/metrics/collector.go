@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -144,18 +145,23 @@ func collectNode(s sink, h *delivery.Hub) {
 	var connections, subscriptions int64
 	var tasks, jobs int
 	var loop latency.Distribution
+	var stalls uint64
+	var longest time.Duration
 	for _, sh := range h.Shards() {
 		st := sh.Stats()
 		connections += st.Connections
 		subscriptions += st.Subscriptions
 		tasks, jobs = tasks+st.Tasks, jobs+st.Jobs
 		loop = merge(loop, st.Loop)
+		stalls, longest = stalls+st.Stalls, max(longest, st.Longest)
 	}
 	s.put(connectionsOpen, float64(connections))
 	s.put(subscriptionsOpen, float64(subscriptions))
 	s.put(inboxDepth, float64(tasks), "tasks")
 	s.put(inboxDepth, float64(jobs), "publications")
 	s.histogram(loopSeconds, loop)
+	s.put(loopStalls, float64(stalls))
+	s.put(loopLongest, longest.Seconds())
 	for a, held := range h.Accounts() {
 		s.put(memoryHeld, float64(held), budget.Account(a).String())
 	}
@@ -196,6 +202,13 @@ func collectDoor(s sink, x Extra) {
 	s.put(workersQueued, float64(x.Workers.Queued))
 	s.put(handlerPanics, float64(x.Workers.Panics))
 	s.histogram(handlerSeconds, x.Handler)
+	s.put(logDropped, float64(x.LogDropped))
+	for event, n := range x.EventsDropped {
+		s.put(eventsDropped, float64(n), event)
+	}
+	for event, n := range x.EventsPanics {
+		s.put(eventsPanics, float64(n), event)
+	}
 	s.put(buildInfo, 1, x.Build.Version, x.Build.Revision, x.Build.GoVersion)
 }
 

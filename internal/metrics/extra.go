@@ -14,6 +14,9 @@ type Extra struct {
 	Reconnects      uint64                      // clients that came back after the server had cut them
 	Handler         latency.Distribution        // how long handlers ran
 	Workers         Workers
+	LogDropped      uint64            // lines the log's handler did not take in time
+	EventsDropped   map[string]uint64 // calls of Events dropped, by callback: a fixed set
+	EventsPanics    map[string]uint64
 	Build           Build
 }
 

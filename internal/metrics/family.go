@@ -69,6 +69,8 @@ var (
 	subscriptionsOpen = gauge("subscriptions", "Subscriptions of all clients.")
 	inboxDepth        = gauge("inbox_depth", "What waits for the event loops.", "queue")
 	loopSeconds       = histogram("loop_seconds", "Length of the event loops' turns.")
+	loopStalls        = counter("loop_stalls_total", "Turns of the event loops that took more than 50 ms.")
+	loopLongest       = gauge("loop_longest_seconds", "The longest turn of an event loop since the start.")
 	memoryHeld        = gauge("memory_held_bytes", "Bytes held for all clients, by what they are for.", "what")
 	memoryBudget      = gauge("memory_budget_bytes", "Bound on memory_held_bytes; 0 is none.")
 	memoryRatio       = gauge("memory_budget_ratio", "Share of the memory budget in use; 0 without a budget.")
@@ -85,6 +87,9 @@ var (
 	workersQueued     = gauge("workers_queued", "Handlers waiting for a worker.")
 	handlerPanics     = counter("handler_panics_total", "Handlers that panicked.")
 	handlerSeconds    = histogram("handler_seconds", "How long handlers ran.")
+	logDropped        = counter("log_dropped_total", "Log lines dropped because the log's handler did not keep up.")
+	eventsDropped     = counter("events_dropped_total", "Calls of the application's Events callbacks dropped because they did not keep up.", "event")
+	eventsPanics      = counter("events_panics_total", "Calls of the application's Events callbacks that panicked.", "event")
 	buildInfo         = gauge("build_info", "What is running; always 1.", "version", "revision", "goversion")
 )
 

@@ -42,6 +42,7 @@ func extra() metrics.Extra {
 			"/undeclared": {Opened: 99},
 		},
 		AuthRateLimited: 8, RateLimited: 9, Reconnects: 11, Workers: metrics.Workers{Running: 1, Queued: 2, Panics: 3},
+		LogDropped: 12, EventsDropped: map[string]uint64{"cut": 13, "room": 0}, EventsPanics: map[string]uint64{"cut": 1, "room": 0},
 		Build: metrics.Build{Version: "1.2.3", Revision: "abc", GoVersion: "go1.26"},
 	}
 }
