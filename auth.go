@@ -100,6 +100,7 @@ func (s *Socket) token(payload string) string {
 		Payload:       payload,
 		Auth:          gjson.GetBytes(h.Auth, "token").Str,
 		Authorization: h.Header.Get("Authorization"),
+		Protocols:     h.Header.Values("Sec-WebSocket-Protocol"),
 		Query:         h.URL.Query().Get("token"),
 	})
 }

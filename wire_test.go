@@ -1,6 +1,7 @@
 package weir_test
 
 import (
+	"bufio"
 	"io"
 	"net/http"
 	"strings"
@@ -69,5 +70,44 @@ func TestViolationOverPollingIsToldBehindTheConnectAnswer(t *testing.T) {
 	}
 	if !strings.HasPrefix(got, `40{"sid":`) {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// The client option `protocols` makes browsers and Node refuse a handshake that does not answer one of them; and it is the
+// only way a page can send a token with a websocket's handshake.
+func TestSubprotocolIsAnsweredAndMayCarryTheToken(t *testing.T) {
+	tokens, err := weir.StaticTokens(map[string]string{"alice": "abc.def-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := start(t, weir.Options{Authenticate: tokens, Servers: []weir.ServerOptions{{
+		Name: "default", Auth: true, Namespaces: []weir.NamespaceOptions{{Path: "/", AuthRequired: true}},
+	}}})
+	for offer, want := range map[string]string{
+		"access_token, abc.def-1":     "access_token",
+		"mine,access_token,abc.def-1": "mine",
+	} {
+		conn := connect(t, addr(srv))
+		_, err := io.WriteString(conn, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: weir\r\nUpgrade: websocket\r\n"+
+			"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"+
+			"Sec-WebSocket-Protocol: "+offer+"\r\n\r\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if got := resp.Header.Values("Sec-WebSocket-Protocol"); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: answered %q, want %q", offer, got, want)
+		}
+		p := dialRaw(t, addr(srv), dialOptions{header: "Sec-WebSocket-Protocol: " + offer + "\r\n"})
+		p.join("/", nil)
+	}
+	none := dialRaw(t, addr(srv), dialOptions{})
+	none.send("40")
+	if got := none.next(); !strings.HasPrefix(got, "44") {
+		t.Errorf("without a token: %q", got)
 	}
 }

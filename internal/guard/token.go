@@ -64,18 +64,35 @@ func (s StaticTokens) Authenticate(token string) (principal string, err error) {
 // TokenSources are the places a client may have put its token, the first that is not blank counting
 // (protocol.md 3.8).
 type TokenSources struct {
-	Payload       string // `token` of a subscribe or publish
-	Auth          string // `token` of the CONNECT packet's auth object
-	Authorization string // the whole Authorization header of the handshake
-	Query         string // `token` of the handshake's query
+	Payload       string   // `token` of a subscribe or publish
+	Auth          string   // `token` of the CONNECT packet's auth object
+	Authorization string   // the whole Authorization header of the handshake
+	Protocols     []string // the Sec-WebSocket-Protocol headers of the handshake: what follows the entry `access_token`
+	Query         string   // `token` of the handshake's query
 }
 
 // FindToken returns the token to check, or "" when there is none. It must never be echoed to the client, nor logged
 // (streamfence-defects.md J10).
 func FindToken(from TokenSources) string {
-	for _, token := range [...]string{from.Payload, from.Auth, bearer(from.Authorization), from.Query} {
+	for _, token := range [...]string{from.Payload, from.Auth, bearer(from.Authorization), offered(from.Protocols), from.Query} {
 		if token = strings.TrimSpace(token); token != "" {
 			return token
+		}
+	}
+	return ""
+}
+
+// offered is the token among the sub-protocols a client offers, which is how a page can send one with a websocket's
+// handshake: `new WebSocket(url, ["access_token", token])`.
+func offered(protocols []string) string {
+	found := false
+	for _, list := range protocols {
+		for item := range strings.SplitSeq(list, ",") {
+			item = strings.Trim(item, " \t")
+			if found {
+				return item
+			}
+			found = item == "access_token"
 		}
 	}
 	return ""

@@ -62,8 +62,8 @@ func TestBadStaticTokensAreAllNamedWithoutTheToken(t *testing.T) {
 }
 
 func TestTokenIsTakenFromTheFirstSourceThatHasOne(t *testing.T) {
-	all := guard.TokenSources{Payload: "p", Auth: "a", Authorization: "Bearer h", Query: "q"}
-	for _, want := range []string{"p", "a", "h", "q", ""} {
+	all := guard.TokenSources{Payload: "p", Auth: "a", Authorization: "Bearer h", Protocols: []string{"x, access_token", " o,y"}, Query: "q"}
+	for _, want := range []string{"p", "a", "h", "o", "q", ""} {
 		if got := guard.FindToken(all); got != want {
 			t.Errorf("FindToken(%+v) = %q, want %q", all, got, want)
 		}
@@ -74,6 +74,8 @@ func TestTokenIsTakenFromTheFirstSourceThatHasOne(t *testing.T) {
 			all.Auth = "\t"
 		case "h":
 			all.Authorization = "Bearer "
+		case "o":
+			all.Protocols = []string{"access_token", "x"}[:1]
 		case "q":
 			all.Query = ""
 		}

@@ -89,7 +89,11 @@ func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollStream) {
 	w, s := newEpollSocket(a.intake.poller, a.fd, o)
 	s.brief = s.poller.takeBrief()
 	s.brief.ahead = ahead
-	s.brief.prefix = appendSwitching(s.brief.prefix, a.Request.Header.Get("Sec-WebSocket-Key"), extension)
+	s.brief.prefix = switching{
+		key:       a.Request.Header.Get("Sec-WebSocket-Key"),
+		extension: extension,
+		protocol:  ws.Subprotocol(a.Request.Header["Sec-Websocket-Protocol"]),
+	}.append(s.brief.prefix)
 	w.deflates = deflates
 	a.over = true
 	return w, s
@@ -241,15 +245,4 @@ func (a *Arrival) drop() {
 	a.intake.leave(a)
 	_ = unix.Close(a.fd)
 	a.over = true
-}
-
-// appendSwitching appends the answer that makes a connection a websocket (RFC 6455 4.2.2).
-func appendSwitching(dst []byte, key, extension string) []byte {
-	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
-	dst = ws.AppendAccept(dst, key)
-	if extension != "" {
-		dst = append(dst, "\r\nSec-WebSocket-Extensions: "...)
-		dst = append(dst, extension...)
-	}
-	return append(dst, "\r\n\r\n"...)
 }

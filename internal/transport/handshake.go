@@ -57,30 +57,49 @@ func (o SocketOptions) Upgrade(w http.ResponseWriter, r *http.Request, timeout t
 	if o.Deflate {
 		extension, agreed = ws.AcceptDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
 	}
-	if err := o.accept(conn, r.Header.Get("Sec-WebSocket-Key"), extension, timeout); err != nil {
+	if err := o.accept(conn, switching{
+		key:       r.Header.Get("Sec-WebSocket-Key"),
+		extension: extension,
+		protocol:  ws.Subprotocol(r.Header.Values("Sec-WebSocket-Protocol")),
+	}, timeout); err != nil {
 		closeNow(conn)
 		return Upgraded{}, fmt.Errorf("accept websocket of %v: %w", conn.RemoteAddr(), err)
 	}
 	return Upgraded{Conn: conn, Ahead: ahead, Deflate: agreed}, nil
 }
 
-func (o SocketOptions) accept(conn net.Conn, key, extension string, timeout time.Duration) error {
+func (o SocketOptions) accept(conn net.Conn, s switching, timeout time.Duration) error {
 	// A connection that cannot be tuned has ended as a rule, and the write says so.
 	_ = o.Tune(conn)
 	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
-	answer := "HTTP/1.1 101 Switching Protocols\r\n" +
-		"Upgrade: websocket\r\n" +
-		"Connection: Upgrade\r\n" +
-		"Sec-WebSocket-Accept: " + ws.Accept(key) + "\r\n"
-	if extension != "" {
-		answer += "Sec-WebSocket-Extensions: " + extension + "\r\n"
-	}
-	if _, err := conn.Write([]byte(answer + "\r\n")); err != nil {
+	if _, err := conn.Write(s.append(nil)); err != nil {
 		return err
 	}
 	return conn.SetDeadline(time.Time{})
+}
+
+// switching is what the answer that makes a connection a websocket says.
+type switching struct {
+	key       string
+	extension string // "": none is agreed to
+	protocol  string // "": none was offered
+}
+
+// append appends the answer (RFC 6455 4.2.2).
+func (s switching) append(dst []byte) []byte {
+	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	dst = ws.AppendAccept(dst, s.key)
+	if s.extension != "" {
+		dst = append(dst, "\r\nSec-WebSocket-Extensions: "...)
+		dst = append(dst, s.extension...)
+	}
+	if s.protocol != "" {
+		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
+		dst = append(dst, s.protocol...)
+	}
+	return append(dst, "\r\n\r\n"...)
 }
 
 // leftover copies what r has read ahead, so that its buffer is not kept.

@@ -42,3 +42,19 @@ func HeaderHasToken(values []string, token string) bool {
 	}
 	return false
 }
+
+// Subprotocol is the one to answer of those a client offers, each value a comma-separated list: the first, as a client
+// that gets none it offered ends the connection (RFC 6455 4.1); "" if it is no token.
+func Subprotocol(offers []string) string {
+	if len(offers) == 0 {
+		return ""
+	}
+	first, _, _ := strings.Cut(offers[0], ",")
+	first = strings.Trim(first, " \t")
+	for i := range len(first) {
+		if c := first[i]; c <= ' ' || c >= 0x7F || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return ""
+		}
+	}
+	return first
+}

@@ -47,3 +47,16 @@ func TestHeaderHasTokenInAnyListAndCase(t *testing.T) {
 		}
 	}
 }
+
+func TestSubprotocolIsTheFirstOffered(t *testing.T) {
+	for want, offers := range map[string][]string{
+		"access_token": {"access_token, abc"}, "a": {" a ,b", "c"}, "v1.json": {"v1.json"}, "": {"a b"}, "ok": {"ok,\"x\""},
+	} {
+		if got := ws.Subprotocol(offers); got != want {
+			t.Errorf("%q: %q, want %q", offers, got, want)
+		}
+	}
+	if got := ws.Subprotocol(nil) + ws.Subprotocol([]string{",a"}) + ws.Subprotocol([]string{"a\x00"}); got != "" {
+		t.Errorf("got %q of nothing", got)
+	}
+}
