@@ -125,7 +125,7 @@ func (d *door) checkOrigin(r *http.Request) engineio.Origin {
 	switch d.origins.Check(guard.BrowserRequest{Origin: origin, Host: r.Host, TLS: r.TLS != nil}) {
 	case guard.OriginAllowed:
 		switch {
-		case origin == "" || strings.EqualFold(afterScheme(origin), r.Host):
+		case origin == "" || strings.EqualFold(strings.TrimSuffix(afterScheme(origin), "/"), r.Host):
 			return engineio.OriginPlain
 		case slices.Contains(d.opts.Origins, "*"):
 			return engineio.OriginEveryone

@@ -43,7 +43,8 @@ type webOrigin struct {
 
 // NewOrigins reads the origins allowed besides the server's own. An entry is `https://host[:port]`, a wildcard for all
 // subdomains at any depth `https://*.example.com[:port]`, `null` (sandboxed pages and files), or `*` for every page.
-// Schemes are free (`capacitor://localhost`). The error names each bad entry with its index.
+// Schemes are free (`capacitor://localhost`, Cordova's `file://`, Electron's `app://.`). A slash at the end, which some
+// clients write, changes nothing. The error names each bad entry with its index.
 func NewOrigins(list []string) (Origins, error) {
 	o := Origins{exact: make(map[webOrigin]struct{}, len(list))}
 	var errs []error
@@ -74,7 +75,7 @@ func (o *Origins) add(entry string) error {
 	}
 	w, ok := parseOrigin(entry)
 	if !ok {
-		return errors.New(`want scheme://host[:port], scheme://*.domain[:port], null or *; no path, and names in ASCII (punycode)`)
+		return errors.New(`want scheme://host[:port], scheme://*.domain[:port], file://, null or *; no path, and names in ASCII (punycode)`)
 	}
 	if !wildcard {
 		o.exact[w] = struct{}{}
@@ -136,13 +137,19 @@ func (w webOrigin) serves(r BrowserRequest) bool {
 	return port != 0 && port == w.port
 }
 
-// parseOrigin reads the serialization of RFC 6454 6.2: scheme "://" host [":" port], and nothing else.
+// parseOrigin reads the serialization of RFC 6454 6.2: scheme "://" host [":" port], and nothing else but a slash at the
+// end. Outside the web the host may be anything made of dots and names, or nothing.
 func parseOrigin(s string) (w webOrigin, ok bool) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok || !validScheme(scheme) {
 		return webOrigin{}, false
 	}
 	w.scheme = strings.ToLower(scheme)
+	rest = strings.TrimSuffix(rest, "/")
+	if defaultPort(w.scheme) == 0 && strings.Trim(rest, ".") == "" {
+		w.host = rest
+		return w, true
+	}
 	if w.host, w.port, ok = splitHostPort(rest); !ok {
 		return webOrigin{}, false
 	}

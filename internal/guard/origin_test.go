@@ -32,6 +32,13 @@ func TestOwnOriginIsAllowedAndForeignIsNot(t *testing.T) {
 		{"https://feed.example.com:443", "feed.example.com", secure, guard.OriginAllowed},
 		{"http://localhost:3000", "localhost:3000", plain, guard.OriginAllowed},
 		{"http://[::1]:3000", "[0:0::1]:3000", plain, guard.OriginAllowed},
+		{"http://localhost:3000/", "localhost:3000", plain, guard.OriginAllowed}, // the PHP client
+		{"https://feed.example.com/", "feed.example.com", secure, guard.OriginAllowed},
+		{"http://localhost:3000//", "localhost:3000", plain, guard.OriginForeign},
+		{"http://localhost:3000/x", "localhost:3000", plain, guard.OriginForeign},
+		{"file://", "", plain, guard.OriginForeign},
+		{"app://.", ".", plain, guard.OriginForeign},
+		{"http://.", ".", plain, guard.OriginForeign},
 
 		{"http://feed.example.com", "feed.example.com", secure, guard.OriginForeign}, // a page anybody could have altered
 		{"http://feed.example.com", "feed.example.com:443", plain, guard.OriginForeign},
@@ -92,6 +99,21 @@ func TestListedOrigins(t *testing.T) {
 	} {
 		if got := o.Check(guard.BrowserRequest{Origin: origin, Host: "feed.example.com"}); got != want {
 			t.Errorf("origin %q: verdict %d, want %d", origin, got, want)
+		}
+	}
+}
+
+// Cordova's pages, microcontrollers and Electron's have origins that are no web sites.
+func TestOriginsThatAreNoWebSitesCanBeListed(t *testing.T) {
+	o := origins(t, "file://", "app://.", "https://site.example/", "null")
+	for _, origin := range []string{"file://", "file:///", "app://.", "App://.", "app://./", "https://site.example", "null"} {
+		if got := o.Check(guard.BrowserRequest{Origin: origin, Host: "feed.example.com"}); got != guard.OriginAllowed {
+			t.Errorf("%q: verdict %d, want allowed", origin, got)
+		}
+	}
+	for _, origin := range []string{"file://x", "app://..", "app://x", "other://", "other://.", "http://", "https://."} {
+		if got := o.Check(guard.BrowserRequest{Origin: origin, Host: "feed.example.com"}); got != guard.OriginForeign {
+			t.Errorf("%q: verdict %d, want foreign", origin, got)
 		}
 	}
 }
