@@ -19,7 +19,6 @@ const (
 
 // refusalAdvice is what the log says of a kind of refusal.
 var refusalAdvice = map[string]string{
-	refusedOrigin:     "a page of another origin was refused: list it in origins, or let the proxy pass the Host header on",
 	refusedVersion:    "a client of another Engine.IO version was refused: Socket.IO 3 and later speak version 4",
 	"max_connections": "clients were refused: limits.maxConnections is reached",
 	"max_pending":     "clients were refused: limits.maxPending is reached",
@@ -32,7 +31,7 @@ func (s *Server) refuses(d *door, kind string, addr netip.Addr, detail string, r
 	if addr.IsValid() || detail != "" {
 		// What one client has shown; else the limit is the door's, whoever comes.
 		if s.refusals.Note(guard.RefusalKey{Kind: kind, Addr: addr, Detail: detail}, time.Now()) {
-			d.log.Warn(refusalAdvice[kind], "reason", kind, "address", addr, "shown", brief(detail),
+			d.log.Warn(advise(kind, r), "reason", kind, "address", addr, "shown", brief(detail),
 				"host", brief(r.Host), "agent", brief(r.Header.Get("User-Agent")))
 		}
 		return
@@ -40,6 +39,15 @@ func (s *Server) refuses(d *door, kind string, addr netip.Addr, detail string, r
 	if s.refusals.Note(guard.RefusalKey{Kind: kind, Detail: "server " + d.opts.Name}, time.Now()) {
 		d.log.Warn(refusalAdvice[kind], "reason", kind)
 	}
+}
+
+// advise is what the log says of a refusal.
+func advise(kind string, r *http.Request) string {
+	if kind == refusedOrigin {
+		asked := guard.BrowserRequest{Origin: r.Header.Get("Origin"), Host: r.Host, TLS: r.TLS != nil}
+		return guard.OriginAdvice(asked, r.Header.Get("X-Forwarded-Host"))
+	}
+	return refusalAdvice[kind]
 }
 
 // sumUpRefusals logs who was refused again since the last time.

@@ -30,6 +30,7 @@ type Needs struct {
 
 	// Path and Namespace are where to try the proxy: of the first server, "/socket.io/" and "/" if there is none.
 	Path, Namespace string
+	Origins         bool // pages of other origins are listed
 }
 
 // Journal is where messages are kept on disk.
@@ -57,7 +58,7 @@ func needsOf(o weir.Options, settings []config.Setting) Needs {
 	for i, s := range o.Servers {
 		n.addServer(s)
 		if i == 0 {
-			n.Path = s.SocketIO.Path
+			n.Path, n.Origins = s.SocketIO.Path, len(s.Origins) > 0
 		}
 		if i == 0 && len(s.Namespaces) > 0 {
 			n.Namespace = s.Namespaces[0].Path

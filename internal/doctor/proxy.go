@@ -33,6 +33,7 @@ const maxAnswer = 64 << 10
 // front is a proxy under examination.
 type front struct {
 	url     url.URL // up to the query
+	origin  string  // of a page that is served at the same address
 	client  *http.Client
 	timeout time.Duration
 	needs   Needs
@@ -54,6 +55,7 @@ func (p Proxy) examine(ctx context.Context, n Needs) []Finding {
 		return []Finding{{Name: "proxy", Level: Fail, Found: err.Error(), Wanted: "a URL such as https://feed.example.com", Why: "It names what to try."}}
 	}
 	defer f.client.CloseIdleConnections()
+	f.follow(ctx)
 	up, conn := f.upgrade(ctx)
 	if conn != nil {
 		defer conn.close()
@@ -64,7 +66,7 @@ func (p Proxy) examine(ctx context.Context, n Needs) []Finding {
 			Why: "Nothing else of it can be tried.", Fix: "start the proxy, and the server behind it; then run doctor again",
 		}}
 	}
-	findings := []Finding{judgeUpgrade(up, f.url.Host), judgePolling(f.poll(ctx))}
+	findings := []Finding{judgeUpgrade(up, f.url.Host), judgePolling(f.poll(ctx)), judgeOrigin(f.page(ctx), f.origin, n.Origins)}
 	if p.Patient {
 		return append(findings, f.stay(ctx, conn))
 	}
@@ -88,7 +90,9 @@ func (p Proxy) front(n Needs) (*front, error) {
 	if u.Path == "" || u.Path == "/" {
 		u.Path = n.Path
 	}
-	f := &front{url: *u, timeout: p.Timeout, needs: n}
+	u.Path = "/" + strings.Trim(u.Path, "/") + "/" // as it is served
+	u.Path = strings.ReplaceAll(u.Path, "//", "/")
+	f := &front{url: *u, origin: u.Scheme + "://" + u.Host, timeout: p.Timeout, needs: n}
 	if f.timeout == 0 {
 		f.timeout = 10 * time.Second
 	}
@@ -99,6 +103,36 @@ func (p Proxy) front(n Needs) (*front, error) {
 	return f, nil
 }
 
+// follow goes where the proxy sends who asks, if that is another path of its own.
+func (f *front) follow(ctx context.Context) {
+	for range maxRedirects {
+		a := f.do(ctx, http.MethodGet, "transport=none", "")
+		to, err := url.Parse(a.header.Get("Location"))
+		if a.status < 300 || a.status > 399 || err != nil || to.Path == "" {
+			return
+		}
+		if to = f.url.ResolveReference(to); to.Host != f.url.Host || to.Scheme != f.url.Scheme {
+			return // a finding, not a path
+		}
+		f.url.Path = to.Path
+	}
+}
+
+// maxRedirects is how often follow does.
+const maxRedirects = 3
+
+// page opens a session as a page does that is served at the same address.
+func (f *front) page(ctx context.Context) answer {
+	a := f.do(ctx, http.MethodGet, "transport=polling", "", "Origin", f.origin)
+	if unserved(a) {
+		return f.do(ctx, http.MethodGet, "transport=websocket", "", "Origin", f.origin) // an answer to its origin comes first
+	}
+	if h, err := openPacket(a.body); a.status == http.StatusOK && err == nil {
+		f.do(ctx, http.MethodPost, "transport=polling&sid="+url.QueryEscape(h.SID), string(rune(eio.Close)))
+	}
+	return a
+}
+
 // request makes a request of Engine.IO 4.
 func (f *front) request(ctx context.Context, method, query, body string) (*http.Request, error) {
 	u := f.url
@@ -106,14 +140,17 @@ func (f *front) request(ctx context.Context, method, query, body string) (*http.
 	return http.NewRequestWithContext(ctx, method, u.String(), strings.NewReader(body))
 }
 
-// do sends a request and reads its answer, both within the time-out.
-func (f *front) do(ctx context.Context, method, query, body string) answer {
+// do sends a request with headers, names and values, and reads its answer, both within the time-out.
+func (f *front) do(ctx context.Context, method, query, body string, headers ...string) answer {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	start := time.Now()
 	r, err := f.request(ctx, method, query, body)
 	if err != nil {
 		return answer{err: err}
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := f.client.Do(r)
 	if err != nil {

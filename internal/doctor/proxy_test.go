@@ -90,6 +90,49 @@ func TestGoodProxyIsGood(t *testing.T) {
 	}
 }
 
+// A page of the proxy's own address is refused where the proxy does not pass its Host on.
+func TestProxyThatDropsTheHostFails(t *testing.T) {
+	target := node(t, weir.SocketIOOptions{})
+	passes := func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host }
+	drops := func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = target.Host }
+	for level, rewrite := range map[doctor.Level]func(*httputil.ProxyRequest){doctor.OK: passes, doctor.Fail: drops} {
+		p := behind(target)
+		p.Rewrite = rewrite
+		r := tried(t, doctor.Proxy{URL: front(t, p)})
+		verdict{level: level}.check(t, find(t, r, "proxy: origin"))
+		verdict{doctor.OK, "", ""}.check(t, find(t, r, "proxy: websocket"))
+		if level == doctor.Fail {
+			verdict{level, "403 Forbidden", "proxy_set_header Host $http_host"}.check(t, find(t, r, "proxy: origin"))
+		}
+	}
+}
+
+// The server adds a slash to the end of its path, and so do proxies, by a redirect.
+func TestSlashAtTheEndOfThePathDoesNotMatter(t *testing.T) {
+	target := node(t, weir.SocketIOOptions{Path: "/socket.io"})
+	p := behind(target)
+	p.Rewrite = func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.URL.Path = strings.TrimPrefix(r.In.URL.Path, "/app")
+		r.Out.Host = r.In.Host
+	}
+	moved := http.NewServeMux() // sends /live/ elsewhere
+	moved.Handle("/app/", p)
+	moved.Handle("/live/", http.RedirectHandler("/app/socket.io/", http.StatusMovedPermanently))
+	moved.Handle("/", p)
+	n := needs(10)
+	n.Namespace, n.Path = "/feed", "/socket.io"
+	at := front(t, moved)
+	for _, u := range []string{at, at + "/socket.io", at + "/app/socket.io", at + "/live"} {
+		r := doctor.Examine(t.Context(), files{}.machine(), n, &doctor.Proxy{URL: u})
+		for _, name := range []string{"proxy: websocket", "proxy: polling", "proxy: origin"} {
+			if f := find(t, r, name); f.Level != doctor.OK {
+				t.Errorf("%s: %+v", u, f)
+			}
+		}
+	}
+}
+
 func TestProxyThatDropsTheUpgradeFails(t *testing.T) {
 	p := behind(node(t, weir.SocketIOOptions{}))
 	r := tried(t, doctor.Proxy{URL: front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

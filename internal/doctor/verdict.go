@@ -16,8 +16,8 @@ func judgeUpgrade(a answer, host string) Finding {
 		Name:   "proxy: websocket",
 		Wanted: "101 and the open packet at once",
 		Why:    "Without websockets every message costs requests, and clients begin with an upgrade that fails.",
-		Fix: "nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;   " +
-			"others: pass on Upgrade and Connection for " + host,
+		Fix: "nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_set_header Host $http_host;   " +
+			"others: pass on Upgrade, Connection and Host for " + host,
 	}
 	switch {
 	case unserved(a):
@@ -82,6 +82,29 @@ func judgePolling(p polled) Finding {
 		return f.at(Warn, "an answer took %.1f s", took.Seconds())
 	}
 	return f.at(OK, "the open packet after %d ms, a waiting GET after %d ms", p.open.took.Milliseconds(), p.wait.took.Milliseconds())
+}
+
+// judgeOrigin is about pages that are served at the proxy's own address; listed says that origins are in the
+// configuration.
+func judgeOrigin(a answer, origin string, listed bool) Finding {
+	f := Finding{
+		Name:   "proxy: origin",
+		Wanted: "pages of " + origin + " are let in",
+		Why: "Browsers say where a page comes from. The server compares that with the Host it is asked for: a proxy that does not " +
+			"pass it on makes every page a stranger's, which gets 403.",
+		Fix: "nginx: proxy_set_header Host $http_host;   others: pass Host on, with its port; or list the page in servers.NAME.origins",
+	}
+	switch refused := a.status == http.StatusForbidden || a.status == http.StatusBadRequest && strings.Contains(a.body, "Forbidden"); {
+	case a.err != nil:
+		return f.unknown(a.err)
+	case refused && listed:
+		return f.at(Warn, "%s; those that origins lists are", said(a))
+	case refused:
+		return f.at(Fail, "%s", said(a))
+	case a.status >= http.StatusInternalServerError || a.status == http.StatusNotFound:
+		return f.at(Unknown, "%s", said(a))
+	}
+	return f.at(OK, "%d", a.status)
 }
 
 // idleFinding is what the last proxy check wants and why.

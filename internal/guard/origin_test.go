@@ -133,7 +133,7 @@ func TestStarAndNullMustBeWrittenOut(t *testing.T) {
 }
 
 func TestBadOriginsAreAllNamed(t *testing.T) {
-	list := []string{"https://good.com", "", "good.com", "https://a.com/", "https://a.com/path", "https://u@a.com", "https://*",
+	list := []string{"https://good.com", "", "good.com", "https://a.com//", "https://a.com/path", "https://u@a.com", "https://*",
 		"*.example.com", "https://a.*.com", "https://a.com:99999", "https://a.com:", "https://m\u00fcnchen.de", "https://*.10.0.0.1",
 		"https://[::1", " https://a.com", "1a://b"}
 	_, err := guard.NewOrigins(list)
@@ -146,5 +146,21 @@ func TestBadOriginsAreAllNamed(t *testing.T) {
 	}
 	if want := `origins[4] "https://a.com/path": `; !strings.HasPrefix(lines[3], want) {
 		t.Errorf("error %q does not begin with %q", lines[3], want)
+	}
+}
+
+// Who sees the log line learns which of the usual mistakes it is.
+func TestRefusedOriginsAreToldWhatToDo(t *testing.T) {
+	for _, c := range []struct{ origin, host, forwarded, want string }{
+		{"http://feed.example.com:8080", "127.0.0.1:3000", "feed.example.com:8080", "does not pass the Host header on"},
+		{"https://feed.example.com", "upstream", "feed.example.com, inner", "does not pass the Host header on"},
+		{"http://feed.example.com:8080", "feed.example.com", "", "without its port"},
+		{"https://shop.example", "feed.example.com", "", "list it in origins"},
+		{"https://shop.example", "upstream", "feed.example.com", "list it in origins"},
+		{"null", "feed.example.com", "", "list it in origins"},
+	} {
+		if got := guard.OriginAdvice(guard.BrowserRequest{Origin: c.origin, Host: c.host}, c.forwarded); !strings.Contains(got, c.want) {
+			t.Errorf("%+v: %q", c, got)
+		}
 	}
 }
