@@ -52,7 +52,8 @@ func wrap(err error, reason string) error {
 		code = base.CodeBusy
 	case errors.Is(err, delivery.ErrClosed):
 		code = base.CodeDraining
-	case errors.Is(err, delivery.ErrTooManySubscriptions), errors.Is(err, delivery.ErrTooManyRooms):
+	case errors.Is(err, delivery.ErrTooManySubscriptions), errors.Is(err, delivery.ErrTooManyRooms),
+		errors.Is(err, delivery.ErrTooManyTopics):
 		code = base.CodeLimited
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		code = base.CodeTimeout

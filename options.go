@@ -148,6 +148,10 @@ type ServerLimits struct {
 	KeepAlive              time.Duration
 	SubscriptionsPerSocket int // default 1000
 	RoomsPerSocket         int // default 1000
+	// TopicsPerNamespace is how many concrete topics made from patterns a namespace has
+	// at a time, those somebody subscribes to and those used in the last minute; default
+	// 200,000. Those idle longest give way; when none is, ErrLimited.
+	TopicsPerNamespace int
 	// Connections at once, at most; beyond it handshakes are answered 503 with a
 	// Retry-After. So are handshakes beyond HandshakesPerSecond, and those that come
 	// while Pending connections have joined no namespace yet. 0: no limit.

@@ -76,5 +76,6 @@ func TestWhatHasRunIsNotHeld(t *testing.T) {
 	for range 3 {
 		p.packet() // two answers and a delivery
 	}
-	eventually(t, "nothing is held", func() bool { held, _ := srv.HeldBytes(); return held == 0 })
+	const subscription = 136 // its lane
+	eventually(t, "nothing else is held", func() bool { held, _ := srv.HeldBytes(); return held <= subscription })
 }

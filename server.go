@@ -125,6 +125,7 @@ func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
 	spec := delivery.NamespaceSpec{
 		Path: o.Path, Events: o.eventsPolicy(),
 		Subscriptions: d.opts.Limits.SubscriptionsPerSocket, Rooms: d.opts.Limits.RoomsPerSocket,
+		Names:   d.opts.Limits.TopicsPerNamespace,
 		Deflate: d.opts.SocketIO.PerMessageDeflate, Watch: s.opts.Events.Room,
 	}
 	for i := range o.Topics {

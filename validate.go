@@ -24,6 +24,7 @@ const (
 	defaultInFlight      = 32
 	defaultSlowPenalty   = 5 * time.Second
 	defaultPerSocket     = 1000
+	defaultTopics        = 200_000 // made from patterns, in one namespace
 )
 
 // maxFlushDelay bounds TopicOptions.FlushDelay.
@@ -279,6 +280,7 @@ func (o *Options) servers() []ServerOptions {
 		s.Limits.KeepAlive = orDefault(s.Limits.KeepAlive, 75*time.Second)
 		s.Limits.SubscriptionsPerSocket = orDefault(s.Limits.SubscriptionsPerSocket, defaultPerSocket)
 		s.Limits.RoomsPerSocket = orDefault(s.Limits.RoomsPerSocket, defaultPerSocket)
+		s.Limits.TopicsPerNamespace = orDefault(s.Limits.TopicsPerNamespace, defaultTopics)
 		s.SocketIO.ConnectTimeout = orDefault(s.SocketIO.ConnectTimeout, 45*time.Second)
 		s.SocketIO.MaxHTTPBufferSize = orDefault(s.SocketIO.MaxHTTPBufferSize, 1_000_000)
 		s.SocketIO.PingInterval = orDefault(s.SocketIO.PingInterval, 25*time.Second)

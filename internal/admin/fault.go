@@ -49,6 +49,7 @@ var known = []struct {
 	{delivery.ErrClosed, base.CodeDraining},
 	{delivery.ErrTooManyRooms, base.CodeLimited},
 	{delivery.ErrTooManySubscriptions, base.CodeLimited},
+	{delivery.ErrTooManyTopics, base.CodeLimited},
 	{context.DeadlineExceeded, base.CodeBusy},
 	{context.Canceled, base.CodeBusy}, // nobody reads the answer
 }

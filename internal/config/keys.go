@@ -187,6 +187,7 @@ type limitKeys struct {
 	KeepAliveTimeout       time.Duration  `key:"keepAliveTimeoutMs" default:"75000" min:"1" doc:"how long a connection between two requests is kept; longer than a proxy in front keeps its own"`
 	SubscriptionsPerSocket int            `key:"subscriptionsPerSocket" default:"1000" min:"1" doc:"topics one socket may subscribe to"`
 	RoomsPerSocket         int            `key:"roomsPerSocket" default:"1000" min:"1" doc:"rooms one socket may be in"`
+	TopicsPerNamespace     int            `key:"topicsPerNamespace" default:"200000" min:"1" doc:"concrete topics made from patterns at a time"`
 	Inbound                []inboundLimit `key:"inbound" later:"inbound rate limits" doc:"what clients may send"`
 }
 

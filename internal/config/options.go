@@ -157,6 +157,7 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 			HandshakesPerSecond:    s.Limits.HandshakesPerSecond,
 			SubscriptionsPerSocket: s.Limits.SubscriptionsPerSocket,
 			RoomsPerSocket:         s.Limits.RoomsPerSocket,
+			TopicsPerNamespace:     s.Limits.TopicsPerNamespace,
 		},
 	}
 	if r.isSet(path + ".managementPort") {

@@ -38,6 +38,12 @@ func (h *Hub) Holder(a budget.Account) func(n int) {
 	return func(n int) { h.budget.Hold(a, int64(n)) }
 }
 
+// full reports whether the budget is spent.
+func (h *Hub) full() bool {
+	limit := h.budget.Limit()
+	return limit > 0 && h.Held() >= limit
+}
+
 // Held is what the process holds for all clients, in bytes.
 func (h *Hub) Held() int64 { return h.budget.Held() }
 
@@ -93,6 +99,8 @@ func (sh *Shard) account() {
 	}
 	sh.held.Store(held)
 	b := &sh.hub.budget
+	b.Hold(budget.Lanes, sh.structs-sh.structsCounted)
+	sh.structsCounted = sh.structs
 	b.Add(held - sh.lanes - sh.arrived)
 	sh.lanes, sh.arrived = held, 0
 	if b.Limit() == 0 {

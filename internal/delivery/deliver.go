@@ -81,8 +81,10 @@ func (sh *Shard) emit(s *Socket, j *job, it *lane.Item) {
 	if j.topic == nil {
 		l = s.eventsLane()
 		defer sh.restEvents(s)
-	} else if l = s.lane(j.topic); l == nil {
-		l = s.openLane(j.topic, base.Plain, false)
+	} else if l = s.laneForEmit(j.topic); l == nil {
+		s.refuseEmit(j.topic)
+		j.receipt.count(lane.Rejected)
+		return
 	}
 	refused := j.target.Volatile && (s.conn.out.Window() == 0 || len(s.conn.unwritten()) > 0 || l.Half())
 	if j.acks != nil && j.acks.Sent(s) {

@@ -11,6 +11,10 @@ var (
 	ErrTooManySubscriptions = errors.New("too many subscriptions on this socket")
 	ErrTooManyRooms         = errors.New("too many rooms on this socket")
 
+	// ErrTooManyTopics says that a namespace has as many topics made from patterns as it
+	// may have, and somebody uses each.
+	ErrTooManyTopics = errors.New("too many topics at a time in this namespace")
+
 	// ErrBusy says that there was no room in an inbox before the caller's context
 	// ended.
 	ErrBusy = errors.New("busy: the server cannot take more now")

@@ -62,8 +62,11 @@ func (n *Namespace) Live() int {
 	return len(n.byName)
 }
 
-// Sweep forgets unused topics as of the hub's clock.
-func (n *Namespace) Sweep() { n.sweep(n.hub.Now(), 1<<30) }
+// Sweep forgets unused topics as of the hub's clock, as many as a step of a loop does.
+func (n *Namespace) Sweep() { n.sweep(n.hub.Now(), sweepSlice) }
+
+// MaxEmitLanes is how many lanes of a socket emits may make.
+const MaxEmitLanes = maxEmitLanes
 
 // CutMost is how many cut clients are remembered, and SurveySlice how many
 // connections one step of a survey looks at.
@@ -91,3 +94,6 @@ func (s *Socket) EventsLane() bool { return s.events != nil }
 
 // RestingLanes is how many events lanes the shard keeps for reuse. Loop only.
 func (sh *Shard) RestingLanes() int { return sh.resting.Len() }
+
+// Lanes is how many topic lanes the socket has. Loop only.
+func (s *Socket) Lanes() int { return len(s.lanes) }

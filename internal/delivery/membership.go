@@ -37,6 +37,7 @@ type place struct {
 type ties struct {
 	places []place
 	asked  map[uint64]AckSink
+	crowd  *crowd // nil: the lanes are few
 }
 
 // tied returns the socket's ties, to be added to; untie follows when there are less.
@@ -49,7 +50,7 @@ func (s *Socket) tied() *ties {
 
 // untie forgets them once there are none.
 func (s *Socket) untie() {
-	if t := s.ties; t != nil && len(t.places)+len(t.asked) == 0 {
+	if t := s.ties; t != nil && len(t.places)+len(t.asked) == 0 && t.crowd == nil {
 		s.ties = nil
 	}
 }

@@ -20,6 +20,7 @@ type NamespaceSpec struct {
 
 	Subscriptions int // topics one socket may subscribe to; 0 = any number
 	Rooms         int // rooms one socket may be in; 0 = any number
+	Names         int // concrete topics made from patterns at a time; 0 = any number
 
 	Deflate bool                      // publishers also make the compressed form: clients agree to permessage-deflate
 	Watch   func(ch roomwatch.Change) // told about rooms, in order; called on loops and must not block; nil = nobody asks
@@ -42,6 +43,8 @@ type Namespace struct {
 
 	live   sync.RWMutex
 	byName map[string]*Topic
+	made   int        // of them, from patterns
+	idle   idleTopics // of those, without lanes
 }
 
 func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
@@ -112,48 +115,6 @@ func (n *Namespace) prepare(f *base.Frame) *base.Frame {
 
 // NextAckID returns a fresh Socket.IO ack id.
 func (n *Namespace) NextAckID() uint64 { return n.ackID.Add(1) - 1 }
-
-// Topic returns the concrete topic of that name, nil if none is declared.
-func (n *Namespace) Topic(name string) *Topic {
-	n.live.RLock()
-	t := n.byName[name]
-	n.live.RUnlock()
-	if t != nil {
-		return t
-	}
-	d := n.Declared(name)
-	if d == nil {
-		return nil
-	}
-	n.live.Lock()
-	defer n.live.Unlock()
-	if t = n.byName[name]; t == nil {
-		t = &Topic{
-			Name: name, Declared: d, epoch: n.hub.newEpoch(), used: n.hub.Now(),
-			local: make([]topicLocal, len(n.hub.shards)), shards: make([]bool, len(n.hub.shards)),
-		}
-		n.byName[name] = t
-	}
-	return t
-}
-
-// sweep forgets topics of patterns that nobody uses, so that names made up by
-// clients do not pile up. It looks at no more than most of them.
-func (n *Namespace) sweep(now int64, most int) {
-	if len(n.patterns) == 0 {
-		return
-	}
-	n.live.Lock()
-	defer n.live.Unlock()
-	for name, t := range n.byName {
-		if most--; most < 0 {
-			return
-		}
-		if isPattern(t.Declared.Spec.Name) && t.forget(now) {
-			delete(n.byName, name)
-		}
-	}
-}
 
 // trim gives back memory that lanes of shard i have not needed since the last sweep.
 func (n *Namespace) trim(i int) {

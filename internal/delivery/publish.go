@@ -59,9 +59,12 @@ func (p *Pending) Settled() bool {
 //
 // Errors: ErrUnknownTopic, ErrTooLarge, ErrBusy, ErrClosed.
 func (h *Hub) Publish(ctx context.Context, n *Namespace, topic string, p *Publication, wantReceipt bool) (*Pending, error) {
-	t := n.Topic(topic)
-	if t == nil {
-		return nil, ErrUnknownTopic
+	t, err := n.Topic(topic)
+	if err != nil {
+		if d := n.Declared(topic); d != nil {
+			d.refuse(err)
+		}
+		return nil, err
 	}
 	if p.ID != "" {
 		return h.publishOnce(ctx, t, p, wantReceipt)
@@ -167,9 +170,9 @@ func (h *Hub) sequence(ctx context.Context, j *job, wantReceipt bool) (*Pending,
 		t.mu.Lock()
 		if t.dead {
 			t.mu.Unlock()
-			t = j.ns.Topic(t.Name)
-			if t == nil {
-				return nil, ErrUnknownTopic
+			t, err := j.ns.Topic(t.Name)
+			if err != nil {
+				return nil, err
 			}
 			j.topic = t
 			continue
@@ -335,7 +338,11 @@ func (n *Namespace) emission(event string, e Emission) (*job, error) {
 	limit := n.events[0].Policy.MaxBytes
 	if e.Acks == nil {
 		if d := n.Declared(event); d != nil && !d.Reliable() {
-			j.topic = n.Topic(event)
+			t, err := n.Topic(event)
+			if err != nil {
+				return nil, err
+			}
+			j.topic = t
 			limit = d.Spec.Policy.MaxBytes
 			if d.Spec.Key != nil && e.First != nil {
 				m.Key = d.Spec.Key(e.First)

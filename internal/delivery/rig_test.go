@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/wire/sio"
@@ -88,13 +89,14 @@ func (r *rig) settle() {
 	}
 }
 
-// account makes Held exact.
+// account makes Held exact, and returns it without what stays as long as clients, topics and rooms do.
 func (r *rig) account() int64 {
 	r.settle()
 	for _, sh := range r.Shards() {
 		r.on(sh, sh.Account)
 	}
-	return r.Held()
+	by := r.Accounts()
+	return r.Held() - by[accounts.Lanes] - by[accounts.Topics] - by[accounts.Rooms]
 }
 
 // block holds a shard until the returned function is called.

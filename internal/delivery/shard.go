@@ -27,6 +27,7 @@ const (
 const (
 	sweepEvery   = 10 * time.Second
 	accountEvery = time.Millisecond
+	sweepSlice   = 128 // topics
 )
 
 // Shard is one event loop: the connections it owns, their sockets and lanes, and
@@ -58,8 +59,12 @@ type Shard struct {
 	picks []pick
 
 	swept, accounted int64
-	arrived          int64 // counted for publications in the inbox that have been dealt with
-	lanes            int64 // counted for the lanes
+	sweeping         bool      // there may be more topics to forget
+	arrived          int64     // counted for publications in the inbox that have been dealt with
+	lanes            int64     // counted for the lanes
+	structs          int64     // bytes of lanes, apart from what is in them, and
+	structsCounted   int64     // those the budget has been told of
+	crowds           []*Socket // with many lanes
 	shed             shedding
 
 	// Read by any goroutine.
@@ -195,6 +200,9 @@ func (sh *Shard) flushSome() (n int) {
 // idleFor is how long the loop may sleep.
 func (sh *Shard) idleFor() time.Duration {
 	d := sweepEvery
+	if sh.sweeping {
+		d = 10 * accountEvery
+	}
 	if sh.shed.on {
 		d = accountEvery
 	}
@@ -215,12 +223,19 @@ func (sh *Shard) housekeep() (swept bool) {
 		sh.accounted = sh.now
 		sh.account()
 	}
+	if sh.sweeping {
+		sh.sweeping = false
+		for n := range sh.namespaces {
+			sh.sweeping = n.sweep(sh.now, sweepSlice) || sh.sweeping
+		}
+	}
 	if sh.now-sh.swept >= int64(sweepEvery) {
 		sh.swept = sh.now
 		for n := range sh.namespaces {
-			n.sweep(sh.now, 1000)
+			sh.sweeping = n.sweep(sh.now, sweepSlice) || sh.sweeping
 			n.trim(sh.index)
 		}
+		sh.thin(sh.now - int64(sweepEvery))
 		sh.resting.Trim()
 		swept = true
 	}

@@ -57,36 +57,6 @@ func (s *Socket) in(name string) bool {
 	return name == s.ID || slices.ContainsFunc(s.ties.rooms(), func(p place) bool { return p.room.name == name })
 }
 
-// lane returns the socket's lane of a topic, nil if it has none.
-func (s *Socket) lane(t *Topic) *outLane {
-	for _, l := range s.lanes {
-		if l.topic == t {
-			return l
-		}
-	}
-	return nil
-}
-
-// subscription returns the lane of a topic the socket subscribes to. A lane made
-// by emits is not one; there may be several of a name, of topics forgotten since.
-func (s *Socket) subscription(topic string) *outLane {
-	for _, l := range s.lanes {
-		if l.subscribed() && l.topic.Name == topic {
-			return l
-		}
-	}
-	return nil
-}
-
-func (s *Socket) subscriptions() (n int) {
-	for _, l := range s.lanes {
-		if l.subscribed() {
-			n++
-		}
-	}
-	return n
-}
-
 func (s *Socket) hasLane(topic string) bool {
 	for _, l := range s.lanes {
 		if l.topic.Name == topic {
@@ -94,15 +64,6 @@ func (s *Socket) hasLane(topic string) bool {
 		}
 	}
 	return false
-}
-
-// openLane gives the socket a lane of topic t. Forms and the telling of losses
-// are the subscription's; an emit uses the topic's defaults.
-func (s *Socket) openLane(t *Topic, f base.Form, tell bool) *outLane {
-	l := newTopicLane(s, t, f, tell)
-	s.lanes = append(s.lanes, l)
-	l.wait()
-	return l
 }
 
 // admit lets lanes write whose wait is over.
@@ -147,7 +108,6 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	if s.closed {
 		return ErrClosed
 	}
-	sh := s.shard()
 	t, from, err := s.enter(name)
 	if err != nil {
 		return err
@@ -167,11 +127,7 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	} else {
 		l.Reshape(f, tell) // so far it held emits, which are alike in every form
 	}
-	local := &t.local[sh.index]
-	l.from, l.member = from, int32(len(local.members))
-	local.members = append(local.members, l)
-	t.subscribers.Add(1)
-	sh.subscriptions.Add(1)
+	s.enlist(l, from)
 	answer(Subscription{Epoch: t.epoch, Offset: from})
 	l.wait()
 	return nil
@@ -208,9 +164,12 @@ func (s *Socket) enter(name string) (*Topic, uint64, error) {
 		return nil, 0, ErrTooManySubscriptions
 	}
 	for {
-		t := s.Namespace.Topic(name)
-		if t == nil {
-			return nil, 0, ErrUnknownTopic
+		t, err := s.Namespace.Topic(name)
+		if err != nil {
+			return nil, 0, err
+		}
+		if s.lane(t) == nil && s.Namespace.hub.full() {
+			return nil, 0, ErrBudget
 		}
 		if from, ok := t.enter(sh.index); ok {
 			return t, from, nil
@@ -231,19 +190,6 @@ func (s *Socket) Unsubscribe(name string) bool {
 
 // Subscribed reports whether the socket subscribes to the named topic. Loop only.
 func (s *Socket) Subscribed(name string) bool { return s.subscription(name) != nil }
-
-// dropLane closes a topic lane and takes it off the socket.
-func (s *Socket) dropLane(l *outLane, r base.Reason) {
-	for i, o := range s.lanes {
-		if o == l {
-			s.lanes[i] = s.lanes[len(s.lanes)-1]
-			s.lanes[len(s.lanes)-1] = nil
-			s.lanes = s.lanes[:len(s.lanes)-1]
-			break
-		}
-	}
-	s.shard().closeLane(l, r)
-}
 
 // Join puts the socket into rooms; it fails if that would be too many. Loop only.
 func (s *Socket) Join(rooms ...string) error {

@@ -104,7 +104,9 @@ type Topic struct {
 	Declared *Declared
 	local    []topicLocal // by shard, each touched by that shard only
 
+	made        bool // from a pattern: forgotten when nobody uses it
 	subscribers atomic.Int64
+	lanes       atomic.Int64 // of sockets, subscribed or reached by emits
 
 	mu     sync.Mutex
 	epoch  string // names the numbering of offsets: new when the topic was forgotten, or the process restarted
@@ -112,6 +114,9 @@ type Topic struct {
 	shards []bool // which shards have subscribers
 	dead   bool   // forgotten: look it up again
 	used   int64
+
+	since      int64  // when it became idle, if it is: see names.go
+	prev, next *Topic // in Namespace.idle
 }
 
 // topicLocal is what one shard knows of a topic: the lanes of its subscribers.
@@ -147,18 +152,9 @@ func (t *Topic) hasSubscribers() bool {
 	return false
 }
 
-// idleTopic is how long a topic of a pattern is remembered without subscribers.
-const idleTopic = time.Minute
-
-// forget marks a topic of a pattern dead if nobody has used it for a while.
-func (t *Topic) forget(now int64) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.hasSubscribers() && now-t.used > int64(idleTopic) {
-		t.dead = true
-	}
-	return t.dead
-}
+// untouchedLocked reports whether nothing was ever sent under the name, so that nobody
+// can miss it.
+func (t *Topic) untouchedLocked() bool { return t.offset == 0 }
 
 func isPattern(name string) bool { return strings.HasSuffix(name, "*") }
 
