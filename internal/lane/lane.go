@@ -277,6 +277,7 @@ func (l *Lane) Abandon(e Entry, r base.Reason) {
 
 func (l *Lane) outDone(e Entry) {
 	l.queue.end(e.size)
+	l.queue.outAt = max(l.queue.outAt, e.msg.At) // those still being written came after it
 	l.vacate()
 	l.unqueue(e.size)
 	e.item.drop()

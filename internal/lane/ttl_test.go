@@ -127,3 +127,20 @@ func TestOldestAtIsTheUnackedOne(t *testing.T) {
 		t.Fatalf("oldest at %d, want 1010", r.OldestAt())
 	}
 }
+
+// A client that reads a little now and then always has a message half written: the writing never comes to an end.
+func TestOldestAtGoesOnWhileOneIsAlwaysBeingWritten(t *testing.T) {
+	r := newRig(t, bestEffort(base.Coalesce))
+	r.fill("a")
+	writing := r.take(1)
+	for range 10 {
+		r.advance(100)
+		r.fill("b")
+		next := r.take(1)
+		r.wrote(writing...)
+		writing = next
+	}
+	if r.OldestAt() < 1900 {
+		t.Errorf("oldest at %d, want 1900 or later: all before is written", r.OldestAt())
+	}
+}
