@@ -34,8 +34,9 @@ func StaticTokens(tokens map[string]string) (AuthFunc, error) {
 // admit decides on a worker whether a client is let in: its token, then the
 // namespace's checks in order.
 func (s *Socket) admit(ctx context.Context) {
-	err := s.check(ctx)
-	s.client.out.Shard().Post(decision{s, err})
+	err := error(errUnfinished)
+	defer func() { s.client.out.Shard().Post(decision{s, err}) }()
+	err = s.check(ctx)
 }
 
 func (s *Socket) check(ctx context.Context) error {
@@ -48,7 +49,7 @@ func (s *Socket) check(ctx context.Context) error {
 	checks := s.ns.admit
 	s.ns.mu.RUnlock()
 	for _, f := range checks {
-		if err := f(s.Context(), s); err != nil {
+		if err := s.ns.asked("Use", s.Context(), s, f); err != nil {
 			return err
 		}
 	}
@@ -140,7 +141,7 @@ func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadTok
 		srv.count.authLimited.Add(1)
 		return Errorf(ErrLimited, "too many refused tokens from this address")
 	}
-	id, err := srv.opts.Authenticate(ctx, AuthRequest{
+	id, err := s.authenticate(ctx, AuthRequest{
 		Token: s.token(payloadToken), Action: action, Namespace: s.ns.path, Topic: topic,
 		Principal: s.Principal(), Handshake: s.Handshake(),
 	})
@@ -151,6 +152,9 @@ func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadTok
 			s.mu.Unlock()
 		}
 		return nil
+	}
+	if err == error(errPanicked) { //nolint:errorlint // this very one: not the token's fault
+		return err
 	}
 	e := s.refusedToken(err, action, topic, addr)
 	if errors.Is(e, ErrUnavailable) {

@@ -209,7 +209,6 @@ func TestRefusedRequestsAreAnsweredAndCounted(t *testing.T) {
 		{"/feed", "publish", `{"topic":"prices","payload":1}`, "forbidden"},
 		{"/feed", "weir:history", `{"topic":"prices"}`, "unsupported"},
 		{"/feed", "weir:nothing", `{"topic":"prices"}`, "no_handler"},
-		{"/feed", "nobody", `{}`, "no_handler"},
 		{"/open", "publish", `{"topic":"none","payload":1}`, "unknown"},
 		{"/open", "publish", `{"topic":"small"}`, "invalid"},
 		{"/open", "publish", `{"topic":"small","payload":"` + large + `"}`, "too_large"},
@@ -230,6 +229,10 @@ func TestRefusedRequestsAreAnsweredAndCounted(t *testing.T) {
 			t.Errorf("%s %s: answered %s, want the code %s", c.event, c.arg, body, c.code)
 		}
 		beside.undisturbed()
+	}
+	p.send(`42/feed,["nobody",{}]`)
+	if m := p.next(); !strings.HasPrefix(m, `42/feed,["weir:error",{"ok":false,"event":"nobody","code":"no_handler"`) {
+		t.Errorf("an event nobody handles was answered %s", m)
 	}
 	if n := metric(t, srv, "weir_no_handler_total", `namespace="/feed"`); n == 0 {
 		t.Error("events nobody handles were not counted")
@@ -261,7 +264,7 @@ func TestWhatProtocolSaysToIgnoreIsIgnored(t *testing.T) {
 		`40/feed?a=1,`:  `44/feed?a=1,{"message":"Invalid namespace"}`,
 		`40/?token=1,`:  `44/?token=1,{"message":"Invalid namespace"}`,
 		`40/a,{"x":1}`:  `44/a,{"message":"Invalid namespace"}`,
-		`42/feed,3[12]`: `43/feed,3[{"ok":false,"code":"no_handler","reason":"nothing handles the event 12","retryable":false}]`,
+		`42/feed,3[12]`: `42/feed,["weir:error",{"ok":false,"event":"12","code":"no_handler","reason":"nothing handles the event 12","retryable":false}]`,
 	} {
 		p.send(m)
 		if got := p.next(); got != want {

@@ -147,11 +147,12 @@ func (c *client) handle(data []byte, binary bool) error {
 // taken, its CONNECT answer most of all.
 func (c *client) Faulted(cause base.Cause) {
 	c.out.Hasten()
+	c.finishBacklog()
 	c.dismiss(cause)
 }
 
 // dismiss takes the connection's sockets out of their namespaces at once: what
-// ends the session may take a while to tell the client.
+// ends the session may take a while to tell the client. It follows finishBacklog.
 func (c *client) dismiss(cause base.Cause) {
 	for _, s := range slices.Clone(c.out.Sockets()) {
 		s.Close(cause, nil)
@@ -207,8 +208,8 @@ func (c *client) Closed(cause base.Cause, err error) {
 	c.closed = true
 	c.door.admission.Leave(c.joined)
 	c.Deadline(0)
+	c.finishBacklog()
 	c.door.srv.hub.Hold(budget.Inbound, -c.proto.Held())
-	c.dropBacklog()
 	if w := c.waiting(); w != nil {
 		for _, s := range w.undecided {
 			s.Gone(cause)
@@ -230,6 +231,7 @@ func (c *client) Closed(cause base.Cause, err error) {
 
 // Cut implements delivery.Peer: the client does not keep up, or has to go.
 func (c *client) Cut(cause base.Cause) {
+	c.finishBacklog()
 	switch cause {
 	case base.CauseSlowConsumer, base.CauseMemoryBudget:
 		c.punish()
@@ -308,7 +310,29 @@ func (c *client) catchUp(w *waiting) {
 	c.session.Resume()
 }
 
-// dropBacklog forgets what a client that is gone had sent.
+// finishBacklog handles what had been read of a client that is leaving: one batch at
+// most. Its handlers get all that had arrived.
+func (c *client) finishBacklog() {
+	w := c.waiting()
+	if w == nil {
+		return
+	}
+	within := w.resuming
+	w.resuming = true // so that it is not forgotten meanwhile
+	defer func() { w.resuming = within }()
+	for len(w.backlog) > 0 {
+		m := w.backlog[0]
+		w.backlog[0] = message{}
+		w.backlog = w.backlog[1:]
+		c.door.srv.hub.Hold(budget.Inbound, -len(m.data))
+		if err := c.handle(m.data, m.binary); err != nil {
+			c.dropBacklog()
+		}
+	}
+	w.backlog = nil
+}
+
+// dropBacklog forgets what a client had sent after it had broken the protocol.
 func (c *client) dropBacklog() {
 	w := c.waiting()
 	if w == nil {

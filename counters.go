@@ -13,6 +13,7 @@ import (
 // counters are figures of the whole server that the hub does not know.
 type counters struct {
 	authLimited atomic.Uint64
+	panics      atomic.Uint64 // of the application's code, caught
 	handlers    latency.Histogram
 	requests    guard.Tally // clients' delivery events refused, by code
 }
@@ -23,6 +24,7 @@ type figures struct {
 	received, receivedBytes atomic.Uint64
 	authRejected, noHandler atomic.Uint64
 	authUnavailable         atomic.Uint64
+	skipped, unheard        atomic.Uint64 // events not handled; answers to clients that had left
 }
 
 // codeNames name Engine.IO's error codes (protocol.md 1.1) for the metric
@@ -38,9 +40,9 @@ func (s *Server) extra() metrics.Extra {
 	}
 	e.Handler.Add(&s.count.handlers)
 	w := s.workers.Stats()
-	e.Workers = metrics.Workers{Running: w.Running, Queued: w.Queued, Panics: w.Panics}
 	e.LogDropped = s.lines.Dropped()
 	e.EventsDropped, e.EventsPanics = s.herald.read(&s.herald.dropped), s.herald.read(&s.herald.panics)
+	e.Workers = metrics.Workers{Running: w.Running, Queued: w.Queued, Panics: w.Panics + s.count.panics.Load()}
 	e.Build = metrics.Build{Version: build.Version(), Revision: build.Revision(), GoVersion: runtime.Version()}
 	for _, d := range s.doors {
 		st := d.engine.Stats()
@@ -62,6 +64,7 @@ func (s *Server) extra() metrics.Extra {
 		e.Namespaces[path] = metrics.NamespaceFigures{
 			Opened: c.opened.Load(), Closed: c.closed.Load(), Received: c.received.Load(),
 			ReceivedBytes: c.receivedBytes.Load(), AuthRejected: c.authRejected.Load(), AuthUnavailable: c.authUnavailable.Load(), NoHandler: c.noHandler.Load(),
+			EventsSkipped: c.skipped.Load(), AnswersUnheard: c.unheard.Load(),
 		}
 	}
 	return e

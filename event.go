@@ -38,25 +38,35 @@ func (e *Event) Reply(args ...any) error {
 	if !e.asks || e.replied.Swap(true) {
 		return nil
 	}
-	d, err := e.socket.sendable()
-	if err != nil {
-		return err
-	}
 	f, err := packet.Ack(sio.EventHeader{Namespace: e.socket.ns.path, ID: e.id}, args)
 	if err != nil {
 		return err
 	}
-	err = patiently(func(ctx context.Context) error { return d.Reply(ctx, f) })
+	err = e.socket.reply(f)
+	if err != nil && e.socket.gone.Load() {
+		e.socket.ns.count.unheard.Add(1)
+	}
 	if !e.running.Load() { // asked after the reply has its place, so that one of the two nudges sees it
 		e.socket.ns.srv.hub.Nudge()
 	}
 	return wrap(err, "")
 }
 
+// reply sends a packet that is never dropped. The worker, or who has it sent, wakes the
+// loop for it: see Reply.
+func (s *Socket) reply(f *base.Frame) error {
+	d, err := s.sendable()
+	if err != nil {
+		return err
+	}
+	return patiently(func(ctx context.Context) error { return d.Reply(ctx, f) })
+}
+
 // refusalBody is how a refusal looks to a client (design 5.4).
 type refusalBody struct {
 	OK        bool   `json:"ok"`
 	Topic     string `json:"topic,omitempty"`
+	Event     string `json:"event,omitempty"`
 	Code      string `json:"code"`
 	Reason    string `json:"reason"`
 	Retryable bool   `json:"retryable"`
@@ -81,9 +91,16 @@ func (s *Socket) enqueue(job guard.Job, bytes int) {
 		s.mailbox = new(guard.Mailbox)
 		s.mailbox.Init(s.ns.srv.workers, &s.ns.mail, s)
 	}
-	if s.mailbox.Push(job, bytes) == guard.AcceptedFull && !s.full && !s.gone.Load() {
-		s.full = true
-		s.client.hold()
+	switch s.mailbox.Push(job, bytes) {
+	case guard.AcceptedFull:
+		if !s.full && !s.gone.Load() {
+			s.full = true
+			s.client.hold()
+		}
+	case guard.Refused: // the server has stopped
+		if _, event := job.(*eventJob); event {
+			s.ns.count.skipped.Add(1)
+		}
 	}
 }
 
@@ -111,32 +128,9 @@ func (s *Socket) Event(in socketio.Event) {
 	if s.gone.Load() || s.deliveryEvent(&in) {
 		return
 	}
-	chain, handled := s.ns.handlers(s, in.Name)
-	if err := s.misshapen(in.Name); err != nil && !handled {
-		if chain == nil {
-			(&request{s: s, id: in.ID, asks: in.HasID}).refuse(err)
-			return
-		}
-		handled, chain = true, append(chain, func(context.Context, *Socket, *Event) error { return err })
-	}
-	if !handled {
-		s.ns.noHandler(in.Name)
-		if chain == nil {
-			if in.HasID {
-				s.answer(in.ID, refusalOf(noHandlerError(in.Name)))
-			}
-			return
-		}
-		name := in.Name // in itself must not escape: every subscription is one
-		chain = append(chain, func(context.Context, *Socket, *Event) error { return noHandlerError(name) })
-	}
-	j := &eventJob{chain: chain}
+	j := new(eventJob)
 	j.Name, j.Args, j.socket, j.id, j.asks = in.Name, args.New(bytes.Clone(in.Args), 1, in.Attachments), s, in.ID, in.HasID
 	s.enqueue(j, in.Bytes())
-}
-
-func noHandlerError(event string) error {
-	return &Error{Code: base.CodeNoHandler, Reason: "nothing handles the event " + brief(event)}
 }
 
 // answer sends an ack of the loop's own making. Loop.
@@ -151,12 +145,17 @@ func (s *Socket) answer(id uint64, args ...any) {
 
 // tell sends weir:error. Loop.
 func (s *Socket) tell(why refusalBody) {
+	if f, err := s.errorFrame(why); err == nil {
+		s.out().Send(f)
+	}
+}
+
+func (s *Socket) errorFrame(why refusalBody) (*base.Frame, error) {
 	f, _, err := packet.Event(sio.EventHeader{Namespace: s.ns.path}, "weir:error", []any{why})
 	if err != nil {
 		s.ns.log.Error("weir:error not encoded", "error", err)
-		return
 	}
-	s.out().Send(f)
+	return f, err
 }
 
 // Answered implements socketio.Socket: a client's ack. Loop.
@@ -164,41 +163,80 @@ func (s *Socket) Answered(id uint64, args []byte, attachments [][]byte) {
 	s.out().Answer(id, delivery.Answer{Args: args, Attachments: attachments})
 }
 
-// eventJob runs the handlers of one event on a worker.
-type eventJob struct {
-	Event
-	chain []Handler
-}
+// eventJob runs the handlers of one event on a worker. What the event means is decided
+// there, when its turn comes: OnConnect, which sets handlers, and the events before it
+// have been dealt with. So is whether its client has left meanwhile, which changes
+// nothing: what had arrived is handled, and only its answers have nowhere to go.
+type eventJob struct{ Event }
 
 // Run implements guard.Job.
-func (j *eventJob) Run(context.Context) {
-	s := j.socket
-	if s.gone.Load() {
+func (j *eventJob) Run(ctx context.Context) {
+	if j.socket.expelled.Load() {
+		j.socket.ns.count.skipped.Add(1)
 		return
 	}
 	j.running.Store(true)
-	defer j.running.Store(false)
-	start := time.Now()
-	err := j.run()
-	s.ns.srv.count.handlers.Observe(int64(time.Since(start)))
-	if err == nil {
-		return
+	start, err := time.Now(), error(errUnfinished) // unless run returns: a handler may end its goroutine
+	defer func() {
+		j.socket.ns.srv.count.handlers.Observe(int64(time.Since(start)))
+		if err != nil {
+			j.failed(err)
+		}
+		j.running.Store(false)
+	}()
+	err = j.run(ctx)
+}
+
+func (j *eventJob) run(ctx context.Context) (err error) {
+	s := j.socket
+	defer s.ns.caught("handler", j.Name, s, &err)
+	chain, handled := s.ns.handlers(s, j.Name)
+	for _, h := range chain {
+		if err := h(ctx, s, &j.Event); err != nil {
+			return err
+		}
 	}
+	if !handled {
+		j.unhandled()
+	}
+	return nil
+}
+
+// failed answers an event whose handler has failed, if its client waits for an answer.
+func (j *eventJob) failed(err error) {
+	s := j.socket
 	var known *Error
-	if !errors.As(err, &known) {
+	switch {
+	case errors.As(err, &known):
+	case s.gone.Load() && errors.Is(err, context.Canceled): // it has noticed that nobody is there any more
+		s.ns.log.Debug("handler ended with its client", "event", j.Name, "socket", s.ID(), "error", err)
+	default:
 		s.ns.log.Error("handler failed", "event", j.Name, "socket", s.ID(), "error", err)
 	}
 	_ = j.Reply(refusalOf(err)) // the client may be gone; then nobody waits
 }
 
-func (j *eventJob) run() error {
-	ctx := j.socket.Context()
-	for _, h := range j.chain {
-		if err := h(ctx, j.socket, &j.Event); err != nil {
-			return err
+// unhandled tells the client of an event that nothing handles. Its callback is not
+// called, as in Socket.IO: to most applications a callback that runs means success.
+func (j *eventJob) unhandled() {
+	s := j.socket
+	body := refusalBody{Event: brief(j.Name), Code: base.CodeNoHandler.Name, Reason: "nothing handles the event " + brief(j.Name)}
+	if err := s.misshapen(j.Name); err != nil { // a request in another shape; those are answered
+		body = refusalOf(err)
+		s.ns.srv.count.requests.Add(body.Code)
+		if j.asks {
+			_ = j.Reply(body)
+			return
 		}
+	} else {
+		s.ns.noHandler(j.Name)
 	}
-	return nil
+	if j.replied.Load() {
+		return // by an observer
+	}
+	if f, err := s.errorFrame(body); err == nil {
+		_ = s.reply(f) // it may be gone
+	}
 }
 
 // Handle sets a typed handler: the event's first argument is decoded into In by

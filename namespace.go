@@ -14,11 +14,15 @@ import (
 
 // Handler handles one event of one client. Handlers of one socket run one after
 // another in the order of its events; those of different sockets run side by side
-// on the server's workers. ctx is the socket's Context.
+// on the server's workers. Which handler an event has is decided when its turn comes,
+// after OnConnect and the events before it. What had arrived is handled also when its
+// client has left meanwhile, unless the application disconnected it: ctx does not end
+// with the client, but when a server that is closing no longer waits for handlers. For
+// work that is worth nothing without the client use Socket.Context.
 //
 // An error is answered, if the client asked for an answer and has none yet, with
 // {ok:false, code, reason, retryable}: the text of a *weir.Error, of any other
-// error only the code "internal".
+// error, and of a panic, only the code "internal".
 type Handler func(ctx context.Context, s *Socket, e *Event) error
 
 // ConnectFunc is told about a client that wants in, or is in.
@@ -86,7 +90,8 @@ func (n *Namespace) UseEvents(f Handler) { n.locked(func() { n.filter = append(n
 // what f emits comes after that. An error ends the socket with a DISCONNECT.
 func (n *Namespace) OnConnect(f ConnectFunc) { n.locked(func() { n.connect = append(n.connect, f) }) }
 
-// OnDisconnect is called for every client that leaves, after its last event.
+// OnDisconnect is called for every client that leaves, after the handlers of all its
+// events that had arrived.
 func (n *Namespace) OnDisconnect(f DisconnectFunc) {
 	n.locked(func() { n.disconnect = append(n.disconnect, f) })
 }
@@ -166,9 +171,9 @@ func (n *Namespace) welcome(s *Socket) {
 
 func (n *Namespace) runConnect(s *Socket, handlers []ConnectFunc) {
 	for _, f := range handlers {
-		if err := f(s.Context(), s); err != nil {
+		if err := n.asked("OnConnect", s.Context(), s, f); err != nil {
 			n.log.Warn("OnConnect failed: the client is disconnected", "socket", s.ID(), "error", err)
-			_ = s.Disconnect(false) // it may have left already
+			_ = s.Disconnect(false) // it may have left already; either way what it has sent is not handled
 			return
 		}
 	}
@@ -196,7 +201,7 @@ func (n *Namespace) farewell(s *Socket, reason string) {
 	}
 	s.enqueue(jobFunc(func(context.Context) {
 		for _, f := range handlers {
-			f(s, reason)
+			n.told(s, reason, f)
 		}
 	}), 0)
 }
@@ -206,12 +211,12 @@ func (n *Namespace) outgoing(event string, args []any) {
 	observers := n.sent
 	n.mu.RUnlock()
 	for _, f := range observers {
-		f(event, args)
+		n.observed(event, args, f)
 	}
 }
 
-// handlers returns what is to run for an event. Without a handler of its own the
-// event is only seen by observers.
+// handlers returns what is to run for an event: the checks of UseEvents, observers, and
+// its handler if there is one.
 func (n *Namespace) handlers(s *Socket, event string) (chain []Handler, handled bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -227,7 +232,7 @@ func (n *Namespace) handlers(s *Socket, event string) (chain []Handler, handled 
 	if dynamic := own.on[event]; dynamic != nil {
 		h = dynamic
 	}
-	if h == nil && len(n.any)+len(own.any) == 0 {
+	if h == nil && len(n.filter)+len(n.any)+len(own.any) == 0 {
 		return nil, false
 	}
 	return n.chainLocked(own, h), h != nil
@@ -266,10 +271,17 @@ func (n *Namespace) noHandler(event string) {
 
 // remember reports whether the name of an event nobody handles is a new one.
 func (n *Namespace) remember(event string) bool {
+	n.mu.RLock()
+	_, known := n.unhandled[event]
+	known = known || len(n.unhandled) >= maxUnhandledNames
+	n.mu.RUnlock()
+	if known {
+		return false
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, known := n.unhandled[event]; known || len(n.unhandled) >= maxUnhandledNames {
-		return false
+	if _, known := n.unhandled[event]; known {
+		return false // somebody was faster
 	}
 	if n.unhandled == nil {
 		n.unhandled = make(map[string]struct{})

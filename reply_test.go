@@ -14,9 +14,9 @@ func TestReplyArrivesWhateverItsHandlerDoesNext(t *testing.T) {
 	srv := start(t, feed(), func(s *weir.Server) {
 		n := s.Namespace("/feed")
 		n.On("at once", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("ok") })
-		n.On("and goes on", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
+		n.On("and goes on", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
 			reply(e)
-			<-ctx.Done()
+			<-s.Context().Done()
 			return nil
 		})
 		var late *weir.Event

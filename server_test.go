@@ -87,7 +87,7 @@ func TestTypedHandlerAnswersAndRefuses(t *testing.T) {
 		t.Fatal(got)
 	}
 	p.emit("/", 3, "nobody")
-	if got := p.next(); got != `433[{"ok":false,"code":"no_handler","reason":"nothing handles the event nobody","retryable":false}]` {
+	if got := p.next(); got != `42["weir:error",{"ok":false,"event":"nobody","code":"no_handler","reason":"nothing handles the event nobody","retryable":false}]` {
 		t.Fatal(got)
 	}
 }

@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,8 @@ type Socket struct {
 	mu      sync.Mutex
 	own     *belongings // nil until there is one; an idle client has none
 
-	deciding int32 // loop: requests that wait for a worker, see decide
+	deciding int32       // loop: requests that wait for a worker, see decide
+	expelled atomic.Bool // disconnected by the application: what it had sent and waits is not handled
 }
 
 // belongings are what few sockets have, or have for long.
@@ -122,7 +124,7 @@ func (s *Socket) Namespace() *Namespace { return s.ns }
 func (s *Socket) Handshake() *Handshake {
 	h := s.client.handshake()
 	if h == nil {
-		return &Handshake{Address: s.client.session.RemoteAddr()}
+		return &Handshake{URL: new(url.URL), Address: s.client.session.RemoteAddr()}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,8 +329,12 @@ func (s *Socket) onShard(f func(*delivery.Socket) error) error {
 
 // Disconnect takes the client out of the namespace after everything sent before:
 // official clients do not come back by themselves. With transport, the whole
-// connection is closed too.
+// connection is closed too. Events of the client that wait for their handlers are not
+// handled any more, and counted (weir_events_skipped_total).
 func (s *Socket) Disconnect(transport bool) error {
+	if s.out() != nil {
+		s.expelled.Store(true) // also if it has left by itself
+	}
 	d, err := s.sendable()
 	if err != nil {
 		return err
@@ -390,6 +396,9 @@ func (s *Socket) Gone(cause base.Cause) {
 	s.mu.Lock()
 	own := s.ownLocked()
 	own.reason = cause.SocketReason()
+	if cause.Expels() {
+		s.expelled.Store(true)
+	}
 	if d != nil && s.ns.hears() {
 		own.rooms = d.Rooms()
 	}

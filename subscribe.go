@@ -323,6 +323,10 @@ func (r *request) decide(bytes int, ask func(context.Context) error, then func(e
 			case <-s.client.out.Shard().Done():
 			}
 		}()
+		if s.expelled.Load() {
+			s.ns.count.skipped.Add(1)
+			return
+		}
 		if ask == nil {
 			err = nil
 			return

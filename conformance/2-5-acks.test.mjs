@@ -169,11 +169,29 @@ conform('2.5 on the wire: emit, ack, emit, disconnect', async (t) => {
   for (const packet of ['42["a"]', '439["ack"]', '42["b"]', '41']) assert.equal(await ws.text(), packet);
 });
 
-weirOnly('2.5 an event that nothing handles and that asks for an ack is answered no_handler', async (t) => {
+conform('2.5 an event that nothing handles is not acknowledged', async (t) => {
   const socket = await connect(t, server);
-  const answer = await ask(socket, 'nobody-listens', 1);
-  assert.equal(answer.ok, false);
-  assert.equal(answer.code, 'no_handler');
+  let acknowledged = false;
+  socket.emit('nobody-listens', 1, () => { acknowledged = true; });
+  await barrier(socket);
+  assert.equal(acknowledged, false);
+});
+
+weirOnly('2.5 weir:error tells of an event that nothing handles', async (t) => {
+  const socket = await connect(t, server);
+  const told = next(socket, 'weir:error');
+  socket.emit('nobody-listens', 1, () => assert.fail('acknowledged'));
+  const [error] = await told;
+  assert.equal(error.ok, false);
+  assert.equal(error.code, 'no_handler');
+  assert.equal(error.event, 'nobody-listens');
+});
+
+conform('2.5 a handler set while the client connects misses no event', async (t) => {
+  await Promise.all(Array.from({ length: 50 }, async () => {
+    const socket = await connect(t, server, { namespace: '/steps' });
+    assert.equal(await ask(socket, 'personal'), socket.id);
+  }));
 });
 
 conform('2.5 an event that nothing handles and that asks for nothing is recorded and ignored', async (t) => {

@@ -27,6 +27,7 @@ export function install(io, record) {
     });
   }
   io.of('/steps').on('connection', (socket) => {
+    socket.on('personal', (ack) => ack(socket.id));
     socket.emit('hello', { steps: socket.data.steps, rooms: sorted(socket.rooms) });
   });
 }

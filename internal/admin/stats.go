@@ -151,6 +151,8 @@ type namespaceView struct {
 	AuthRejected uint64 `json:"authRejected"`
 	AuthFailed   uint64 `json:"authUnavailable"` // tokens that could not be checked
 	NoHandler    uint64 `json:"noHandler"`
+	Skipped      uint64 `json:"eventsSkipped"`
+	Unheard      uint64 `json:"answersUnheard"`
 	Events       books  `json:"events"` // plain events and answers
 }
 
@@ -208,6 +210,7 @@ func (a *api) viewNamespaces(x metrics.Extra) map[string]namespaceView {
 		f := x.Namespaces[path]
 		out[path] = namespaceView{
 			Opened: f.Opened, Closed: f.Closed, Received: f.Received, AuthRejected: f.AuthRejected, AuthFailed: f.AuthUnavailable, NoHandler: f.NoHandler,
+			Skipped: f.EventsSkipped, Unheard: f.AnswersUnheard,
 			Events: viewBooks(n.EventTotals()),
 		}
 	}

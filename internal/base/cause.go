@@ -57,5 +57,9 @@ func (c Cause) String() string { return causeRows[c].name }
 // SocketReason is the Socket.IO disconnect reason for handlers (protocol.md 2.10).
 func (c Cause) SocketReason() string { return causeRows[c].reason }
 
+// Expels reports whether the application or a rule has put the socket out: what it had sent and still waits is not
+// handled. Of whoever leaves for another cause it is.
+func (c Cause) Expels() bool { return c >= CauseTokenExpired && c <= CauseServerDisconnect }
+
 // Reconnects reports whether official clients reconnect by themselves after it.
 func (c Cause) Reconnects() bool { return causeRows[c].reconnects }

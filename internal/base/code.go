@@ -26,7 +26,7 @@ var (
 	CodeUnavailable    = &Code{"unavailable", http.StatusServiceUnavailable, true, "ack, event, Go", "What the answer depends on, such as the tokens' issuer, could not be asked; the server's log says why. Try again later."}
 	CodeTimeout        = &Code{"timeout", http.StatusGatewayTimeout, true, "Go", "The client did not answer in time."}
 	CodeDisconnected   = &Code{"disconnected", http.StatusGone, true, "Go", "The client has left."}
-	CodeNoHandler      = &Code{"no_handler", http.StatusNotFound, false, "ack, metric", "Register a handler for the event in this namespace."}
+	CodeNoHandler      = &Code{"no_handler", http.StatusNotFound, false, "event, metric", "Register a handler for the event in this namespace."}
 	CodeNotSubscribed  = &Code{"not_subscribed", http.StatusConflict, false, "ack", "Subscribe first."}
 	CodeNeedsWebsocket = &Code{"needs_websocket", http.StatusForbidden, false, "ack, event", "The topic refuses long-polling (allowPolling): upgrade first."}
 	CodeUnsupported    = &Code{"unsupported", http.StatusNotImplemented, false, "API, ack, Go", "This version of Weir does not have it."}

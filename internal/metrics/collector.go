@@ -101,6 +101,8 @@ func collectNamespace(s sink, n *delivery.Namespace, x NamespaceFigures) {
 	s.put(authRejected, float64(x.AuthRejected), n.Path)
 	s.put(authUnavailable, float64(x.AuthUnavailable), n.Path)
 	s.put(noHandler, float64(x.NoHandler), n.Path)
+	s.put(eventsSkipped, float64(x.EventsSkipped), n.Path)
+	s.put(answersUnheard, float64(x.AnswersUnheard), n.Path)
 	s.books(n.EventTotals(), n.Path, eventsLane)
 	for _, d := range n.Topics() {
 		topic := d.Spec.Name

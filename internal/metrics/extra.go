@@ -27,6 +27,8 @@ type NamespaceFigures struct {
 	AuthRejected            uint64 // tokens refused: connect, subscribe and publish
 	AuthUnavailable         uint64 // tokens that could not be checked
 	NoHandler               uint64 // client events that nothing handles
+	EventsSkipped           uint64 // client events not handled: the application had disconnected the client, or the server has stopped
+	AnswersUnheard          uint64 // answers of handlers to clients that had left
 }
 
 // connected is how many sockets are in the namespace. The two counters are read

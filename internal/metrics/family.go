@@ -44,6 +44,9 @@ var (
 	authUnavailable = counter("auth_unavailable_total", "Tokens that could not be checked: Authenticate failed.", "namespace")
 	noHandler       = counter("no_handler_total", "Events from clients that nothing handles.", "namespace")
 
+	eventsSkipped  = counter("events_skipped_total", "Events from clients not handled: the application had disconnected the client, or the server has stopped.", "namespace")
+	answersUnheard = counter("answers_unheard_total", "Answers of handlers to clients that had left.", "namespace")
+
 	published      = counter("published_total", "Publications accepted, once each however many subscribers.", "namespace", "topic")
 	publishRefused = counter("publish_refused_total", "Publications refused, by reason: busy, memory_budget, too_large, draining.", "namespace", "topic", "reason")
 	publishToWrite = histogram("publish_to_write_seconds", "From publish until the client's kernel took the message.", "namespace", "topic")
