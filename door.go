@@ -65,7 +65,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 	})
 	s := o.SocketIO
 	eo := engineio.Options{
-		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, UpgradeTimeout: s.UpgradeTimeout,
+		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, MaxSilence: o.Limits.MaxSilence, UpgradeTimeout: s.UpgradeTimeout,
 		MaxHTTPBufferSize: s.MaxHTTPBufferSize, Transports: s.Transports, NoUpgrades: s.NoUpgrades,
 		NoHTTPCompression: s.NoHTTPCompression, PerMessageDeflate: s.PerMessageDeflate, CheckOrigin: d.checkOrigin, Obsolete: d.obsolete,
 		CORS: engineio.CORS{Credentials: o.Credentials}, NotSentLowat: o.NotSentLowat, Now: srv.hub.Now, Hold: srv.hub.Holder(budget.Inbound),

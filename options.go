@@ -145,7 +145,11 @@ type ServerLimits struct {
 	// KeepAlive is how long a connection between two HTTP requests is kept. It must be longer than
 	// what a proxy in front keeps its own for (nginx, AWS ALB: 60 s), or a request is lost now and
 	// then and answered 502. Default 75 s; 1 ms and more.
-	KeepAlive              time.Duration
+	KeepAlive time.Duration
+	// MaxSilence ends a connection from which no byte has come for so long, whatever the client's
+	// kernel takes: a process that hangs takes bytes too. At least PingInterval + PingTimeout;
+	// default four times that. A slow reader, which answers pings late, needs room within it.
+	MaxSilence             time.Duration
 	SubscriptionsPerSocket int // default 1000
 	RoomsPerSocket         int // default 1000
 	// TopicsPerNamespace is how many concrete topics made from patterns a namespace has

@@ -89,6 +89,11 @@ func (s *ServerOptions) validate(p *problems, at string, canAuth bool) {
 	if l := s.Limits; min(l.Connections, l.Pending, l.HandshakesPerSecond) < 0 {
 		p.add("%s.Limits: Connections %d, Pending %d, HandshakesPerSecond %d: want 0 or more", at, l.Connections, l.Pending, l.HandshakesPerSecond)
 	}
+	if io := s.SocketIO; s.Limits.MaxSilence != 0 {
+		if least := orDefault(io.PingInterval, 25*time.Second) + orDefault(io.PingTimeout, 20*time.Second); s.Limits.MaxSilence < least {
+			p.add("%s.Limits.MaxSilence %v: want at least PingInterval + PingTimeout, %v", at, s.Limits.MaxSilence, least)
+		}
+	}
 	if s.Auth && !canAuth {
 		p.add("%s.Auth: Options.Authenticate is not set", at)
 	}

@@ -185,6 +185,7 @@ type limitKeys struct {
 	TrustedProxies         []string       `key:"trustedProxies" later:"trusted proxies" doc:"networks whose X-Forwarded-For is believed"`
 	HeaderTimeout          time.Duration  `key:"headerTimeoutMs" default:"5000" min:"1" doc:"for a request's header to arrive"`
 	KeepAliveTimeout       time.Duration  `key:"keepAliveTimeoutMs" default:"75000" min:"1" doc:"how long a connection between two requests is kept; longer than a proxy in front keeps its own"`
+	MaxSilence             time.Duration  `key:"maxSilenceMs" default:"0" min:"0" doc:"no byte from a client for so long ends its connection, whatever its kernel takes; 0: four times pingInterval + pingTimeout"`
 	SubscriptionsPerSocket int            `key:"subscriptionsPerSocket" default:"1000" min:"1" doc:"topics one socket may subscribe to"`
 	RoomsPerSocket         int            `key:"roomsPerSocket" default:"1000" min:"1" doc:"rooms one socket may be in"`
 	TopicsPerNamespace     int            `key:"topicsPerNamespace" default:"200000" min:"1" doc:"concrete topics made from patterns at a time"`

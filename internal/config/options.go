@@ -152,6 +152,7 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 		Limits: weir.ServerLimits{
 			HeaderTimeout:          s.Limits.HeaderTimeout,
 			KeepAlive:              s.Limits.KeepAliveTimeout,
+			MaxSilence:             s.Limits.MaxSilence,
 			Connections:            s.Limits.MaxConnections,
 			Pending:                s.Limits.MaxPending,
 			HandshakesPerSecond:    s.Limits.HandshakesPerSecond,

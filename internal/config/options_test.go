@@ -62,7 +62,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 				NoUpgrades: true, NoClientFiles: true, NoHTTPCompression: true, PerMessageDeflate: true,
 				Cookie: &http.Cookie{Name: "sid", Path: "/live", Domain: "example.com", Secure: true, SameSite: http.SameSiteStrictMode, MaxAge: 60},
 			},
-			Limits: weir.ServerLimits{HeaderTimeout: 100 * time.Millisecond, KeepAlive: 61 * time.Second, SubscriptionsPerSocket: 11, RoomsPerSocket: 12, TopicsPerNamespace: 16, Connections: 13, Pending: 14, HandshakesPerSecond: 15},
+			Limits: weir.ServerLimits{HeaderTimeout: 100 * time.Millisecond, KeepAlive: 61 * time.Second, MaxSilence: 99 * time.Second, SubscriptionsPerSocket: 11, RoomsPerSocket: 12, TopicsPerNamespace: 16, Connections: 13, Pending: 14, HandshakesPerSecond: 15},
 			Namespaces: []weir.NamespaceOptions{{
 				Path: "/", Dialect: weir.Envelope, AutoSubscribe: []string{"prices.AAPL"}, ClientPublish: true,
 				EventsLane: weir.Limits{Messages: 10, Bytes: 20000}, EventsOverflow: weir.RejectNew,

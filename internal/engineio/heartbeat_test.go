@@ -115,6 +115,47 @@ func TestHeartbeatTakesTheKernelsProgressForLife(t *testing.T) {
 	h.wantClosed(base.CausePingTimeout)
 }
 
+// A client that hangs while its kernel takes what little comes is ended; a slow reader, which answers late, is not.
+func TestSilenceEndsASessionWhateverItsKernelTakes(t *testing.T) {
+	const silence = 4 * (interval + timeout)
+	r := newRig(t, nil)
+	h, _ := r.webSocketSession()
+	slow, d := r.webSocketSession()
+	step := func(n int) {
+		for range n {
+			for _, at := range []*host{h, slow} {
+				at.send("tick") // our own kernel takes it: progress
+				at.do(func() {
+					for at.s.Unsent() > 0 {
+						continue
+					}
+				})
+			}
+			r.advance(10 * time.Second)
+		}
+	}
+	step(int(silence/(10*time.Second)) - 2)
+	h.wantOpen()
+	d.send("3") // its first byte since
+	d.send("4alive")
+	slow.wantMessage("alive")
+	step(1)
+	h.wantOpen()
+	step(1)
+	h.wantClosed(base.CausePingTimeout)
+	slow.wantOpen()
+
+	r = newRig(t, func(o *engineio.Options) { o.MaxSilence = interval + timeout })
+	h, q := r.pollingSession()
+	for range 2 { // a GET is a sign of life
+		r.advance(interval)
+		r.request("GET", q, "").want(t, 200, "2")
+		r.request("POST", q, "3").want(t, 200, "ok")
+	}
+	r.advance(interval + timeout)
+	h.wantClosed(base.CausePingTimeout)
+}
+
 func TestHeartbeatDoesNotCountOurOwnPause(t *testing.T) {
 	r := newRig(t, nil)
 	h, c := r.webSocketSession()

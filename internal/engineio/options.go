@@ -38,6 +38,9 @@ type Options struct {
 	Path string
 	// PingInterval and PingTimeout time the heartbeat: 25 s and 20 s. Whole milliseconds are sent to clients.
 	PingInterval, PingTimeout time.Duration
+	// MaxSilence ends a session from which no byte has come for so long, whatever its kernel takes: a process that hangs
+	// takes bytes too. At least PingInterval + PingTimeout; four times that by default.
+	MaxSilence time.Duration
 	// UpgradeTimeout closes a websocket that probes for longer: 10 s. The handshake of a websocket has it too.
 	UpgradeTimeout time.Duration
 	// MaxHTTPBufferSize is the longest message and POST body in bytes: 1,000,000.
@@ -104,6 +107,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.PingInterval = orDefault(o.PingInterval, DefaultPingInterval)
 	o.PingTimeout = orDefault(o.PingTimeout, DefaultPingTimeout)
+	o.MaxSilence = orDefault(o.MaxSilence, 4*(o.PingInterval+o.PingTimeout))
 	o.UpgradeTimeout = orDefault(o.UpgradeTimeout, DefaultUpgradeTimeout)
 	o.MaxHTTPBufferSize = orDefault(o.MaxHTTPBufferSize, DefaultMaxHTTPBufferSize)
 	o.BodyTimeout = orDefault(o.BodyTimeout, DefaultBodyTimeout)
@@ -131,6 +135,9 @@ func (o Options) check() error {
 		if d < time.Millisecond {
 			bad("%s %v: want at least 1ms", name, d)
 		}
+	}
+	if least := o.PingInterval + o.PingTimeout; o.MaxSilence < least {
+		bad("maxSilence %v: want at least pingInterval + pingTimeout, %v", o.MaxSilence, least)
 	}
 	if o.MaxHTTPBufferSize < 1 {
 		bad("maxHttpBufferSize %d: want at least 1", o.MaxHTTPBufferSize)

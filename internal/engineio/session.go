@@ -62,6 +62,9 @@ const (
 	closed
 )
 
+// errSilent is why a session ends whose peer takes bytes and sends none.
+var errSilent = errors.New("engineio: no byte came for maxSilence")
+
 // errClosed stops a decoder whose session has been closed by what it decoded.
 var errClosed = errors.New("engineio: session closed")
 
@@ -203,6 +206,8 @@ func (s *Session) Resume() {
 	s.heart.spare(s.now())
 	if s.ws != nil {
 		s.ws.Resume()
+	} else {
+		s.poll.heard = s.now()
 	}
 	if s.poll != nil && s.poll.held != nil {
 		s.shard.post(s.handleHeld)
@@ -313,6 +318,9 @@ func (s *Session) Expire(now int64) {
 	s.expireUpgrade(now)
 	if s.paused {
 		s.heart.spare(now)
+	} else if now >= s.silentAt() {
+		s.abort(base.CausePingTimeout, errSilent)
+		return
 	}
 	switch s.heart.expire(s.shard.rhythm, now, s.lastHeard(), s.progress()) {
 	case dead:
@@ -326,10 +334,18 @@ func (s *Session) Expire(now int64) {
 
 // arm gives the host the earliest of the session's times.
 func (s *Session) arm(now int64) {
-	if s.state == open {
-		s.host.Deadline(s.upgrade().earliest(s.heart.deadline(s.shard.rhythm, now)))
+	if s.state != open {
+		return
 	}
+	at := s.heart.deadline(s.shard.rhythm, now)
+	if !s.paused {
+		at = min(at, s.silentAt())
+	}
+	s.host.Deadline(s.upgrade().earliest(at))
 }
+
+// silentAt is when the peer has been silent for too long; not while we do not read.
+func (s *Session) silentAt() int64 { return s.lastHeard() + int64(s.shard.server.opts.MaxSilence) }
 
 func (s *Session) lastHeard() int64 {
 	if s.ws != nil {

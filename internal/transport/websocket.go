@@ -165,8 +165,11 @@ func (w *WebSocket) LastRead() int64 { return w.lastRead }
 // Idempotent.
 func (w *WebSocket) Pause() { w.stream.pause() }
 
-// Resume reads on. Idempotent.
-func (w *WebSocket) Resume() { w.stream.resume() }
+// Resume reads on; nothing could come before, so LastRead is now. Idempotent.
+func (w *WebSocket) Resume() {
+	w.lastRead = w.options.Now()
+	w.stream.resume()
+}
 
 // Close ends the connection in order: an empty close frame, which the client
 // sees as 1005, then up to two seconds for the answer. In the middle of a
