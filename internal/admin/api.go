@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -65,7 +66,7 @@ const maxTails = 64
 
 func newAPI(o Options) *api {
 	return &api{
-		Options: o.withDefaults(), routes: make(map[string][]route),
+		Options: o.withDefaults(), routes: make(map[string][]route), board: board{rates: rates{began: time.Now()}},
 		tails: make(chan struct{}, maxTails), profiles: make(chan struct{}, 1),
 	}
 }

@@ -19,7 +19,7 @@ const (
 	maxCut         = 10_000 // what the hub remembers
 )
 
-var sortKeys = map[string]delivery.SortKey{"": delivery.ByLag, "lag": delivery.ByLag, "bytes": delivery.ByBytes, "drops": delivery.ByDrops}
+var sortKeys = map[string]delivery.SortKey{"": delivery.ByLag, "lag": delivery.ByLag, "bytes": delivery.ByBytes, "drops": delivery.ByDrops, "loss": delivery.ByLoss}
 
 // clientsRequest is the query of GET /api/clients.
 type clientsRequest struct {
@@ -34,6 +34,7 @@ type clientsRequest struct {
 type clientsAnswer struct {
 	Total   int                   `json:"total"`   // clients that match
 	Lagging int                   `json:"lagging"` // of them, with a message older than a second
+	Losing  int                   `json:"losing"`  // of them, with a lane that loses
 	Listed  int                   `json:"listed"`
 	Clients []delivery.ClientView `json:"clients,omitempty"`
 	Groups  []group               `json:"groups,omitempty"`
@@ -72,7 +73,7 @@ func (a *api) clients(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("walk over the clients: %w", err)
 		}
 	}
-	out := clientsAnswer{Total: found.Total, Lagging: found.Lagging, Listed: len(found.Clients)}
+	out := clientsAnswer{Total: found.Total, Lagging: found.Lagging, Losing: found.Losing, Listed: len(found.Clients)}
 	if q.groupBy == "" {
 		out.Clients = found.Clients
 	} else {
@@ -83,7 +84,7 @@ func (a *api) clients(w http.ResponseWriter, r *http.Request) error {
 
 func parseClients(r *http.Request) (clientsRequest, error) {
 	q := parseQuery(r.URL)
-	order := q.choice("sort", "lag", "bytes", "drops")
+	order := q.choice("sort", "lag", "bytes", "drops", "loss")
 	c := clientsRequest{sorted: order != "", groupBy: q.choice("groupBy", "topic", "principal", "address", "server"), cut: q.flag("cut")}
 	otherwise := defaultClients
 	if c.groupBy != "" {
@@ -137,6 +138,8 @@ func rank(v *delivery.ClientView, by delivery.SortKey) int64 {
 		return int64(v.Bytes)
 	case delivery.ByDrops:
 		return int64(v.Dropped)
+	case delivery.ByLoss:
+		return int64(v.LossShare * 1e6)
 	default:
 		return v.OldestMs
 	}

@@ -24,7 +24,7 @@ func Judge(f Facts) (kind, subject, sentence string) {
 		clients: f.Clients, lagging: f.Lagging, loop: f.Loop, publications: f.Publications, budget: f.Budget, since: f.Since,
 		topics: shares(f.Topics), networks: shares(f.Networks),
 	}
-	v := e.judge()
+	v := e.judge(new(losses))
 	return v.Kind, v.Subject, v.Sentence
 }
 

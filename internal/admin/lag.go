@@ -23,14 +23,16 @@ const (
 
 // lagAnswer is the answer to GET /api/lag.
 type lagAnswer struct {
-	Verdict verdict    `json:"verdict"`
-	At      time.Time  `json:"at"`
-	Clients int        `json:"clients"`
-	Lagging int        `json:"lagging"`
-	Topics  []topicLag `json:"topics"` // those somebody waits for, the oldest first
-	Budget  budgetView `json:"budget"`
-	Loop    loopView   `json:"loop"`
-	Inbox   inboxView  `json:"inbox"`
+	Verdict verdict     `json:"verdict"`
+	At      time.Time   `json:"at"`
+	Clients int         `json:"clients"`
+	Lagging int         `json:"lagging"`
+	Losing  int         `json:"losing"`           // clients of which a lane drops a tenth, or replaces half, of what is published for it
+	Losers  []loserView `json:"losers,omitempty"` // those who lose most
+	Topics  []topicLag  `json:"topics"`           // those somebody waits for, the oldest first; then all others as declared
+	Budget  budgetView  `json:"budget"`
+	Loop    loopView    `json:"loop"`
+	Inbox   inboxView   `json:"inbox"`
 }
 
 // topicLag is how old the oldest message of each waiting lane of a topic is. The
@@ -41,6 +43,7 @@ type topicLag struct {
 	Clients   int        `json:"clients"`
 	Lagging   int        `json:"lagging"`
 	Oldest    ageSummary `json:"oldestAgeMs"`
+	Rates     *rateView  `json:"perSecond,omitempty"` // of the declaration: a pattern's are those of all its topics
 }
 
 type ageSummary struct {
@@ -74,6 +77,7 @@ type board struct {
 	answer lagAnswer
 	since  time.Time // most clients lag since then, as far as anyone has looked; zero: they do not
 	loops  [2]loopSample
+	rates  rates
 }
 
 // loopSample is what the loops had counted at one moment.
@@ -104,7 +108,7 @@ func (b *board) look(h *delivery.Hub) (lagAnswer, error) {
 	// Not the request's context: the answer is for everyone who waits.
 	ctx, cancel := context.WithTimeout(context.Background(), surveyTimeout)
 	defer cancel()
-	found, err := h.Survey(ctx, delivery.Query{Sort: delivery.ByLag, Limit: boardClients})
+	found, err := b.survey(ctx, h)
 	if err != nil {
 		return lagAnswer{}, fmt.Errorf("walk over the clients: %w", err)
 	}
@@ -115,15 +119,48 @@ func (b *board) look(h *delivery.Hub) (lagAnswer, error) {
 			return lagAnswer{}, err
 		}
 	}
+	lost, err := findLosses(ctx, h, found.Losing)
+	if err != nil {
+		return lagAnswer{}, err
+	}
+	now = time.Now() // the walks may have taken a while
+	shares := t.topicShares(topics)
+	topics = b.rated(h, topics, now)
 	b.note(&found, now)
 	b.answer = b.write(h, &found, topics, now)
 	e := evidence{
-		clients: found.Total, lagging: found.Lagging, topics: t.topicShares(topics), networks: t.networkShares(),
+		clients: found.Total, lagging: found.Lagging, topics: shares, networks: t.networkShares(),
 		loop: time.Duration(b.answer.Loop.P999Ms * float64(time.Millisecond)), publications: b.answer.Inbox.Publications,
 		budget: b.answer.Budget.Ratio, since: b.since,
 	}
-	b.answer.Verdict = e.judge()
+	b.answer.Losing, b.answer.Losers = found.Losing, lost.named
+	b.answer.Verdict = e.judge(&lost)
 	return b.answer, nil
+}
+
+// rated adds to the topics that somebody waits for their rates, and all other declared
+// ones: that nobody waits for a topic does not say that nothing happens to it.
+func (b *board) rated(h *delivery.Hub, topics []topicLag, now time.Time) []topicLag {
+	named := make(map[topicName]bool, len(topics))
+	for i := range topics {
+		t := &topics[i]
+		named[topicName{t.Namespace, t.Topic}] = true
+		if n := h.Namespace(t.Namespace); n != nil && t.Topic != "" {
+			if d := n.Declared(t.Topic); d != nil {
+				t.Rates = new(b.rates.of(d, now))
+			}
+		}
+	}
+	for _, n := range namespacesOf(h) {
+		for _, d := range n.Topics() {
+			if !named[topicName{n.Path, d.Spec.Name}] {
+				topics = append(topics, topicLag{
+					Namespace: n.Path, Topic: d.Spec.Name, Clients: int(d.CountSubscribers()), Rates: new(b.rates.of(d, now)),
+				})
+			}
+		}
+	}
+	return topics
 }
 
 // refine counts all clients of the topics, where the list was too short: a walk

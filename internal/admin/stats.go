@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
@@ -25,6 +26,7 @@ type topicView struct {
 	TTLMs       int64       `json:"ttlMs"`
 	Published   uint64      `json:"published"`
 	Refused     uint64      `json:"refused"`
+	Rates       rateView    `json:"perSecond"`
 	Books       books       `json:"books"`
 	ToWrite     latencyView `json:"publishToWrite"`
 	ToAck       latencyView `json:"publishToAck,omitzero"`
@@ -70,10 +72,12 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) error {
 		}
 		list = []*delivery.Namespace{n}
 	}
-	out := []topicView{}
+	out, now := []topicView{}, time.Now()
 	for _, n := range list {
 		for _, d := range n.Topics() {
-			out = append(out, viewTopic(d))
+			v := viewTopic(d)
+			v.Rates = a.board.rates.of(d, now)
+			out = append(out, v)
 		}
 	}
 	return writeJSON(w, http.StatusOK, struct {
@@ -81,8 +85,10 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) error {
 	}{out})
 }
 
-func (a *api) sortedNamespaces() []*delivery.Namespace {
-	return slices.SortedFunc(maps.Values(a.Hub.Namespaces()), func(a, b *delivery.Namespace) int { return cmp.Compare(a.Path, b.Path) })
+func (a *api) sortedNamespaces() []*delivery.Namespace { return namespacesOf(a.Hub) }
+
+func namespacesOf(h *delivery.Hub) []*delivery.Namespace {
+	return slices.SortedFunc(maps.Values(h.Namespaces()), func(a, b *delivery.Namespace) int { return cmp.Compare(a.Path, b.Path) })
 }
 
 func viewTopic(d *delivery.Declared) topicView {

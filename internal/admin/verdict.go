@@ -9,6 +9,7 @@ import (
 // verdict says in one sentence who lags, and so where to look.
 type verdict struct {
 	Kind     string    `json:"kind"`              // nobody, node, topic, network, everyone or scattered
+	Problem  string    `json:"problem,omitempty"` // lag: messages wait; loss: they are dropped or replaced. Nobody has none
 	Subject  string    `json:"subject,omitempty"` // the topic or network
 	Since    time.Time `json:"since,omitzero"`    // everyone
 	Sentence string    `json:"sentence"`
@@ -22,6 +23,12 @@ const (
 	kindNetwork   = "network"
 	kindEveryone  = "everyone"
 	kindScattered = "scattered"
+)
+
+// What is wrong with those whom a verdict names.
+const (
+	problemLag  = "lag"
+	problemLoss = "loss"
 )
 
 // evidence is what the verdict is found from.
@@ -53,14 +60,33 @@ const (
 	fewOutsiders = 1 - nearlyAll
 )
 
-// judge finds the verdict. A node that is behind explains everything else, so it
+// judge finds the verdict: who lags, and if nobody does, who loses; of those who lose
+// beside others who lag a second sentence tells.
+func (e *evidence) judge(l *losses) verdict {
+	v := e.judgeLag()
+	switch {
+	case l.losing == 0:
+	case v.Kind == kindNobody:
+		return e.judgeLoss(l)
+	default:
+		v.Sentence += " " + e.judgeLoss(l).Sentence
+	}
+	return v
+}
+
+// judgeLag finds who lags. A node that is behind explains everything else, so it
 // comes first; then the narrowest thing that those who lag have in common.
-func (e *evidence) judge() verdict {
+func (e *evidence) judgeLag() (v verdict) {
+	defer func() {
+		if v.Kind != kindNobody {
+			v.Problem = problemLag
+		}
+	}()
 	if why := e.nodeBehind(); why != "" {
 		return verdict{Kind: kindNode, Sentence: "This node is behind: " + why + "."}
 	}
 	if e.lagging == 0 {
-		return verdict{Kind: kindNobody, Sentence: fmt.Sprintf("Nobody lags: no message waits for more than a second for any of %d clients.", e.clients)}
+		return verdict{Kind: kindNobody, Sentence: fmt.Sprintf("Nobody lags: no message waits for more than a second for any of %d clients, and nobody loses many.", e.clients)}
 	}
 	if s, ok := e.common(e.networks); ok {
 		return verdict{Kind: kindNetwork, Subject: s.name, Sentence: fmt.Sprintf(

@@ -18,7 +18,7 @@ func TestVerdictNamesWhatThoseWhoLagHaveInCommon(t *testing.T) {
 	}{
 		{
 			"nobody", admin.Facts{Clients: 300, Loop: time.Second},
-			"nobody", "", "Nobody lags: no message waits for more than a second for any of 300 clients.",
+			"nobody", "", "Nobody lags: no message waits for more than a second for any of 300 clients, and nobody loses many.",
 		},
 		{
 			"slow loop", admin.Facts{Clients: 300, Lagging: 1, Loop: 80 * time.Millisecond},

@@ -50,8 +50,9 @@ type Shard struct {
 	resting    lane.Pool[outLane]         // events lanes that no socket needs now
 	streams    fair.Lines[*job, underWay] // publications taken from the inbox and not delivered yet
 	pace       pace
-	spent      int // of pace.step in the current step
-	departs    int // place in conns of the last one that was sent away, see finishSome
+	spent      int                     // of pace.step in the current step
+	marks      map[*outLane]*lossMarks // of lanes that were seen to have lost messages
+	departs    int                     // place in conns of the last one that was sent away, see finishSome
 
 	tasks []base.Task
 	jobs  []*job
@@ -314,6 +315,7 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) lane.Outcome {
 
 // closeLane empties a topic's lane, ends its timer and its membership.
 func (sh *Shard) closeLane(l *outLane, r base.Reason) {
+	sh.forgetLoss(l)
 	sh.leaveTopic(l)
 	if l.timer != nil {
 		sh.wheel.Stop(l.timer)

@@ -57,15 +57,6 @@ func (s *Socket) in(name string) bool {
 	return name == s.ID || slices.ContainsFunc(s.ties.rooms(), func(p place) bool { return p.room.name == name })
 }
 
-func (s *Socket) hasLane(topic string) bool {
-	for _, l := range s.lanes {
-		if l.topic.Name == topic {
-			return true
-		}
-	}
-	return false
-}
-
 // admit lets lanes write whose wait is over.
 func (s *Socket) admit() {
 	if !s.waits {

@@ -18,6 +18,7 @@ const (
 	ByLag   SortKey = iota // age of the oldest waiting message
 	ByBytes                // bytes waiting
 	ByDrops                // messages dropped
+	ByLoss                 // share dropped or replaced in the last seconds
 )
 
 // Query selects and orders clients. The zero value lists nobody: set Limit.
@@ -25,7 +26,7 @@ type Query struct {
 	Sort      SortKey
 	Limit     int
 	Namespace string
-	Topic     string // clients with a lane of this topic; figures are then that lane's
+	Topic     string // clients with a lane of this topic, or of this pattern; figures are then those lanes'
 	Principal string
 	Address   string // without port
 	ID        string
@@ -36,6 +37,8 @@ type Survey struct {
 	Clients []ClientView         // the first Limit in the order asked for
 	Total   int                  // clients that match
 	Lagging int                  // of them, with a message older than LagAfter
+	Losing  int                  // of them, with a lane that loses, see Loss
+	Unknown int                  // of them, with a lane that has lost messages and was never looked at before
 	Ages    latency.Distribution // age of the oldest waiting message, per lane that has one
 }
 
@@ -67,6 +70,8 @@ func (h *Hub) Survey(ctx context.Context, q Query) (Survey, error) {
 		p := &parts[i]
 		out.Total += p.total
 		out.Lagging += p.lagging
+		out.Losing += p.losing
+		out.Unknown += p.unknown
 		out.Ages.Add(p.ages)
 		out.Clients = append(out.Clients, p.top.views...)
 	}
@@ -89,9 +94,28 @@ func (q *Query) rank(v *ClientView) int64 {
 		return int64(v.Bytes)
 	case ByDrops:
 		return int64(v.Dropped)
+	case ByLoss:
+		return lossRank(v.Losing, v.LossShare)
 	default:
 		return v.OldestMs
 	}
+}
+
+// lossRank orders by share, those who lose before all others.
+func lossRank(losing bool, share float64) int64 {
+	rank := int64(share * 1e6)
+	if losing {
+		rank += 1e6 + 1
+	}
+	return rank
+}
+
+// matches reports whether a lane is of the query's topic.
+func (q *Query) matches(l *outLane) bool {
+	if q.Topic == "" || l.name() == q.Topic {
+		return true
+	}
+	return isPattern(q.Topic) && l.topic != nil && l.topic.Declared.Spec.Name == q.Topic
 }
 
 // walk is a survey of one shard: a task that posts itself until it is through.
@@ -102,6 +126,8 @@ type walk struct {
 	next     int
 	total    int
 	lagging  int
+	losing   int
+	unknown  int
 	ages     *latency.Histogram
 	top      topViews
 }
@@ -127,40 +153,49 @@ func (w *walk) Run() {
 func (w *walk) look(s *Socket) {
 	q := &w.q
 	if (q.Namespace != "" && s.Namespace.Path != q.Namespace) || (q.Principal != "" && s.Principal != q.Principal) ||
-		(q.ID != "" && s.ID != q.ID) || (q.Topic != "" && !s.hasLane(q.Topic)) {
+		(q.ID != "" && s.ID != q.ID) || (q.Topic != "" && !slices.ContainsFunc(s.lanes, q.matches)) {
 		return
 	}
-	rank, oldest := w.measure(s)
+	rank, f := w.measure(s)
 	if q.Address == "" { // else only a full view knows
-		w.count(oldest)
+		w.count(f)
 		if q.Limit == 0 || (len(w.top.views) >= q.Limit && rank <= w.top.least()) {
 			return
 		}
 	}
 	v := s.view()
 	if q.Topic != "" {
-		v = v.only(q.Topic)
+		v = v.only(s, q)
 	}
 	if q.Address != "" {
 		if v.Address != q.Address {
 			return
 		}
-		w.count(oldest)
+		w.count(f)
 	}
 	w.top.keep(v, q)
 }
 
+// finding is what a walk counts of one socket.
+type finding struct {
+	oldest          int64
+	losing, unknown bool
+}
+
 // measure finds a socket's rank without building its view.
-func (w *walk) measure(s *Socket) (rank, oldest int64) {
+func (w *walk) measure(s *Socket) (rank int64, f finding) {
+	var share float64
 	each := func(l *outLane) {
-		if w.q.Topic != "" && l.name() != w.q.Topic {
+		if !w.q.matches(l) {
 			return
 		}
+		loss, known := w.sh.loss(l)
+		f.losing, f.unknown, share = f.losing || loss.Losing, f.unknown || !known, max(share, loss.Share)
 		age := int64(l.age(w.sh.now))
 		if l.Depth() > 0 {
 			w.ages.Observe(age)
 		}
-		oldest = max(oldest, age)
+		f.oldest = max(f.oldest, age)
 		switch w.q.Sort {
 		case ByBytes:
 			rank += int64(l.Bytes())
@@ -176,26 +211,35 @@ func (w *walk) measure(s *Socket) (rank, oldest int64) {
 	for _, l := range s.lanes {
 		each(l)
 	}
-	if w.q.Sort == ByLag {
-		rank = oldest / int64(time.Millisecond)
+	switch w.q.Sort {
+	case ByLag:
+		rank = f.oldest / int64(time.Millisecond)
+	case ByLoss:
+		rank = lossRank(f.losing, share)
 	}
-	return rank, oldest
+	return rank, f
 }
 
-func (w *walk) count(oldest int64) {
+func (w *walk) count(f finding) {
 	w.total++
-	if oldest > int64(LagAfter) {
+	if f.oldest > int64(LagAfter) {
 		w.lagging++
 	}
+	if f.losing {
+		w.losing++
+	}
+	if f.unknown {
+		w.unknown++
+	}
 }
 
-// only narrows a view to the lane of one topic.
-func (v ClientView) only(topic string) ClientView {
-	lanes := v.Lanes
+// only narrows a view of s to the lanes of the query's topic.
+func (v ClientView) only(s *Socket, q *Query) ClientView {
 	v.Lanes, v.Depth, v.Bytes, v.InFlight, v.OldestMs, v.Dropped, v.Drops = nil, 0, 0, 0, 0, 0, nil
-	for _, l := range lanes {
-		if l.Topic == topic {
-			v.addLane(l)
+	v.Losing, v.LossShare = false, 0
+	for _, l := range s.lanes {
+		if q.matches(l) {
+			v.addLane(l.view(s.shard()))
 		}
 	}
 	return v

@@ -22,6 +22,8 @@ type ClientView struct {
 	OldestMs  int64             `json:"oldestAgeMs"`
 	Drops     map[string]uint64 `json:"drops,omitempty"`
 	Dropped   uint64            `json:"dropped"`
+	Losing    bool              `json:"losing,omitempty"`    // some lane is
+	LossShare float64           `json:"lossShare,omitempty"` // the largest of its lanes, of the last seconds
 	Unsent    int               `json:"unsentBytes"`
 	Kernel    *KernelView       `json:"kernel,omitempty"`
 	Lanes     []LaneView        `json:"lanes"`
@@ -50,6 +52,7 @@ type LaneView struct {
 	Retries   uint64            `json:"retries"`
 	Coalesced uint64            `json:"coalesced"`
 	Drops     map[string]uint64 `json:"drops,omitempty"`
+	Loss      *Loss             `json:"loss,omitempty"` // of the last seconds; nil: none, or not known at a first look
 	Balanced  bool              `json:"balanced"`
 }
 
@@ -81,6 +84,10 @@ func (v *ClientView) addLane(l LaneView) {
 	v.Bytes += l.Bytes
 	v.InFlight += l.InFlight
 	v.OldestMs = max(v.OldestMs, l.OldestMs)
+	if l.Loss != nil {
+		v.Losing = v.Losing || l.Loss.Losing
+		v.LossShare = max(v.LossShare, l.Loss.Share)
+	}
 	for r, n := range l.Drops {
 		if v.Drops == nil {
 			v.Drops = make(map[string]uint64)
@@ -95,6 +102,9 @@ func (l *outLane) view(sh *Shard) LaneView {
 		Topic: l.name(), Depth: l.Depth(), Bytes: l.Bytes(), InFlight: l.InFlight(), OldestMs: l.age(sh.now).Milliseconds(),
 		Offered: l.Offered, Written: l.Written, Acked: l.Acked(), Retries: l.Retries(), Coalesced: l.Coalesced(),
 		Balanced: l.Balanced(),
+	}
+	if loss, known := sh.loss(l); known && loss.Share > 0 {
+		v.Loss = &loss
 	}
 	for r := range base.Reason(base.Reasons) {
 		if n := l.Dropped(r); n > 0 {

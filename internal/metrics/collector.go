@@ -217,6 +217,7 @@ func collectDoor(s sink, x Extra) {
 func (c *Collector) collectLag(s sink) {
 	for _, l := range c.lag.read(context.Background(), c.hub) {
 		s.put(clientsLagging, float64(l.lagging), l.namespace)
+		s.put(clientsLosing, float64(l.losing), l.namespace)
 		s.put(oldestAge, l.oldest.Seconds(), l.namespace)
 	}
 }

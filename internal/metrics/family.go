@@ -66,6 +66,7 @@ var (
 	heldBytes        = gauge("held_bytes", "Bytes in memory, a message counted once per shard.", "namespace", "topic")
 
 	clientsLagging = gauge("clients_lagging", "Clients with a message that has waited for more than a second.", "namespace")
+	clientsLosing  = gauge("clients_losing", "Clients of which a lane drops a tenth, or replaces half, of what is published for it; known from the second scrape on.", "namespace")
 	oldestAge      = gauge("oldest_age_seconds", "Age of the message that has waited longest.", "namespace")
 
 	connectionsOpen   = gauge("connections", "Open connections.")

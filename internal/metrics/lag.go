@@ -25,6 +25,7 @@ type lagGauge struct {
 type namespaceLag struct {
 	namespace string
 	lagging   int
+	losing    int
 	oldest    time.Duration
 }
 
@@ -46,7 +47,7 @@ func (g *lagGauge) read(ctx context.Context, h *delivery.Hub) []namespaceLag {
 		if err != nil {
 			break
 		}
-		l := namespaceLag{namespace: n.Path, lagging: s.Lagging}
+		l := namespaceLag{namespace: n.Path, lagging: s.Lagging, losing: s.Losing}
 		if len(s.Clients) > 0 {
 			l.oldest = time.Duration(s.Clients[0].OldestMs) * time.Millisecond
 		}
