@@ -35,6 +35,7 @@ var codeNames = [...]string{"transport", "unknown_session", "method", "bad_reque
 // management API.
 func (s *Server) extra() metrics.Extra {
 	e := metrics.Extra{
+		Since:    s.began,
 		Sessions: map[string]int{}, Refused: map[string]uint64{}, Namespaces: map[string]metrics.NamespaceFigures{},
 		AuthRateLimited: s.count.authLimited.Load(), Reconnects: s.comers.Back(),
 	}

@@ -41,6 +41,7 @@ type Server struct {
 	failures  *guard.Failures
 	penalties *guard.Penalties
 	refusals  *guard.Refusals
+	began     time.Time
 	count     counters
 	lines     *logqueue.Queue // what log writes to
 	herald    *herald         // calls opts.Events, which tell it
@@ -75,7 +76,7 @@ func New(o Options) (*Server, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, log: o.Logger, byPath: make(map[string]*Namespace), closing: make(chan struct{}), stopped: make(chan struct{})}
+	s := &Server{opts: o, began: time.Now(), log: o.Logger, byPath: make(map[string]*Namespace), closing: make(chan struct{}), stopped: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

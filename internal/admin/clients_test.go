@@ -186,7 +186,7 @@ func TestTopicsAndStatsShowTheBooks(t *testing.T) {
 	}
 	stats := get[map[string]any](f, "/api/stats")
 	for path, want := range map[string]any{
-		"connections": 1.0, "subscriptions": 1.0, "sockets": 1.0, "unbalanced": 0.0,
+		"configuration": map[string]any{"hash": "964fb8cb381b"}, "connections": 1.0, "subscriptions": 1.0, "sockets": 1.0, "unbalanced": 0.0,
 		"build": map[string]any{"version": "1.2.3", "revision": "", "goVersion": ""}, "sessions": map[string]any{"polling": 2.0},
 		"workers": map[string]any{"running": 4.0, "queued": 0.0, "panics": 0.0}, "refused": map[string]any{}, "cuts": map[string]any{},
 	} {

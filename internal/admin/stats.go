@@ -2,6 +2,9 @@ package admin
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -130,6 +133,8 @@ func viewLatency(d latency.Distribution) latencyView {
 // statsAnswer is the answer to GET /api/stats.
 type statsAnswer struct {
 	Build         buildView                `json:"build"`
+	Since         time.Time                `json:"since,omitzero"` // the process runs since then
+	Configuration configurationView        `json:"configuration"`
 	Connections   int64                    `json:"connections"`
 	Sockets       int64                    `json:"sockets"`
 	Subscriptions int64                    `json:"subscriptions"`
@@ -148,6 +153,12 @@ type buildView struct {
 	Version   string `json:"version"`
 	Revision  string `json:"revision"`
 	GoVersion string `json:"goVersion"`
+}
+
+// configurationView says which configuration is in force: what GET /api/config shows.
+type configurationView struct {
+	Hash     string    `json:"hash"`              // of the effective values, secrets masked
+	LoadedAt time.Time `json:"loadedAt,omitzero"` // at the start: there is no reload yet
 }
 
 type namespaceView struct {
@@ -186,6 +197,7 @@ func (a *api) stats(w http.ResponseWriter, r *http.Request) error {
 	out := statsAnswer{
 		Build: buildView(x.Build), Workers: workersView(x.Workers), Handlers: viewLatency(x.Handler),
 		Sessions: orEmpty(x.Sessions), Refused: orEmpty(x.Refused), Namespaces: a.viewNamespaces(x),
+		Since: x.Since, Configuration: configurationView{Hash: hashOf(a.State.Config()), LoadedAt: x.Since},
 		Cuts: make(map[string]uint64), Budget: budgetOf(a.Hub), Unbalanced: a.Hub.Unbalanced.Load(),
 	}
 	out.Budget.By = make(map[string]int64)
@@ -208,6 +220,16 @@ func (a *api) stats(w http.ResponseWriter, r *http.Request) error {
 		})
 	}
 	return writeJSON(w, http.StatusOK, out)
+}
+
+// hashOf names a configuration: equal ones have equal names.
+func hashOf(configuration any) string {
+	b, err := json.Marshal(configuration)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:6])
 }
 
 func (a *api) viewNamespaces(x metrics.Extra) map[string]namespaceView {

@@ -1,10 +1,15 @@
 package metrics
 
-import "github.com/streamweir/weir/internal/latency"
+import (
+	"time"
+
+	"github.com/streamweir/weir/internal/latency"
+)
 
 // Extra are the figures the hub does not know: those of the door, the workers
 // and the build. Counters count since the process started.
 type Extra struct {
+	Since           time.Time                   // when the server was made
 	Sessions        map[string]int              // open Engine.IO sessions by transport: polling, websocket
 	Refused         map[string]uint64           // handshakes refused, by reason: a fixed set
 	Requests        map[string]uint64           // clients' subscribe, publish and the like refused, by code: a fixed set
