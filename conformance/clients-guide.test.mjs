@@ -75,3 +75,14 @@ weirOnly('clients.md: what is answered', async (t) => {
   socket.emit('unsubscribe', { topic: 'prices' });
   assert.equal(Object.keys((await told)[0]).sort().join(), 'code,ok,reason,retryable,topic');
 });
+
+weirOnly('clients.md: an event that nothing handles is not acknowledged, and told', async (t) => {
+  const socket = await connect(t, server, { namespace: '/feed' });
+  const told = next(socket, 'weir:error');
+  let acknowledged = false;
+  socket.emit('nobody handles this', 1, () => { acknowledged = true; });
+  const [{ code, event, retryable }] = await told;
+  assert.deepEqual({ code, event, retryable }, { code: 'no_handler', event: 'nobody handles this', retryable: false });
+  await ask(socket, 'ack', { topic: 'orders', messageId: 'none' }); // whatever was answered before it has arrived
+  assert.equal(acknowledged, false);
+});
