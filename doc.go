@@ -11,6 +11,7 @@
 //			{Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew},
 //		}}},
 //	})
+//	if err := srv.Listen(); err != nil { … } // "address already in use"
 //	go srv.Run(ctx)
 //	srv.Publish(ctx, "/feed", "prices.AAPL", tick)
 //

@@ -52,7 +52,7 @@ func dev(ctx context.Context, o demo.Options, cmd *cobra.Command) error {
 	}
 	openDescriptors(o.Logger)
 	t.apply(o.Logger)
-	ctx, stop := untilSignal(ctx, o.Logger)
+	ctx, stop := untilSignal(ctx, o.Logger, nil)
 	defer stop()
 	fmt.Fprintf(cmd.OutOrStdout(), "Page:    %s\nClients: %s\n%s\n", d.PageURL(), d.ClientURL(), d.Curl())
 	return d.Run(ctx)

@@ -35,6 +35,9 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 // errReported ends a command as failed after it has said why.
 var errReported = errors.New("reported")
 
+// errMisconfigured ends a command for a mistake in its configuration, after it has said which: trying again is no use.
+var errMisconfigured = errors.New("misconfigured")
+
 // run is main with everything it touches as arguments. The end of ctx is what an interrupt is.
 func run(ctx context.Context, args []string, s streams) int {
 	began := false
@@ -48,6 +51,8 @@ func run(ctx context.Context, args []string, s streams) int {
 		return exitGood
 	case errors.As(err, &usage) || !began: // else cobra refused the line before the command began
 		fmt.Fprintf(s.err, "weir: %v\nRun '%s --help' for its usage.\n", err, cmd.CommandPath())
+		return exitUsage
+	case errors.Is(err, errMisconfigured):
 		return exitUsage
 	case !errors.Is(err, errReported):
 		fmt.Fprintf(s.err, "weir: %v\n", err)

@@ -32,7 +32,8 @@ func serveCommand() *cobra.Command {
 		Long: `Serve clients as a configuration file says: YAML, or JSON by its name's ending.
 
 Flags win over the environment, and that over the file; 'weir config env' lists the variables. The first SIGINT or
-SIGTERM drains: clients are sent away gently, then the process ends with 0. The second ends it at once with 1.`,
+SIGTERM drains: clients are sent away gently, then the process ends with 0. The second ends it at once with 1. A
+configuration that is not usable ends it with 2. SIGHUP says what a restart would change.`,
 		Example: `  weir config init >weir.yaml
   weir serve --config weir.yaml
   weir serve --config weir.yaml --server feed --set management.port=9400`,
@@ -52,15 +53,7 @@ SIGTERM drains: clients are sent away gently, then the process ends with 0. The 
 
 // load reads the configuration; its problems are told on w.
 func (f fileFlags) load(w io.Writer) (*config.Config, error) {
-	overrides := make(map[string]string)
-	for _, s := range f.set {
-		path, value, ok := strings.Cut(s, "=")
-		if !ok || path == "" {
-			return nil, usagef("--set %q: want PATH=VALUE, such as management.port=9400", s)
-		}
-		overrides[path] = value
-	}
-	c, err := config.Load(f.path, config.LoadOptions{Environ: serverEnviron(), Overrides: overrides, Server: f.server})
+	c, err := f.read()
 	var problems *config.Problems
 	if errors.As(err, &problems) {
 		fmt.Fprint(w, problems.Detail())
@@ -69,11 +62,80 @@ func (f fileFlags) load(w io.Writer) (*config.Config, error) {
 	return c, err
 }
 
+// read reads the configuration.
+func (f fileFlags) read() (*config.Config, error) {
+	overrides := make(map[string]string)
+	for _, s := range f.set {
+		path, value, ok := strings.Cut(s, "=")
+		if !ok || path == "" {
+			return nil, usagef("--set %q: want PATH=VALUE, such as management.port=9400", s)
+		}
+		overrides[path] = value
+	}
+	return config.Load(f.path, config.LoadOptions{Environ: serverEnviron(), Overrides: overrides, Server: f.server})
+}
+
+// misconfigured says what is wrong with the configuration as the log would: with the lines of the file on a terminal,
+// elsewhere as a JSON line for each problem. A mistake on the command line is left to run.
+func misconfigured(err error, stderr io.Writer) error {
+	var usage *usageError
+	var problems *config.Problems
+	listed := errors.As(err, &problems)
+	switch {
+	case errors.As(err, &usage):
+		return err
+	case isTerminal(stderr) && listed:
+		fmt.Fprint(stderr, problems.Detail())
+		return errMisconfigured
+	}
+	log, flush := newLogger(stderr, slog.LevelInfo, "auto")
+	defer flush()
+	if !listed {
+		log.Error("the configuration is not usable", "error", err)
+		return errMisconfigured
+	}
+	for _, p := range problems.List {
+		log.Error("the configuration is not usable", "file", fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column), "path", p.Path, "error", p.Message)
+	}
+	return errMisconfigured
+}
+
+// hangup says what a restart would change. Nothing is reloaded: the server goes on as it is.
+func (f fileFlags) hangup(current *config.Config, log *slog.Logger) {
+	next, err := f.read()
+	if err != nil {
+		log.Error("SIGHUP: the configuration is not usable; the server goes on as it is", "error", err)
+		return
+	}
+	changed := difference(current.Effective(), next.Effective())
+	log.Warn("SIGHUP: this version reloads nothing; the server goes on as it is, a restart changes what is named", "changed", changed)
+}
+
+// difference names what two configurations do not agree in.
+func difference(a, b []config.Setting) []string {
+	changed := []string{}
+	values := make(map[string]string, len(a))
+	for _, s := range a {
+		values[s.Path] = fmt.Sprint(s.Value)
+	}
+	for _, s := range b {
+		if was, ok := values[s.Path]; !ok || was != fmt.Sprint(s.Value) {
+			changed = append(changed, s.Path)
+		}
+		delete(values, s.Path)
+	}
+	for path := range values {
+		changed = append(changed, path)
+	}
+	slices.Sort(changed)
+	return changed
+}
+
 // serve runs until a signal.
 func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
-	c, err := f.load(stderr)
+	c, err := f.read()
 	if err != nil {
-		return err
+		return misconfigured(err, stderr)
 	}
 	log, flush := newLogger(stderr, c.Log.Level, c.Log.Format)
 	defer flush()
@@ -81,7 +143,8 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 		log.Warn(w.Message, "path", w.Path, "file", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column))
 	}
 	if err := openDescriptors(log).admits(connections(c)); err != nil {
-		return err
+		log.Error("the configuration is not usable", "error", err)
+		return errMisconfigured
 	}
 	o := c.Options
 	t := tune(cpus(), o.Shards, o.Workers.Max)
@@ -91,17 +154,23 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	o.Shards, o.Workers.Nice, o.Logger = t.shards, t.nice, log
 	srv, err := weir.New(o)
 	if err != nil {
-		return err
+		log.Error("the configuration is not usable", "error", err)
+		return errMisconfigured
 	}
-	ctx, stop := untilSignal(ctx, log)
+	ctx, stop := untilSignal(ctx, log, func() { f.hangup(c, log) })
 	defer stop()
 	if err := srv.Listen(); err != nil {
-		return err
+		log.Error("failed", "error", err)
+		return errReported
 	}
 	t.apply(log)
 	defer startGiveback()()
 	logAddresses(srv, o, log)
-	return srv.Run(ctx)
+	if err := srv.Run(ctx); err != nil {
+		log.Error("failed", "error", err)
+		return errReported
+	}
+	return nil
 }
 
 // connections is how many clients the configuration lets in at the same time, 0 for no limit.

@@ -71,6 +71,10 @@ func TestServeDrainsOnSIGTERMAndEndsWithZero(t *testing.T) {
 	p := serveAsProcess(t)
 	p.until(`"msg":"ready"`)
 	p.signal(syscall.SIGTERM)
+	p.until(`"signal":"SIGTERM"`)
+	if line := p.until(`"msg":"stopped"`); !strings.Contains(line, `"clients":0,"sent_away":0,"cut":0,"seconds":`) {
+		t.Error(line)
+	}
 	if code := p.exitCode(); code != exitGood {
 		t.Errorf("exit code %d, want %d", code, exitGood)
 	}
@@ -91,5 +95,34 @@ func TestServeEndsAtOnceOnTheSecondSignal(t *testing.T) {
 	p.signal(syscall.SIGINT)
 	if code := p.exitCode(); code != exitFailed {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+}
+
+// SIGHUP is what operators send for a reload. It ends nothing, and says what a restart would change.
+func TestServeGoesOnAtSIGHUP(t *testing.T) {
+	p := serveAsProcess(t)
+	p.until(`"msg":"ready"`)
+	p.signal(syscall.SIGHUP)
+	if line := p.until("SIGHUP"); !strings.Contains(line, `"changed":[]`) {
+		t.Error(line)
+	}
+	file := p.cmd.Args[3]
+	if err := os.WriteFile(file, []byte(strings.Replace(tailConfig, "weir: 1", "weir: 1\ndrain: {clientsPerSecond: 5}", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	if line := p.until("SIGHUP"); !strings.Contains(line, `"changed":["drain.clientsPerSecond"]`) {
+		t.Error(line)
+	}
+	if err := os.WriteFile(file, []byte("weir: 1\nnonsense: 2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	if line := p.until("SIGHUP"); !strings.Contains(line, "nonsense") || !strings.Contains(line, `"level":"ERROR"`) {
+		t.Error(line)
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.exitCode(); code != exitGood {
+		t.Errorf("exit code %d, want %d", code, exitGood)
 	}
 }

@@ -25,7 +25,7 @@ func tailCommand() *cobra.Command {
 server up: what it is too slow for is missed, and said on stderr.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := untilSignal(cmd.Context(), slog.New(slog.DiscardHandler))
+			ctx, stop := untilSignal(cmd.Context(), slog.New(slog.DiscardHandler), nil)
 			defer stop()
 			query := url.Values{"namespace": {args[0]}, "topic": {args[1]}}
 			return tail(ctx, &api, query, streams{out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()})
