@@ -46,6 +46,8 @@ func wrap(err error, reason string) error {
 	switch {
 	case errors.Is(err, delivery.ErrUnknownTopic):
 		code = base.CodeUnknown
+	case errors.Is(err, delivery.ErrNothingKept):
+		code = base.CodeInvalid
 	case errors.Is(err, delivery.ErrTooLarge):
 		code = base.CodeTooLarge
 	case errors.Is(err, delivery.ErrBusy):

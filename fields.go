@@ -30,6 +30,7 @@ func (k fieldKind) String() string { return [...]string{"anything", "a string", 
 var fields = map[string][]field{
 	"subscribe": {
 		{"topic", text, true}, {"token", text, false}, {"shape", text, false}, {"notifyLoss", flag, false}, {"ack", text, false},
+		{"snapshot", flag, false},
 	},
 	"unsubscribe": {{"topic", text, true}, {"token", text, false}}, // StreamFence's clients send a token with it
 	"publish":     {{"topic", text, true}, {"payload", anyJSON, true}, {"token", text, false}},

@@ -149,7 +149,7 @@ func (n *Namespace) decides(c *client) bool {
 // welcome does what follows a CONNECT answer. Loop.
 func (n *Namespace) welcome(s *Socket) {
 	for _, topic := range n.opts.AutoSubscribe {
-		if err := s.subscribe(topic, delivery.SubscribeOptions{Shape: n.opts.Dialect}, func(delivery.Subscription) {}); err != nil {
+		if err := s.subscribe(topic, n.automatic(topic), func(delivery.Subscription) {}); err != nil {
 			n.log.Warn("not subscribed automatically", "topic", topic, "socket", s.ID(), "error", err)
 		}
 	}
@@ -167,6 +167,15 @@ func (n *Namespace) welcome(s *Socket) {
 	if len(handlers) > 0 {
 		s.enqueue(jobFunc(func(context.Context) { n.runConnect(s, handlers) }), 0)
 	}
+}
+
+// automatic are the options of a subscription nobody asked for.
+func (n *Namespace) automatic(topic string) delivery.SubscribeOptions {
+	o := delivery.SubscribeOptions{Shape: n.opts.Dialect}
+	if t, err := n.topic(topic); err == nil {
+		o.Snapshot = t.Snapshot
+	}
+	return o
 }
 
 func (n *Namespace) runConnect(s *Socket, handlers []ConnectFunc) {

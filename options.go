@@ -71,6 +71,17 @@ type TopicOptions struct {
 	// client is sent away; and whatever else is written to the client takes it along.
 	FlushDelay time.Duration
 
+	// Snapshot gives every subscription that does not ask otherwise the newest message
+	// first, under Coalesce the newest of each key, marked in its metadata. Without it a
+	// subscription may ask; a topic keeps messages from when it is first asked.
+	Snapshot bool
+	// SnapshotMax bounds what is kept of each topic: default 1000 messages (only
+	// Coalesce keeps more than one), 100,000 at most, and 1 MiB. The oldest give way.
+	// NoSnapshot messages keeps nothing. All topics together keep at most an eighth of
+	// the memory budget. What is kept of a prefix's topic is forgotten with it, when
+	// nobody has used it for a minute.
+	SnapshotMax Limits
+
 	// The window of reliable topics.
 	MaxInFlight  int           // default 32; at most Max.Messages
 	AckTimeout   time.Duration // default 5 s, from when the client's kernel had the message
@@ -86,6 +97,10 @@ type TopicOptions struct {
 // NoRetries as TopicOptions.MaxRetries gives a reliable message up after its
 // first send.
 const NoRetries = -1
+
+// NoSnapshot as TopicOptions.SnapshotMax.Messages keeps no message for who subscribes
+// later.
+const NoSnapshot = -1
 
 // NamespaceOptions declare a namespace.
 type NamespaceOptions struct {

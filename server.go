@@ -133,7 +133,7 @@ func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
 		t := &o.Topics[i]
 		spec.Topics = append(spec.Topics, delivery.TopicSpec{
 			Name: t.Name, Policy: t.policy(), Shape: o.Dialect, TTL: t.TTL, FlushDelay: t.FlushDelay,
-			Key: pointer.Key(t.Key),
+			Key: pointer.Key(t.Key), Keep: t.keep(), Snapshot: t.Snapshot,
 		})
 	}
 	n := &Namespace{

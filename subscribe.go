@@ -176,7 +176,9 @@ func (r *request) subscribe() {
 // this topic.
 type wishes struct {
 	delivery.SubscribeOptions
-	ignored map[string]string // by option: why
+	asked    bool              // a snapshot is asked for, and not only declared
+	declared bool              // a snapshot is sent to all
+	ignored  map[string]string // by option: why
 }
 
 func (w *wishes) ignore(option, why string) {
@@ -211,6 +213,10 @@ func (r *request) options(t *TopicOptions) (wishes, error) {
 		o.Callback, o.Given.Callback = false, false
 		o.ignore("ack", "messages of a BEST_EFFORT topic are not acknowledged")
 	}
+	o.Snapshot, o.declared = t.Snapshot, t.Snapshot
+	if snapshot := r.arg.Get("snapshot"); snapshot.IsBool() {
+		o.Snapshot, o.asked = snapshot.Bool(), snapshot.Bool()
+	}
 	if t.Mode == AtLeastOnce && o.Given.Tell && !o.Tell {
 		o.Given.Tell = false
 		o.ignore("notifyLoss", "losses of an AT_LEAST_ONCE topic are always told")
@@ -235,6 +241,16 @@ func (r *request) enter(o wishes) {
 			if o.Given.Callback {
 				o.ignore("ack", why)
 			}
+		}
+		switch {
+		case o.asked && sub.Again:
+			o.ignore("snapshot", "subscribed before: what was published since has been delivered")
+		case o.Snapshot && !sub.Again:
+			if sub.Values == 0 && !sub.Complete && !o.declared {
+				o.ignore("snapshot", "nothing was kept before it was asked for: snapshot: true on the topic keeps it always")
+			}
+			b = strconv.AppendInt(append(b, `,"snapshot":{"values":`...), int64(sub.Values), 10)
+			b = append(strconv.AppendBool(append(b, `,"complete":`...), sub.Complete), '}')
 		}
 		if len(o.ignored) > 0 {
 			why, _ := json.Marshal(o.ignored) // a map of strings

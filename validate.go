@@ -8,6 +8,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/kept"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/wire/sio"
 )
@@ -22,6 +23,9 @@ const (
 	defaultMaxRetries    = 5
 	defaultBackoff       = 2
 	defaultInFlight      = 32
+	defaultSnapshot      = 1000
+	defaultSnapshotBytes = 1 << 20
+	maxSnapshot          = 100_000
 	defaultSlowPenalty   = 5 * time.Second
 	defaultPerSocket     = 1000
 	defaultTopics        = 200_000 // made from patterns, in one namespace
@@ -192,6 +196,7 @@ func (t *TopicOptions) validate(p *problems, at string) {
 	if t.Weight < 0 || t.Weight > lane.MaxWeight {
 		p.add("%s.Weight %d: want 0 to %d", at, t.Weight, lane.MaxWeight)
 	}
+	t.validateSnapshot(p, at)
 	if t.Mode != AtLeastOnce {
 		return
 	}
@@ -206,6 +211,18 @@ func (t *TopicOptions) validate(p *problems, at string) {
 	}
 	if t.RetryBackoff < 0 || (t.RetryBackoff > 0 && t.RetryBackoff < 1) {
 		p.add("%s.RetryBackoff %v: want 1 or more", at, t.RetryBackoff)
+	}
+}
+
+func (t *TopicOptions) validateSnapshot(p *problems, at string) {
+	if m := t.SnapshotMax.Messages; m < NoSnapshot || m > maxSnapshot {
+		p.add("%s.SnapshotMax.Messages %d: want 1 to %d, or NoSnapshot", at, m, maxSnapshot)
+	}
+	if t.SnapshotMax.Bytes < 0 {
+		p.add("%s.SnapshotMax.Bytes %d: want 1 or more", at, t.SnapshotMax.Bytes)
+	}
+	if t.Snapshot && t.SnapshotMax.Messages == NoSnapshot {
+		p.add("%s.Snapshot: nothing is kept to send, SnapshotMax.Messages is NoSnapshot", at)
 	}
 }
 
@@ -309,6 +326,17 @@ func (t *TopicOptions) policy() lane.Policy {
 		p.Backoff = orDefault(t.RetryBackoff, defaultBackoff)
 	}
 	return p
+}
+
+// keep is what is kept of each topic for who subscribes later.
+func (t *TopicOptions) keep() kept.Limits {
+	if t.SnapshotMax.Messages == NoSnapshot {
+		return kept.Limits{}
+	}
+	return kept.Limits{
+		Keys:  orDefault(t.SnapshotMax.Messages, defaultSnapshot),
+		Bytes: orDefault(t.SnapshotMax.Bytes, defaultSnapshotBytes),
+	}
 }
 
 func (n *NamespaceOptions) eventsPolicy() lane.Policy {

@@ -149,8 +149,12 @@ func TestClientsShowsThoseCutNewestFirst(t *testing.T) {
 type topicsAnswer struct {
 	Topics []struct {
 		Topic, DeliveryMode, OverflowAction string
-		Published                           uint64
-		Books                               struct {
+		Published, Subscribers              uint64
+		Names                               []struct {
+			Topic       string
+			Subscribers int
+		}
+		Books struct {
 			Offered, Written uint64
 			Queued           int64
 			Drops            map[string]uint64
@@ -184,9 +188,19 @@ func TestTopicsAndStatsShowTheBooks(t *testing.T) {
 	if u := topics.Topics[1]; u.Topic != "user:*" || u.Published != 1 {
 		t.Errorf("pattern: %+v", u)
 	}
+	f.connect(connection{topics: []string{"user:1", "prices"}})
+	f.connect(connection{topics: []string{"user:2"}})
+	f.connect(connection{topics: []string{"user:2"}})
+	if u := get[topicsAnswer](f, "/api/topics?topic=user:*&names=1").Topics; len(u) != 1 || u[0].Subscribers != 3 ||
+		len(u[0].Names) != 1 || u[0].Names[0].Topic != "user:2" || u[0].Names[0].Subscribers != 2 {
+		t.Errorf("presence: %+v", u)
+	}
+	if p := get[topicsAnswer](f, "/api/topics?topic=prices").Topics; len(p) != 1 || p[0].Subscribers != 2 || p[0].Names != nil {
+		t.Errorf("presence: %+v", p)
+	}
 	stats := get[map[string]any](f, "/api/stats")
 	for path, want := range map[string]any{
-		"configuration": map[string]any{"hash": "964fb8cb381b"}, "connections": 1.0, "subscriptions": 1.0, "sockets": 1.0, "unbalanced": 0.0,
+		"configuration": map[string]any{"hash": "964fb8cb381b"}, "connections": 4.0, "subscriptions": 5.0, "sockets": 4.0, "unbalanced": 0.0,
 		"build": map[string]any{"version": "1.2.3", "revision": "", "goVersion": ""}, "sessions": map[string]any{"polling": 2.0},
 		"workers": map[string]any{"running": 4.0, "queued": 0.0, "panics": 0.0}, "refused": map[string]any{}, "cuts": map[string]any{},
 	} {

@@ -30,10 +30,29 @@ type topicView struct {
 	Published   uint64      `json:"published"`
 	Refused     uint64      `json:"refused"`
 	Rates       rateView    `json:"perSecond"`
+	Subscribers int64       `json:"subscribers"`
+	Names       []nameView  `json:"names,omitempty"` // on request: the topics of a pattern, those with most subscribers first
+	Kept        keptView    `json:"kept"`
 	Books       books       `json:"books"`
 	ToWrite     latencyView `json:"publishToWrite"`
 	ToAck       latencyView `json:"publishToAck,omitzero"`
 }
+
+// nameView is one topic by its name.
+type nameView struct {
+	Topic       string `json:"topic"`
+	Subscribers int64  `json:"subscribers"`
+}
+
+// keptView is what is kept for who subscribes later.
+type keptView struct {
+	Messages int64  `json:"messages"`
+	Bytes    int64  `json:"bytes"`
+	Evicted  uint64 `json:"evicted"` // gave way to the limits, or were too large for them
+}
+
+// maxNames bounds how many topics of a pattern are listed.
+const maxNames = 1000
 
 // books are promise P5 in JSON: offered = written or acked + coalesced + drops +
 // queued + in flight.
@@ -63,7 +82,7 @@ type latencyView struct {
 // topics serves GET /api/topics.
 func (a *api) topics(w http.ResponseWriter, r *http.Request) error {
 	q := parseQuery(r.URL)
-	path := q.text("namespace")
+	path, topic, names := q.text("namespace"), q.text("topic"), q.count("names", 0, 0, maxNames)
 	if err := q.end(); err != nil {
 		return err
 	}
@@ -78,14 +97,36 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) error {
 	out, now := []topicView{}, time.Now()
 	for _, n := range list {
 		for _, d := range n.Topics() {
+			if topic != "" && d.Spec.Name != topic && n.Declared(topic) != d {
+				continue
+			}
 			v := viewTopic(d)
 			v.Rates = a.board.rates.of(d, now)
+			if names > 0 {
+				v.Names = viewNames(d, names)
+			}
 			out = append(out, v)
 		}
+	}
+	if len(out) == 0 && topic != "" {
+		return refuse(base.CodeUnknown, "no topic %q", topic)
 	}
 	return writeJSON(w, http.StatusOK, struct {
 		Topics []topicView `json:"topics"`
 	}{out})
+}
+
+// viewNames lists the topics of a declaration with most subscribers.
+func viewNames(d *delivery.Declared, most int) []nameView {
+	list := d.Presence()
+	slices.SortFunc(list, func(a, b delivery.Presence) int {
+		return cmp.Or(cmp.Compare(b.Subscribers, a.Subscribers), cmp.Compare(a.Topic, b.Topic))
+	})
+	out := []nameView{}
+	for _, p := range list[:min(most, len(list))] {
+		out = append(out, nameView(p))
+	}
+	return out
 }
 
 func (a *api) sortedNamespaces() []*delivery.Namespace { return namespacesOf(a.Hub) }
@@ -95,12 +136,13 @@ func namespacesOf(h *delivery.Hub) []*delivery.Namespace {
 }
 
 func viewTopic(d *delivery.Declared) topicView {
-	p := d.Spec.Policy
+	p, k := d.Spec.Policy, d.Kept()
 	write, ack := d.Latency()
 	v := topicView{
 		Namespace: d.Namespace.Path, Topic: d.Spec.Name, Mode: p.Mode.String(), Overflow: p.Overflow.String(),
 		MaxMessages: p.MaxMessages, MaxBytes: p.MaxBytes, TTLMs: d.Spec.TTL.Milliseconds(),
-		Published: d.Published.Load(), Refused: d.AllRefused(), Books: viewBooks(d.Totals()), ToWrite: viewLatency(write),
+		Published: d.Published.Load(), Refused: d.AllRefused(), Subscribers: d.Subscribers(),
+		Kept: keptView{k.Values, k.Bytes, k.Evicted}, Books: viewBooks(d.Totals()), ToWrite: viewLatency(write),
 	}
 	if d.Reliable() {
 		v.ToAck = viewLatency(ack)

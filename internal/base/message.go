@@ -22,6 +22,19 @@ type Encoder interface {
 	Encode(m *Message, f Form) *Frame
 }
 
+// SnapshotEncoder is an Encoder that can also mark a delivery as the value a topic
+// had when its client subscribed.
+type SnapshotEncoder interface {
+	Encoder
+	EncodeSnapshot(m *Message, f Form) *Frame
+}
+
+// snapshot is the encoder of a message's snapshot.
+type snapshot struct{ SnapshotEncoder }
+
+// Encode implements Encoder.
+func (s *snapshot) Encode(m *Message, f Form) *Frame { return s.EncodeSnapshot(m, f) }
+
 // Message is one publication or one plain event. All fields are set before it is
 // handed on and never change after; shards share it.
 type Message struct {
@@ -40,6 +53,26 @@ type Message struct {
 
 // NewMessage returns a message whose frames encoder makes on demand.
 func NewMessage(encoder Encoder) *Message { return &Message{encoder: encoder} }
+
+// Snapshot returns m as it is sent to who subscribes later: its deliveries say so,
+// and it counts as published at that moment, since nothing has waited before. m is a
+// publication; one whose encoder knows no snapshots is returned as it is.
+func (m *Message) Snapshot(at int64) *Message {
+	e, ok := m.encoder.(SnapshotEncoder)
+	if !ok {
+		return m
+	}
+	return &Message{
+		Namespace: m.Namespace, Topic: m.Topic, ID: m.ID, Key: m.Key, At: at, Expires: m.Expires, Offset: m.Offset,
+		AckID: m.AckID, encoder: &snapshot{e},
+	}
+}
+
+// IsSnapshot reports whether m is the result of Snapshot.
+func (m *Message) IsSnapshot() bool {
+	_, ok := m.encoder.(*snapshot)
+	return ok
+}
 
 // NewPlainMessage returns a message that has one frame for every form: a plain
 // event, an ack, a namespace packet.

@@ -20,13 +20,14 @@ const (
 	Inbound                  // messages that have come in part, or wait for their turn
 	IDs                      // ids of publications, remembered to recognise the second
 	Cut                      // the last state of clients that were cut
+	Kept                     // the newest messages of topics, kept for who subscribes later
 
-	Accounts = int(Cut) + 1
+	Accounts = int(Kept) + 1
 )
 
 func (a Account) String() string {
 	return [Accounts]string{
-		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut",
+		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept",
 	}[a]
 }
 

@@ -231,6 +231,9 @@ type policy struct {
 	MaxRetries                 int           `key:"maxRetries" default:"5" sf:"0" min:"0" doc:"sends after the first"`
 	RetryBackoff               float64       `key:"retryBackoff" default:"2" sf:"1" min:"1" max:"100" doc:"factor on ackTimeoutMs for each further send; 1: none"`
 	TTL                        time.Duration `key:"ttlMs" default:"0" min:"0" doc:"how old a message may be when it is written; 0: any age"`
+	Snapshot                   bool          `key:"snapshot" default:"false" doc:"subscribing sends the newest message first (COALESCE: of each key), marked in its metadata; a subscription may ask for it or decline; without true a topic keeps messages from when it is first asked"`
+	SnapshotMaxKeys            int           `key:"snapshotMaxKeys" default:"1000" min:"0" max:"100000" doc:"messages kept of one COALESCE topic for who subscribes later, the oldest give way; other topics keep one; 0: none"`
+	SnapshotMaxBytes           int           `key:"snapshotMaxBytes" default:"1048576" min:"1" doc:"the same in bytes; all topics together keep at most an eighth of memory.budgetBytes"`
 	FlushDelay                 time.Duration `key:"flushDelayMs" default:"0" min:"0" max:"1000" doc:"how long a message may wait so that more of them share a send; 0: an idle shard writes at once"`
 	Weight                     int           `key:"weight" default:"1" min:"1" max:"1000" doc:"messages the topic's lane may write in its turn"`
 	AllowPolling               bool          `key:"allowPolling" default:"true" doc:"false refuses subscriptions over long-polling"`

@@ -70,12 +70,12 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 				Topics: []weir.TopicOptions{
 					{
 						Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.Disconnect, Max: weir.Limits{Messages: 9, Bytes: 10000},
-						TTL: 800 * time.Millisecond, FlushDelay: 20 * time.Millisecond, Weight: 2, MaxInFlight: 4, AckTimeout: 600 * time.Millisecond,
+						TTL: 800 * time.Millisecond, FlushDelay: 20 * time.Millisecond, Snapshot: true, SnapshotMax: weir.Limits{Messages: 500, Bytes: 262144}, Weight: 2, MaxInFlight: 4, AckTimeout: 600 * time.Millisecond,
 						MaxRetries: weir.NoRetries, RetryBackoff: 1.5, WebsocketOnly: true, AuthRequired: true,
 					},
 					{
 						Name: "prices*", Overflow: weir.Coalesce, Key: "/symbol", Max: weir.Limits{Messages: 5, Bytes: 6000},
-						TTL: 4 * time.Millisecond, FlushDelay: 3 * time.Millisecond, Weight: 5, MaxInFlight: 1, AckTimeout: time.Millisecond, MaxRetries: 2, RetryBackoff: 3,
+						TTL: 4 * time.Millisecond, FlushDelay: 3 * time.Millisecond, Snapshot: true, SnapshotMax: weir.Limits{Messages: 7, Bytes: 900}, Weight: 5, MaxInFlight: 1, AckTimeout: time.Millisecond, MaxRetries: 2, RetryBackoff: 3,
 					},
 				},
 			}},
@@ -146,6 +146,7 @@ func TestDefaultsOfTheFileAreThoseOfTheLibrary(t *testing.T) {
 		topic := s.Namespaces[0].Topics[0]
 		want := weir.TopicOptions{
 			Name: "x", Max: weir.Limits{Messages: 64, Bytes: 512 << 10}, Weight: 1,
+			SnapshotMax: weir.Limits{Messages: 1000, Bytes: 1 << 20},
 			MaxInFlight: 32, AckTimeout: 5 * time.Second, MaxRetries: 5, RetryBackoff: 2,
 		}
 		if diff := cmp.Diff(want, topic); diff != "" {

@@ -46,7 +46,14 @@ func (r *reader) topic(t *topic, at policyPaths) weir.TopicOptions {
 		Max: weir.Limits{Messages: t.MaxQueuedMessagesPerClient, Bytes: t.MaxQueuedBytesPerClient},
 		TTL: t.TTL, FlushDelay: t.FlushDelay, Weight: t.Weight,
 		MaxInFlight: t.MaxInFlight, AckTimeout: t.AckTimeout, MaxRetries: t.MaxRetries, RetryBackoff: t.RetryBackoff,
+		Snapshot: t.Snapshot, SnapshotMax: weir.Limits{Messages: t.SnapshotMaxKeys, Bytes: t.SnapshotMaxBytes},
 		WebsocketOnly: !t.AllowPolling, AuthRequired: t.AuthRequired,
+	}
+	if t.SnapshotMaxKeys == 0 {
+		if t.Snapshot {
+			r.wrong(at.of(r, "snapshot"), "true has nothing to send of topic %q: snapshotMaxKeys is 0", t.Name)
+		}
+		o.SnapshotMax.Messages = weir.NoSnapshot // in weir.TopicOptions 0 is the default
 	}
 	if t.MaxRetries == 0 {
 		o.MaxRetries = weir.NoRetries // in weir.TopicOptions 0 is the default

@@ -251,6 +251,9 @@ func (c *Conn) Depth() (n int) {
 		for _, l := range s.lanes {
 			n += l.Depth()
 		}
+		for _, c := range s.ties.catchUps() {
+			n += c.Depth()
+		}
 	}
 	return n
 }
@@ -311,7 +314,7 @@ func (c *Conn) markReady(l *outLane) {
 // queue puts a lane that has something to write among those that are written when
 // the connection is.
 func (c *Conn) queue(l *outLane) {
-	if !l.queued && !l.waiting && l.Sendable() {
+	if !l.queued && !l.waiting && (l.Sendable() || l.stage == stageCatching) {
 		c.ready[l.kind].push(l)
 	}
 }

@@ -107,6 +107,7 @@ func (s *Socket) enlist(l *outLane, from uint64) {
 	l.from, l.member = from, int32(len(local.members))
 	local.members = append(local.members, l)
 	l.topic.subscribers.Add(1)
+	l.topic.Declared.present.Add(1)
 	sh.subscriptions.Add(1)
 	if c := s.crowd(); c != nil {
 		c.emits--

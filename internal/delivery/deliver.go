@@ -41,7 +41,11 @@ func (sh *Shard) deliverMembers(j *job, u *underWay, most int) {
 	u.left = min(u.left, len(members))
 	for ; u.left > 0 && sh.spent < most; u.left-- {
 		sh.spent++
-		if l := members[u.left-1]; l.pass(j.msg.Offset) {
+		switch l := members[u.left-1]; {
+		case !l.pass(j.msg.Offset):
+		case l.stage == stageBehind && j.stands:
+			l.standFor(j)
+		default:
 			sh.offer(l, u.item, j.receipt)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 var (
 	ErrUnknownTopic         = errors.New("unknown topic")
 	ErrTooManySubscriptions = errors.New("too many subscriptions on this socket")
+	ErrNothingKept          = errors.New("nothing is kept for a snapshot (the topic has snapshotMaxKeys: 0)")
 	ErrTooManyRooms         = errors.New("too many rooms on this socket")
 
 	// ErrTooManyTopics says that a namespace has as many topics made from patterns as it

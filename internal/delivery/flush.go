@@ -117,12 +117,15 @@ func (c *Conn) packing(head int) base.Packing {
 
 // nextLane returns the lane whose turn it is, nil if none waits.
 func (c *Conn) nextLane() *outLane {
+	sh := c.shard
 	for range turns {
 		q := &c.ready[turns[c.turn]]
 		for l := q.first; l != nil; l = q.first {
 			switch {
 			case !l.Sendable():
-				q.remove(l)
+				if l.stage != stageCatching || !sh.refill(l) {
+					q.remove(l)
+				}
 			case int(l.taken) >= max(l.Class().Policy.Weight, 1) && l.next != l:
 				q.remove(l)
 				q.push(l)
@@ -268,7 +271,12 @@ func (c *Conn) wrote(l *outLane, e lane.Entry) {
 	at := e.Message().At
 	l.Wrote(e, sh.now)
 	if l.topic != nil {
-		l.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
+		if !e.Message().IsSnapshot() { // it was not published for this client
+			l.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
+		}
+		if l.stage == stageCatching {
+			c.queue(l)
+		}
 		if l.kind == kindReliable {
 			sh.arm(l)
 		}

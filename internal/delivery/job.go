@@ -51,6 +51,7 @@ type job struct {
 	late    bool    // not worth waking the shard for
 	finish  base.Cause
 	last    bool          // the socket's last packet: close it for finish
+	stands  bool          // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
 	receipt *receipt      // nil if nobody asks
 	acks    AckSink       // told which sockets the message, which asks for acks, went to
 	run     func()        // to be called, and nothing else

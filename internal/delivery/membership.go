@@ -32,12 +32,13 @@ type place struct {
 	at   int
 }
 
-// ties are what few sockets have: the rooms it is in besides that of its id, and
-// questions to it that are not answered.
+// ties are what few sockets have: the rooms it is in besides that of its id, questions
+// to it that are not answered, and snapshots it has not read.
 type ties struct {
 	places []place
 	asked  map[uint64]AckSink
 	crowd  *crowd // nil: the lanes are few
+	behind []*catchUp
 }
 
 // tied returns the socket's ties, to be added to; untie follows when there are less.
@@ -50,7 +51,7 @@ func (s *Socket) tied() *ties {
 
 // untie forgets them once there are none.
 func (s *Socket) untie() {
-	if t := s.ties; t != nil && len(t.places)+len(t.asked) == 0 && t.crowd == nil {
+	if t := s.ties; t != nil && len(t.places)+len(t.asked)+len(t.behind) == 0 && t.crowd == nil {
 		s.ties = nil
 	}
 }
@@ -61,6 +62,14 @@ func (t *ties) rooms() []place {
 		return nil
 	}
 	return t.places
+}
+
+// catchUps are the snapshots it has not read; nil has none.
+func (t *ties) catchUps() []*catchUp {
+	if t == nil {
+		return nil
+	}
+	return t.behind
 }
 
 // asker is who waits for the answer with that id, nil if nobody does.

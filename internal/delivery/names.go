@@ -104,6 +104,7 @@ func (n *Namespace) forgetLocked(t *Topic, may func() bool) bool {
 		return false
 	}
 	t.dead = true
+	t.dropKeptLocked()
 	n.idle.remove(t)
 	delete(n.byName, t.Name)
 	n.made--

@@ -26,6 +26,7 @@ type outLane struct {
 
 	queued bool // in the ring of ready lanes
 	kind   kind
+	stage  stage
 	taken  uint16 // entries taken in this turn, at most the topic's weight
 }
 
@@ -79,8 +80,14 @@ func (l *outLane) wait() {
 	if after == 0 {
 		return
 	}
-	s.waits, l.waiting, l.after = true, true, uint32(after)
-	s.conn.ready[l.kind].remove(l)
+	s.waits, l.after = true, uint32(after)
+	l.hold()
+}
+
+// hold keeps a lane from being written.
+func (l *outLane) hold() {
+	l.waiting = true
+	l.socket.conn.ready[l.kind].remove(l)
 }
 
 // waitsFor reports whether a lane that waits has to go on, with that many written.

@@ -135,7 +135,7 @@ func (h *Hub) publishUnheard(t *Topic, p *Publication) *Pending {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dead || t.hasSubscribers() {
+	if t.dead || t.hasSubscribers() || (t.keepsLocked() && !p.Target.narrows()) {
 		return nil
 	}
 	t.offset++
@@ -200,6 +200,9 @@ func (h *Hub) commit(j *job, held *reservation, wantReceipt bool) *Pending {
 	t.offset++
 	t.used = h.Now()
 	j.msg.Offset = t.offset
+	if j.target == everyoneHere && t.keepsLocked() {
+		j.stands = t.keepLocked(j.msg)
+	}
 	if wantReceipt {
 		j.receipt = newReceipt(len(held.shards))
 	}

@@ -235,6 +235,7 @@ func (sh *Shard) housekeep() (swept bool) {
 		for n := range sh.namespaces {
 			sh.sweeping = n.sweep(sh.now, sweepSlice) || sh.sweeping
 			n.trim(sh.index)
+			n.fade(sh.now)
 		}
 		sh.thin(sh.now - int64(sweepEvery))
 		sh.resting.Trim()
@@ -317,6 +318,9 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) lane.Outcome {
 func (sh *Shard) closeLane(l *outLane, r base.Reason) {
 	sh.forgetLoss(l)
 	sh.leaveTopic(l)
+	if l.stage == stageBehind {
+		sh.abandon(l.catchUp(), r)
+	}
 	if l.timer != nil {
 		sh.wheel.Stop(l.timer)
 	}
@@ -339,6 +343,7 @@ func (sh *Shard) leaveTopic(l *outLane) {
 	local.members = local.members[:last]
 	l.member = -1
 	l.topic.subscribers.Add(-1)
+	l.topic.Declared.present.Add(-1)
 	sh.subscriptions.Add(-1)
 	if last == 0 {
 		local.members = nil

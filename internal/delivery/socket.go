@@ -64,14 +64,23 @@ func (s *Socket) admit() {
 	}
 	s.waits = false
 	for _, l := range s.lanes {
-		switch {
-		case !l.waiting:
-		case l.waitsFor(s.events.Written):
-			s.waits = true
-		default:
-			l.waiting = false
-			s.conn.markReady(l)
+		if l.stage != stageBehind {
+			s.admitLane(l)
 		}
+	}
+	for _, c := range s.ties.catchUps() {
+		s.admitLane(&c.outLane)
+	}
+}
+
+func (s *Socket) admitLane(l *outLane) {
+	switch {
+	case !l.waiting:
+	case l.waitsFor(s.events.Written):
+		s.waits = true
+	default:
+		l.waiting = false
+		s.conn.markReady(l)
 	}
 }
 
@@ -80,6 +89,7 @@ type SubscribeOptions struct {
 	Shape    base.Shape
 	Callback bool // each message carries a Socket.IO ack callback instead of an ack event
 	Tell     bool // weir:lost before the next delivery after a loss
+	Snapshot bool // the newest value first, or that of each key
 
 	// Given says which of them the client has named: subscribing again changes those.
 	Given struct{ Shape, Callback, Tell bool }
@@ -90,6 +100,12 @@ type Subscription struct {
 	Epoch  string
 	Offset uint64 // deliveries begin after it
 	Stuck  bool   // subscribed before, and the form of its messages stays: some wait in it
+	Again  bool   // subscribed before: there is no snapshot
+
+	// The snapshot, if it was asked for: how many values go out before anything newer,
+	// and whether those are all there are, or some have given way to the limits.
+	Values   int
+	Complete bool
 }
 
 // Subscribe makes the socket a subscriber of the named topic. answer is called
@@ -99,14 +115,15 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	if s.closed {
 		return ErrClosed
 	}
-	t, from, err := s.enter(name)
+	take := snapshot{asked: o.Snapshot}
+	t, from, err := s.enter(name, &take)
 	if err != nil {
 		return err
 	}
 	l := s.lane(t)
 	if l != nil && l.subscribed() {
 		stuck := !l.adjust(&o)
-		answer(Subscription{Epoch: t.epoch, Offset: from, Stuck: stuck})
+		answer(Subscription{Epoch: t.epoch, Offset: from, Stuck: stuck, Again: true})
 		return nil
 	}
 	f, tell := t.Declared.form(o.Shape), o.Tell || t.Declared.Reliable()
@@ -119,8 +136,12 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 		l.Reshape(f, tell) // so far it held emits, which are alike in every form
 	}
 	s.enlist(l, from)
-	answer(Subscription{Epoch: t.epoch, Offset: from})
+	take.fit(l)
+	answer(Subscription{Epoch: t.epoch, Offset: from, Values: take.values, Complete: take.complete})
 	l.wait()
+	if take.values > 0 {
+		s.shard().present(l, &take)
+	}
 	return nil
 }
 
@@ -141,7 +162,7 @@ func (l *outLane) adjust(o *SubscribeOptions) bool {
 			want |= base.Callback
 		}
 	}
-	if want != form && l.Depth() > 0 {
+	if want != form && (l.Depth() > 0 || l.stage == stageBehind) {
 		l.Reshape(form, tell)
 		return false
 	}
@@ -149,7 +170,7 @@ func (l *outLane) adjust(o *SubscribeOptions) bool {
 	return true
 }
 
-func (s *Socket) enter(name string) (*Topic, uint64, error) {
+func (s *Socket) enter(name string, take *snapshot) (*Topic, uint64, error) {
 	sh := s.shard()
 	if most := s.Namespace.spec.Subscriptions; most > 0 && s.subscriptions() >= most && s.subscription(name) == nil {
 		return nil, 0, ErrTooManySubscriptions
@@ -162,7 +183,10 @@ func (s *Socket) enter(name string) (*Topic, uint64, error) {
 		if s.lane(t) == nil && s.Namespace.hub.full() {
 			return nil, 0, ErrBudget
 		}
-		if from, ok := t.enter(sh.index); ok {
+		if take.asked && t.Declared.Spec.Keep.Keys == 0 {
+			return nil, 0, ErrNothingKept
+		}
+		if from, ok := t.enter(sh.index, take); ok {
 			return t, from, nil
 		}
 	}

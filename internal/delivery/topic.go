@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/kept"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/latency"
 	"github.com/streamweir/weir/internal/linger"
@@ -24,14 +25,21 @@ type TopicSpec struct {
 
 	// FlushDelay is how long a message may wait for others to be written with; 0 = it is written at once.
 	FlushDelay time.Duration
+
+	// Keep bounds what is kept for who subscribes later: with Snapshot always, else from
+	// when it is first asked for. Keys 0 = nothing.
+	Keep     kept.Limits
+	Snapshot bool
 }
 
 // Declared is a declared topic or pattern of one namespace.
 type Declared struct {
 	Spec      TopicSpec
 	Namespace *Namespace
-	Published atomic.Uint64            // publications accepted
-	Refused   [Refusals]atomic.Uint64  // publications nobody got, by reason
+	Published atomic.Uint64           // publications accepted
+	Refused   [Refusals]atomic.Uint64 // publications nobody got, by reason
+	present   atomic.Int64            // subscriptions
+	kept      keptFigures
 	heavy     atomic.Bool              // holds most of an exhausted memory budget: new publications are refused
 	classes   []*lane.Class            // by shard
 	latency   []*latencies             // by shard
@@ -114,6 +122,7 @@ type Topic struct {
 	shards []bool // which shards have subscribers
 	dead   bool   // forgotten: look it up again
 	used   int64
+	kept   *kept.Values // for who subscribes later; nil: nothing yet, see keepsLocked
 
 	since      int64  // when it became idle, if it is: see names.go
 	prev, next *Topic // in Namespace.idle
@@ -126,14 +135,18 @@ type topicLocal struct {
 }
 
 // enter makes shard i a receiver of the topic and returns the offset after which
-// its deliveries begin. It fails if the topic was forgotten meanwhile.
-func (t *Topic) enter(i int) (from uint64, ok bool) {
+// its deliveries begin, and in take the values of that moment. It fails if the topic
+// was forgotten meanwhile.
+func (t *Topic) enter(i int, take *snapshot) (from uint64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dead {
 		return 0, false
 	}
 	t.shards[i] = true
+	if take.asked {
+		t.takeLocked(take)
+	}
 	return t.offset, true
 }
 

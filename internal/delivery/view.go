@@ -70,7 +70,11 @@ func (s *Socket) view() ClientView {
 	}
 	v.addLane(s.eventsView())
 	for _, l := range s.lanes {
-		v.addLane(l.view(s.shard()))
+		lv := l.view(s.shard())
+		if l.stage == stageBehind {
+			lv.absorb(l.catchUp().view(s.shard()))
+		}
+		v.addLane(lv)
 	}
 	if d, ok := s.conn.peer.(Describer); ok {
 		d.Describe(&v)
@@ -115,6 +119,24 @@ func (l *outLane) view(sh *Shard) LaneView {
 		}
 	}
 	return v
+}
+
+// absorb adds the figures of a lane of the same topic and client.
+func (l *LaneView) absorb(o LaneView) {
+	l.Depth += o.Depth
+	l.Bytes += o.Bytes
+	l.InFlight += o.InFlight
+	l.OldestMs = max(l.OldestMs, o.OldestMs)
+	l.Offered += o.Offered
+	l.Written += o.Written
+	l.Coalesced += o.Coalesced
+	for r, n := range o.Drops {
+		if l.Drops == nil {
+			l.Drops = make(map[string]uint64)
+		}
+		l.Drops[r] += n
+	}
+	l.Balanced = l.Balanced && o.Balanced
 }
 
 // age is how long the lane's oldest message has waited.

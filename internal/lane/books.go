@@ -89,6 +89,25 @@ func (b *Books) drop(r base.Reason, tell bool) {
 	}
 }
 
+// Absorb adds the books of o, a lane of l's class that was l's client's too and holds
+// nothing any more, to those of l.
+func (l *Lane) Absorb(o *Lane) {
+	l.Offered += o.Offered
+	l.Written += o.Written
+	l.settled += o.settled
+	if o.rare == nil {
+		return
+	}
+	x := l.seldom()
+	for r, n := range o.rare.dropped {
+		x.dropped[r] += n
+	}
+	x.retries += o.rare.retries
+	if x.untold += o.rare.untold; o.rare.untold > 0 {
+		x.because = o.rare.because
+	}
+}
+
 // Past is what the books of an empty lane of plain events come down to, which
 // neither coalesces nor is acknowledged: what its user keeps of it to do without the
 // lane for a while. The zero Past is that of a lane that was offered nothing.

@@ -128,6 +128,14 @@ func (l *Lane) overflow(it *Item, size int) Outcome {
 	return DroppedOldest
 }
 
+// Supersede books a message that is not queued because the newest value of its key
+// will be offered for it later: as coalesced.
+func (l *Lane) Supersede() {
+	l.offered()
+	l.settled++
+	l.class.Totals.Coalesced.Add(1)
+}
+
 // Half reports whether the lane is half full: the time to stop reading a socket
 // whose acks must not be dropped.
 func (l *Lane) Half() bool {

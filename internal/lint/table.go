@@ -26,6 +26,7 @@ func Table() []Room {
 		{Path: "internal/vfs", StdOnly: true},
 		{Path: "internal/pointer"},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
+		{Path: "internal/kept", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "cluster", StdOnly: true},
 		{Path: "cluster/*", May: []string{"internal/base", "cluster"}},
 
@@ -37,7 +38,7 @@ func Table() []Room {
 		// The delivery half.
 		{Path: "internal/journal", May: []string{"internal/base", "internal/vfs"}},
 		{Path: "internal/delivery", May: []string{
-			"internal/base", "internal/lane", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
+			"internal/base", "internal/lane", "internal/kept", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
 			"internal/inbox", "internal/fair", "internal/recent", "internal/linger", "internal/roomwatch", "internal/packet", "internal/latency",
 			"internal/budget",
 		}},
@@ -60,7 +61,7 @@ func Table() []Room {
 
 		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
 		{Path: ".", May: []string{
-			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane",
+			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
 			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "internal/latency", "internal/aside", "internal/logqueue", "internal/budget", "cluster",
 		}},

@@ -110,6 +110,10 @@ func collectNamespace(s sink, n *delivery.Namespace, x NamespaceFigures) {
 		for r := range d.Refused {
 			s.put(publishRefused, float64(d.Refused[r].Load()), n.Path, topic, delivery.Refusal(r).String())
 		}
+		k := d.Kept()
+		s.put(subscribers, float64(d.Subscribers()), n.Path, topic)
+		s.put(keptValues, float64(k.Values), n.Path, topic)
+		s.put(keptEvicted, float64(k.Evicted), n.Path, topic)
 		totals := d.Totals()
 		s.books(totals, n.Path, topic)
 		write, ack := d.Latency()

@@ -52,6 +52,10 @@ var (
 	publishToWrite = histogram("publish_to_write_seconds", "From publish until the client's kernel took the message.", "namespace", "topic")
 	publishToAck   = histogram("publish_to_ack_seconds", "From publish until the client acknowledged the message.", "namespace", "topic")
 
+	subscribers = gauge("subscribers", "Subscriptions to the topic.", "namespace", "topic")
+	keptValues  = gauge("kept_messages", "Newest messages kept for who subscribes later.", "namespace", "topic")
+	keptEvicted = counter("kept_evicted_total", "Kept messages that gave way to limits, or were too large for them.", "namespace", "topic")
+
 	offered          = counter("offered_total", "Messages offered to lanes, once per client.", "namespace", "topic")
 	written          = counter("written_total", "Messages written to clients, repeats included.", "namespace", "topic")
 	acked            = counter("acked_total", "Messages acknowledged by clients.", "namespace", "topic")

@@ -29,7 +29,16 @@ func (p *Publication) Adopt(f *base.Frame) {
 }
 
 // Encode implements base.Encoder: design 5.4, "Shape of a delivery".
-func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame {
+func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame { return p.encode(m, f, false) }
+
+// EncodeSnapshot implements base.SnapshotEncoder: whatever the topic's mode, the
+// delivery has metadata, which says that it is a snapshot. It is never compressed:
+// unlike a publication's frame it is made on a loop.
+func (p *Publication) EncodeSnapshot(m *base.Message, f base.Form) *base.Frame {
+	return p.encode(m, f, true).Verbatim()
+}
+
+func (p *Publication) encode(m *base.Message, f base.Form, snapshot bool) *base.Frame {
 	h := sio.EventHeader{Namespace: m.Namespace}
 	typ := sio.Event
 	var attachments [][]byte
@@ -46,15 +55,15 @@ func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame {
 		dst = append(dst, ',')
 		if f&base.Envelope != 0 {
 			dst = append(dst, `{"metadata":`...)
-			dst = p.appendMetadata(dst, m, f)
+			dst = p.appendMetadata(dst, m, f, snapshot)
 			dst = append(dst, `,"payload":`...)
 			dst = p.appendPayload(dst)
 			return append(dst, `}]`...)
 		}
 		dst = p.appendPayload(dst)
-		if p.Reliable {
+		if p.Reliable || snapshot {
 			dst = append(dst, ',')
-			dst = p.appendMetadata(dst, m, f)
+			dst = p.appendMetadata(dst, m, f, snapshot)
 		}
 		return append(dst, ']')
 	}, attachments...)
@@ -67,7 +76,7 @@ func (p *Publication) appendPayload(dst []byte) []byte {
 	return append(dst, p.Payload...)
 }
 
-func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form) []byte {
+func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form, snapshot bool) []byte {
 	dst = append(dst, `{"namespace":`...)
 	dst = sio.AppendString(dst, m.Namespace)
 	dst = append(dst, `,"topic":`...)
@@ -81,6 +90,9 @@ func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form) [
 	}
 	if f&base.Redelivered != 0 {
 		dst = append(dst, `,"redelivered":true`...)
+	}
+	if snapshot {
+		dst = append(dst, `,"snapshot":true`...)
 	}
 	return append(dst, '}')
 }

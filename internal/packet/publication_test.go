@@ -41,6 +41,37 @@ func TestPublicationForms(t *testing.T) {
 	}
 }
 
+// A snapshot has metadata in every shape and mode, which says what it is.
+func TestSnapshotFormsSayThatTheyAreOne(t *testing.T) {
+	const about = `"namespace":"/feed","topic":"ticks","messageId":"m1","ackRequired":`
+	for _, row := range []struct {
+		name string
+		pub  packet.Publication
+		form base.Form
+		text string
+	}{
+		{"plain", packet.Publication{Payload: []byte(`1`)}, base.Plain, `42/feed,["ticks",1,{` + about + `false,"snapshot":true}]`},
+		{"envelope", packet.Publication{Payload: []byte(`1`)}, base.Envelope, `42/feed,["ticks",{"metadata":{` + about + `false,"snapshot":true},"payload":1}]`},
+		{"reliable, again", packet.Publication{Payload: []byte(`1`), Reliable: true}, base.Redelivered,
+			`42/feed,["ticks",1,{` + about + `true,"redelivered":true,"snapshot":true}]`},
+		{"binary", packet.Publication{Payload: []byte("raw"), Binary: true}, base.Plain,
+			`451-/feed,["ticks",{"_placeholder":true,"num":0},{` + about + `false,"snapshot":true}]`},
+	} {
+		m := base.NewMessage(&row.pub)
+		m.Namespace, m.Topic, m.ID, m.Key, m.At, m.Expires, m.Offset = "/feed", "ticks", "m1", "k", 1, 9, 7
+		s := m.Snapshot(5)
+		for _, part := range base.Parts(s.Frame(row.form).Wire()) {
+			if string(part) != row.text {
+				t.Errorf("%s: %q, want %q", row.name, part, row.text)
+			}
+			break
+		}
+		if !s.IsSnapshot() || m.IsSnapshot() || s.At != 5 || s.Expires != 9 || s.Offset != 7 || s.Key != "k" || s.Frame(row.form).Packing() != base.Verbatim {
+			t.Errorf("%s: the snapshot is %+v", row.name, s)
+		}
+	}
+}
+
 // The publisher's bytes are not kept once they are in a frame, and other forms are
 // made from those in the frame.
 func TestAdoptedPayloadLiesInTheFrame(t *testing.T) {
