@@ -53,9 +53,9 @@ func TestAnEmittedEventHasItsSizeNumberAndTime(t *testing.T) {
 	srv := serve(t)
 	spec := swarm.Spec{URL: url(srv), Namespace: "/feed"}
 	h := gather(t, spec, swarm.Group{Name: "g", Clients: 5, Emit: &swarm.Emit{Event: "echo", Size: size, Window: 2}},
-		swarm.Group{Name: "nobody", Clients: 1, Emit: &swarm.Emit{Event: "unheard", Size: size}})
+		swarm.Group{Name: "refused", Clients: 1, Emit: &swarm.Emit{Event: "refused", Size: size}})
 	h.until("g", "answers", func(s *swarm.Snapshot) bool { return s.Acked >= 100 && s.Refused == 0 })
-	h.until("nobody", "refusals", func(s *swarm.Snapshot) bool { return s.Refused >= 10 && s.Refused == s.Acked })
+	h.until("refused", "refusals", func(s *swarm.Snapshot) bool { return s.Refused >= 10 && s.Refused == s.Acked })
 
 	f := listen(t)
 	texts := make(chan string, 1)
