@@ -13,6 +13,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/socketio"
+	"github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
@@ -93,6 +94,9 @@ func (s *Socket) ack(in *socketio.Event, arg []byte) bool {
 }
 
 func (r *request) serve(in *socketio.Event) {
+	if r.name != "publish" {
+		r.s.client.out.Shard().Turns().Spend(turns.Subscription)
+	}
 	switch r.name {
 	case "unsubscribe":
 		if r.s.deciding > 0 {

@@ -10,6 +10,7 @@ import (
 	"github.com/streamweir/weir/internal/inbox"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/latency"
+	shares "github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wheel"
 )
 
@@ -53,6 +54,8 @@ type Shard struct {
 	spent      int                     // of pace.step in the current step
 	marks      map[*outLane]*lossMarks // of lanes that were seen to have lost messages
 	departs    int                     // place in conns of the last one that was sent away, see finishSome
+
+	turns shares.Turns // of connections that have sent more than their share of a step
 
 	tasks []base.Task
 	jobs  []*job
@@ -116,6 +119,9 @@ func (sh *Shard) Done() <-chan struct{} { return sh.hub.done }
 // Now is the loop's clock, read once per turn. Loop only.
 func (sh *Shard) Now() int64 { return sh.now }
 
+// Turns are those of the loop. Loop only.
+func (sh *Shard) Turns() *shares.Turns { return &sh.turns }
+
 // Schedule arms a timer of a connection's owner on the shard's wheel; at 0
 // disarms it. Loop only.
 func (sh *Shard) Schedule(t *wheel.Timer, at int64) {
@@ -148,6 +154,7 @@ func (sh *Shard) step() (more bool) {
 	start := sh.hub.Now()
 	sh.now = start
 	sh.watch.begin(start)
+	sh.turns.Begin()
 	heard := sh.wait.Dispatch()
 	sh.mark(PhaseReading, oneIf(heard))
 	sh.tasks, sh.jobs = sh.in.Take(sh.tasks[:0], sh.jobs[:0])
@@ -161,6 +168,10 @@ func (sh *Shard) step() (more bool) {
 		sh.tasks[i] = nil
 	}
 	sh.mark(PhaseTasks, len(sh.tasks))
+	if sh.turns.Waiting() > 0 {
+		worked = true
+		sh.mark(PhaseTurns, sh.turns.Run())
+	}
 	sh.deliverSome()
 	sh.mark(PhaseDeliveries, sh.spent)
 	fired, late := sh.wheel.Advance(sh.now, timerSlice)
@@ -176,7 +187,7 @@ func (sh *Shard) step() (more bool) {
 	if heard || worked || fired > 0 || dirty > 0 || swept {
 		sh.endStep(start)
 	}
-	return late || sh.firstDirty != nil || sh.streams.Any()
+	return late || sh.firstDirty != nil || sh.streams.Any() || sh.turns.Waiting() > 0
 }
 
 // flushSome flushes a slice of the connections that wait, oldest first, and returns how many.

@@ -15,6 +15,7 @@ type Phase uint8
 const (
 	PhaseReading    Phase = iota // what came from descriptors; counted: 1
 	PhaseTasks                   // steps of connections; counted: tasks
+	PhaseTurns                   // what came from them before; counted: turns
 	PhaseDeliveries              // publications and emits to lanes; counted: recipients, about
 	PhaseTimers                  // heartbeats, acks, ends of a ttl; counted: timers
 	PhaseCuts                    // connections cut
@@ -23,7 +24,7 @@ const (
 	Phases
 )
 
-var phaseNames = [Phases]string{"reading", "tasks", "deliveries", "timers", "cuts", "writing", "upkeep"}
+var phaseNames = [Phases]string{"reading", "tasks", "turns", "deliveries", "timers", "cuts", "writing", "upkeep"}
 
 // String is the phase's name in the log.
 func (p Phase) String() string { return phaseNames[p] }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wire/eio"
 )
 
@@ -21,13 +22,14 @@ type requests struct {
 	transport.Polling
 	heard  int64     // when the last request came
 	giveUp int64     // closing without a GET: when to stop waiting for one
-	held   *heldPost // came while the session was paused
+	held   *heldPost // whose packets are not all handled
 }
 
-// heldPost is a POST whose packets wait for Resume.
+// heldPost is a POST whose packets wait for Resume, or for another turn.
 type heldPost struct {
 	exchange *transport.Exchange
-	body     []byte
+	payload  eio.Payload
+	waits    bool // for a turn
 }
 
 // get takes a GET. Its answer may come much later.
@@ -105,39 +107,72 @@ func (s *Session) beginPost(x *transport.Exchange, octets bool) {
 	}
 }
 
-// body takes the packets of a POST; while paused they wait, and so does the
-// client for its answer.
+// body takes the packets of a POST. They are handled in turns; while the session is paused they wait, and so does the
+// client for its answer, which says that all of them have been handled.
 func (s *Session) body(x *transport.Exchange, body []byte) {
 	s.poll.heard = s.now()
-	if s.paused && s.state == open {
-		s.poll.held = &heldPost{x, body}
-		return
-	}
-	s.handle(x, body)
+	s.poll.held = &heldPost{exchange: x, payload: eio.NewPayload(body)}
+	s.handleHeld()
 }
 
+// Turn implements turns.Taker: it goes on with a POST.
+func (s *Session) Turn() bool {
+	if s.poll != nil && s.poll.held != nil {
+		s.poll.held.waits = false
+	}
+	s.handleHeld() // asks for the next
+	return false
+}
+
+// handleHeld delivers packets up to the first bad one, as many as a turn allows, and answers the POST after the last.
 func (s *Session) handleHeld() {
-	if s.poll == nil || s.poll.held == nil || s.paused {
+	if s.poll == nil || s.poll.held == nil || s.paused && s.state == open || s.poll.held.waits {
 		return
 	}
 	held := s.poll.held
-	s.poll.held = nil
-	s.handle(held.exchange, held.body)
-}
-
-// handle delivers packets up to the first bad one, and answers the POST after
-// that.
-func (s *Session) handle(x *transport.Exchange, body []byte) {
 	if s.state != open {
-		s.poll.EndPost(x, s.shard.refuse(eio.SessionUnknown))
+		s.poll.held = nil
+		s.poll.EndPost(held.exchange, s.shard.refuse(eio.SessionUnknown))
 		return
 	}
-	err := eio.DecodePayload(body, s.packet)
-	if s.state == open && err != nil {
+	s.poll.held = nil // what ends the session answers those that wait; this one gets its own answer
+	done, err := s.some(&held.payload)
+	switch {
+	case !done && s.state == open:
+		s.poll.held = held
+		if !s.paused {
+			held.waits = true
+			s.shard.sockets.Turns.Add(s)
+		}
+		return
+	case s.state == open && err != nil:
 		s.Fault(base.CauseParseError, err)
 	}
-	s.poll.EndPost(x, s.handled())
+	s.poll.EndPost(held.exchange, s.handled())
 	s.dropPolling()
+}
+
+// some handles packets until the turn or the payload ends.
+func (s *Session) some(d *eio.Payload) (done bool, err error) {
+	t := s.shard.sockets.Turns
+	if t.Over() {
+		return false, nil
+	}
+	for began := t.Spent(); d.More(); {
+		if s.paused || t.Enough(began) {
+			return false, nil
+		}
+		before := d.Left()
+		p, err := d.Next()
+		t.Spend(turns.Message + before - d.Left())
+		if err != nil {
+			return true, err
+		}
+		if err := s.packet(p); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
 }
 
 // loseBody ends a POST whose packets never came, or whose client has left.

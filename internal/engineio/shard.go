@@ -6,6 +6,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wire/eio"
 )
 
@@ -30,6 +31,9 @@ func newShard(s *Server, index int) *shard {
 		rhythm: newRhythm(o.PingInterval, o.PingTimeout),
 	}
 	sh.sockets = &transport.WebSocketOptions{Loop: sh.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold}
+	if l, ok := sh.loop.(interface{ Turns() *turns.Turns }); ok {
+		sh.sockets.Turns = l.Turns()
+	}
 	if o.Pollers != nil {
 		sh.sockets.Poller = o.Pollers[index]
 	}

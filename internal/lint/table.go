@@ -20,6 +20,7 @@ func Table() []Room {
 		{Path: "internal/base", StdOnly: true, May: []string{"internal/wire/ws"}},
 		{Path: "internal/wire/*", StdOnly: true},
 		{Path: "internal/wheel", StdOnly: true},
+		{Path: "internal/turns", StdOnly: true},
 		{Path: "internal/args", StdOnly: true, May: []string{"internal/base", "internal/wire/sio"}},
 		{Path: "internal/latency", StdOnly: true},
 		{Path: "internal/budget", StdOnly: true},
@@ -31,15 +32,15 @@ func Table() []Room {
 		{Path: "cluster/*", May: []string{"internal/base", "cluster"}},
 
 		// The protocol half.
-		{Path: "internal/transport", May: []string{"internal/base", "internal/wire/*"}},
-		{Path: "internal/engineio", May: []string{"internal/base", "internal/transport", "internal/wire/eio"}},
+		{Path: "internal/transport", May: []string{"internal/base", "internal/turns", "internal/wire/*"}},
+		{Path: "internal/engineio", May: []string{"internal/base", "internal/turns", "internal/transport", "internal/wire/eio"}},
 		{Path: "internal/socketio", May: []string{"internal/base", "internal/engineio", "internal/wire/sio"}},
 
 		// The delivery half.
 		{Path: "internal/journal", May: []string{"internal/base", "internal/vfs"}},
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/kept", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
-			"internal/inbox", "internal/fair", "internal/recent", "internal/linger", "internal/roomwatch", "internal/packet", "internal/latency",
+			"internal/inbox", "internal/turns", "internal/fair", "internal/recent", "internal/linger", "internal/roomwatch", "internal/packet", "internal/latency",
 			"internal/budget",
 		}},
 		{Path: "internal/inbox", May: []string{"internal/base"}},
@@ -63,7 +64,7 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "internal/latency", "internal/aside", "internal/logqueue", "internal/budget", "cluster",
+			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roomwatch", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/budget", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/turns"
 )
 
 // Driver owns the goroutines and descriptors of websocket connections. Its
@@ -37,6 +38,7 @@ type WebSocketOptions struct {
 	Now    func() int64 // the loop's clock, monotonic nanoseconds
 	Limit  int          // longest message in bytes, fragments together
 	Poller *Poller      // of the loop: cleartext connections are held by it; nil: by goroutines
+	Turns  *turns.Turns // of the loop: bound what is dealt with in one step; nil: no bound
 	Hold   func(int)    // told how many bytes more, or less, are kept of messages still incomplete; nil: nobody asks
 }
 

@@ -59,6 +59,8 @@ const (
 	epollBlocked             // the kernel takes no bytes
 	epollDraining            // finish was called
 	epollTelling             // report will be called
+	epollHalted              // what was read comes first
+	epollHung                // and both directions have ended meanwhile
 )
 
 // hangup is what the kernel reports whether it was asked for or not.
@@ -106,7 +108,10 @@ func (s *epollStream) report() {
 
 // wanted is what the descriptor should be watched for now: output only while something waits for it.
 func (s *epollStream) wanted() (mask uint32) {
-	if !s.is(epollPaused) || s.is(epollDraining) {
+	switch {
+	case s.is(epollHung):
+		return unix.EPOLLET // told once, not for ever
+	case s.reads() && !s.is(epollHalted):
 		mask |= unix.EPOLLIN
 	}
 	if s.is(epollBlocked) {
@@ -114,6 +119,9 @@ func (s *epollStream) wanted() (mask uint32) {
 	}
 	return mask
 }
+
+// reads reports whether the session wants more.
+func (s *epollStream) reads() bool { return !s.is(epollPaused) || s.is(epollDraining) }
 
 // change sets and clears bits, and has the poller watch for what is wanted then.
 func (s *epollStream) change(set, clear epollState) {
@@ -135,6 +143,8 @@ func (s *epollStream) ready(mask uint32) {
 	switch {
 	case reading && mask&(unix.EPOLLIN|hangup) != 0:
 		s.read()
+	case mask&hangup != 0 && s.is(epollHalted) && s.reads():
+		s.change(epollHung, 0) // it ends when what was read is dealt with
 	case mask&hangup != 0:
 		s.end(s.socketError())
 	}
@@ -193,6 +203,14 @@ func (s *epollStream) abort() {
 	s.shut(ErrClosed)
 	if s.started() {
 		s.tell()
+	}
+}
+
+func (s *epollStream) halt(on bool) {
+	if on {
+		s.change(epollHalted, 0)
+	} else {
+		s.change(0, epollHalted|epollHung)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/turns"
 )
 
 // Poller is the epoll driver of one loop (design D4): one level-triggered epoll, the descriptors it watches, and the
@@ -35,8 +36,10 @@ type Poller struct {
 	alarm int64              // the deadline of file; a sleep may end at an earlier one than it needs
 
 	events []unix.EpollEvent
-	come   int    // events not dispatched yet
-	buf    []byte // what descriptors read into, one at a time
+	turns  *turns.Turns // of the loop; nil: no bound
+	come   int          // events heard of
+	at     int          // of these, dispatched
+	buf    []byte       // what descriptors read into, one at a time
 	later  []reporter
 	briefs []*epollBrief // for the next connections
 	queues []*deadlines
@@ -81,6 +84,9 @@ func NewPoller(now func() int64) *Poller {
 
 // Open makes the epoll for a loop that is about to run. It is called once, before all but Wake; Close undoes it.
 func (p *Poller) Open(loop base.Loop) error {
+	if l, ok := loop.(interface{ Turns() *turns.Turns }); ok {
+		p.turns = l.Turns()
+	}
 	p.loop, p.events, p.buf = loop, make([]unix.EpollEvent, pollEvents), make([]byte, pollBuffer)
 	var err error
 	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -185,7 +191,9 @@ func (p *Poller) Dispatch() bool {
 		p.come = p.poll()
 	}
 	worked := len(p.later) > 0
-	for _, ev := range p.events[:p.come] {
+	for p.at < p.come && !p.turns.Over() { // the others are the first of the next step
+		ev := p.events[p.at]
+		p.at++
 		if int(ev.Fd) == p.bell {
 			continue
 		}
@@ -196,7 +204,9 @@ func (p *Poller) Dispatch() bool {
 		e.w.ready(ev.Events)
 		worked = true
 	}
-	p.come = 0
+	if p.at == p.come {
+		p.come, p.at = 0, 0
+	}
 	p.reportLater()
 	now := p.now()
 	for _, q := range p.queues {

@@ -21,6 +21,9 @@ type stream interface {
 	// pause and resume reading; idempotent. What was read before may still come.
 	pause()
 	resume()
+	// halt stops reading, as pause does but also while finish reads on, and ends that; idempotent. The end of the stream
+	// is not told meanwhile, unless it is aborted or its socket fails while it is paused.
+	halt(on bool)
 	// finish reads on, paused or not, for at most linger; then it ends.
 	finish(linger time.Duration)
 	// shutdown ends the writing half; what still comes is read until finish's time is over. Idempotent.
@@ -66,6 +69,7 @@ type goStream struct {
 	socket   *WebSocket
 	blocked  bool // a goroutine writes or waits until the socket takes bytes
 	paused   bool
+	halted   bool
 	owed     bool // the reader waits for its turn
 	draining bool // finish was called
 	aborted  bool
@@ -172,11 +176,20 @@ func (t batchTask) Run() {
 		s.socket.received(b.data)
 	}
 	b.release()
-	if s.paused && !s.draining && !s.aborted {
-		s.owed = true
-		return
+	s.owed = true
+	s.maybeRead()
+}
+
+// maybeRead lets the reader go on if it waits and nothing speaks against it.
+func (s *goStream) maybeRead() {
+	if s.owed && (s.aborted || !s.halted && (!s.paused || s.draining)) {
+		s.giveTurn()
 	}
-	s.giveTurn()
+}
+
+func (s *goStream) halt(on bool) {
+	s.halted = on
+	s.maybeRead()
 }
 
 func (s *goStream) giveTurn() {
@@ -201,9 +214,7 @@ func (s *goStream) pause() { s.paused = true }
 
 func (s *goStream) resume() {
 	s.paused = false
-	if s.owed {
-		s.giveTurn()
-	}
+	s.maybeRead()
 }
 
 func (s *goStream) finish(linger time.Duration) {
@@ -212,9 +223,7 @@ func (s *goStream) finish(linger time.Duration) {
 	}
 	s.draining = true
 	s.expire(s.conn.SetReadDeadline, time.Now().Add(linger))
-	if s.owed {
-		s.giveTurn()
-	}
+	s.maybeRead()
 }
 
 func (s *goStream) shutdown() {
@@ -241,9 +250,7 @@ func (s *goStream) abort() {
 	}
 	s.aborted = true
 	s.expire(s.conn.SetDeadline, time.Unix(1, 0))
-	if s.owed {
-		s.giveTurn()
-	}
+	s.maybeRead()
 }
 
 // expire sets a deadline. It fails only on a connection that is closed already,

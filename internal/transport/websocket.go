@@ -1,12 +1,14 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
@@ -41,8 +43,8 @@ type WebSocket struct {
 	stream   stream
 	receiver Receiver
 	options  *WebSocketOptions
-	partial  *ws.Decoder // of a message under way; nil between messages
-	control  *controls   // nil while no control frame waits and the connection is open
+	partial  *partial  // of a message under way, or of more than one turn; nil when all that came is dealt with
+	control  *controls // nil while no control frame waits and the connection is open
 
 	lastRead   int64
 	unfinished int // bytes missing of a frame partly written
@@ -50,7 +52,20 @@ type WebSocket struct {
 	deflates   bool
 	heard      bool // the peer's close frame came
 	deaf       bool // the peer broke the protocol: what else it sends is dropped
+	paused     bool
 }
+
+// partial is what came and is not dealt with yet.
+type partial struct {
+	ws.Decoder
+	rest   []byte // read after what the decoder has seen: while there is any, nothing more is read
+	waits  bool   // for a turn
+	held   int    // bytes, as Hold was told
+	halted bool   // the stream does not read
+}
+
+// owes reports whether there is something to go on with, besides reading.
+func (p *partial) owes() bool { return len(p.rest) > 0 || p.Busy() }
 
 type wsState uint8
 
@@ -161,14 +176,19 @@ func (w *WebSocket) Progress() Progress { return w.stream.progress() }
 // LastRead is when bytes last came, by the loop's clock.
 func (w *WebSocket) LastRead() int64 { return w.lastRead }
 
-// Pause stops reading; messages of the batch already read still come.
-// Idempotent.
-func (w *WebSocket) Pause() { w.stream.pause() }
+// Pause stops reading; no message comes after the one being handled, but for one that is being inflated. Idempotent.
+func (w *WebSocket) Pause() {
+	w.paused = true
+	w.stream.pause()
+}
 
-// Resume reads on; nothing could come before, so LastRead is now. Idempotent.
+// Resume reads on; nothing could come before, so LastRead is now. What had been read comes first, in a step of its own.
+// Idempotent.
 func (w *WebSocket) Resume() {
 	w.lastRead = w.options.Now()
+	w.paused = false
 	w.stream.resume()
+	w.goOn()
 }
 
 // Close ends the connection in order: an empty close frame, which the client
@@ -213,6 +233,7 @@ func (w *WebSocket) end(cause base.Cause, err error) {
 // leave ends the open state; a ping that waits stays without an answer.
 func (w *WebSocket) leave(cause base.Cause, err error) {
 	w.state, w.control = wsClosing, &controls{cause: cause, err: err}
+	w.goOn() // what had been read may hold the peer's close frame, paused or not
 }
 
 // sayGoodbye writes our close frame as far as the connection takes it, and ends
@@ -242,7 +263,136 @@ func (w *WebSocket) received(b []byte) {
 	if w.deaf || w.heard {
 		return
 	}
-	err := w.decode(b)
+	if p := w.partial; p != nil {
+		if p.owes() { // read before reading had stopped
+			p.rest = append(p.rest, b...)
+			w.book()
+			return
+		}
+		w.workPartial(b)
+		p.rest = bytes.Clone(p.rest) // of b, which is the stream's
+		return
+	}
+	d := w.newDecoder()
+	rest, err := w.work(&d, b)
+	if err == nil && !w.heard && (!d.Idle() || len(rest) > 0) {
+		w.keep(d, rest)
+		return
+	}
+	w.failed(err)
+}
+
+func (w *WebSocket) newDecoder() ws.Decoder {
+	d := ws.NewDecoder(w.options.Limit, ws.Server)
+	if w.deflates {
+		d.AllowDeflate()
+	}
+	return d
+}
+
+// work decodes up to a turn's share of b, and returns the rest.
+func (w *WebSocket) work(d *ws.Decoder, b []byte) (rest []byte, err error) {
+	t := w.options.Turns
+	if t.Over() {
+		return b, nil
+	}
+	for began := t.Spent(); len(b) > 0 || d.Busy(); {
+		if w.paused && w.state == wsOpen && !d.Busy() || t.Enough(began) {
+			return b, nil
+		}
+		if w.state != wsOpen {
+			d.Ignore()
+		}
+		n, inflated := len(b), 0
+		b, inflated, err = d.Step(b, frames{w})
+		t.Spend(n - len(b) + inflated*turns.Inflated)
+		if err != nil || w.heard {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// workPartial goes on with what is partly dealt with.
+func (w *WebSocket) workPartial(b []byte) {
+	p := w.partial
+	rest, err := w.work(&p.Decoder, b)
+	if w.partial != p { // it has ended meanwhile
+		p.Drop()
+		return
+	}
+	p.rest = rest
+	if err != nil || w.heard || p.Idle() && len(rest) == 0 {
+		w.forget()
+		w.failed(err)
+		return
+	}
+	w.book()
+}
+
+// keep is apart from received so that a decoder that is not kept is not allocated.
+func (w *WebSocket) keep(d ws.Decoder, rest []byte) {
+	w.partial = &partial{Decoder: d, rest: bytes.Clone(rest)}
+	w.book()
+}
+
+// book says how many bytes are kept, and has reading wait while there is something to go on with.
+func (w *WebSocket) book() {
+	p := w.partial
+	if owes := p.owes(); owes != p.halted {
+		p.halted = owes
+		w.stream.halt(owes)
+	}
+	held := p.Held() + cap(p.rest)
+	w.hold(held - p.held)
+	p.held = held
+	w.goOn()
+}
+
+// forget lets go of what is partly dealt with.
+func (w *WebSocket) forget() {
+	p := w.partial
+	w.partial = nil
+	p.Drop()
+	w.hold(-p.held)
+	if p.halted {
+		w.stream.halt(false)
+	}
+}
+
+// goOn asks for a turn if there is a use for one.
+func (w *WebSocket) goOn() {
+	p := w.partial
+	if p == nil || p.waits || !p.owes() || w.paused && w.state == wsOpen && !p.Busy() {
+		return
+	}
+	p.waits = true
+	if t := w.options.Turns; t != nil {
+		t.Add(w)
+	} else {
+		w.options.Loop.Post(nextTurn{w})
+	}
+}
+
+// nextTurn is the turn of a websocket whose loop has none.
+type nextTurn struct{ w *WebSocket }
+
+// Run implements base.Task.
+func (t nextTurn) Run() { t.w.Turn() }
+
+// Turn implements turns.Taker.
+func (w *WebSocket) Turn() bool {
+	p := w.partial
+	if p == nil {
+		return false
+	}
+	p.waits = false
+	w.workPartial(p.rest) // asks for the next
+	return false
+}
+
+// failed closes a connection whose peer broke the protocol.
+func (w *WebSocket) failed(err error) {
 	if err == nil {
 		return
 	}
@@ -256,35 +406,6 @@ func (w *WebSocket) received(b []byte) {
 		code = fault.Code
 	}
 	w.close(code, base.CauseTransportError, err)
-}
-
-// decode goes on with the message under way, if there is one: between messages a
-// decoder is like any other.
-func (w *WebSocket) decode(b []byte) error {
-	if w.partial == nil {
-		d := ws.NewDecoder(w.options.Limit, ws.Server)
-		if w.deflates {
-			d.AllowDeflate()
-		}
-		err := d.Decode(b, frames{w})
-		if err == nil && !d.Idle() && !w.heard {
-			w.keep(d)
-		}
-		return err
-	}
-	before := w.partial.Held()
-	err := w.partial.Decode(b, frames{w})
-	w.hold(w.partial.Held() - before)
-	if err != nil || w.partial.Idle() || w.heard {
-		w.partial = nil
-	}
-	return err
-}
-
-// keep is apart from decode so that a decoder that is not kept is not allocated.
-func (w *WebSocket) keep(d ws.Decoder) {
-	w.partial = &d
-	w.hold(d.Held())
 }
 
 // hold says how many bytes more are kept of an incomplete message.
@@ -304,6 +425,7 @@ func (f frames) Message(op ws.Opcode, payload []byte) error {
 	if w.state != wsOpen {
 		return nil
 	}
+	w.options.Turns.Spend(turns.Message)
 	if err := w.receiver.Message(payload, op == ws.Binary); err != nil {
 		w.close(0, base.CauseParseError, err)
 	}
@@ -361,9 +483,9 @@ func (w *WebSocket) ended(err error) {
 		w.leave(cause, err)
 	}
 	if w.partial != nil {
-		w.hold(-w.partial.Held())
+		w.forget()
 	}
 	c := w.control
-	w.state, w.control, w.partial = wsEnded, nil, nil
+	w.state, w.control = wsEnded, nil
 	w.receiver.Closed(c.cause, c.err)
 }

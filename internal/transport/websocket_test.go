@@ -136,19 +136,17 @@ func TestWebSocketPausedReadsAtMostOneBatch(t *testing.T) {
 			}
 			sent <- err
 		}()
-		first := 0
-		if e.loop.poller == nil {
-			<-e.messages // of the batch that was allowed
-			first = 1
-		} else if err := <-sent; err != nil { // all of it waits in the kernel
-			t.Fatal(err)
+		if e.loop.poller != nil {
+			if err := <-sent; err != nil { // all of it waits in the kernel
+				t.Fatal(err)
+			}
 		}
 		e.loop.settle()
-		if got := len(e.messages); got > 64*first {
+		if got := len(e.messages); got > 0 {
 			t.Errorf("%d messages were delivered while paused", got)
 		}
 		e.loop.do(e.socket.Resume)
-		for i := first; i < count; i++ {
+		for i := range count {
 			got := <-e.messages
 			if head, _, _ := strings.Cut(got.data, ":"); head != fmt.Sprint(i) {
 				t.Fatalf("message %s, want %d", head, i)
@@ -409,7 +407,6 @@ func TestDriverCloseEndsEveryState(t *testing.T) {
 			case "paused":
 				e.loop.do(e.socket.Pause)
 				e.send(ws.Text, "x")
-				e.wantMessage("text", "x")
 			case "blocked":
 				e.fill()
 			case "closing":
@@ -443,7 +440,7 @@ func TestWebSocketOfALoopThatIsDoneLetsGo(t *testing.T) {
 		e.loop.do(e.socket.Pause)
 		if d == goroutine {
 			e.send(ws.Text, "x")
-			e.wantMessage("text", "x") // the reader waits for its turn now
+			e.loop.settle() // the reader may wait for its turn now
 		}
 		e.loop.stop()
 		newReader(client).wantEOF(t)

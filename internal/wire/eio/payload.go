@@ -13,23 +13,49 @@ const separator = 0x1e
 // first bad packet, those before it having been delivered (1.4), with a *[ParseError]; or at the first error of fn,
 // which it returns as it is. A text packet that is not UTF-8 is bad. Text data is a view of body.
 func DecodePayload(body []byte, fn func(Packet) error) error {
-	for index, start := 0, 0; start <= len(body); index++ {
-		text := body[start:]
-		if end := bytes.IndexByte(text, separator); end >= 0 {
-			text = text[:end:end]
-		}
-		p, err := parseText(text)
+	for d := NewPayload(body); d.More(); {
+		p, err := d.Next()
 		if err != nil {
-			err.Packet = index
-			err.Pos += start
 			return err
 		}
 		if err := fn(p); err != nil {
 			return err
 		}
-		start += len(text) + 1
 	}
 	return nil
+}
+
+// Payload is the body of a POST, taken packet by packet: DecodePayload for who stops in between.
+type Payload struct {
+	body         []byte
+	index, start int
+}
+
+// NewPayload returns all packets of body.
+func NewPayload(body []byte) Payload { return Payload{body: body} }
+
+// More reports whether Next has anything; an empty body has one packet, which is bad.
+func (d *Payload) More() bool { return d.start <= len(d.body) }
+
+// Left is how many bytes are not taken.
+func (d *Payload) Left() int { return max(0, len(d.body)-d.start) }
+
+// Next takes a packet. A bad one is a *[ParseError], and the last.
+func (d *Payload) Next() (Packet, error) {
+	text := d.body[d.start:]
+	if end := bytes.IndexByte(text, separator); end >= 0 {
+		text = text[:end:end]
+	}
+	p, err := parseText(text)
+	if err != nil {
+		err.Packet = d.index
+		err.Pos += d.start
+		d.start = len(d.body) + 1
+		return Packet{}, err
+	}
+	d.start += len(text) + 1
+	d.index++
+	return p, nil
 }
 
 func parseText(text []byte) (Packet, *ParseError) {

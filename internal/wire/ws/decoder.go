@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -22,7 +23,7 @@ type Handler interface {
 // Decoder turns the bytes of one connection into messages, however they are cut. The zero value is a server's decoder
 // that admits empty messages only: use [NewDecoder]. One goroutine at a time.
 //
-// An idle decoder is 64 bytes and holds no buffer. A frame that arrives whole is handed on without a copy; a message
+// An idle decoder is 72 bytes and holds no buffer. A frame that arrives whole is handed on without a copy; a message
 // that arrives in pieces is gathered in a buffer that grows with the bytes received, never with a length only declared,
 // and is released with the message.
 type Decoder struct {
@@ -33,7 +34,8 @@ type Decoder struct {
 	//	| message … (tail bytes of an unfinished rune) | control … |
 	//	                                               |<- extra ->|
 	buf  []byte
-	left uint64 // payload bytes of the current frame still to come
+	z    *inflater // of the compressed message that has come; nil: of none
+	left uint64    // payload bytes of the current frame still to come
 
 	head   [maxHeader]byte // the current frame's header, headN bytes of it known
 	headN  uint8
@@ -41,6 +43,7 @@ type Decoder struct {
 	tail   uint8
 	op     Opcode // of the message in progress, Continuation if none
 	packed bool   // the message in progress is compressed
+	ignore bool   // nobody wants messages any more
 	rules  rules
 	phase  phase
 }
@@ -65,11 +68,39 @@ func NewDecoder(limit int, role Role) Decoder {
 func (d *Decoder) AllowDeflate() { d.rules.deflate = true }
 
 // Held is the memory in bytes that a message or control frame in progress occupies; 0 between messages.
-func (d *Decoder) Held() int { return cap(d.buf) }
+func (d *Decoder) Held() int {
+	if d.z != nil {
+		return cap(d.buf) + len(d.z.in.packed) + cap(d.z.out) + inflaterBytes
+	}
+	return cap(d.buf)
+}
+
+// Busy reports whether a compressed message has come that is not inflated yet: Step goes on with it, also without bytes.
+func (d *Decoder) Busy() bool { return d.z != nil }
+
+// Ignore says that nobody wants the messages still to come: those that are compressed are not inflated, and what is being
+// inflated is dropped.
+func (d *Decoder) Ignore() {
+	d.ignore = true
+	if d.z != nil {
+		d.z.drop()
+		d.z, d.tail = nil, 0
+	}
+}
+
+// Drop gives up what is being decoded. A decoder that is Busy needs it before it is let go.
+func (d *Decoder) Drop() {
+	if d.z != nil {
+		d.z.drop()
+	}
+	*d = Decoder{phase: failed}
+}
 
 // Idle reports whether the decoder stands between messages and frames, so that a new one like it would go on alike. It
 // is not idle after a close frame or an error.
-func (d *Decoder) Idle() bool { return d.phase == inHeader && d.headN == 0 && d.op == Continuation }
+func (d *Decoder) Idle() bool {
+	return d.phase == inHeader && d.headN == 0 && d.op == Continuation && d.z == nil
+}
 
 // Decode takes the next bytes of the connection and calls h for each message and control frame they complete. It may
 // unmask b in place and does not keep it. A fault of the peer is an *[Error]: 1002 for framing and 1007 for text that is
@@ -80,15 +111,59 @@ func (d *Decoder) Decode(b []byte, h Handler) error {
 	if d.phase == failed {
 		return ErrStopped
 	}
-	for len(b) > 0 && d.phase != closed {
-		rest, err := d.step(b, h)
+	for (len(b) > 0 || d.z != nil) && d.phase != closed {
+		rest, _, err := d.Step(b, h)
 		if err != nil {
-			*d = Decoder{phase: failed}
 			return err
 		}
 		b = rest
 	}
 	return nil
+}
+
+// Step is a part of Decode: one frame, or what b has of it, or a slice of at most 32 KiB of a compressed message, which
+// may cost as much as inflating them. It returns the bytes not dealt with, and what was inflated, in bytes or what takes as long. A decoder that is
+// Busy needs no bytes.
+func (d *Decoder) Step(b []byte, h Handler) (rest []byte, inflated int, err error) {
+	switch {
+	case d.phase == failed:
+		return nil, 0, ErrStopped
+	case d.phase == closed:
+		return nil, 0, nil
+	case d.z != nil:
+		rest = b
+		inflated, err = d.inflate(h)
+	default:
+		rest, err = d.step(b, h)
+	}
+	if err != nil {
+		d.Drop()
+		return nil, inflated, err
+	}
+	return rest, inflated, nil
+}
+
+// inflate goes on with the compressed message that has come.
+func (d *Decoder) inflate(h Handler) (n int, err error) {
+	z := d.z
+	z.slice()
+	n = z.cost
+	if z.err == nil && z.op == Text {
+		tail, ok := unfinishedRune(z.out[len(z.out)-z.made-int(d.tail):])
+		d.tail = uint8(tail)
+		if !ok || z.done && tail > 0 {
+			z.err = errNotUTF8()
+		}
+	}
+	switch {
+	case z.err != nil:
+		return n, z.err
+	case !z.done:
+		return n, nil
+	}
+	z.drop()
+	d.z, d.tail = nil, 0
+	return n, h.Message(z.op, z.out)
 }
 
 // step consumes a header and what b holds of its payload, or b entirely if the header is not complete.
@@ -161,7 +236,7 @@ func (d *Decoder) data(f header, chunk []byte, h Handler) error {
 		if d.isText() && !utf8.Valid(chunk) {
 			return errNotUTF8()
 		}
-		return d.deliver(chunk, h)
+		return d.deliver(chunk, true, h)
 	}
 	d.gather(f, chunk)
 	if err := d.checkText(len(chunk)); err != nil {
@@ -177,20 +252,21 @@ func (d *Decoder) data(f header, chunk []byte, h Handler) error {
 	if d.tail > 0 {
 		return errNotUTF8()
 	}
-	return d.deliver(d.buf, h)
+	return d.deliver(d.buf, false, h)
 }
 
-func (d *Decoder) deliver(message []byte, h Handler) error {
+func (d *Decoder) deliver(message []byte, whole bool, h Handler) error {
 	op, packed := d.op, d.packed
 	d.op, d.packed, d.buf = Continuation, false, nil
 	if packed {
-		var err error
-		if message, err = inflate(message, d.limit); err != nil {
-			return err
+		if d.ignore {
+			return nil
 		}
-		if op == Text && !utf8.Valid(message) {
-			return errNotUTF8()
+		if whole { // it lies in the caller's bytes
+			message = bytes.Clone(message)
 		}
+		d.z = newInflater(op, message, d.limit)
+		return nil
 	}
 	return h.Message(op, message)
 }

@@ -3,8 +3,6 @@ package ws
 import (
 	"bytes"
 	"compress/flate"
-	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,25 +121,4 @@ func deflate(payload []byte) []byte {
 	_, _ = w.Write(payload) // a bytes.Buffer does not fail
 	_ = w.Flush()
 	return bytes.TrimSuffix(out.Bytes(), []byte(deflateTail))
-}
-
-// inflate returns the message that was compressed to packed. It is at most limit bytes long, or an *[Error] 1009; data
-// that is not deflate is 1007.
-func inflate(packed []byte, limit int) ([]byte, error) {
-	r := inflaters.Get().(io.ReadCloser)
-	defer inflaters.Put(r)
-	in := io.MultiReader(bytes.NewReader(packed), strings.NewReader(inflateTail))
-	if err := r.(flate.Resetter).Reset(in, nil); err != nil {
-		return nil, fmt.Errorf("inflate: %w", err)
-	}
-	var out bytes.Buffer
-	out.Grow(min(limit, 4*len(packed)))
-	n, err := out.ReadFrom(io.LimitReader(r, int64(limit)+1))
-	switch {
-	case n > int64(limit):
-		return nil, &Error{Code: TooBig, Reason: fmt.Sprintf("compressed message of more than %d bytes", limit)}
-	case err != nil:
-		return nil, &Error{Code: InvalidPayload, Reason: fmt.Sprintf("compressed message: %v", err)}
-	}
-	return out.Bytes(), nil
 }
