@@ -42,12 +42,13 @@ const (
 	refusedAuth
 	refusedDraining
 	refusedFull
+	refusedRoom
 	refusedCrowded
 	refusedFast
 	refusals
 )
 
-var refusalNames = [refusals]string{"slow_consumer", "auth_failures", "draining", "max_connections", "max_pending", "handshake_rate"}
+var refusalNames = [refusals]string{"slow_consumer", "auth_failures", "draining", "max_connections", "no_room", "max_pending", "handshake_rate"}
 
 // refusalOfVerdict are the reasons of an admission that is not welcome.
 var refusalOfVerdict = [...]refusal{guard.Full: refusedFull, guard.Crowded: refusedCrowded, guard.TooFast: refusedFast}
@@ -166,6 +167,11 @@ func (d *door) Admit(r *http.Request) *engineio.Refusal {
 			d.refused[refusedSlow].Add(1)
 			return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(wait)}
 		}
+	}
+	if d.opts.Limits.Connections == 0 && d.srv.crowded() {
+		d.refused[refusedRoom].Add(1)
+		d.srv.refuses(d, refusalNames[refusedRoom], netip.Addr{}, "", r)
+		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(2 * time.Second)}
 	}
 	if v := d.admission.Check(now); v != guard.Welcome {
 		reason := refusalOfVerdict[v]

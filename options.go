@@ -173,7 +173,9 @@ type ServerLimits struct {
 	TopicsPerNamespace int
 	// Connections at once, at most; beyond it handshakes are answered 503 with a
 	// Retry-After. So are handshakes beyond HandshakesPerSecond, and those that come
-	// while Pending connections have joined no namespace yet. 0: no limit.
+	// while Pending connections have joined no namespace yet. 0: no limit,
+	// but for Connections what the process has descriptors for, less those it needs
+	// itself: 64, and two for each event loop.
 	Connections, Pending, HandshakesPerSecond int
 }
 

@@ -50,13 +50,15 @@ type Server struct {
 	exposed   *metrics.Collector
 	registry  *prometheus.Registry
 
-	state   atomic.Int32
-	closing chan struct{} // closed when draining is over and everything is being closed
-	stopped chan struct{} // closed when nothing runs any more
-	drain   *drain.Drain
-	ledger  *admin.Ledger // of publishes over the management API
-	mu      sync.Mutex
-	wg      sync.WaitGroup // goroutines of housekeeping, of the drain and of Disconnect
+	state    atomic.Int32
+	closing  chan struct{} // closed when draining is over and everything is being closed
+	stopped  chan struct{} // closed when nothing runs any more
+	drain    *drain.Drain
+	room     int           // connections there are descriptors for; 0: not known
+	fullOnce sync.Once     // that there is no room has been logged
+	ledger   *admin.Ledger // of publishes over the management API
+	mu       sync.Mutex
+	wg       sync.WaitGroup // goroutines of housekeeping, of the drain and of Disconnect
 }
 
 // The states of a server, in order.
@@ -199,6 +201,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.hub.Close() // its loops cannot run: nothing below waits for them
 		return errors.Join(err, s.stop())
 	}
+	s.measureRoom()
 	s.hub.Start()
 	if err := s.Listen(); err != nil {
 		return errors.Join(err, s.stop())
@@ -216,6 +219,7 @@ func (s *Server) Run(ctx context.Context) error {
 	close(housekeeping)
 	err := s.stop()
 	s.logStopped(err)
+	s.lines.Flush(lastLines)
 	return err
 }
 

@@ -4,6 +4,9 @@ package main
 
 import (
 	"bufio"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,7 +29,11 @@ func serveAsProcess(t *testing.T) *process {
 	if err := os.WriteFile(path, []byte(tailConfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("weir", "serve", "--config", path, "--set", "management.port=0")
+	return startProcess(t, exec.Command("weir", "serve", "--config", path, "--set", "management.port=0"))
+}
+
+func startProcess(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -125,4 +132,73 @@ func TestServeGoesOnAtSIGHUP(t *testing.T) {
 	if code := p.exitCode(); code != exitGood {
 		t.Errorf("exit code %d, want %d", code, exitGood)
 	}
+}
+
+// A liveness probe must not kill a server that is merely full: its own descriptors are reserved.
+func TestServeAnswersProbesWithoutDescriptorsForClients(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	probes := fmt.Sprintf("weir: 1\nmanagement: {probes: {host: 127.0.0.1, port: %d}}", free.Addr().(*net.TCPAddr).Port)
+	_ = free.Close()
+	text := strings.Replace(tailConfig, "weir: 1", probes, 1)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcess(t, exec.Command("sh", "-c", "ulimit -n 256 && exec weir serve --config "+path+" --set management.port=0"))
+	addresses := map[string]string{}
+	few := ""
+	for line := ""; !strings.Contains(line, `"msg":"ready"`); {
+		line = p.until("msg")
+		if strings.Contains(line, "allows few connections") {
+			few = line
+		}
+		if _, rest, ok := strings.Cut(line, `"address":"`); ok {
+			for _, name := range []string{"feed", "management", "probes"} {
+				if strings.Contains(line, `"server":"`+name+`"`) {
+					addresses[name] = strings.TrimSuffix(rest, `"}`)
+				}
+			}
+		}
+	}
+	if few == "" {
+		few = p.until("allows few connections")
+	}
+	if !strings.Contains(few, `"descriptors":256`) {
+		t.Error(few)
+	}
+	refused := 0
+	for range 300 {
+		conn, err := net.Dial("tcp", addresses["feed"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, _ = io.WriteString(conn, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode == http.StatusServiceUnavailable {
+			refused++
+		}
+	}
+	if refused < 100 || refused > 200 {
+		t.Errorf("%d of 300 clients were refused", refused)
+	}
+	for _, name := range []string{"management", "probes"} {
+		answer, err := http.Get("http://" + addresses[name] + "/healthz")
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", name, answer.Status)
+		}
+	}
+	p.until("no room")
 }

@@ -1,0 +1,41 @@
+package weir
+
+import "github.com/streamweir/weir/internal/guard"
+
+// scarce is how few connections the descriptors may allow before the log warns of it.
+const scarce = 4096
+
+// measureRoom finds out how many clients there are descriptors for, some being kept for
+// the server itself: probes and the management port answer also when it is full. It
+// counts for servers without a ServerLimits.Connections of their own.
+func (s *Server) measureRoom() {
+	connections, limit := guard.Room(len(s.hub.Shards()))
+	s.room = connections
+	for _, d := range s.doors {
+		if d.opts.Limits.Connections != 0 || connections == 0 {
+			continue
+		}
+		args := []any{"descriptors", limit, "connections", connections}
+		if connections < scarce {
+			d.log.Warn("the limit of descriptors allows few connections; beyond them clients are refused with 503: raise it (ulimit -n, LimitNOFILE)", args...)
+			continue
+		}
+		d.log.Info("connections are limited by descriptors alone", args...)
+	}
+}
+
+// crowded reports whether all descriptors that clients may have are taken.
+func (s *Server) crowded() bool {
+	if s.room == 0 {
+		return false
+	}
+	all, _ := s.hub.Here()
+	if all < s.room {
+		return false
+	}
+	s.fullOnce.Do(func() {
+		s.log.Warn("no room: the descriptors for clients are all taken, newcomers are refused with 503; raise the limit (ulimit -n, LimitNOFILE)",
+			"connections", all)
+	})
+	return true
+}
