@@ -245,3 +245,67 @@ func TestAnswersOfTheAPISayHowManyWereMeant(t *testing.T) {
 		}
 	}
 }
+
+// TestHandlersErrorsReachClientsWithoutACallback: as weir:error, in words of JSON.
+func TestHandlersErrorsReachClientsWithoutACallback(t *testing.T) {
+	type order struct {
+		Price float64
+		Items []int8
+	}
+	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/"}}}, func(s *weir.Server) {
+		weir.Handle(s.Namespace("/"), "order", func(context.Context, *weir.Socket, order) (string, error) {
+			return "", weir.Errorf(weir.ErrForbidden, "closed today")
+		})
+	})
+	p := dial(t, addr(srv), "/", nil, dialOptions{})
+	for _, c := range []struct{ arg, code, reason string }{
+		{`{"Price":1}`, "forbidden", "closed today"},
+		{`{"Price":"1"}`, "invalid", "argument 0, field Price: want a number, not string"},
+		{`[1]`, "invalid", "argument 0: want an object, not array"},
+		{`{"Items":[300]}`, "invalid", "argument 0, field Items: want a whole number of 8 bits, not number 300"},
+	} {
+		want := fmt.Sprintf(`"code":%q,"reason":%q`, c.code, c.reason)
+		p.send(`42["order",` + c.arg + `]`)
+		if m := p.next(); !strings.HasPrefix(m, `42["weir:error",{"ok":false,"event":"order",`) || !strings.Contains(m, want) {
+			t.Errorf("%s: %s, want %s", c.arg, m, want)
+		}
+		p.send(`425["order",` + c.arg + `]`)
+		if m := p.next(); !strings.HasPrefix(m, `435[{"ok":false,`) || !strings.Contains(m, want) {
+			t.Errorf("%s with a callback: %s, want %s", c.arg, m, want)
+		}
+	}
+}
+
+// TestQuestionsAboutWhatIsNotDeclaredAreUnknown: not answered with nobody.
+func TestQuestionsAboutWhatIsNotDeclaredAreUnknown(t *testing.T) {
+	o := feed(weir.TopicOptions{Name: "prices"}, weir.TopicOptions{Name: "trades.*"})
+	o.Addr, o.Management.Addr = "127.0.0.1:0", "127.0.0.1:0"
+	srv := start(t, o)
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	p.subscribe("/feed", "trades.AAPL")
+	for path, want := range map[string]string{
+		"/api/clients?topic=nope": "404", "/api/clients?namespace=/feed&topic=nope": "404", "/api/clients?namespace=/nope": "404",
+		"/api/clients?cut=1&topic=nope": "404", "/api/topics?namespace=/nope": "404", "/api/tail?namespace=/feed&topic=nope": "404",
+		"/api/clients?topic=prices": `200 {"total":0,`, "/api/clients?topic=trades.AAPL": `200 {"total":1,`, "/api/clients?topic=trades.*": `200 {"total":1,`,
+	} {
+		status, body := management(t, srv, http.MethodGet, path, nil)
+		if got := fmt.Sprint(status, " ", body); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
+// TestAddressesThatAreNoneAreRefused, each by its name.
+func TestAddressesThatAreNoneAreRefused(t *testing.T) {
+	for _, addr := range []string{"x:y:z", "localhost", "127.0.0.1:70000", "127.0.0.1:no such port"} {
+		for name, o := range map[string]weir.Options{
+			"Servers[0].Addr":   {Addr: addr},
+			"Management.Addr":   {Management: weir.ManagementOptions{Addr: addr, Keys: []weir.ManagementKey{{Name: "a", Key: "k", Allow: []string{"read"}}}}},
+			"Management.Probes": {Management: weir.ManagementOptions{Probes: addr}},
+		} {
+			if _, err := weir.New(o); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s %q", name, addr)) {
+				t.Errorf("%s %q: %v", name, addr, err)
+			}
+		}
+	}
+}

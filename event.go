@@ -213,7 +213,15 @@ func (j *eventJob) failed(err error) {
 	default:
 		s.ns.log.Error("handler failed", "event", j.Name, "socket", s.ID(), "error", err)
 	}
-	_ = j.Reply(refusalOf(err)) // the client may be gone; then nobody waits
+	body := refusalOf(err)
+	if j.asks {
+		_ = j.Reply(body) // the client may be gone; then nobody waits
+		return
+	}
+	body.Event = brief(j.Name)
+	if f, err := s.errorFrame(body); err == nil {
+		_ = s.reply(f)
+	}
 }
 
 // unhandled tells the client of an event that nothing handles. Its callback is not

@@ -277,11 +277,22 @@ func (s *Server) onCut(e delivery.CutEvent) {
 			}
 		}
 		s.log.Warn("client cut", "cause", e.Cause.String(), "socket", v.ID, "namespace", v.Namespace, "principal", v.Principal,
-			"address", v.Address, "depth", v.Depth, "bytes", v.Bytes, "oldest_ms", v.OldestMs)
+			"address", v.Address, "topic", heaviest(v.Lanes), "depth", v.Depth, "bytes", v.Bytes, "oldest_ms", v.OldestMs)
 	}
 	if f := s.opts.Events.Cut; f != nil {
 		f(CutEvent{Cause: e.Cause.String(), Clients: e.Clients})
 	}
+}
+
+// heaviest is the topic of the lane that holds most, "" for plain events.
+func heaviest(lanes []delivery.LaneView) (topic string) {
+	most := -1
+	for i := range lanes {
+		if lanes[i].Bytes > most {
+			most, topic = lanes[i].Bytes, lanes[i].Topic
+		}
+	}
+	return topic
 }
 
 // Listen opens the configured ports, so that Addr is known before Run. It does

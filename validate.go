@@ -3,6 +3,7 @@ package weir
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -39,6 +40,20 @@ type problems []error
 
 func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Errorf(format, args...)) }
 
+// address refuses what no port could be opened for, but for a name that has to be looked up; "" is none.
+func (p *problems) address(at, addr string) {
+	if addr == "" {
+		return
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		p.add("%s %q: want host:port (%v)", at, addr, err)
+	}
+}
+
 // Validate reports every problem of the options at once, joined; New calls it.
 func (o *Options) Validate() error {
 	var p problems
@@ -58,6 +73,7 @@ func (o *Options) Validate() error {
 			}
 			addrs[s.Addr] = s.Name
 		}
+		p.address(at+".Addr", s.Addr)
 		s.validate(&p, at, o.Authenticate != nil)
 		for j, n := range s.Namespaces {
 			if other, taken := paths[n.Path]; taken {
@@ -282,6 +298,8 @@ func (m *ManagementOptions) validate(p *problems) {
 			}
 		}
 	}
+	p.address("Management.Addr", m.Addr)
+	p.address("Management.Probes", m.Probes)
 	if m.Addr != "" && len(m.Keys) == 0 && !isLoopback(m.Addr) {
 		p.add("Management.Addr %q: off loopback at least one key is required", m.Addr)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 )
 
@@ -58,10 +59,8 @@ func (a *api) clients(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if q.Namespace != "" {
-		if _, err := a.namespace(q.Namespace); err != nil {
-			return err
-		}
+	if err := a.askable(q.Namespace, q.Topic); err != nil {
+		return err
 	}
 	var found delivery.Survey
 	if q.cut {
@@ -80,6 +79,27 @@ func (a *api) clients(w http.ResponseWriter, r *http.Request) error {
 		out.Groups = groupClients(found.Clients, q.groupBy, q.Sort)
 	}
 	return writeJSON(w, http.StatusOK, out)
+}
+
+// askable refuses a question about a namespace or topic that does not exist: that it has no clients would be the answer
+// to another one. "" is any.
+func (a *api) askable(namespace, topic string) error {
+	switch {
+	case topic == "" && namespace == "":
+		return nil
+	case topic == "":
+		_, err := a.namespace(namespace)
+		return err
+	case namespace != "":
+		_, err := a.declared(namespace, topic)
+		return err
+	}
+	for _, n := range a.sortedNamespaces() {
+		if n.Declared(topic) != nil {
+			return nil
+		}
+	}
+	return refuse(base.CodeUnknown, "topic: %q is not declared in any namespace", topic)
 }
 
 func parseClients(r *http.Request) (clientsRequest, error) {
@@ -127,7 +147,7 @@ func (q *clientsRequest) matches(v *delivery.ClientView) bool {
 			return false
 		}
 	}
-	return q.Topic == "" || slices.ContainsFunc(v.Lanes, func(l delivery.LaneView) bool { return l.Topic == q.Topic })
+	return q.Topic == "" || slices.ContainsFunc(v.Lanes, func(l delivery.LaneView) bool { return delivery.Named(q.Topic, l.Topic) })
 }
 
 func lags(v *delivery.ClientView) bool { return v.OldestMs > delivery.LagAfter.Milliseconds() }

@@ -179,3 +179,15 @@ func TestTailsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestTailOfAPatternFollowsItsTopics.
+func TestTailOfAPatternFollowsItsTopics(t *testing.T) {
+	f := setUp(t)
+	tap := f.hub.Tap("/feed", "user:*")
+	defer tap.Close()
+	f.publish("prices")
+	f.publish("user:7")
+	if m := <-tap.C; m.Message.Topic != "user:7" {
+		t.Errorf("saw %s", m.Message.Topic)
+	}
+}

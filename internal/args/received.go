@@ -3,7 +3,9 @@ package args
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/wire/sio"
@@ -68,10 +70,46 @@ func (a *Args) Decode(into ...any) error {
 			continue
 		}
 		if err := json.Unmarshal(arg, into[i]); err != nil {
-			return invalid(fmt.Errorf("argument %d: %w", i, err))
+			return misfit(i, err)
 		}
 	}
 	return nil
+}
+
+// misfit says in JSON's words, not in Go's, why an argument is not what the handler takes: clients read it.
+func misfit(i int, err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) || wrong.Type == nil {
+		return invalid(fmt.Errorf("argument %d: %w", i, err))
+	}
+	where := ""
+	if wrong.Field != "" {
+		where = ", field " + wrong.Field
+	}
+	return &base.Error{
+		Code: base.CodeInvalid, Reason: fmt.Sprintf("argument %d%s: want %s, not %s", i, where, inJSON(wrong.Type), wrong.Value), Cause: err,
+	}
+}
+
+// inJSON is what a Go type is in JSON.
+func inJSON(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return fmt.Sprintf("a whole number of %d bits", t.Bits())
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Pointer:
+		return inJSON(t.Elem())
+	}
+	return "another value"
 }
 
 // Values decodes the arguments into plain values: maps, slices, strings,

@@ -112,10 +112,7 @@ func lossRank(losing bool, share float64) int64 {
 
 // matches reports whether a lane is of the query's topic.
 func (q *Query) matches(l *outLane) bool {
-	if q.Topic == "" || l.name() == q.Topic {
-		return true
-	}
-	return isPattern(q.Topic) && l.topic != nil && l.topic.Declared.Spec.Name == q.Topic
+	return q.Topic == "" || (l.topic != nil && Named(q.Topic, l.topic.Name))
 }
 
 // walk is a survey of one shard: a task that posts itself until it is through.

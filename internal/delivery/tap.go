@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -22,7 +23,7 @@ type taps struct {
 	list map[*Tap]struct{}
 }
 
-// Tap is one observer of one topic, or with Topic "" of a whole namespace.
+// Tap is one observer of one topic, of all topics of a pattern, or with Topic "" of a whole namespace.
 type Tap struct {
 	Namespace, Topic string
 	C                chan Tapped
@@ -55,6 +56,14 @@ func (t *Tap) Close() {
 	ts.any.Store(len(ts.list) > 0)
 }
 
+// Named reports whether a topic is the one asked for: by its name, by a pattern, or by "" as any.
+func Named(want, topic string) bool {
+	if prefix, ok := strings.CutSuffix(want, "*"); ok {
+		return strings.HasPrefix(topic, prefix)
+	}
+	return want == "" || want == topic
+}
+
 func (ts *taps) offer(m *base.Message, p *Publication) {
 	if !ts.any.Load() {
 		return
@@ -63,7 +72,7 @@ func (ts *taps) offer(m *base.Message, p *Publication) {
 	defer ts.mu.Unlock()
 	var payload []byte // a copy: the publisher's own is not kept
 	for t := range ts.list {
-		if t.Namespace != m.Namespace || (t.Topic != "" && t.Topic != m.Topic) {
+		if t.Namespace != m.Namespace || !Named(t.Topic, m.Topic) {
 			continue
 		}
 		if payload == nil {
