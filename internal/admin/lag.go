@@ -155,7 +155,7 @@ func (b *board) rated(h *delivery.Hub, topics []topicLag, now time.Time) []topic
 		for _, d := range n.Topics() {
 			if !named[topicName{n.Path, d.Spec.Name}] {
 				topics = append(topics, topicLag{
-					Namespace: n.Path, Topic: d.Spec.Name, Clients: int(d.CountSubscribers()), Rates: new(b.rates.of(d, now)),
+					Namespace: n.Path, Topic: d.Spec.Name, Clients: int(d.Subscribers()), Rates: new(b.rates.of(d, now)),
 				})
 			}
 		}

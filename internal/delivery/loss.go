@@ -86,16 +86,3 @@ func (sh *Shard) forgetLoss(l *outLane) {
 		delete(sh.marks, l)
 	}
 }
-
-// CountSubscribers is how many subscriptions the topics of d have on this node. Any goroutine may call it.
-func (d *Declared) CountSubscribers() (total int64) {
-	n := d.Namespace
-	n.live.RLock()
-	defer n.live.RUnlock()
-	for _, t := range n.byName {
-		if t.Declared == d {
-			total += t.subscribers.Load()
-		}
-	}
-	return total
-}
