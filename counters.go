@@ -60,7 +60,7 @@ func (s *Server) extra() metrics.Extra {
 		}
 	}
 	e.Requests = s.count.requests.Read()
-	for path, n := range s.byPath {
+	for path, n := range s.byPath.All() {
 		c := &n.count
 		e.Namespaces[path] = metrics.NamespaceFigures{
 			Opened: c.opened.Load(), Closed: c.closed.Load(), Received: c.received.Load(),

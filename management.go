@@ -145,7 +145,7 @@ type publisher struct{ s *Server }
 
 // Publish implements admin.Publisher.
 func (p publisher) Publish(ctx context.Context, r *admin.PublishRequest) (*delivery.Pending, error) {
-	n := p.s.byPath[r.Namespace]
+	n := p.s.byPath.Find(r.Namespace)
 	if n == nil {
 		return nil, Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
 	}
@@ -160,7 +160,7 @@ func (p publisher) Publish(ctx context.Context, r *admin.PublishRequest) (*deliv
 
 // Emit implements admin.Publisher.
 func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) (pending *delivery.Pending, err error) {
-	n := p.s.byPath[r.Namespace]
+	n := p.s.byPath.Find(r.Namespace)
 	switch {
 	case n == nil:
 		return nil, Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
@@ -211,7 +211,7 @@ func (a sockets) Leave(ctx context.Context, f admin.Filter, rooms []string) (int
 
 // chosen runs do on the shards for every socket a filter means and returns what it said.
 func chosen[T any](ctx context.Context, s *Server, f admin.Filter, do func(*delivery.Socket) T) ([]T, error) {
-	ns := s.byPath[f.Namespace]
+	ns := s.byPath.Find(f.Namespace)
 	if ns == nil {
 		return nil, Errorf(ErrUnknown, "unknown namespace "+f.Namespace)
 	}

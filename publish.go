@@ -60,8 +60,16 @@ func Key(key string) PublishOption { return func(p *publishing) { p.pub.Key = ke
 // within five minutes does nothing.
 func ID(id string) PublishOption { return func(p *publishing) { p.pub.ID = id } }
 
-// TTL drops the message where it has not been written after d.
-func TTL(d time.Duration) PublishOption { return func(p *publishing) { p.pub.TTL = d } }
+// TTL drops the message where it has not been written after d; 0 is the topic's, more
+// than ten years any age. A negative one is ErrInvalid.
+func TTL(d time.Duration) PublishOption {
+	return func(p *publishing) {
+		if d < 0 {
+			p.wrong = "a negative TTL"
+		}
+		p.pub.TTL = d
+	}
+}
 
 // ToSocket sends the message to one subscriber, by Socket.IO id. With ToPrincipal or
 // InRoom only if it is theirs too: of several choices all must hold. Each of them may
@@ -101,7 +109,7 @@ func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true
 // Errors: ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrDraining; then nobody gets
 // the message.
 func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
-	n := s.byPath[namespace]
+	n := s.byPath.Find(namespace)
 	if n == nil {
 		return Receipt{}, Errorf(ErrUnknown, "unknown namespace "+namespace)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streamweir/weir/internal/admin"
+	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
@@ -33,7 +34,7 @@ type Server struct {
 	hub     *delivery.Hub
 	lobby   *delivery.Namespace // for answers to clients that are in no namespace
 	doors   []*door
-	byPath  map[string]*Namespace
+	byPath  base.Names[*Namespace]
 	ports   *ports.Set
 	pollers pollers // one for each shard; nil: no driver is epoll
 
@@ -78,7 +79,7 @@ func New(o Options) (*Server, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, began: time.Now(), log: o.Logger, byPath: make(map[string]*Namespace), closing: make(chan struct{}), stopped: make(chan struct{})}
+	s := &Server{opts: o, began: time.Now(), log: o.Logger, closing: make(chan struct{}), stopped: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -146,7 +147,8 @@ func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
 	for i, decl := range n.d.Topics() {
 		n.topics[decl] = &o.Topics[i]
 	}
-	d.namespaces[o.Path], s.byPath[o.Path] = n, n
+	d.namespaces[o.Path] = n
+	s.byPath.Add(o.Path, n)
 	return n
 }
 
@@ -156,7 +158,7 @@ func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
 func (s *Server) Namespace(path string) *Namespace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := s.byPath[path]; n != nil {
+	if n := s.byPath.Find(path); n != nil {
 		return n
 	}
 	if s.state.Load() != stateNew {

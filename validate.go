@@ -82,20 +82,9 @@ func (o *Options) Validate() error {
 			paths[n.Path] = s.Name
 		}
 	}
-	if w := o.Memory.HighWatermark; w < 0 || w > 1 {
-		p.add("Memory.HighWatermark %v: want a share between 0 and 1", w)
-	}
-	if o.Shards < 0 || o.Shards > 4096 {
-		p.add("Shards %d: want 1 to 4096, or 0 for GOMAXPROCS", o.Shards)
-	}
+	o.numbers(&p)
 	if o.Workers.Nice != 0 && !guard.NiceSupported {
 		p.add("Workers.Nice %d: only Linux can run handlers at another priority", o.Workers.Nice)
-	}
-	if n := o.Workers.Nice; n < 0 || n > 19 {
-		p.add("Workers.Nice %d: want 0 to 19", n)
-	}
-	if o.Drain.ClientsPerSecond < 0 {
-		p.add("Drain.ClientsPerSecond %d: want a positive rate", o.Drain.ClientsPerSecond)
 	}
 	o.Management.validate(&p)
 	return errors.Join(p...)
@@ -106,9 +95,7 @@ func (s *ServerOptions) validate(p *problems, at string, canAuth bool) {
 		p.add("%s.Origins: %w", at, err)
 	}
 	s.Driver.validate(p, at)
-	if l := s.Limits; min(l.Connections, l.Pending, l.HandshakesPerSecond) < 0 {
-		p.add("%s.Limits: Connections %d, Pending %d, HandshakesPerSecond %d: want 0 or more", at, l.Connections, l.Pending, l.HandshakesPerSecond)
-	}
+	s.numbers(p, at)
 	if io := s.SocketIO; s.Limits.MaxSilence != 0 {
 		if least := orDefault(io.PingInterval, 25*time.Second) + orDefault(io.PingTimeout, 20*time.Second); s.Limits.MaxSilence < least {
 			p.add("%s.Limits.MaxSilence %v: want at least PingInterval + PingTimeout, %v", at, s.Limits.MaxSilence, least)
@@ -144,7 +131,7 @@ func (n *NamespaceOptions) validate(p *problems, at string, auth bool) {
 	if o := n.EventsOverflow; o != 0 && o != Disconnect && o != RejectNew {
 		p.add("%s.EventsOverflow %v: want DISCONNECT or REJECT_NEW", at, o)
 	}
-	checkLimits(p, at+".EventsLane", n.EventsLane)
+	n.numbers(p, at)
 	seen := map[string]bool{}
 	for i := range n.Topics {
 		t := &n.Topics[i]
@@ -190,7 +177,7 @@ func (n *NamespaceOptions) declares(name string) (found *TopicOptions) {
 
 func (t *TopicOptions) validate(p *problems, at string) {
 	checkTopicName(p, at, t.Name)
-	checkLimits(p, at+".Max", t.Max)
+	t.numbers(p, at)
 	if t.Overflow == SpillToDisk {
 		p.add("%s.Overflow SPILL_TO_DISK needs the journal, which this version of Weir does not have", at)
 	}
@@ -203,39 +190,12 @@ func (t *TopicOptions) validate(p *problems, at string) {
 	if t.Key != "" && !strings.HasPrefix(t.Key, "/") {
 		p.add("%s.Key %q: want a JSON pointer that begins with \"/\"", at, t.Key)
 	}
-	if t.TTL < 0 {
-		p.add("%s.TTL %v: want 0 or more", at, t.TTL)
-	}
-	if t.FlushDelay < 0 || t.FlushDelay > maxFlushDelay {
-		p.add("%s.FlushDelay %v: want 0 to %v", at, t.FlushDelay, maxFlushDelay)
-	}
-	if t.Weight < 0 || t.Weight > lane.MaxWeight {
-		p.add("%s.Weight %d: want 0 to %d", at, t.Weight, lane.MaxWeight)
-	}
 	t.validateSnapshot(p, at)
-	if t.Mode != AtLeastOnce {
-		return
-	}
-	if most := orDefault(t.Max.Messages, defaultMessages); t.MaxInFlight < 0 || t.MaxInFlight > most {
-		p.add("%s.MaxInFlight %d: want 1 to Max.Messages, %d", at, t.MaxInFlight, most)
-	}
-	if t.AckTimeout < 0 {
-		p.add("%s.AckTimeout %v: want more than 0", at, t.AckTimeout)
-	}
-	if t.MaxRetries < NoRetries {
-		p.add("%s.MaxRetries %d: want 0 or more", at, t.MaxRetries)
-	}
-	if t.RetryBackoff < 0 || (t.RetryBackoff > 0 && t.RetryBackoff < 1) {
-		p.add("%s.RetryBackoff %v: want 1 or more", at, t.RetryBackoff)
-	}
 }
 
 func (t *TopicOptions) validateSnapshot(p *problems, at string) {
 	if m := t.SnapshotMax.Messages; m < NoSnapshot || m > maxSnapshot {
 		p.add("%s.SnapshotMax.Messages %d: want 1 to %d, or NoSnapshot", at, m, maxSnapshot)
-	}
-	if t.SnapshotMax.Bytes < 0 {
-		p.add("%s.SnapshotMax.Bytes %d: want 1 or more", at, t.SnapshotMax.Bytes)
 	}
 	if t.Snapshot && t.SnapshotMax.Messages == NoSnapshot {
 		p.add("%s.Snapshot: nothing is kept to send, SnapshotMax.Messages is NoSnapshot", at)
@@ -270,15 +230,6 @@ func reservedTopic(name string) string {
 		return fmt.Sprintf("%q is a delivery event of clients", name)
 	}
 	return ""
-}
-
-func checkLimits(p *problems, at string, l Limits) {
-	if l.Messages < 0 {
-		p.add("%s.Messages %d: want 1 or more", at, l.Messages)
-	}
-	if l.Bytes < 0 {
-		p.add("%s.Bytes %d: want 1 or more", at, l.Bytes)
-	}
 }
 
 func (m *ManagementOptions) validate(p *problems) {
@@ -325,6 +276,7 @@ func (o *Options) servers() []ServerOptions {
 		s.SocketIO.MaxHTTPBufferSize = orDefault(s.SocketIO.MaxHTTPBufferSize, 1_000_000)
 		s.SocketIO.PingInterval = orDefault(s.SocketIO.PingInterval, 25*time.Second)
 		s.SocketIO.PingTimeout = orDefault(s.SocketIO.PingTimeout, 20*time.Second)
+		s.SocketIO.UpgradeTimeout = orDefault(s.SocketIO.UpgradeTimeout, 10*time.Second)
 		out[i] = s
 	}
 	return out

@@ -214,7 +214,7 @@ type namespace struct {
 }
 
 type eventsLaneKeys struct {
-	MaxMessages    int           `key:"maxMessages" default:"1024" min:"1" doc:"messages"`
+	MaxMessages    int           `key:"maxMessages" default:"1024" min:"1" max:"16777216" doc:"messages"`
 	MaxBytes       int           `key:"maxBytes" default:"1048576" min:"1" doc:"bytes"`
 	OverflowAction weir.Overflow `key:"overflowAction" default:"DISCONNECT" enum:"DISCONNECT,REJECT_NEW" doc:"REJECT_NEW drops new plain events"`
 }
@@ -223,12 +223,12 @@ type eventsLaneKeys struct {
 type policy struct {
 	DeliveryMode               weir.Mode     `key:"deliveryMode" default:"BEST_EFFORT" enum:"BEST_EFFORT,AT_LEAST_ONCE" doc:"AT_LEAST_ONCE repeats until acknowledged"`
 	OverflowAction             weir.Overflow `key:"overflowAction" default:"DROP_OLDEST" sf:"REJECT_NEW" enum:"DROP_OLDEST,REJECT_NEW,COALESCE,SNAPSHOT_ONLY,SPILL_TO_DISK,DISCONNECT" later:"the journal" laterValue:"SPILL_TO_DISK" doc:"what a full lane does with the next message"`
-	MaxQueuedMessagesPerClient int           `key:"maxQueuedMessagesPerClient" default:"64" min:"1" doc:"messages of one topic that wait for one client"`
+	MaxQueuedMessagesPerClient int           `key:"maxQueuedMessagesPerClient" default:"64" min:"1" max:"16777216" doc:"messages of one topic that wait for one client"`
 	MaxQueuedBytesPerClient    int           `key:"maxQueuedBytesPerClient" default:"524288" min:"1" doc:"the same in bytes"`
 	Key                        string        `key:"key" default:"" doc:"JSON pointer into the payload, /symbol: COALESCE keeps the newest message of each value"`
-	MaxInFlight                int           `key:"maxInFlight" default:"32" sf:"1" min:"1" sfmin:"-2147483648" doc:"reliable messages sent and not acknowledged; at most maxQueuedMessagesPerClient"`
+	MaxInFlight                int           `key:"maxInFlight" default:"32" sf:"1" min:"1" max:"10000" sfmin:"-2147483648" doc:"reliable messages sent and not acknowledged; at most maxQueuedMessagesPerClient"`
 	AckTimeout                 time.Duration `key:"ackTimeoutMs" default:"5000" sf:"1000" min:"1" doc:"until a reliable message is sent again"`
-	MaxRetries                 int           `key:"maxRetries" default:"5" sf:"0" min:"0" doc:"sends after the first"`
+	MaxRetries                 int           `key:"maxRetries" default:"5" sf:"0" min:"0" max:"65534" doc:"sends after the first"`
 	RetryBackoff               float64       `key:"retryBackoff" default:"2" sf:"1" min:"1" max:"100" doc:"factor on ackTimeoutMs for each further send; 1: none"`
 	TTL                        time.Duration `key:"ttlMs" default:"0" min:"0" doc:"how old a message may be when it is written; 0: any age"`
 	Snapshot                   bool          `key:"snapshot" default:"false" doc:"subscribing sends the newest message first (COALESCE: of each key), marked in its metadata; a subscription may ask for it or decline; without true a topic keeps messages from when it is first asked"`

@@ -54,7 +54,7 @@ func (h *Hub) Accounts() (by [budget.Accounts]int64) {
 	for _, sh := range h.shards {
 		by[budget.Frames] += sh.held.Load()
 	}
-	for _, n := range h.namespaces {
+	for _, n := range h.namespaces.All() {
 		for i := range h.shards {
 			by[budget.Entries] += n.events[i].Entries()
 			for _, d := range n.all {
@@ -122,7 +122,7 @@ func (h *Hub) relax(total int64) {
 	if total > h.budget.High()/10*9 || !h.over.Swap(false) {
 		return
 	}
-	for _, n := range h.namespaces {
+	for _, n := range h.namespaces.All() {
 		for _, d := range n.all {
 			d.heavy.Store(false)
 		}
@@ -134,7 +134,7 @@ func (h *Hub) relax(total int64) {
 func (h *Hub) markHeavy() (evict *Declared) {
 	var heavy *Declared
 	var most, mostBest int64
-	for _, n := range h.namespaces {
+	for _, n := range h.namespaces.All() {
 		for _, d := range n.all {
 			var held int64
 			for _, c := range d.classes {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/recent"
 )
@@ -31,7 +32,7 @@ type Options struct {
 type Hub struct {
 	opts       Options
 	shards     []*Shard
-	namespaces map[string]*Namespace
+	namespaces base.Names[*Namespace]
 	start      time.Time
 	node       string // part of message ids and epochs
 	ids        atomic.Uint64
@@ -54,7 +55,7 @@ type Hub struct {
 
 // New returns a hub whose shards are not running yet.
 func New(o Options) *Hub {
-	h := &Hub{opts: o, namespaces: make(map[string]*Namespace), start: time.Now(), node: randomName()}
+	h := &Hub{opts: o, start: time.Now(), node: randomName()}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.done = h.life.Done()
 	for i := range max(o.Shards, 1) {
@@ -74,7 +75,7 @@ func New(o Options) *Hub {
 // Declare adds a namespace. It must not be called after Start.
 func (h *Hub) Declare(spec NamespaceSpec) *Namespace {
 	n := newNamespace(h, spec)
-	h.namespaces[spec.Path] = n
+	h.namespaces.Add(spec.Path, n)
 	for _, s := range h.shards {
 		s.namespaces[n] = newMembership(n.watch)
 	}
@@ -125,12 +126,12 @@ func (h *Hub) Time(at int64) time.Time { return h.start.Add(time.Duration(at)) }
 func (h *Hub) Shards() []*Shard { return h.shards }
 
 // Namespace returns a declared namespace, or nil.
-func (h *Hub) Namespace(path string) *Namespace { return h.namespaces[path] }
+func (h *Hub) Namespace(path string) *Namespace { return h.namespaces.Find(path) }
 
 // Namespaces returns the declared namespaces by path, without that of answers to
 // clients that are in none.
 func (h *Hub) Namespaces() map[string]*Namespace {
-	out := maps.Clone(h.namespaces)
+	out := maps.Clone(h.namespaces.All())
 	delete(out, "")
 	return out
 }

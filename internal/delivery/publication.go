@@ -31,6 +31,17 @@ func (p *Publication) atMost(t *Topic) int {
 	return len(p.Payload) + escaped*(named*(len(t.Name)+len(t.Declared.Namespace.Path))+len(p.ID)) + rest
 }
 
+// maxTTL is the longest time to live: beyond it a message is of any age.
+const maxTTL = 10 * 365 * 24 * time.Hour
+
+// expiry is when a message published now is too old; 0: never.
+func expiry(now int64, ttl time.Duration) int64 {
+	if ttl <= 0 || ttl > maxTTL {
+		return 0
+	}
+	return now + int64(ttl)
+}
+
 func newMessage(t *Topic, p *Publication, now int64) *base.Message {
 	d := t.Declared
 	pub := &packet.Publication{Payload: p.Payload, Binary: p.Binary, Reliable: d.Reliable()}
@@ -46,9 +57,7 @@ func newMessage(t *Topic, p *Publication, now int64) *base.Message {
 	if ttl == 0 {
 		ttl = d.Spec.TTL
 	}
-	if ttl > 0 {
-		m.Expires = now + int64(ttl)
-	}
+	m.Expires = expiry(now, ttl)
 	m.AckID = d.Namespace.NextAckID()
 	// The publisher's goroutine pays for the form most subscribers want, and from
 	// then on the payload is kept only inside that frame.

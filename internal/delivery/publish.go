@@ -350,9 +350,7 @@ func (n *Namespace) emission(event string, e Emission) (*job, error) {
 			if d.Spec.Key != nil && e.First != nil {
 				m.Key = d.Spec.Key(e.First)
 			}
-			if ttl := d.Spec.TTL; ttl > 0 {
-				m.Expires = m.At + int64(ttl)
-			}
+			m.Expires = expiry(m.At, d.Spec.TTL)
 		}
 	}
 	if e.Frame.Len() > limit {

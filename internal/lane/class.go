@@ -18,7 +18,7 @@ type Policy struct {
 	// Reliable topics only.
 	MaxInFlight int           // how far the window reaches beyond the oldest unacknowledged message; at least 1
 	AckTimeout  time.Duration // from when the peer's kernel had the message
-	MaxRetries  int           // sends after the first
+	MaxRetries  int           // sends after the first; at most the constant MaxRetries
 	Backoff     float64       // factor on AckTimeout for each further send; below 1 counts as 1
 
 	Weight int // entries a lane may write before the next lane of its kind, from 1 to MaxWeight
@@ -26,6 +26,9 @@ type Policy struct {
 
 // MaxWeight is the largest Policy.Weight.
 const MaxWeight = 1000
+
+// MaxRetries is the largest Policy.MaxRetries: how often a message was sent is counted in 16 bits.
+const MaxRetries = 1<<16 - 2
 
 // maxAckTimeout bounds what the backoff can grow to.
 const maxAckTimeout = 10 * time.Minute

@@ -243,7 +243,7 @@ func (l *Lane) Wrote(e Entry, now int64) {
 		l.seldom().retries++
 		l.class.Totals.Retries.Add(1)
 	}
-	f.tries++
+	f.tries = min(f.tries, MaxRetries) + 1 // it never wraps
 	f.since = now
 	l.window.set(e.flight, flightSent)
 }

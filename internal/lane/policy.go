@@ -168,11 +168,11 @@ func (l *Lane) Due(now int64) (again, exhausted int) {
 	for k := 0; k < l.window.n; k++ {
 		i := l.window.index(k)
 		f := &l.window.slots[i]
-		if f.state != flightSent || now < f.since+p.ackTimeout(int(f.tries)) {
+		if f.state != flightSent || now < p.due(f) {
 			continue
 		}
 		switch x := f.item.Msg.Expires; {
-		case int(f.tries) > p.MaxRetries:
+		case int(f.tries) > min(p.MaxRetries, MaxRetries):
 			exhausted++
 			k = l.giveUp(k, base.ReasonExhausted)
 		case x != 0 && x <= now:
@@ -197,12 +197,22 @@ func (l *Lane) giveUp(k int, r base.Reason) int {
 	return k
 }
 
+// due is when the ack clock of a message sent runs out: MaxInt64 where that is too far
+// away to be said.
+func (p *Policy) due(f *flight) int64 {
+	wait := p.ackTimeout(int(f.tries))
+	if wait > math.MaxInt64-f.since {
+		return math.MaxInt64
+	}
+	return f.since + wait
+}
+
 // deadline is when the earliest ack clock runs out.
 func (w *window) deadline(p *Policy) int64 {
 	at := int64(math.MaxInt64)
 	for k := range w.n {
 		if f := &w.slots[w.index(k)]; f.state == flightSent {
-			at = min(at, f.since+p.ackTimeout(int(f.tries)))
+			at = min(at, p.due(f))
 		}
 	}
 	return at

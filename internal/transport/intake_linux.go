@@ -138,7 +138,7 @@ func (o SocketOptions) tuneListener(fd int) error {
 		errs = append(errs, set("TCP_NOTSENT_LOWAT", unix.TCP_NOTSENT_LOWAT, o.NotSentLowat))
 	}
 	if o.UserTimeout > 0 {
-		errs = append(errs, set("TCP_USER_TIMEOUT", unix.TCP_USER_TIMEOUT, int(o.UserTimeout.Milliseconds())))
+		errs = append(errs, set("TCP_USER_TIMEOUT", unix.TCP_USER_TIMEOUT, o.userTimeout()))
 	}
 	return errors.Join(errs...)
 }

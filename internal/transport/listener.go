@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"math"
 	"net"
 	"time"
 )
@@ -15,6 +16,11 @@ type SocketOptions struct {
 	UserTimeout time.Duration
 	// Deflate takes up an offer of permessage-deflate (RFC 7692).
 	Deflate bool
+}
+
+// userTimeout is UserTimeout as the kernel takes it: milliseconds that fit into a C int, and not 0, which is its default.
+func (o SocketOptions) userTimeout() int {
+	return int(min(max(o.UserTimeout.Milliseconds(), 1), math.MaxInt32))
 }
 
 // Listener tunes each connection it accepts, so that polling responses too

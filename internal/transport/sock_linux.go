@@ -187,7 +187,7 @@ func (o SocketOptions) Tune(conn net.Conn) error {
 			set(fd, "TCP_NOTSENT_LOWAT", unix.TCP_NOTSENT_LOWAT, o.NotSentLowat)
 		}
 		if o.UserTimeout > 0 {
-			set(fd, "TCP_USER_TIMEOUT", unix.TCP_USER_TIMEOUT, int(o.UserTimeout.Milliseconds()))
+			set(fd, "TCP_USER_TIMEOUT", unix.TCP_USER_TIMEOUT, o.userTimeout())
 		}
 	})
 	if err == nil {
