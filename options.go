@@ -47,7 +47,7 @@ const (
 
 // Limits bound a queue. Zero fields are defaults.
 type Limits struct {
-	Messages int // default 64 for topics, 1024 for the events lane
+	Messages int // default 64 for topics, 1024 for the events lane; 16,777,216 at most
 	Bytes    int // of the encoded packets; default 512 KiB for topics, 1 MiB for the events lane
 }
 
@@ -83,10 +83,10 @@ type TopicOptions struct {
 	SnapshotMax Limits
 
 	// The window of reliable topics.
-	MaxInFlight  int           // default 32; at most Max.Messages
+	MaxInFlight  int           // default 32; at most Max.Messages, and 10,000
 	AckTimeout   time.Duration // default 5 s, from when the client's kernel had the message
-	MaxRetries   int           // sends after the first; default 5; NoRetries for none
-	RetryBackoff float64       // factor on AckTimeout for each further send; default 2; 1 = none
+	MaxRetries   int           // sends after the first; default 5; NoRetries for none; 65,534 at most
+	RetryBackoff float64       // factor on AckTimeout for each further send; default 2; 1 = none; 100 at most
 
 	// WebsocketOnly refuses subscriptions over long-polling.
 	WebsocketOnly bool
@@ -117,7 +117,7 @@ type NamespaceOptions struct {
 	EventsLane     Limits
 	EventsOverflow Overflow
 	// SlowPenalty is how long a client that was cut for being slow is refused; it
-	// doubles with each cut up to a minute. Default 5 s.
+	// doubles with each cut up to a minute, which is the most. Default 5 s.
 	SlowPenalty time.Duration
 	// AuthRequired makes connecting ask Authenticate.
 	AuthRequired bool
@@ -208,7 +208,7 @@ type ServerOptions struct {
 
 // WorkerOptions shape the pool that runs handlers (design D8).
 type WorkerOptions struct {
-	Max int // handlers at the same time; default 256
+	Max int // handlers at the same time; default 256; 100,000 at most
 	// Nice from 1 to 19 runs each worker on an OS thread of its own at that
 	// niceness, so that CPU-bound handlers yield to the shards. Linux only.
 	Nice int
@@ -255,7 +255,9 @@ type DrainOptions struct {
 	Timeout          time.Duration // after which the rest are closed at once; default 60 s
 }
 
-// Options configure a Server. New reports every problem at once.
+// Options configure a Server. New reports every problem at once. Where a field says
+// nothing else, numbers are at most 2,147,483,647 and times at most as many
+// milliseconds (24 days); a negative one is a problem.
 type Options struct {
 	// Servers are the doors. With one door and no special wishes, Addr and
 	// Namespaces are enough.

@@ -313,7 +313,7 @@ func TestRedeliveryNeverLetsANewerMessageOvertakeBeyondTheWindow(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	srv := start(t, feed(weir.TopicOptions{
 		Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew, Max: roomy, MaxInFlight: window,
-		AckTimeout: 10 * time.Millisecond, RetryBackoff: 1, MaxRetries: 1 << 20,
+		AckTimeout: 10 * time.Millisecond, RetryBackoff: 1, MaxRetries: 1<<16 - 2,
 	}))
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	p.subscribe("/feed", "orders")

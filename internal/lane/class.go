@@ -35,11 +35,14 @@ const maxAckTimeout = 10 * time.Minute
 
 // ackTimeout is how long the tries-th send waits for its ack.
 func (p *Policy) ackTimeout(tries int) int64 {
+	if p.AckTimeout >= maxAckTimeout {
+		return int64(p.AckTimeout)
+	}
 	d := float64(p.AckTimeout)
 	for i := 1; i < tries && d < float64(maxAckTimeout) && p.Backoff > 1; i++ {
 		d *= p.Backoff
 	}
-	return int64(min(d, float64(max(maxAckTimeout, p.AckTimeout))))
+	return int64(min(d, float64(maxAckTimeout)))
 }
 
 // EntryBytes is what the budget counts for one queue place (design D9).
