@@ -22,6 +22,7 @@ const namespaces = [
       'news',
       'gap', // nobody but one test subscribes
       'ticks-*',
+      { name: 'board*', snapshot: true, overflowAction: 'COALESCE', key: '/k' },
       { name: 'alerts', ...reliable },
       { name: 'one-by-one', ...reliable, maxInFlight: 1, ackTimeoutMs: 60_000 },
     ],
@@ -168,6 +169,21 @@ weirOnly('design 5.4 the shape may be chosen per subscription', async (t) => {
   assert.deepEqual(payload, { v: 1 });
   assert.equal(metadata.topic, 'prices');
 });
+
+overTransports('design 5.4 a snapshot: the newest of each key, marked, before anything live', async (t, transport) => {
+  const topic = fresh('board');
+  const ids = [];
+  for (const [k, v] of [[1, 'old'], [2, 'b'], [1, 'new']]) ids.push((await publish('/feed', topic, { k, v })).messageId);
+  const socket = await connect(t, server, { namespace: '/feed', transport });
+  const first = collect(socket, topic, 2);
+  const answer = await ask(socket, 'weir:subscribe', { topic });
+  assert.deepEqual(answer.snapshot, { values: 2, complete: true });
+  const metadata = (messageId) => ({ namespace: '/feed', topic, messageId, ackRequired: false, snapshot: true });
+  assert.deepEqual(await first, [[{ k: 2, v: 'b' }, metadata(ids[1])], [{ k: 1, v: 'new' }, metadata(ids[2])]]);
+  const live = next(socket, topic); // published earlier, it would have taken the place of the value not sent yet
+  await publish('/feed', topic, { k: 1, v: 'live' });
+  assert.deepEqual(await live, [{ k: 1, v: 'live' }]);
+}, weirOnly);
 
 weirOnly('3.2 all subscribers of a message see one messageId', async (t) => {
   const sockets = [await subscriber(t, '/feed', ['alerts']), await subscriber(t, '/feed', ['alerts'], { shape: 'envelope' })];
