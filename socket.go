@@ -145,8 +145,9 @@ func (s *Socket) Context() context.Context {
 	return own.ctx
 }
 
-// Connected reports whether the socket is still in its namespace.
-func (s *Socket) Connected() bool { return !s.gone.Load() }
+// Connected reports whether the socket is in its namespace: not while checks set with Use or Authenticate still decide,
+// and not once it has left.
+func (s *Socket) Connected() bool { return s.out() != nil && !s.gone.Load() }
 
 // Set keeps a value with the socket; Value returns it.
 func (s *Socket) Set(key, value any) {

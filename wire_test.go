@@ -2,6 +2,7 @@ package weir_test
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -109,5 +110,19 @@ func TestSubprotocolIsAnsweredAndMayCarryTheToken(t *testing.T) {
 	none.send("40")
 	if got := none.next(); !strings.HasPrefix(got, "44") {
 		t.Errorf("without a token: %q", got)
+	}
+}
+
+// A socket whose checks still run is not connected yet.
+func TestConnectedIsSaidOnlyOfWhoWasLetIn(t *testing.T) {
+	said := make(chan bool, 2)
+	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/"}}}, func(srv *weir.Server) {
+		ns := srv.Namespace("/")
+		ns.Use(func(_ context.Context, s *weir.Socket) error { said <- s.Connected(); return nil })
+		ns.OnConnect(func(_ context.Context, s *weir.Socket) error { said <- s.Connected(); return nil })
+	})
+	dial(t, addr(srv), "/", nil, dialOptions{})
+	if during, after := <-said, <-said; during || !after {
+		t.Errorf("connected during its check %v, after it %v", during, after)
 	}
 }

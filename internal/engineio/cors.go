@@ -11,13 +11,13 @@ import (
 // as with Node's cors middleware.
 type CORS struct {
 	Credentials    bool
-	Methods        []string      // nil: GET,HEAD,PUT,PATCH,POST,DELETE
+	Methods        []string      // nil: GET,POST
 	AllowedHeaders []string      // nil: what the preflight asks for
 	ExposedHeaders []string      // nil: not sent
 	MaxAge         time.Duration // whole seconds; 0: not sent
 }
 
-const defaultMethods = "GET,HEAD,PUT,PATCH,POST,DELETE"
+const defaultMethods = "GET,POST" // there are no others
 
 // headers tells the browser the verdict on the origin; it reports whether another
 // origin is let in.

@@ -150,7 +150,7 @@ func (sh *shard) beginPost(id sid, x *transport.Exchange, octets bool) *Session 
 // requests.
 func (sh *shard) mismatch(id sid, x *transport.Exchange) {
 	code := eio.BadRequest
-	if sh.meet(id) == nil {
+	if s := sh.meet(id); s == nil || s.state != open { // one that only waits to tell its end is gone for others
 		code = eio.SessionUnknown
 	}
 	x.Answer(sh.refuse(code))
