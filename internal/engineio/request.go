@@ -187,16 +187,19 @@ func (rq *request) other() {
 
 // poll is a GET of a session: it waits for packets.
 func (rq *request) poll() {
+	if !rq.patient() {
+		return
+	}
 	x, sh, id := transport.NewExchange(), rq.shard, rq.id
 	rq.await(x, func() { sh.get(id, x) })
 }
 
-// await posts begin, waits for packets and writes them. The heartbeat is what
-// ends the wait, not the HTTP server's time-outs.
+// patient makes the heartbeat what ends the wait for packets, not the HTTP server's
+// time-outs. False: the connection has ended. It is asked before anything is counted.
+func (rq *request) patient() bool { return transport.Patient(rq.w, rq.r) == nil }
+
+// await posts begin, waits for packets and writes them. It follows patient.
 func (rq *request) await(x *transport.Exchange, begin func()) {
-	if err := transport.Patient(rq.w, rq.r); err != nil {
-		return // the connection has ended
-	}
 	rq.shard.post(begin)
 	a, err := rq.wait(x)
 	if err != nil {
@@ -280,6 +283,9 @@ func isOctetStream(r *http.Request) bool {
 
 // openPolling makes a session; the request waits for its open packet.
 func (rq *request) openPolling() {
+	if !rq.patient() {
+		return
+	}
 	n, ok := rq.newcomer(Polling, rq.server.acceptor.Assign)
 	if !ok {
 		rq.refuse(shuttingDown())
