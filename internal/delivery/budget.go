@@ -1,8 +1,13 @@
 package delivery
 
 import (
+	"cmp"
+	"slices"
+	"time"
+
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/lane"
 )
 
 // The budget bounds what the process holds for all clients (promise P1, design D9).
@@ -13,8 +18,28 @@ import (
 
 // claim counts a publication of that many bytes to d before it is in any inbox, or
 // refuses it. What is claimed is given back if the publication fails.
-func (h *Hub) claim(d *Declared, bytes int64) error {
-	if d.heavy.Load() || !h.budget.Reserve(bytes, 0) {
+func (h *Hub) claim(d *Declared, j *job) error {
+	if d.heavy.Load() || !h.budget.Reserve(j.claim, j.promised) {
+		return ErrBudget
+	}
+	return nil
+}
+
+// unclaim gives back what was claimed for a job that reached no inbox.
+func (h *Hub) unclaim(j *job) {
+	h.budget.Add(-j.claim)
+	h.budget.Promise(-j.promised)
+}
+
+// claimEmit counts a plain event before it is in any inbox, or refuses it. Who is in
+// rooms only the shards know: the entries of such an event are counted when they are there.
+func (h *Hub) claimEmit(j *job) error {
+	receivers := int64(h.receivers(j.target))
+	j.claim = receivers * (int64(j.msg.Bytes()) + lane.EntryBytes)
+	if t := j.target; t.Socket == "" && t.Principal == "" && t.Rooms == nil {
+		j.promised = lane.EntryBytes * j.ns.sockets.Load()
+	}
+	if !h.budget.Reserve(j.claim, j.promised) {
 		return ErrBudget
 	}
 	return nil
@@ -37,6 +62,18 @@ func (h *Hub) Claim(a budget.Account, n int) error {
 func (h *Hub) Holder(a budget.Account) func(n int) {
 	return func(n int) { h.budget.Hold(a, int64(n)) }
 }
+
+// idBytes is what the budget counts for a publication's id, apart from the id.
+const idBytes = 320
+
+// claimID claims memory to remember an id: all together at most an eighth of the budget.
+func (h *Hub) claimID(n int64) bool {
+	limit := h.budget.Limit()
+	return (limit == 0 || h.budget.Of(budget.IDs)+n <= limit/8) && h.budget.Claim(budget.IDs, n)
+}
+
+// IDsForgotten is how many ids of publications were forgotten before their time.
+func (h *Hub) IDsForgotten() uint64 { return h.recent.Forgotten.Load() }
 
 // full reports whether the budget is spent.
 func (h *Hub) full() bool {
@@ -81,17 +118,48 @@ type shedding struct {
 	at     int // next connection to look at
 	gone   int // messages evicted in this round
 	share  int // how many eighths of the time since the oldest message are evicted
-	most   *Conn
+	worst  []pinner
+	least  int // whoever pins no more is not among them
+	cutoff int // who pins less is not cut in this round
+}
+
+// pinner is a connection and what it pins.
+type pinner struct {
+	conn   *Conn
 	pinned int
 }
 
-// shedSlice is how many connections one step looks at.
-const shedSlice = 256
+// How much one step of shedding does: connections looked at, of which four times as many
+// at the limit; and cuts, as long as they take no more than that.
+const (
+	shedSlice = 256
+	shedWorst = 256 // candidates for a cut
+	cutTime   = 500 * time.Microsecond
+)
 
 // account adds up what the shard holds and sheds if that is too much.
 func (sh *Shard) account() {
-	var held int64
-	for n := range sh.namespaces {
+	total := sh.count()
+	b := &sh.hub.budget
+	if b.Limit() == 0 {
+		return
+	}
+	if sh.shed.on = total > b.High(); !sh.shed.on {
+		sh.shed = shedding{}
+		sh.hub.relax(total)
+		return
+	}
+	heaviest := sh.hub.markHeavy()
+	if total > b.EvictAbove() {
+		sh.evict(heaviest, total >= b.Limit())
+	}
+}
+
+// count adds up what the shard holds, and returns what all hold.
+func (sh *Shard) count() int64 {
+	var held, rooms int64
+	for n, m := range sh.namespaces {
+		rooms += m.bytes
 		held += n.events[sh.index].Held()
 		for _, d := range n.all {
 			held += d.classes[sh.index].Held()
@@ -100,21 +168,11 @@ func (sh *Shard) account() {
 	sh.held.Store(held)
 	b := &sh.hub.budget
 	b.Hold(budget.Lanes, sh.structs-sh.structsCounted)
-	sh.structsCounted = sh.structs
+	b.Hold(budget.Rooms, rooms-sh.roomsCounted)
+	sh.structsCounted, sh.roomsCounted = sh.structs, rooms
 	b.Add(held - sh.lanes - sh.arrived)
 	sh.lanes, sh.arrived = held, 0
-	if b.Limit() == 0 {
-		return
-	}
-	total := sh.hub.Held()
-	if sh.shed.on = total > b.High(); !sh.shed.on {
-		sh.hub.relax(total)
-		return
-	}
-	heaviest := sh.hub.markHeavy()
-	if total > b.EvictAbove() {
-		sh.evict(heaviest, total >= b.Limit())
-	}
+	return b.Held()
 }
 
 // relax lets topics take messages again once a tenth below the watermark is free.
@@ -157,8 +215,8 @@ func (h *Hub) markHeavy() (evict *Declared) {
 
 // evict drops the oldest part in time, an eighth at first, of a best-effort topic's messages from
 // the lanes of some connections; each step goes on where the last one ended. At
-// the limit, the end of a round cuts the client that pins the most.
-func (sh *Shard) evict(d *Declared, cut bool) {
+// the limit, the end of a round cuts those clients that pin the most, as many as it takes.
+func (sh *Shard) evict(d *Declared, full bool) {
 	s := &sh.shed
 	s.share = max(s.share, 1)
 	var before int64
@@ -167,11 +225,14 @@ func (sh *Shard) evict(d *Declared, cut bool) {
 			before = it.Msg.At + (sh.now-it.Msg.At)*int64(s.share)/8
 		}
 	}
-	for range shedSlice {
+	slice := shedSlice
+	if full {
+		slice *= 4
+	}
+	for range slice {
 		if s.at >= len(sh.conns) {
-			if cut && s.most != nil && !s.most.closed {
-				sh.doom(s.most, base.CauseMemoryBudget)
-				sh.cutDoomed()
+			if full && sh.cutWorst() {
+				return // there is more to cut in the next step
 			}
 			s.nextRound()
 			return
@@ -180,10 +241,58 @@ func (sh *Shard) evict(d *Declared, cut bool) {
 		s.at++
 		gone, pinned := c.evict(d, before)
 		s.gone += gone
-		if pinned > s.pinned {
-			s.most, s.pinned = c, pinned
+		s.note(c, pinned)
+	}
+}
+
+// note remembers a connection if it is among those that pin the most.
+func (s *shedding) note(c *Conn, pinned int) {
+	if pinned <= s.least {
+		return
+	}
+	s.worst = append(s.worst, pinner{c, pinned})
+	if len(s.worst) >= 2*shedWorst {
+		s.rank()
+		s.least = s.worst[shedWorst-1].pinned
+		clear(s.worst[shedWorst:])
+		s.worst = s.worst[:shedWorst]
+	}
+}
+
+func (s *shedding) rank() {
+	slices.SortFunc(s.worst, func(a, b pinner) int { return cmp.Compare(b.pinned, a.pinned) })
+}
+
+// cutWorst cuts clients, those that pin the most first, until less than the limit is
+// held, or none is left that pins a sixteenth of what the first did: if others hold the
+// memory, cutting the many that pin little would not help. It stops when it has taken
+// long for one step, and reports whether it has to go on in the next.
+func (sh *Shard) cutWorst() (more bool) {
+	s := &sh.shed
+	if s.cutoff == 0 && len(s.worst) > 0 {
+		s.rank()
+		s.cutoff = max(s.worst[0].pinned/16, 1)
+	}
+	begun := sh.hub.Now()
+	for i, w := range s.worst {
+		if w.pinned < s.cutoff {
+			break
+		}
+		s.worst[i].pinned = 0
+		if w.conn.closed || w.conn.doomed {
+			continue
+		}
+		sh.doom(w.conn, base.CauseMemoryBudget)
+		sh.cutDoomed()
+		if sh.count() < sh.hub.budget.Limit() {
+			return false
+		}
+		if sh.hub.Now()-begun > int64(cutTime) {
+			s.worst = s.worst[i+1:]
+			return len(s.worst) > 0
 		}
 	}
+	return false
 }
 
 // nextRound begins a new walk. A round that freed nothing, because the oldest
@@ -193,7 +302,8 @@ func (s *shedding) nextRound() {
 	if s.gone == 0 {
 		share = min(2*s.share, 8)
 	}
-	*s = shedding{on: true, share: share}
+	clear(s.worst)
+	*s = shedding{on: true, share: share, worst: s.worst[:0]}
 }
 
 // evict drops old messages of one topic and returns how many, and the bytes the
@@ -201,13 +311,13 @@ func (s *shedding) nextRound() {
 func (c *Conn) evict(d *Declared, before int64) (gone, pinned int) {
 	for _, s := range c.sockets {
 		if s.events != nil {
-			pinned += s.events.Bytes()
+			pinned += s.events.Bytes() + lane.EntryBytes*s.events.Depth()
 		}
 		for _, l := range s.lanes {
 			if l.topic.Declared == d {
 				gone += l.Evict(before)
 			}
-			pinned += l.Bytes()
+			pinned += l.Bytes() + lane.EntryBytes*l.Depth()
 		}
 	}
 	return gone, pinned

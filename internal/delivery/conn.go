@@ -99,6 +99,7 @@ func (c *Conn) OpenSocket(n *Namespace, id, principal string, peer SocketPeer) *
 	s := &Socket{ID: id, Principal: principal, Namespace: n, Peer: peer, conn: c}
 	c.sockets = append(c.sockets, s)
 	c.shard.namespaces[n].add(s)
+	n.sockets.Add(1)
 	c.shard.sockets.Add(1)
 	return s
 }
@@ -143,6 +144,7 @@ func (s *Socket) detach(cause base.Cause) {
 	}
 	sh := s.shard()
 	sh.namespaces[s.Namespace].remove(s)
+	s.Namespace.sockets.Add(-1)
 	sh.sockets.Add(-1)
 	for len(s.lanes) > 0 {
 		s.dropLane(s.lanes[len(s.lanes)-1], base.ReasonDisconnect)

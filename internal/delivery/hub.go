@@ -69,6 +69,11 @@ func New(o Options) *Hub {
 		h.Declare(spec)
 	}
 	h.budget.Init(o.BudgetBytes, o.HighWatermark)
+	h.recent.Account = recent.Account[publicationID]{
+		Cost: func(id publicationID) int64 { return idBytes + int64(len(id.id)) }, Claim: h.claimID,
+		Give: func(n int64) { h.budget.Hold(budget.IDs, -n) },
+	}
+	h.cuts.budget = &h.budget
 	return h
 }
 

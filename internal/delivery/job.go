@@ -42,23 +42,24 @@ func (t *Target) meets(s *Socket) bool {
 
 // job is one publication or emit as it travels to the shards, which share it.
 type job struct {
-	msg     *base.Message
-	ns      *Namespace
-	topic   *Topic  // whose lanes it takes; nil = the events lane
-	target  *Target // never nil
-	socket  *Socket // direct: this socket only
-	forced  bool    // an ack or namespace packet: never dropped
-	late    bool    // not worth waking the shard for
-	finish  base.Cause
-	last    bool          // the socket's last packet: close it for finish
-	stands  bool          // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
-	receipt *receipt      // nil if nobody asks
-	acks    AckSink       // told which sockets the message, which asks for acks, went to
-	run     func()        // to be called, and nothing else
-	each    func(*Socket) // to be called for every recipient instead of sending anything
-	weight  int64         // room it takes in each inbox
-	claim   int64         // what the budget counts for it before it is in any inbox
-	hold    int64         // what the budget counts for it in each inbox
+	msg      *base.Message
+	ns       *Namespace
+	topic    *Topic  // whose lanes it takes; nil = the events lane
+	target   *Target // never nil
+	socket   *Socket // direct: this socket only
+	forced   bool    // an ack or namespace packet: never dropped
+	late     bool    // not worth waking the shard for
+	finish   base.Cause
+	last     bool          // the socket's last packet: close it for finish
+	stands   bool          // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
+	receipt  *receipt      // nil if nobody asks
+	acks     AckSink       // told which sockets the message, which asks for acks, went to
+	run      func()        // to be called, and nothing else
+	each     func(*Socket) // to be called for every recipient instead of sending anything
+	weight   int64         // room it takes in each inbox
+	claim    int64         // what the budget counts for it before it is in any inbox
+	hold     int64         // what the budget counts for it in each inbox
+	promised int64         // what may come of it in lanes: before it is in any inbox on all shards, then on each
 }
 
 // AckSink collects the answers of a message that carries an ack id. Its methods

@@ -9,6 +9,7 @@ type membership struct {
 	principals map[string][]*Socket
 	rooms      map[string]*room
 	round      uint32           // the last recipient search; marks sockets already found
+	bytes      int64            // of rooms and the places in them
 	orders     *stream          // what is emitted here and not delivered yet; nil: nothing
 	watch      *roomwatch.Watch // nil: nobody asks
 }
@@ -20,17 +21,31 @@ func newMembership(w *roomwatch.Watch) *membership {
 	}
 }
 
-// room is a set of sockets that can be walked fast: each member knows its place.
+// room is a set of sockets that can be walked fast. Each member knows its seat, and each
+// seat which place of its socket it is, so that leaving costs the same whatever the
+// number of members and of rooms.
 type room struct {
 	name    string
-	members []*Socket
+	members []seat
 }
 
-// place is a socket's seat in a room.
+// seat is a room's side of a socket in it.
+type seat struct {
+	socket *Socket
+	place  int // index among the socket's places
+}
+
+// place is a socket's side of it.
 type place struct {
 	room *room
-	at   int
+	at   int // index among the room's members
 }
+
+// What the budget counts for a room, apart from its name, and for a socket in it.
+const (
+	roomBytes  = 160
+	placeBytes = 32
+)
 
 // ties are what few sockets have: the rooms it is in besides that of its id, questions
 // to it that are not answered, and snapshots it has not read.
@@ -83,18 +98,23 @@ func (t *ties) asker(id uint64) AckSink {
 // vacate gives up the i-th place.
 func (t *ties) vacate(i int) {
 	last := len(t.places) - 1
-	t.places[i], t.places[last] = t.places[last], place{}
+	if i != last {
+		moved := t.places[last]
+		t.places[i] = moved
+		moved.room.members[moved.at].place = i
+	}
+	t.places[last] = place{}
 	t.places = t.places[:last]
 }
 
-// in returns the place in r, which must be one of the rooms.
-func (t *ties) in(r *room) *place {
-	for i := range t.places {
-		if t.places[i].room == r {
-			return &t.places[i]
+// find returns which place is the one in the room of that name, -1 if none.
+func (t *ties) find(name string) int {
+	for i, p := range t.rooms() {
+		if p.room.name == name {
+			return i
 		}
 	}
-	return nil
+	return -1
 }
 
 func (m *membership) add(s *Socket) {
@@ -107,8 +127,8 @@ func (m *membership) add(s *Socket) {
 
 func (m *membership) remove(s *Socket) {
 	delete(m.sockets, s.ID)
-	for places := s.ties.rooms(); len(places) > 0; places = s.ties.rooms() {
-		m.leave(s, places[len(places)-1].room.name)
+	for n := len(s.ties.rooms()); n > 0; n = len(s.ties.rooms()) {
+		m.quit(s, n-1)
 	}
 	m.watch.Left(s.ID, s.ID)
 	if s.Principal == "" {
@@ -139,35 +159,41 @@ func (m *membership) join(s *Socket, name string) {
 	if r == nil {
 		r = &room{name: name}
 		m.rooms[name] = r
+		m.bytes += roomBytes + int64(len(name))
 	}
+	m.bytes += placeBytes
 	t := s.tied()
 	t.places = append(t.places, place{room: r, at: len(r.members)})
-	r.members = append(r.members, s)
+	r.members = append(r.members, seat{s, len(t.places) - 1})
 	m.watch.Joined(name, s.ID)
 }
 
 // leave takes s out of a room, if it is there.
 func (m *membership) leave(s *Socket, name string) {
-	for i, p := range s.ties.rooms() {
-		if p.room.name != name {
-			continue
-		}
-		r, last := p.room, len(p.room.members)-1
+	if i := s.ties.find(name); i >= 0 {
+		m.quit(s, i)
+	}
+}
+
+// quit gives up a socket's i-th place.
+func (m *membership) quit(s *Socket, i int) {
+	p := s.ties.places[i]
+	r, last := p.room, len(p.room.members)-1
+	if p.at != last {
 		moved := r.members[last]
 		r.members[p.at] = moved
-		r.members[last] = nil
-		r.members = r.members[:last]
-		if moved != s {
-			moved.ties.in(r).at = p.at
-		}
-		if last == 0 {
-			delete(m.rooms, r.name)
-		}
-		s.ties.vacate(i)
-		s.untie()
-		m.watch.Left(name, s.ID)
-		return
+		moved.socket.ties.places[moved.place].at = p.at
 	}
+	r.members[last] = seat{}
+	r.members = r.members[:last]
+	m.bytes -= placeBytes
+	if last == 0 {
+		delete(m.rooms, r.name)
+		m.bytes -= roomBytes + int64(len(r.name))
+	}
+	s.ties.vacate(i)
+	s.untie()
+	m.watch.Left(r.name, s.ID)
 }
 
 // find appends the sockets a target means to found, each once.
@@ -236,8 +262,8 @@ func (m *membership) eachIn(name string, f func(*Socket)) {
 		f(s)
 	}
 	if r := m.rooms[name]; r != nil {
-		for _, s := range r.members {
-			f(s)
+		for _, m := range r.members {
+			f(m.socket)
 		}
 	}
 }

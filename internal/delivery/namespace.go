@@ -39,6 +39,8 @@ type Namespace struct {
 	watch    *roomwatch.Watch // nil: nobody asks
 	ackID    atomic.Uint64    // Socket.IO ack ids are per namespace, shared by all sockets (protocol.md 2.2)
 
+	sockets atomic.Int64 // in it, on all shards
+
 	mu sync.Mutex // orders broadcasts of plain events across shards
 
 	live   sync.RWMutex

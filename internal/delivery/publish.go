@@ -7,6 +7,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/inbox"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/recent"
 )
 
 // Published is what a publisher is told at once.
@@ -80,6 +81,9 @@ func (h *Hub) publishOnce(ctx context.Context, t *Topic, p *Publication, wantRec
 	id := publicationID{t.Declared.Namespace.Path, t.Name, p.ID}
 	first, again, err := h.recent.Once(ctx, id, func() (*Pending, error) { return h.publish(ctx, t, p, wantReceipt) })
 	switch {
+	case errors.Is(err, recent.ErrNoRoom):
+		t.Declared.refuse(ErrBudget)
+		return nil, ErrBudget
 	case err != nil && errors.Is(err, ctx.Err()):
 		return nil, ErrBusy // an earlier attempt was still under way
 	case err != nil || !again:
@@ -109,14 +113,14 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		to.Subscribers = true
 		j.target = &to
 	}
-	j.claim = h.claimFor(t, m, &p.Target)
-	if err := h.claim(d, j.claim); err != nil {
+	j.claim, j.promised = h.claimFor(t, m, &p.Target)
+	if err := h.claim(d, j); err != nil {
 		d.refuse(err)
 		return nil, err
 	}
 	pending, err := h.sequence(ctx, j, wantReceipt || d.Reliable())
 	if err != nil {
-		h.budget.Add(-j.claim)
+		h.unclaim(j)
 		d.refuse(err)
 		return nil, err
 	}
@@ -150,11 +154,11 @@ func (h *Hub) publishUnheard(t *Topic, p *Publication) *Pending {
 
 // claimFor is what a message may come to hold: itself once on every shard, and an
 // entry for each subscriber.
-func (h *Hub) claimFor(t *Topic, m *base.Message, to *Target) int64 {
+func (h *Hub) claimFor(t *Topic, m *base.Message, to *Target) (itself, entries int64) {
 	if to.Socket != "" {
-		return int64(m.Bytes()) + lane.EntryBytes
+		return int64(m.Bytes()) + lane.EntryBytes, 0
 	}
-	return int64(m.Bytes()*len(h.shards)) + lane.EntryBytes*t.subscribers.Load()
+	return int64(m.Bytes() * len(h.shards)), lane.EntryBytes * t.subscribers.Load()
 }
 
 // sequence reserves room on the shards the job must reach and appends it to all
@@ -217,6 +221,13 @@ func (h *Hub) put(j *job, held *reservation) {
 	if j.msg != nil {
 		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
 		h.budget.Add(j.hold*int64(len(held.shards)) - j.claim)
+		if n := int64(len(held.shards)); j.promised > 0 {
+			all := j.promised
+			if j.promised = 0; n > 0 {
+				j.promised = all / n // each shard's
+			}
+			h.budget.Promise(j.promised*n - all)
+		}
 	}
 	for _, sh := range held.shards {
 		sh.in.PutJob(j)
@@ -302,14 +313,23 @@ func (h *Hub) emit(ctx context.Context, n *Namespace, event string, e Emission, 
 		return nil, err
 	}
 	j.target = &to
+	if err := h.claimEmit(j); err != nil {
+		return nil, err
+	}
+	var pending *Pending
 	if j.topic != nil {
-		return h.sequence(ctx, j, receipt)
+		pending, err = h.sequence(ctx, j, receipt)
+	} else {
+		if receipt {
+			j.receipt = newReceipt(h.receivers(&to))
+			pending = &Pending{receipt: j.receipt, hub: h}
+		}
+		err = h.spread(ctx, j)
 	}
-	if !receipt {
-		return nil, h.spread(ctx, j)
+	if err != nil {
+		h.unclaim(j)
 	}
-	j.receipt = newReceipt(h.receivers(&to))
-	return &Pending{receipt: j.receipt, hub: h}, h.spread(ctx, j)
+	return pending, err
 }
 
 // receivers is how many shards a job for a target goes to.
@@ -450,7 +470,12 @@ func (s *Socket) direct(ctx context.Context, j *job) error {
 	}
 	if j.msg != nil {
 		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
-		s.Namespace.hub.budget.Add(j.hold)
+		if b := &s.Namespace.hub.budget; j.last {
+			b.Add(j.hold)
+		} else if !b.Reserve(j.hold, 0) {
+			sh.in.Release(j.weight)
+			return ErrBudget
+		}
 	}
 	if j.late {
 		sh.in.PutJobLate(j)

@@ -89,14 +89,14 @@ func (r *rig) settle() {
 	}
 }
 
-// account makes Held exact, and returns it without what stays as long as clients, topics and rooms do.
+// account makes Held exact, and returns it without what stays while nothing is sent.
 func (r *rig) account() int64 {
 	r.settle()
 	for _, sh := range r.Shards() {
 		r.on(sh, sh.Account)
 	}
 	by := r.Accounts()
-	return r.Held() - by[accounts.Lanes] - by[accounts.Topics] - by[accounts.Rooms]
+	return r.Held() - by[accounts.Lanes] - by[accounts.Topics] - by[accounts.Rooms] - by[accounts.IDs] - by[accounts.Cut]
 }
 
 // block holds a shard until the returned function is called.

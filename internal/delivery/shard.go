@@ -67,7 +67,8 @@ type Shard struct {
 	arrived          int64     // counted for publications in the inbox that have been dealt with
 	lanes            int64     // counted for the lanes
 	structs          int64     // bytes of lanes, apart from what is in them, and
-	structsCounted   int64     // those the budget has been told of
+	structsCounted   int64     // what the budget has been told of them,
+	roomsCounted     int64     // and of rooms
 	crowds           []*Socket // with many lanes
 	shed             shedding
 
@@ -247,6 +248,10 @@ func (sh *Shard) housekeep() (swept bool) {
 			sh.sweeping = n.sweep(sh.now, sweepSlice) || sh.sweeping
 			n.trim(sh.index)
 			n.fade(sh.now)
+		}
+		if sh.index == 0 {
+			sh.hub.recent.Expire()
+			sh.hub.cuts.expire(time.Now())
 		}
 		sh.thin(sh.now - int64(sweepEvery))
 		sh.resting.Trim()

@@ -55,7 +55,11 @@ func (sh *Shard) home(j *job) **stream {
 
 // deliverSome gives the streams their turns until the step has had its share.
 func (sh *Shard) deliverSome() {
-	for sh.spent = 0; sh.spent < sh.pace.step && sh.streams.Any(); {
+	step := sh.pace.step
+	if sh.shed.on && sh.hub.full() {
+		step = max(step/8, 1) // shedding comes round more often
+	}
+	for sh.spent = 0; sh.spent < step && sh.streams.Any(); {
 		s := sh.streams.Next()
 		for most := sh.spent + sh.pace.turn; sh.spent < most && !s.Empty(); {
 			if sh.goOn(s.First(), &s.State, most) {
@@ -126,5 +130,6 @@ func (sh *Shard) finish(j *job, u *underWay) {
 	}
 	// What the job holds passes from the inbox's account to that of the lanes.
 	sh.arrived += j.hold
+	sh.hub.budget.Promise(-j.promised)
 	sh.in.Finish(j.weight)
 }

@@ -160,7 +160,7 @@ func (w *walk) look(s *Socket) {
 			return
 		}
 	}
-	v := s.view()
+	v := s.view(len(s.lanes))
 	if q.Topic != "" {
 		v = v.only(s, q)
 	}

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
@@ -9,26 +11,27 @@ import (
 // ClientView is one socket as the management API shows it: who it is, how far
 // behind, and what it lost.
 type ClientView struct {
-	ID        string            `json:"id"`
-	Namespace string            `json:"namespace"`
-	Principal string            `json:"principal,omitempty"`
-	Address   string            `json:"address,omitempty"`
-	Server    string            `json:"server,omitempty"`
-	Transport string            `json:"transport,omitempty"`
-	Since     time.Time         `json:"since"`
-	Depth     int               `json:"depth"`
-	Bytes     int               `json:"bytes"`
-	InFlight  int               `json:"inFlight"`
-	OldestMs  int64             `json:"oldestAgeMs"`
-	Drops     map[string]uint64 `json:"drops,omitempty"`
-	Dropped   uint64            `json:"dropped"`
-	Losing    bool              `json:"losing,omitempty"`    // some lane is
-	LossShare float64           `json:"lossShare,omitempty"` // the largest of its lanes, of the last seconds
-	Unsent    int               `json:"unsentBytes"`
-	Kernel    *KernelView       `json:"kernel,omitempty"`
-	Lanes     []LaneView        `json:"lanes"`
-	Cause     string            `json:"cause,omitempty"`
-	CutAt     time.Time         `json:"cutAt,omitzero"`
+	ID           string            `json:"id"`
+	Namespace    string            `json:"namespace"`
+	Principal    string            `json:"principal,omitempty"`
+	Address      string            `json:"address,omitempty"`
+	Server       string            `json:"server,omitempty"`
+	Transport    string            `json:"transport,omitempty"`
+	Since        time.Time         `json:"since"`
+	Depth        int               `json:"depth"`
+	Bytes        int               `json:"bytes"`
+	InFlight     int               `json:"inFlight"`
+	OldestMs     int64             `json:"oldestAgeMs"`
+	Drops        map[string]uint64 `json:"drops,omitempty"`
+	Dropped      uint64            `json:"dropped"`
+	Losing       bool              `json:"losing,omitempty"`    // some lane is
+	LossShare    float64           `json:"lossShare,omitempty"` // the largest of its lanes, of the last seconds
+	Unsent       int               `json:"unsentBytes"`
+	Kernel       *KernelView       `json:"kernel,omitempty"`
+	Lanes        []LaneView        `json:"lanes"`
+	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut: only the worst are kept
+	Cause        string            `json:"cause,omitempty"`
+	CutAt        time.Time         `json:"cutAt,omitzero"`
 }
 
 // KernelView is what the kernel says of the connection.
@@ -62,24 +65,66 @@ type Describer interface {
 	Describe(*ClientView)
 }
 
-// view describes a socket with all its lanes. Loop only.
-func (s *Socket) view() ClientView {
+// view describes a socket with at most so many of its topic lanes, the worst; the others
+// are in its sums. Loop only.
+func (s *Socket) view(most int) ClientView {
 	v := ClientView{ID: s.ID, Namespace: s.Namespace.Path, Principal: s.Principal, Unsent: len(s.conn.unwritten())}
 	if n := s.conn.out.Unsent(); n > 0 {
 		v.Unsent += n
 	}
 	v.addLane(s.eventsView())
-	for _, l := range s.lanes {
+	lanes, rest := s.worst(most)
+	for _, l := range lanes {
 		lv := l.view(s.shard())
 		if l.stage == stageBehind {
 			lv.absorb(l.catchUp().view(s.shard()))
 		}
 		v.addLane(lv)
 	}
+	for _, l := range rest {
+		v.addSums(l, s.shard().now)
+	}
 	if d, ok := s.conn.peer.(Describer); ok {
 		d.Describe(&v)
 	}
 	return v
+}
+
+// worst returns the topic lanes whose messages have waited longest, or else those that
+// dropped most, and the others.
+func (s *Socket) worst(most int) (lanes, rest []*outLane) {
+	if len(s.lanes) <= most {
+		return s.lanes, nil
+	}
+	now := s.shard().now
+	ranked := slices.Clone(s.lanes)
+	slices.SortStableFunc(ranked, func(a, b *outLane) int {
+		return cmp.Or(cmp.Compare(b.age(now), a.age(now)), cmp.Compare(b.AllDropped(), a.AllDropped()))
+	})
+	return ranked[:most], ranked[most:]
+}
+
+// addSums adds a lane that is not listed.
+func (v *ClientView) addSums(l *outLane, now int64) {
+	v.LanesLeftOut++
+	v.Depth += l.Depth()
+	v.Bytes += l.Bytes()
+	v.InFlight += l.InFlight()
+	v.OldestMs = max(v.OldestMs, l.age(now).Milliseconds())
+	for r := range base.Reason(base.Reasons) {
+		v.addDrops(r.String(), l.Dropped(r))
+	}
+}
+
+func (v *ClientView) addDrops(reason string, n uint64) {
+	if n == 0 {
+		return
+	}
+	if v.Drops == nil {
+		v.Drops = make(map[string]uint64)
+	}
+	v.Drops[reason] += n
+	v.Dropped += n
 }
 
 func (v *ClientView) addLane(l LaneView) {
@@ -93,11 +138,7 @@ func (v *ClientView) addLane(l LaneView) {
 		v.LossShare = max(v.LossShare, l.Loss.Share)
 	}
 	for r, n := range l.Drops {
-		if v.Drops == nil {
-			v.Drops = make(map[string]uint64)
-		}
-		v.Drops[r] += n
-		v.Dropped += n
+		v.addDrops(r, n)
 	}
 }
 

@@ -181,6 +181,7 @@ func collectNode(s sink, h *delivery.Hub) {
 		s.put(cuts, float64(h.Cuts(cause)), cause.String())
 	}
 	s.put(unbalanced, float64(h.Unbalanced.Load()))
+	s.put(idsForgotten, float64(h.IDsForgotten()))
 }
 
 func merge(a, b latency.Distribution) latency.Distribution {

@@ -83,6 +83,7 @@ var (
 	memoryBudget      = gauge("memory_budget_bytes", "Bound on memory_held_bytes; 0 is none.")
 	memoryRatio       = gauge("memory_budget_ratio", "Share of the memory budget in use; 0 without a budget.")
 	cuts              = counter("cut_total", "Connections closed, by cause.", "cause")
+	idsForgotten      = counter("ids_forgotten_total", "Ids of publications forgotten before five minutes were over.")
 	unbalanced        = counter("unbalanced_total", "Lanes whose books did not add up: always 0, or a bug.")
 
 	sessions          = gauge("sessions", "Open Engine.IO sessions.", "transport")

@@ -4,46 +4,74 @@ package recent
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// How long, and how many, ids are remembered: two generations, the older one
-// forgotten when the younger is full or old.
+// How long ids are remembered, and how many. Beyond that many, or if memory is short,
+// those that came first are forgotten before their time, and counted.
 const (
-	lifetime = 5 * time.Minute
-	most     = 100_000
+	Lifetime = 5 * time.Minute
+	Most     = 1_000_000
+
+	generations = 10 // ids are forgotten by so many
 )
+
+// ErrNoRoom says that there is no memory for even one id.
+var ErrNoRoom = errors.New("no room for an id")
 
 // IDs remembers what was done lately. The zero IDs remembers nothing; any goroutine
 // may use it.
 type IDs[K comparable, Result any] struct {
-	mu         sync.Mutex
-	young, old map[K]*entry[Result]
-	since      time.Time
+	Account   Account[K]    // set before use
+	Forgotten atomic.Uint64 // ids forgotten before their time
+
+	mu   sync.Mutex
+	gens []*generation[K, Result] // the oldest first
+	n    int
+}
+
+// Account is where the memory for ids comes from. The zero Account has any amount of it.
+type Account[K comparable] struct {
+	Cost  func(K) int64          // what an id takes, in bytes
+	Claim func(bytes int64) bool // false: so much more would be too much
+	Give  func(bytes int64)      // gives it back
+}
+
+// generation is ids that came one after the other, and are forgotten together.
+type generation[K comparable, Result any] struct {
+	ids           map[K]*entry[Result]
+	began, latest time.Time
+	bytes         int64
 }
 
 type entry[Result any] struct {
-	done   chan struct{}
+	done   chan struct{} // nil once it is done
 	result Result
 	ok     bool // else it failed: the next one tries again
 }
 
 // Once calls do unless that was done under the same id before; again says that it
-// was. An error is do's, or that of ctx, which ended while another attempt was under
-// way.
+// was. An error is do's, ErrNoRoom, or that of ctx, which ended while another attempt was
+// under way.
 func (r *IDs[K, Result]) Once(ctx context.Context, id K, do func() (Result, error)) (result Result, again bool, err error) {
 	for {
-		e, first := r.enter(id)
-		if first {
+		e, done, first, err := r.enter(id)
+		switch {
+		case err != nil:
+			return result, false, err
+		case first:
 			result, err = do()
 			r.leave(id, e, result, err == nil)
 			return result, false, err
-		}
-		select {
-		case <-e.done:
-		case <-ctx.Done():
-			return result, false, ctx.Err()
+		case done != nil:
+			select {
+			case <-done:
+			case <-ctx.Done():
+				return result, false, ctx.Err()
+			}
 		}
 		if e.ok {
 			return e.result, true, nil
@@ -51,32 +79,108 @@ func (r *IDs[K, Result]) Once(ctx context.Context, id K, do func() (Result, erro
 	}
 }
 
-func (r *IDs[K, Result]) enter(id K) (e *entry[Result], first bool) {
+// enter returns the entry of an id, whether it was just made, and what is closed when it
+// is done, nil if it is.
+func (r *IDs[K, Result]) enter(id K) (e *entry[Result], done <-chan struct{}, first bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.young) >= most || time.Since(r.since) > lifetime {
-		r.young, r.old, r.since = nil, r.young, time.Now()
+	now := time.Now()
+	r.expireLocked(now)
+	for i := len(r.gens) - 1; i >= 0; i-- {
+		if e = r.gens[i].ids[id]; e != nil {
+			return e, e.done, false, nil
+		}
 	}
-	if e = r.young[id]; e == nil {
-		e = r.old[id]
+	for r.n >= Most {
+		r.forgetLocked()
 	}
-	if e != nil {
-		return e, false
+	var cost int64
+	if r.Account.Cost != nil {
+		cost = r.Account.Cost(id)
+		for !r.Account.Claim(cost) {
+			if !r.forgetLocked() {
+				return nil, nil, false, ErrNoRoom
+			}
+		}
 	}
-	if r.young == nil {
-		r.young = make(map[K]*entry[Result])
-	}
+	g := r.youngestLocked(now)
 	e = &entry[Result]{done: make(chan struct{})}
-	r.young[id] = e
-	return e, true
+	g.ids[id] = e
+	g.latest = now
+	g.bytes += cost
+	r.n++
+	return e, nil, true, nil
 }
 
+// youngestLocked returns the generation that ids are born into.
+func (r *IDs[K, Result]) youngestLocked(now time.Time) *generation[K, Result] {
+	if last := len(r.gens) - 1; last >= 0 {
+		if g := r.gens[last]; now.Sub(g.began) < Lifetime/generations && len(g.ids) < Most/generations {
+			return g
+		}
+	}
+	g := &generation[K, Result]{ids: make(map[K]*entry[Result]), began: now}
+	r.gens = append(r.gens, g)
+	return g
+}
+
+// forgetLocked forgets the oldest generation before its time; false: there is none.
+func (r *IDs[K, Result]) forgetLocked() bool {
+	if len(r.gens) == 0 {
+		return false
+	}
+	r.Forgotten.Add(uint64(len(r.gens[0].ids)))
+	r.dropLocked()
+	return true
+}
+
+func (r *IDs[K, Result]) dropLocked() {
+	g := r.gens[0]
+	r.gens[0] = nil
+	r.gens = r.gens[1:]
+	r.n -= len(g.ids)
+	r.give(g.bytes)
+}
+
+func (r *IDs[K, Result]) give(bytes int64) {
+	if r.Account.Give != nil {
+		r.Account.Give(bytes)
+	}
+}
+
+func (r *IDs[K, Result]) expireLocked(now time.Time) {
+	for len(r.gens) > 0 && now.Sub(r.gens[0].latest) > Lifetime {
+		r.dropLocked()
+	}
+}
+
+// Expire forgets ids whose time is over, which Once does too when it is called.
+func (r *IDs[K, Result]) Expire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expireLocked(time.Now())
+}
+
+// leave ends what enter began. Others may have had e forgotten meanwhile.
 func (r *IDs[K, Result]) leave(id K, e *entry[Result], result Result, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e.result, e.ok = result, ok; !ok {
-		delete(r.young, id)
-		delete(r.old, id)
-	}
+	e.result, e.ok = result, ok
 	close(e.done)
+	e.done = nil
+	if ok {
+		return
+	}
+	for _, g := range r.gens {
+		if g.ids[id] != e {
+			continue
+		}
+		delete(g.ids, id)
+		r.n--
+		if r.Account.Cost != nil {
+			cost := r.Account.Cost(id)
+			g.bytes -= cost
+			r.give(cost)
+		}
+	}
 }

@@ -28,9 +28,9 @@ func TestOnceIsDoneOnceForSomeMinutes(t *testing.T) {
 		}
 		once(1, false)
 		once(1, true)
-		time.Sleep(6 * time.Minute)
+		time.Sleep(5 * time.Minute)
 		once(1, true)
-		time.Sleep(6 * time.Minute)
+		time.Sleep(time.Second)
 		once(2, false)
 	})
 }
@@ -53,6 +53,76 @@ func TestOnceWaitsForTheAttemptUnderWay(t *testing.T) {
 		go func() { synctest.Wait(); attempts <- fail }()
 		if got, again, err := ids.Once(t.Context(), "x", c.do); got != 1 || again || err != nil {
 			t.Errorf("after an attempt that failed: result %d, again %t, error %v", got, again, err)
+		}
+	})
+}
+
+// An id is remembered for five minutes however many others come, up to a stated number;
+// and the memory goes back when their time is over.
+func TestIDsAreRememberedAmongManyAndCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var held int64
+		ids := recent.IDs[int, int]{Account: recent.Account[int]{
+			Cost:  func(int) int64 { return 10 },
+			Claim: func(n int64) bool { held += n; return true },
+			Give:  func(n int64) { held -= n },
+		}}
+		once := func(id int) (again bool) {
+			_, again, _ = ids.Once(t.Context(), id, func() (int, error) { return 0, nil })
+			return again
+		}
+		for i := range 300_000 {
+			once(i)
+			if i%1000 == 0 {
+				time.Sleep(time.Second * 290 / 300)
+			}
+		}
+		if !once(0) || held != 3_000_000 || ids.Forgotten.Load() != 0 {
+			t.Errorf("the first is forgotten: %d bytes held, %d forgotten before their time", held, ids.Forgotten.Load())
+		}
+		time.Sleep(recent.Lifetime + time.Second)
+		if ids.Expire(); held != 0 {
+			t.Errorf("%d bytes held when all are forgotten", held)
+		}
+	})
+}
+
+// Where memory is short the oldest go before their time, which is counted, and one that
+// has no room at all is refused.
+func TestIDsGiveWayWhereMemoryIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 1000
+		var held int64
+		ids := recent.IDs[int, int]{Account: recent.Account[int]{
+			Cost: func(id int) int64 { return int64(max(10, id-1_000_000)) },
+			Claim: func(n int64) bool {
+				if held+n > limit {
+					return false
+				}
+				held += n
+				return true
+			},
+			Give: func(n int64) { held -= n },
+		}}
+		for i := range 10_000 {
+			if _, _, err := ids.Once(t.Context(), i, func() (int, error) { return i, nil }); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if _, again, _ := ids.Once(t.Context(), 9_999, func() (int, error) { return 0, nil }); !again {
+			t.Error("the last is forgotten")
+		}
+		if held > limit || ids.Forgotten.Load() == 0 {
+			t.Errorf("%d bytes held, %d forgotten", held, ids.Forgotten.Load())
+		}
+		if _, _, err := ids.Once(t.Context(), 1_000_000+limit+1, func() (int, error) { return 0, nil }); !errors.Is(err, recent.ErrNoRoom) {
+			t.Errorf("error %v", err)
+		}
+		fail := errors.New("failed")
+		before := held
+		if _, _, err := ids.Once(t.Context(), -1, func() (int, error) { return 0, fail }); !errors.Is(err, fail) || held > before {
+			t.Errorf("error %v, %d bytes held, %d before", err, held, before)
 		}
 	})
 }

@@ -1,0 +1,270 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	accounts "github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/delivery"
+)
+
+// crowd connects clients that take nothing, each with a socket.
+func (r *rig) crowd(n int) (clients []*client, sockets []*delivery.Socket) {
+	for i := range n {
+		c := &client{rig: r, shard: r.Shards()[i%len(r.Shards())]}
+		c.do(func() {
+			c.conn = c.shard.Open(c, c)
+			sockets = append(sockets, c.conn.OpenSocket(r.ns, c.conn.NewSocketID(), "", c))
+		})
+		clients = append(clients, c)
+	}
+	return clients, sockets
+}
+
+// Plain events claim the budget like publications: to everybody, to rooms, to one socket,
+// and answers. Those beyond it are refused.
+func TestBudgetBoundsPlainEmits(t *testing.T) {
+	const limit, clients = 4 << 20, 600
+	f := event("news", `"`+strings.Repeat("x", 1000)+`"`)
+	for name, to := range map[string]delivery.Target{"everybody": {}, "a room": {Rooms: []string{"all"}}} {
+		t.Run(name, func(t *testing.T) {
+			o := options(2, topic("a", latest()))
+			o.BudgetBytes = limit
+			r := newRig(t, o)
+			_, sockets := r.crowd(clients)
+			for _, s := range sockets {
+				s.Do(t.Context(), func() { _ = s.Join("all") })
+			}
+			r.settle()
+			refused := 0
+			var most int64
+			for range 1000 {
+				err := r.Emit(t.Context(), r.ns, "news", delivery.Emission{Frame: f}, to)
+				if err != nil && !errors.Is(err, delivery.ErrBudget) {
+					t.Fatal(err)
+				}
+				if err != nil {
+					refused++
+				}
+				most = max(most, r.Held())
+			}
+			r.settle()
+			most = max(most, r.Held())
+			// A step of each loop may go over it: 3,072 entries, and the frames.
+			if slack := int64(2 << 20); most > limit+slack {
+				t.Errorf("%d KiB held of %d", most>>10, limit>>10)
+			}
+			if refused == 0 && r.Cuts(base.CauseMemoryBudget) == 0 {
+				t.Error("nothing was refused and nobody cut")
+			}
+			t.Logf("at most %d KiB held, %d refused, %d cut", most>>10, refused, r.Cuts(base.CauseMemoryBudget))
+		})
+	}
+}
+
+func TestDirectEmitsAndRepliesAreRefusedWhenTheBudgetIsSpent(t *testing.T) {
+	r := newRig(t, tight(1, topic("a", latest())))
+	c := r.connect(0)
+	s := c.join()
+	r.Hold(accounts.Mailboxes, budget)
+	f := event("news", "1")
+	if err := s.Emit(t.Context(), "news", delivery.Emission{Frame: f}, false); !errors.Is(err, delivery.ErrBudget) {
+		t.Errorf("emit: %v", err)
+	}
+	if err := s.Reply(t.Context(), f); !errors.Is(err, delivery.ErrBudget) {
+		t.Errorf("reply: %v", err)
+	}
+	if err := s.Do(t.Context(), func() {}); err != nil {
+		t.Errorf("what holds nothing is refused: %v", err)
+	}
+	r.Hold(accounts.Mailboxes, -budget)
+	if err := s.Emit(t.Context(), "news", delivery.Emission{Frame: f}, false); err != nil {
+		t.Errorf("emit: %v", err)
+	}
+	if got := c.texts(); len(got) != 1 {
+		t.Errorf("read %q", got)
+	}
+}
+
+// The last state of a client that was cut is bounded, whatever it had; and goes after an hour.
+func TestLastStatesOfCutClientsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, options(1, topic("user:*", latest())))
+		for i := range 300 {
+			c := &client{rig: r, shard: r.Shards()[0], window: wide}
+			c.do(func() {
+				c.conn = c.shard.Open(c, c)
+				s := c.conn.OpenSocket(r.ns, c.conn.NewSocketID(), "", c)
+				for k := range 200 {
+					_ = s.Subscribe(fmt.Sprintf("user:%d:%d", i, k), delivery.SubscribeOptions{}, func(delivery.Subscription) {})
+				}
+				c.conn.RecordCut(base.CauseSlowConsumer)
+				c.conn.Close(base.CauseSlowConsumer)
+			})
+		}
+		r.settle()
+		views := r.Cut(1000)
+		if len(views) != 300 {
+			t.Fatalf("%d remembered", len(views))
+		}
+		if n, out := len(views[0].Lanes), views[0].LanesLeftOut; n+out != 201 || n > 17 {
+			t.Errorf("%d lanes listed, %d left out", n, out)
+		}
+		held := r.Accounts()[accounts.Cut]
+		if held == 0 || held > 300*5<<10 {
+			t.Errorf("%d bytes for 300 clients", held)
+		}
+		time.Sleep(time.Hour + time.Minute)
+		if held := r.Accounts()[accounts.Cut]; held != 0 {
+			t.Errorf("%d bytes after an hour", held)
+		}
+	})
+}
+
+// Leaving rooms in any order keeps every member where its room and it say it is, and the
+// account empties with them.
+func TestRoomsAreLeftWithoutSearching(t *testing.T) {
+	r := newRig(t, options(1, topic("a", latest())))
+	const rooms = 200
+	var sockets []*delivery.Socket
+	var clients []*client
+	for range 5 {
+		c := r.connect(0)
+		s := c.join()
+		clients, sockets = append(clients, c), append(sockets, s)
+		c.do(func() {
+			for k := range rooms {
+				if err := s.Join(fmt.Sprint("room", k)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	r.account()
+	if held := r.Accounts()[accounts.Rooms]; held < 5*rooms*32 {
+		t.Errorf("rooms hold %d bytes", held)
+	}
+	clients[0].do(func() {
+		for k := 0; k < rooms; k += 3 {
+			sockets[0].Leave(fmt.Sprint("room", (k*7)%rooms))
+		}
+		sockets[2].Close(base.CauseClientDisconnect, nil)
+	})
+	for k := range rooms {
+		want := 3
+		for i := 0; i < rooms; i += 3 {
+			if (i*7)%rooms == k {
+				want = 3
+				k = -1 - k
+				break
+			}
+		}
+		if k >= 0 {
+			want = 4
+		} else {
+			k = -1 - k
+		}
+		got := 0
+		err := r.EachAndWait(context.Background(), r.ns, delivery.Target{Rooms: []string{fmt.Sprint("room", k)}}, func(*delivery.Socket) { got++ })
+		if err != nil || got != want {
+			t.Errorf("room%d has %d members, want %d (%v)", k, got, want, err)
+		}
+	}
+	clients[0].do(func() {
+		for _, s := range sockets {
+			s.Close(base.CauseClientDisconnect, nil)
+		}
+	})
+	r.account()
+	if held := r.Accounts()[accounts.Rooms]; held != 0 {
+		t.Errorf("rooms hold %d bytes when all are empty", held)
+	}
+}
+
+// What each account says is what the heap has grown by: no more than by half as much
+// again, and 1 MiB, is held besides (promise P1).
+func TestAccountsSayWhatTheHeapHolds(t *testing.T) {
+	subscribe := func(r *rig, s *delivery.Socket, name string) {
+		if err := s.Subscribe(name, delivery.SubscribeOptions{}, func(delivery.Subscription) {}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	for name, grow := range map[accounts.Account]func(r *rig, c *client, s *delivery.Socket){
+		accounts.Topics: func(r *rig, _ *client, _ *delivery.Socket) {
+			for i := range 20_000 {
+				r.publish(fmt.Sprint("user:", i), "1")
+			}
+		},
+		accounts.Lanes: func(r *rig, c *client, s *delivery.Socket) {
+			c.do(func() {
+				for i := range 20_000 {
+					subscribe(r, s, fmt.Sprint("user:", i))
+				}
+			})
+		},
+		accounts.Rooms: func(r *rig, c *client, s *delivery.Socket) {
+			c.do(func() {
+				for i := range 5000 {
+					_ = s.Join(fmt.Sprint("room", i))
+				}
+			})
+		},
+		accounts.IDs: func(r *rig, _ *client, _ *delivery.Socket) {
+			for i := range 20_000 {
+				r.publishWith("a", delivery.Publication{Payload: []byte("1"), ID: fmt.Sprint("id", i)})
+			}
+		},
+		accounts.Frames: func(r *rig, c *client, s *delivery.Socket) {
+			c.do(func() { subscribe(r, s, "a"); c.window = 0 })
+			for range 1000 {
+				r.publish("a", `"`+strings.Repeat("x", 4000)+`"`)
+			}
+		},
+		accounts.Cut: func(r *rig, c *client, s *delivery.Socket) {
+			c.do(func() {
+				for i := range 100 {
+					subscribe(r, s, fmt.Sprint("user:", i))
+				}
+				for range 1000 {
+					c.conn.RecordCut(base.CauseSlowConsumer)
+				}
+			})
+		},
+	} {
+		t.Run(name.String(), func(t *testing.T) {
+			r := newRig(t, options(1, topic("user:*", latest()), topic("a", hoard())))
+			c := r.connect(0)
+			s := c.join()
+			r.account()
+			before, heap := r.Held(), heapNow()
+			grow(r, c, s)
+			r.account()
+			c.do(func() { c.wire, c.batches = nil, nil })
+			grown, said := heapNow()-heap, r.Held()-before
+			if r.Accounts()[name] == 0 {
+				t.Errorf("nothing is counted: %v", r.Accounts())
+			}
+			if grown > said+said/2+1<<20 {
+				t.Errorf("the heap has grown by %d KiB, the accounts by %d", grown>>10, said>>10)
+			}
+			t.Logf("heap +%d KiB, accounts +%d KiB", grown>>10, said>>10)
+			runtime.KeepAlive(s)
+		})
+	}
+}
+
+// heapNow is how many bytes live objects take.
+func heapNow() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
