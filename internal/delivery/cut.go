@@ -7,6 +7,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/lately"
 )
 
 // CutEvent says which client the server cut and why, with its last state.
@@ -27,12 +28,16 @@ const (
 // cutLog remembers the last state of clients that were cut.
 type cutLog struct {
 	counts [base.Causes]atomic.Uint64
-	budget *budget.Budget
 
 	mu    sync.Mutex
-	views []ClientView // the oldest first, from head on
-	head  int
-	bytes int64
+	views lately.Log[ClientView]
+}
+
+func (l *cutLog) init(b *budget.Budget) {
+	l.views = lately.Log[ClientView]{
+		Most: cutMost, Bytes: cutBytes, For: cutFor, Cost: (*ClientView).cost, At: func(v *ClientView) time.Time { return v.CutAt },
+		Claim: func(n int64) bool { return b.Claim(budget.Cut, n) }, Give: func(n int64) { b.Hold(budget.Cut, -n) },
+	}
 }
 
 // Cuts is how many connections the server has closed for that cause.
@@ -67,34 +72,7 @@ func (l *cutLog) add(views []ClientView) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, v := range views {
-		cost := v.cost()
-		for l.len() >= cutMost || l.bytes+cost > cutBytes {
-			l.dropLocked()
-		}
-		for !l.budget.Claim(budget.Cut, cost) {
-			if l.len() == 0 {
-				return // there is no memory even for this one
-			}
-			l.dropLocked()
-		}
-		l.views = append(l.views, v)
-		l.bytes += cost
-	}
-}
-
-func (l *cutLog) len() int { return len(l.views) - l.head }
-
-// dropLocked forgets the oldest.
-func (l *cutLog) dropLocked() {
-	cost := l.views[l.head].cost()
-	l.views[l.head] = ClientView{}
-	l.head++
-	l.bytes -= cost
-	l.budget.Hold(budget.Cut, -cost)
-	if l.len() == 0 {
-		l.views, l.head = nil, 0
-	} else if l.head > 64 && l.head > len(l.views)/2 {
-		l.views, l.head = append([]ClientView(nil), l.views[l.head:]...), 0
+		l.views.Add(v)
 	}
 }
 
@@ -102,20 +80,14 @@ func (l *cutLog) dropLocked() {
 func (l *cutLog) expire(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.len() > 0 && now.Sub(l.views[l.head].CutAt) > cutFor {
-		l.dropLocked()
-	}
+	l.views.Expire(now)
 }
 
 // list returns the clients cut in the last hour, newest first.
 func (l *cutLog) list(now time.Time) []ClientView {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var out []ClientView
-	for i := len(l.views) - 1; i >= l.head && now.Sub(l.views[i].CutAt) <= cutFor; i-- {
-		out = append(out, l.views[i])
-	}
-	return out
+	return l.views.Newest(now)
 }
 
 // cost is what the view holds in memory, in bytes.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/bell"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/recent"
 )
@@ -59,7 +60,7 @@ func New(o Options) *Hub {
 	h.life, h.end = context.WithCancel(context.Background())
 	h.done = h.life.Done()
 	for i := range max(o.Shards, 1) {
-		var w Waiter = newBell()
+		var w Waiter = bell.New()
 		if o.Waiters != nil {
 			w = o.Waiters[i]
 		}
@@ -73,7 +74,7 @@ func New(o Options) *Hub {
 		Cost: func(id publicationID) int64 { return idBytes + int64(len(id.id)) }, Claim: h.claimID,
 		Give: func(n int64) { h.budget.Hold(budget.IDs, -n) },
 	}
-	h.cuts.budget = &h.budget
+	h.cuts.init(&h.budget)
 	return h
 }
 

@@ -2,12 +2,12 @@ package delivery
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"slices"
 	"time"
 
 	"github.com/streamweir/weir/internal/latency"
+	"github.com/streamweir/weir/internal/top"
 )
 
 // SortKey says which clients a survey lists first.
@@ -55,7 +55,7 @@ func (h *Hub) Survey(ctx context.Context, q Query) (Survey, error) {
 	finished := newReceipt(len(h.shards))
 	parts := make([]walk, len(h.shards))
 	for i, sh := range h.shards {
-		parts[i] = walk{sh: sh, q: q, finished: finished, ages: new(latency.Histogram)}
+		parts[i] = walk{sh: sh, q: q, top: top.List[ClientView]{Most: q.Limit}, finished: finished, ages: new(latency.Histogram)}
 		sh.Post(&parts[i])
 	}
 	select {
@@ -73,7 +73,7 @@ func (h *Hub) Survey(ctx context.Context, q Query) (Survey, error) {
 		out.Losing += p.losing
 		out.Unknown += p.unknown
 		out.Ages.Add(p.ages)
-		out.Clients = append(out.Clients, p.top.views...)
+		out.Clients = append(out.Clients, p.top.Items...)
 	}
 	slices.SortFunc(out.Clients, func(a, b ClientView) int { return cmp.Compare(q.rank(&b), q.rank(&a)) })
 	if len(out.Clients) > q.Limit {
@@ -126,7 +126,7 @@ type walk struct {
 	losing   int
 	unknown  int
 	ages     *latency.Histogram
-	top      topViews
+	top      top.List[ClientView]
 }
 
 // Run implements base.Task.
@@ -156,7 +156,7 @@ func (w *walk) look(s *Socket) {
 	rank, f := w.measure(s)
 	if q.Address == "" { // else only a full view knows
 		w.count(f)
-		if q.Limit == 0 || (len(w.top.views) >= q.Limit && rank <= w.top.least()) {
+		if !w.top.Takes(rank) {
 			return
 		}
 	}
@@ -170,7 +170,7 @@ func (w *walk) look(s *Socket) {
 		}
 		w.count(f)
 	}
-	w.top.keep(v, q)
+	w.top.Keep(v, q.rank(&v))
 }
 
 // finding is what a walk counts of one socket.
@@ -241,44 +241,6 @@ func (v ClientView) only(s *Socket, q *Query) ClientView {
 	}
 	return v
 }
-
-// topViews keeps the views with the highest ranks in a heap, the least on top.
-type topViews struct {
-	views []ClientView
-	ranks []int64
-}
-
-func (t *topViews) least() int64 { return t.ranks[0] }
-
-func (t *topViews) keep(v ClientView, q *Query) {
-	if len(t.views) >= q.Limit {
-		if len(t.ranks) == 0 || q.rank(&v) <= t.least() {
-			return
-		}
-		t.views[0], t.ranks[0] = v, q.rank(&v)
-		heap.Fix(t, 0)
-		return
-	}
-	t.ranks = append(t.ranks, q.rank(&v))
-	t.views = append(t.views, v)
-	heap.Fix(t, len(t.views)-1)
-}
-
-// Len, Less, Swap, Push and Pop implement heap.Interface.
-func (t *topViews) Len() int           { return len(t.views) }
-func (t *topViews) Less(i, j int) bool { return t.ranks[i] < t.ranks[j] }
-
-// Swap implements heap.Interface.
-func (t *topViews) Swap(i, j int) {
-	t.views[i], t.views[j] = t.views[j], t.views[i]
-	t.ranks[i], t.ranks[j] = t.ranks[j], t.ranks[i]
-}
-
-// Push implements heap.Interface; keep does its work.
-func (t *topViews) Push(any) {}
-
-// Pop implements heap.Interface; nothing is ever popped.
-func (t *topViews) Pop() any { return nil }
 
 // ShardStats are a shard's figures.
 type ShardStats struct {

@@ -13,36 +13,3 @@ type Waiter interface {
 	// Wake ends a Wait that is under way or about to begin. Any goroutine may call it.
 	Wake()
 }
-
-// bell is the Waiter of a shard without descriptors of its own.
-type bell struct {
-	rung  chan struct{} // holds one token while there is something the loop has not seen
-	sleep *time.Timer
-}
-
-func newBell() *bell {
-	b := &bell{rung: make(chan struct{}, 1), sleep: time.NewTimer(time.Hour)}
-	b.sleep.Stop()
-	return b
-}
-
-func (b *bell) Wait(d time.Duration, idle func() bool) {
-	if !idle() {
-		return
-	}
-	b.sleep.Reset(d)
-	defer b.sleep.Stop()
-	select {
-	case <-b.rung:
-	case <-b.sleep.C:
-	}
-}
-
-func (b *bell) Dispatch() bool { return false }
-
-func (b *bell) Wake() {
-	select {
-	case b.rung <- struct{}{}:
-	default:
-	}
-}

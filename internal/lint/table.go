@@ -24,6 +24,9 @@ func Table() []Room {
 		{Path: "internal/args", StdOnly: true, May: []string{"internal/base", "internal/wire/sio"}},
 		{Path: "internal/latency", StdOnly: true},
 		{Path: "internal/budget", StdOnly: true},
+		{Path: "internal/lately", StdOnly: true},
+		{Path: "internal/bell", StdOnly: true},
+		{Path: "internal/top", StdOnly: true},
 		{Path: "internal/vfs", StdOnly: true},
 		{Path: "internal/pointer"},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
@@ -41,7 +44,7 @@ func Table() []Room {
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/kept", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
 			"internal/inbox", "internal/turns", "internal/fair", "internal/recent", "internal/linger", "internal/roomwatch", "internal/packet", "internal/latency",
-			"internal/budget",
+			"internal/lately", "internal/top", "internal/bell", "internal/budget",
 		}},
 		{Path: "internal/inbox", May: []string{"internal/base"}},
 		{Path: "internal/fair", StdOnly: true},
