@@ -278,7 +278,6 @@ func (sh *Shard) cutWorst() (more bool) {
 		if w.pinned < s.cutoff {
 			break
 		}
-		s.worst[i].pinned = 0
 		if w.conn.closed || w.conn.doomed {
 			continue
 		}

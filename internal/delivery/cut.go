@@ -92,13 +92,10 @@ func (l *cutLog) list(now time.Time) []ClientView {
 
 // cost is what the view holds in memory, in bytes.
 func (v *ClientView) cost() int64 {
-	const view, lane, drops = 384, 192, 320
+	const view, lane, drops = 416, 192, 320
 	n := view + len(v.ID) + len(v.Principal) + len(v.Address) + len(v.Lanes)*lane
 	if v.Drops != nil {
 		n += drops
-	}
-	if v.Kernel != nil {
-		n += 32
 	}
 	for i := range v.Lanes {
 		n += len(v.Lanes[i].Topic)
