@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
@@ -52,6 +53,9 @@ func (s *Server) leave() bool {
 	return true
 }
 
+// finishTimeout is how long the last packets of a client may take that is sent away.
+const finishTimeout = 10 * time.Second
+
 // runDrain ends when all clients have left, their time is over or everything is closed.
 func (s *Server) runDrain() {
 	defer s.wg.Done()
@@ -69,7 +73,7 @@ func (h herd) SentAway() int { return int(h.Cuts(base.CauseDraining)) }
 
 func (s *Server) newDrain() *drain.Drain {
 	o := s.opts.Drain
-	return drain.New(drain.Options{Herd: herd{s.hub}, PerSecond: o.ClientsPerSecond, Timeout: o.Timeout, Logger: s.log})
+	return drain.New(drain.Options{Herd: herd{s.hub}, PerSecond: o.ClientsPerSecond, Timeout: o.Timeout, Linger: finishTimeout + 5*time.Second, Logger: s.log})
 }
 
 // logStopped says how the drain went, once everything is closed.

@@ -96,7 +96,7 @@ func New(o Options) (*Server, error) {
 	shards := orDefault(o.Shards, runtime.GOMAXPROCS(0))
 	s.hub = delivery.New(delivery.Options{
 		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: guard.Budget(o.Memory.BudgetBytes),
-		HighWatermark: o.Memory.HighWatermark, FinishTimeout: 10 * time.Second, OnCut: s.onCut, OnStall: s.onStall,
+		HighWatermark: o.Memory.HighWatermark, FinishTimeout: finishTimeout, OnCut: s.onCut, OnStall: s.onStall,
 	})
 	s.drain = s.newDrain()
 	lobby := NamespaceOptions{}

@@ -248,7 +248,7 @@ func TestReadyzSaysWhyNot(t *testing.T) {
 	if w := f.do("GET", "/readyz", ""); w.Code != http.StatusOK || w.Body.String() != "ready\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := f.do("POST", "/api/drain", ""); w.Code != http.StatusAccepted || w.Body.String() != `{"draining":true,"clients":300,"left":299,"sentAway":1,"clientsPerSecond":200,"secondsLeft":1.5,"timeoutSeconds":60,"cutAtTimeout":0}`+"\n" {
+	if w := f.do("POST", "/api/drain", ""); w.Code != http.StatusAccepted || w.Body.String() != `{"draining":true,"clients":300,"left":299,"sentAway":1,"clientsPerSecond":200,"secondsLeft":1.5,"lingerSeconds":0,"timeoutSeconds":60,"cutAtTimeout":0}`+"\n" {
 		t.Errorf("drain: %d %s", w.Code, w.Body)
 	}
 	if w := f.do("GET", "/api/drain", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"draining":true,"clients":300,"left":299,`) {

@@ -30,6 +30,7 @@ type Options struct {
 	Herd      Herd
 	PerSecond int           // clients sent away in a second; more than 0
 	Timeout   time.Duration // from the beginning, after which those left are not waited for
+	Linger    time.Duration // for the last packets of those told, once nobody is left to be told
 	Logger    *slog.Logger
 }
 
@@ -56,7 +57,7 @@ func New(o Options) *Drain {
 // Began is closed when the drain has begun, Done when it is over.
 func (d *Drain) Began() <-chan struct{} { return d.began }
 
-// Done is closed when all clients have left, or their time is over.
+// Done is closed when all clients have left, or are not waited for any longer.
 func (d *Drain) Done() <-chan struct{} { return d.done }
 
 // Run sends the clients away, at Options.PerSecond and never faster, until none is left, the time is over or stop is
@@ -77,7 +78,7 @@ func (d *Drain) begin() {
 	d.mu.Unlock()
 	p := d.Progress()
 	close(d.began)
-	args := []any{"clients", p.Clients, "clients_per_second", p.PerSecond, "seconds", p.SecondsLeft, "timeout_seconds", p.TimeoutSeconds}
+	args := []any{"clients", p.Clients, "clients_per_second", p.PerSecond, "seconds", p.SecondsLeft, "linger_seconds", p.LingerSeconds, "timeout_seconds", p.TimeoutSeconds}
 	if p.CutAtTimeout > 0 {
 		d.o.Logger.Warn("draining: the time-out is shorter than it takes to send all clients away, the others will be cut then; "+
 			"raise drain.timeoutMs or drain.clientsPerSecond", append(args, "cut_at_timeout", p.CutAtTimeout)...)
@@ -100,8 +101,17 @@ func (d *Drain) run(stop <-chan struct{}) {
 	over := time.NewTimer(d.o.Timeout)
 	defer over.Stop()
 	last, owed := time.Now(), int64(0) // in clients a second times nanoseconds
+	var told time.Time                 // when nobody was left to be told
 	for {
-		if all, _ := d.o.Herd.Here(); all == 0 {
+		all, staying := d.o.Herd.Here()
+		switch {
+		case all == 0:
+			return
+		case staying > 0:
+			told = time.Time{}
+		case told.IsZero():
+			told = time.Now()
+		case time.Since(told) > d.o.Linger: // polling sessions that never ask again, above all
 			return
 		}
 		select {
@@ -131,7 +141,9 @@ type Progress struct {
 	SentAway  int `json:"sentAway"`
 	PerSecond int `json:"clientsPerSecond"`
 	// SecondsLeft is how long it takes to send away those not told yet, or until the time-out if that comes first.
-	SecondsLeft    float64 `json:"secondsLeft"`
+	SecondsLeft float64 `json:"secondsLeft"`
+	// LingerSeconds is how much longer, at most, those told may take for their last packets: a polling client has to ask.
+	LingerSeconds  float64 `json:"lingerSeconds"`
 	TimeoutSeconds float64 `json:"timeoutSeconds"`
 	// CutAtTimeout is how many will not have been told when the time is over; once it is, how many were still connected.
 	CutAtTimeout int `json:"cutAtTimeout"`
@@ -146,6 +158,7 @@ func (d *Drain) Progress() Progress {
 	defer d.mu.Unlock()
 	p := Progress{
 		Draining: !d.since.IsZero(), Clients: all, Left: all, SentAway: d.o.Herd.SentAway(), PerSecond: d.o.PerSecond,
+		LingerSeconds:  d.o.Linger.Seconds(),
 		TimeoutSeconds: d.o.Timeout.Seconds(),
 	}
 	remaining := d.o.Timeout
