@@ -49,7 +49,7 @@ func (s *Socket) check(ctx context.Context) error {
 	checks := s.ns.admit
 	s.ns.mu.RUnlock()
 	for _, f := range checks {
-		if err := s.ns.asked("Use", s.Context(), s, f); err != nil {
+		if err := s.ns.asked(s.Context(), "Use", s, f); err != nil {
 			return err
 		}
 	}

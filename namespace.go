@@ -180,7 +180,7 @@ func (n *Namespace) automatic(topic string) delivery.SubscribeOptions {
 
 func (n *Namespace) runConnect(s *Socket, handlers []ConnectFunc) {
 	for _, f := range handlers {
-		if err := n.asked("OnConnect", s.Context(), s, f); err != nil {
+		if err := n.asked(s.Context(), "OnConnect", s, f); err != nil {
 			n.log.Warn("OnConnect failed: the client is disconnected", "socket", s.ID(), "error", err)
 			_ = s.Disconnect(false) // it may have left already; either way what it has sent is not handled
 			return

@@ -19,7 +19,7 @@ var (
 // the application's code has one: handlers, checks, observers, Authenticate. name is that of the event, "" for none; s may
 // be nil.
 func (n *Namespace) caught(what, name string, s *Socket, err *error) {
-	p := recover()
+	p := recover() //nolint:revive // this is the deferred function
 	if p == nil {
 		return
 	}
@@ -36,7 +36,7 @@ func (n *Namespace) caught(what, name string, s *Socket, err *error) {
 }
 
 // asked calls a check or a hook of a namespace.
-func (n *Namespace) asked(what string, ctx context.Context, s *Socket, f ConnectFunc) (err error) {
+func (n *Namespace) asked(ctx context.Context, what string, s *Socket, f ConnectFunc) (err error) {
 	defer n.caught(what, "", s, &err)
 	return f(ctx, s)
 }

@@ -100,7 +100,7 @@ func (b *batch) read(ctx context.Context) error {
 			return nil
 		}
 		if len(line) > 0 {
-			p, err := t.begin(b.api, ctx, line)
+			p, err := t.begin(ctx, b.api, line)
 			b.api.debugPublish(ctx, t, b.who, &p, err)
 			b.put(result{p, err})
 		}
@@ -148,7 +148,7 @@ func (b *batch) end(ctx context.Context, err error) {
 		b.put(result{err: refuse(base.CodeDraining, "the batch was ended: the server closes, or the answers could not be written")})
 	case errors.Is(err, errLineTooLong):
 		b.put(result{err: refuse(base.CodeTooLarge, "the line is longer than %d bytes; the batch ends here", b.api.MaxBody)})
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		b.put(result{err: refuse(base.CodeInvalid, "read the batch: %v", err)})
 	}
 	b.handOver()
@@ -222,7 +222,7 @@ func (b *batch) answer(ctx context.Context, chunk []result) {
 			if r.waits() && !r.pending.Settled() {
 				b.flush()
 			}
-			b.out = r.append(b.out, ctx)
+			b.out = r.append(ctx, b.out)
 		}
 		if len(b.out) >= flushAt {
 			b.write()

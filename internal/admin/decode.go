@@ -153,14 +153,6 @@ func (o *object) find(name string) *field {
 
 func (o *object) has(field string) bool { return o.find(field) != nil }
 
-// raw is a field's value, which is not taken; nil if it is left out.
-func (o *object) raw(field string) []byte {
-	if f := o.find(field); f != nil {
-		return f.value
-	}
-	return nil
-}
-
 // into decodes a field if it is there. want names its type in errors.
 func (o *object) into(field, want string, to any) bool {
 	v, ok := o.take(field)

@@ -32,7 +32,7 @@ func (l *lines) next() ([]byte, error) {
 			return nil, errLineTooLong
 		}
 		if l.ended != nil {
-			if searched > 0 && l.ended == io.EOF { // the last line may lack its end
+			if searched > 0 && errors.Is(l.ended, io.EOF) { // the last line may lack its end
 				return l.cut(searched, 0)
 			}
 			return nil, l.ended

@@ -28,12 +28,12 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request, who caller) error 
 	if err != nil {
 		return err
 	}
-	p, err := t.begin(a, r.Context(), body)
+	p, err := t.begin(r.Context(), a, body)
 	a.published(r.Context(), t, who, &p, err)
 	if err != nil {
 		return err
 	}
-	t.answer = p.append(t.answer[:0], r.Context())
+	t.answer = p.append(r.Context(), t.answer[:0])
 	w.Header()["Content-Type"] = typeJSON
 	_, _ = w.Write(t.answer) // the caller is gone if this fails
 	return nil
@@ -65,7 +65,7 @@ type publication struct {
 }
 
 // begin decodes and publishes one request. The body is not kept.
-func (t *turn) begin(a *api, ctx context.Context, body []byte) (publication, error) {
+func (t *turn) begin(ctx context.Context, a *api, body []byte) (publication, error) {
 	request := &t.request
 	if malformed := t.parse(body); malformed != nil {
 		return publication{}, malformed
@@ -93,7 +93,7 @@ func (p *publication) waits() bool { return p.receipt || p.reliable }
 
 // append waits for the outcome if there is to be one, and appends the answer to a
 // publish request (design 5.3) to dst, with the end of the line.
-func (p *publication) append(dst []byte, ctx context.Context) []byte {
+func (p *publication) append(ctx context.Context, dst []byte) []byte {
 	dst = append(dst, `{"messageId":`...)
 	dst = sio.AppendString(dst, p.pending.MessageID)
 	dst = append(dst, `,"offset":`...)
@@ -104,14 +104,14 @@ func (p *publication) append(dst []byte, ctx context.Context) []byte {
 		dst = append(dst, `,"duplicate":true`...)
 	}
 	if p.waits() {
-		dst = p.appendOutcome(dst, ctx)
+		dst = p.appendOutcome(ctx, dst)
 	}
 	return append(dst, '}', '\n')
 }
 
 // appendOutcome appends who got the message: that nobody did is never left out. All
 // of it has to be asked for.
-func (p *publication) appendOutcome(dst []byte, ctx context.Context) []byte {
+func (p *publication) appendOutcome(ctx context.Context, dst []byte) []byte {
 	r := p.outcome(ctx)
 	count := func(name string, n int) { dst = strconv.AppendInt(append(dst, name...), int64(n), 10) }
 	count(`,"subscribers":`, r.Subscribers)

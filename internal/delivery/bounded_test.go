@@ -40,7 +40,9 @@ func TestBudgetBoundsPlainEmits(t *testing.T) {
 			r := newRig(t, o)
 			_, sockets := r.crowd(clients)
 			for _, s := range sockets {
-				s.Do(t.Context(), func() { _ = s.Join("all") })
+				if err := s.Do(t.Context(), func() { _ = s.Join("all") }); err != nil {
+					t.Fatal(err)
+				}
 			}
 			r.settle()
 			refused := 0

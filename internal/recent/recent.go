@@ -87,8 +87,8 @@ func (r *IDs[K, Result]) enter(id K) (e *entry[Result], done <-chan struct{}, fi
 	now := time.Now()
 	r.expireLocked(now)
 	for i := len(r.gens) - 1; i >= 0; i-- {
-		if e = r.gens[i].ids[id]; e != nil {
-			return e, e.done, false, nil
+		if known := r.gens[i].ids[id]; known != nil {
+			return known, known.done, false, nil
 		}
 	}
 	for r.n >= Most {
