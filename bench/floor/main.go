@@ -7,10 +7,18 @@
 //	floor sendto -clients 1000 -rate 10 -duration 10s
 //	floor accept -clients 10000 -rate 9000
 //
-// It prints a result in the form of `weir bench --json`.
+// It is also the least that net/http costs, and the load of the rows about publishing, which is too light to be what
+// limits a server: these are pinned by who starts them.
+//
+//	floor http -answer 200
+//	floor post -to 127.0.0.1:3000 -clients 64 -duration 8s -pid 4711
+//	floor batch -to 127.0.0.1:3000 -duration 8s -pid 4711
+//
+// It prints a result in the form of `weir bench --json`; http prints a server's log to stderr.
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -26,11 +34,20 @@ type plan struct {
 	size                int     // bytes of a message on the wire
 	duration            time.Duration
 	serverCPU, otherCPU int
-	port                int // of connect
+	port                int    // of connect
+	answer              int    // bytes of an answer of http, head included
+	to                  string // host:port of the server that post and batch ask
+	pid                 int    // of that server; 0: nothing is said of what it used
 }
 
 // floors are what can be measured.
 var floors = map[string]func(plan) (*report.Run, error){"sendto": sendto, "accept": accept}
+
+// loads ask a server that is there already.
+var loads = map[string]func(plan) (*report.Run, error){"post": post, "batch": batch}
+
+// roles are what this program is for others, until it is ended or has done it.
+var roles = map[string]func(plan) error{clientRole: connectAll, "http": serveBare}
 
 // clientRole is this program as the clients of accept.
 const clientRole = "connect"
@@ -43,32 +60,47 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) == 0 || (floors[args[0]] == nil && args[0] != clientRole) {
-		return fmt.Errorf("want sendto or accept, got %q", args)
+	if len(args) == 0 || (floors[args[0]] == nil && loads[args[0]] == nil && roles[args[0]] == nil) {
+		return fmt.Errorf("want sendto, accept, http, post or batch, got %q", args)
 	}
+	p, err := parse(args[0], args[1:])
+	if err != nil {
+		return err
+	}
+	if serve := roles[args[0]]; serve != nil {
+		return serve(p)
+	}
+	machine := report.ThisMachine()
+	measure := floors[args[0]]
+	if measure == nil {
+		measure = loads[args[0]]
+	}
+	r, err := measure(p)
+	if err != nil {
+		return err
+	}
+	r.Scenario, r.Machine, r.Target = cmp.Or(r.Scenario, "floor"), machine, cmp.Or(r.Target, "the kernel, over loopback")
+	return r.WriteJSON(os.Stdout)
+}
+
+func parse(what string, args []string) (plan, error) {
 	var p plan
-	f := flag.NewFlagSet("floor "+args[0], flag.ExitOnError)
-	f.IntVar(&p.clients, "clients", 1000, "connections")
+	f := flag.NewFlagSet("floor "+what, flag.ExitOnError)
+	f.IntVar(&p.clients, "clients", 1000, "connections; batch has one")
 	f.Float64Var(&p.rate, "rate", 0, "sendto: rounds a second, each of one message to each connection; accept: clients that come, 0: as fast as they are admitted")
 	f.IntVar(&p.size, "size", 132, "bytes of a message")
 	f.DurationVar(&p.duration, "duration", 10*time.Second, "measured, after half a second of warm-up")
 	f.IntVar(&p.serverCPU, "server-cpu", 0, "CPU of the thread that stands in for the server")
 	f.IntVar(&p.otherCPU, "load-cpu", 1, "CPU of the thread that stands in for the clients")
 	f.IntVar(&p.port, "port", 0, "of the server; of the clients of accept, which start themselves")
-	if err := f.Parse(args[1:]); err != nil {
-		return err
+	f.IntVar(&p.answer, "answer", 200, "bytes of each answer of http, head included")
+	f.StringVar(&p.to, "to", "", "host:port of the server that post and batch ask")
+	f.IntVar(&p.pid, "pid", 0, "process of that server, whose CPU time is shown; 0: it is not")
+	if err := f.Parse(args); err != nil {
+		return p, err
 	}
-	if p.clients < 1 || p.rate < 0 || (args[0] == "sendto" && p.rate == 0) || p.size < 1 || p.duration <= 0 {
-		return fmt.Errorf("%+v: want more than nothing of each", p)
+	if p.clients < 1 || p.rate < 0 || (what == "sendto" && p.rate == 0) || p.size < 1 || p.duration <= 0 {
+		return p, fmt.Errorf("%+v: want more than nothing of each", p)
 	}
-	if args[0] == clientRole {
-		return connectAll(p)
-	}
-	machine := report.ThisMachine()
-	r, err := floors[args[0]](p)
-	if err != nil {
-		return err
-	}
-	r.Scenario, r.Machine, r.Target = "floor", machine, "the kernel, over loopback"
-	return r.WriteJSON(os.Stdout)
+	return p, nil
 }

@@ -30,6 +30,7 @@ const (
 	weirServer program = iota
 	appServer          // bench/app, on Weir
 	npmServer          // npm's socket.io
+	bareServer         // net/http and nothing else, of bench/floor
 )
 
 // server is how to start one.
@@ -40,6 +41,7 @@ type server struct {
 	everywhere bool   // on the load's CPU too
 	netns      string // network namespace it runs in
 	host       string // other than 127.0.0.1
+	answer     int    // bytes of each answer of a bareServer
 }
 
 // load is a `weir bench`. Times of 0 are not given.
@@ -92,6 +94,8 @@ func (l *lab) command(s server, log func(string)) rig.Command {
 			c.Env = append(c.Env, "HOST="+s.host)
 		}
 		c.Args = append(c.Args, "node", l.npm)
+	case bareServer:
+		c.Args = append(c.Args, l.floor, "http", "-answer", strconv.Itoa(s.answer))
 	case appServer:
 		c.Args = append(c.Args, l.app, "-driver", l.driver)
 	case weirServer:

@@ -33,16 +33,19 @@ func build(t *testing.T) lab {
 
 func TestAQuickRowLeavesTextPageAndRuns(t *testing.T) {
 	dir := t.TempDir()
-	s := settings{lab: build(t), results: dir, quick: 50, only: []string{"fanout-1000", "connect"}}
+	s := settings{lab: build(t), results: dir, quick: 50, only: []string{"fanout-1000", "connect", "publish", "publish-batch"}}
 	var said strings.Builder
 	if err := run(t.Context(), s, &said); err != nil {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
 	for pattern, wants := range map[string][]string{
-		"standing-*.txt":                        {"== fanout-1000", "deliveries/s: ", "(must >= 700,000 /s)", "CPU over raw accept + 101 at the same rate: ", "== summary"},
+		"standing-*.txt":                        {"== fanout-1000", "deliveries/s: ", "(must >= 700,000 /s)", "CPU over raw accept + 101 at the same rate: ", "(must >= 0.600 x)", "(must >= 300,000 /s)", "== summary"},
 		"standing-*.html":                       {"<iframe", "fanout-1000", "connect-10000", "deliveries/s", "weir bench"},
 		"standing-*/fanout-1000-weir-1.json":    {`"scenario": "fanout"`, `"load tool, share of its core"`},
 		"standing-*/connect-10000-floor-1.json": {`"CPU per connect"`},
+		"standing-*/publish-weir-1.json":        {`"scenario": "post"`, `"requests/s"`, `"bytes of an answer"`, `"server CPU per request"`},
+		"standing-*/publish-bare*-1.json":       {`"scenario": "post"`, `"requests/s"`, `"bytes of an answer"`, `"server CPU per request"`},
+		"standing-*/publish-batch-weir-1.json":  {`"scenario": "batch"`, `"messages/s"`, `"server CPU per message"`},
 	} {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil || len(found) != 1 {
@@ -68,6 +71,8 @@ func TestRowsAreChosenByNameOrHowItBegins(t *testing.T) {
 		"fanout-1000 idle": "idle-19000 fanout-1000", // exactly so, though another begins like it
 		"fanout":           "fanout-1000 fanout-10000",
 		"loop loop":        "loop",
+		"publish":          "publish", // exactly so, though another begins like it
+		"publish-b":        "publish-batch",
 	} {
 		chosen, err := choose(rows(full), strings.Fields(asked))
 		var names []string
