@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -307,5 +308,98 @@ func TestAddressesThatAreNoneAreRefused(t *testing.T) {
 				t.Errorf("%s %q: %v", name, addr, err)
 			}
 		}
+	}
+}
+
+// TestLeavingTakesNoLockUnderTheSockets: docs/locks.md has Namespace.mu before Socket.mu, so who leaves asks for the
+// namespace's handlers before its own lock.
+func TestLeavingTakesNoLockUnderTheSockets(t *testing.T) {
+	sockets := make(chan *weir.Socket, 1)
+	var n *weir.Namespace
+	srv := start(t, feed(), func(srv *weir.Server) {
+		n = srv.Namespace("/feed")
+		n.OnConnect(func(_ context.Context, s *weir.Socket) error { sockets <- s; return nil })
+	})
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	s := <-sockets
+	eventually(t, "the client is in", s.Connected)
+
+	release := n.HoldForTest()
+	defer release()
+	p.send("41/feed,")
+	eventually(t, "the loop asks for the namespace's handlers", func() bool {
+		stacks := make([]byte, 1<<20)
+		return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "weir.(*Namespace).hears")
+	})
+	if !s.FreeForTest() {
+		t.Error("the socket's lock is held over a wait for the namespace's")
+	}
+}
+
+// TestHandshakeThatWasNotKeptIsReadAsAnother: a handler reads headers and the URL of every client, also of one that
+// connected before there was a handler.
+func TestHandshakeThatWasNotKeptIsReadAsAnother(t *testing.T) {
+	srv := start(t, feed())
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	shakes := make(chan *weir.Handshake, 2)
+	srv.Namespace("/feed").On("who", func(_ context.Context, s *weir.Socket, _ *weir.Event) error {
+		shakes <- s.Handshake()
+		return nil
+	})
+	q := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	for name, c := range map[string]*peer{"not kept": p, "kept": q} {
+		c.emit("/feed", 1, "who")
+		h := <-shakes
+		if h.Header == nil || h.URL == nil {
+			t.Errorf("%s: header %v, URL %v", name, h.Header, h.URL)
+		}
+		if kept := h.Header.Get("Sec-WebSocket-Key") != "" || h.URL.Query().Get("EIO") != ""; kept != (name == "kept") {
+			t.Errorf("%s: header %v, URL %v", name, h.Header, h.URL)
+		}
+		if !h.Address.IsValid() {
+			t.Errorf("%s: no address", name)
+		}
+	}
+}
+
+// TestPublishAnsweredOnReceiptWaitsForNoLane: with inboundAckPolicy ACK_ON_RECEIPT a publish to a reliable topic is
+// answered though the loop of a subscriber has not come to it; with ACK_AFTER_HANDLER_SUCCESS it is when it has.
+func TestPublishAnsweredOnReceiptWaitsForNoLane(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ack  weir.InboundAck
+	}{{"on receipt", weir.AckOnReceipt}, {"after all lanes", weir.AckAfterHandlerSuccess}} {
+		t.Run(c.name, func(t *testing.T) {
+			o := feed(weir.TopicOptions{Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew})
+			o.Shards = 2
+			o.Namespaces[0].ClientPublish, o.Namespaces[0].InboundAck = true, c.ack
+			sockets := make(chan *weir.Socket, 1)
+			srv := start(t, o, func(srv *weir.Server) {
+				srv.Namespace("/feed").OnConnect(func(_ context.Context, s *weir.Socket) error { sockets <- s; return nil })
+			})
+			publisher := dial(t, addr(srv), "/feed", nil, dialOptions{})
+			home := (<-sockets).ShardForTest()
+			var other *weir.Socket
+			for other == nil || other.ShardForTest() == home {
+				p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+				other = <-sockets
+				p.subscribe("/feed", "orders")
+			}
+
+			held, release := make(chan struct{}), make(chan struct{})
+			go other.OnShardForTest(func() { close(held); <-release })
+			<-held
+			let := func() { close(release) }
+			if c.ack == weir.AckOnReceipt {
+				defer let()
+			}
+			publisher.emit("/feed", 3, "weir:publish", map[string]any{"topic": "orders", "payload": 1})
+			if c.ack != weir.AckOnReceipt {
+				let()
+			}
+			if got := string(publisher.packet().args[0]); !strings.Contains(got, `"ok":true`) || !strings.Contains(got, "messageId") {
+				t.Errorf("answered %s", got)
+			}
+		})
 	}
 }

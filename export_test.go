@@ -53,3 +53,21 @@ func (s *Socket) Residue() (left []string, err error) {
 func (s *Socket) OnShardForTest(f func()) {
 	_ = s.onShard(func(*delivery.Socket) error { f(); return nil })
 }
+
+// ShardForTest is the number of the socket's shard.
+func (s *Socket) ShardForTest() int { return s.client.out.Shard().Index() }
+
+// HoldForTest takes the lock of the namespace's handlers until release is called.
+func (n *Namespace) HoldForTest() (release func()) {
+	n.mu.Lock()
+	return n.mu.Unlock
+}
+
+// FreeForTest reports whether nobody holds the socket's lock.
+func (s *Socket) FreeForTest() bool {
+	free := s.mu.TryLock()
+	if free {
+		s.mu.Unlock()
+	}
+	return free
+}

@@ -130,7 +130,7 @@ type InboundAck uint8
 
 // When a client's publish is answered.
 const (
-	AckOnReceipt           InboundAck = iota // when it was understood and permitted
+	AckOnReceipt           InboundAck = iota // when it was accepted: it has its place in the topic's order, and waits for no lane, on reliable topics neither
 	AckAfterHandlerSuccess                   // when it was given to all subscribers' lanes on this node
 )
 
@@ -326,7 +326,7 @@ type AuthFunc func(ctx context.Context, r AuthRequest) (Identity, error)
 type Handshake struct {
 	Header  http.Header
 	Host    string
-	URL     *url.URL
+	URL     *url.URL // never nil, as Header
 	Address netip.AddrPort
 	TLS     bool
 	Time    time.Time

@@ -143,7 +143,7 @@ func (n *Namespace) Publish(ctx context.Context, topic string, payload any, opts
 	return n.srv.publish(ctx, n, topic, &p.pub, p.receipt)
 }
 
-// publish is the way of a publication from Go and from clients.
+// publish is the way of a publication from Go: it waits for the receipt of a reliable topic, or where one is asked for.
 func (s *Server) publish(ctx context.Context, n *Namespace, topic string, p *delivery.Publication, receipt bool) (Receipt, error) {
 	pending, err := n.begin(ctx, topic, p, receipt)
 	if err != nil {

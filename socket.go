@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -120,11 +121,11 @@ func (s *Socket) Namespace() *Namespace { return s.ns }
 
 // Handshake is what is known of the request that opened the session. A server none
 // of whose namespaces has a function of the application when the client connects
-// keeps the address only.
+// keeps the address only: Header and URL are empty then, never nil.
 func (s *Socket) Handshake() *Handshake {
 	h := s.client.handshake()
 	if h == nil {
-		return &Handshake{URL: new(url.URL), Address: s.client.session.RemoteAddr()}
+		return &Handshake{Header: http.Header{}, URL: new(url.URL), Address: s.client.session.RemoteAddr()}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -394,14 +395,15 @@ func (s *Socket) Left() { s.out().Close(base.CauseClientDisconnect, nil) }
 // Gone implements delivery.SocketPeer. Loop.
 func (s *Socket) Gone(cause base.Cause) {
 	d := s.out()
+	var rooms []string
+	if d != nil && s.ns.hears() { // before the lock: Namespace.mu is taken before Socket.mu, see docs/locks.md
+		rooms = d.Rooms()
+	}
 	s.mu.Lock()
 	own := s.ownLocked()
-	own.reason = cause.SocketReason()
+	own.reason, own.rooms = cause.SocketReason(), rooms
 	if cause.Expels() {
 		s.expelled.Store(true)
-	}
-	if d != nil && s.ns.hears() {
-		own.rooms = d.Rooms()
 	}
 	s.gone.Store(true)
 	if own.cancel != nil {

@@ -302,13 +302,16 @@ func (r *request) publish(in *socketio.Event) {
 	}
 	early := r.s.ns.opts.InboundAck == AckOnReceipt
 	later, token := *r, r.arg.Get("token").Str
-	var receipt Receipt
+	var pending *delivery.Pending
 	r.decide(in.Bytes(), func(ctx context.Context) (err error) {
 		if t.AuthRequired {
 			err = later.s.authorize(ctx, ActionPublish, later.topic, token)
 		}
 		if err == nil {
-			receipt, err = later.s.ns.srv.publish(ctx, later.s.ns, later.topic, p, !early)
+			pending, err = later.s.ns.begin(ctx, later.topic, p, !early)
+		}
+		if err == nil && !early {
+			pending.Receipt(ctx)
 		}
 		return err
 	}, func(err error) {
@@ -316,7 +319,7 @@ func (r *request) publish(in *socketio.Event) {
 			later.refuse(err)
 			return
 		}
-		later.accept(map[string]any{"ok": true, "messageId": receipt.MessageID})
+		later.accept(map[string]any{"ok": true, "messageId": pending.MessageID})
 	})
 }
 
