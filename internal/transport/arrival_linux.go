@@ -42,11 +42,16 @@ type Arrival struct {
 // Loop is the index of the loop it is on.
 func (a *Arrival) Loop() int { return a.intake.index }
 
-// Move takes the connection to another loop, where f is called with it. It is not watched meanwhile.
+// Move takes the connection to another loop, where f is called with it. It is not watched meanwhile, and closed
+// if that loop ends first.
 func (a *Arrival) Move(loop int, f func(*Arrival)) {
 	a.intake.leave(a)
 	a.head = bytes.Clone(a.head)
 	a.intake, a.moving = a.intake.intake.loops[loop], f
+	if !a.intake.poller.carry(a.fd) {
+		_ = unix.Close(a.fd) // its loop has ended
+		return
+	}
 	a.intake.poller.loop.Post(movedTask{a})
 }
 
@@ -56,6 +61,7 @@ type movedTask struct{ a *Arrival }
 func (t movedTask) Run() {
 	f := t.a.moving
 	t.a.moving = nil
+	t.a.intake.poller.land(t.a.fd)
 	if t.a.intake.closed {
 		_ = unix.Close(t.a.fd)
 		return

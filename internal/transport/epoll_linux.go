@@ -61,6 +61,7 @@ const (
 	epollTelling             // report will be called
 	epollHalted              // what was read comes first
 	epollHung                // and both directions have ended meanwhile
+	epollCarried             // on its way to the loop: the poller closes the descriptor if it does not come
 )
 
 // hangup is what the kernel reports whether it was asked for or not.
@@ -74,6 +75,7 @@ func (s *epollStream) started() bool { return s.socket != nil }
 
 func (s *epollStream) start(to *WebSocket) {
 	s.socket = to
+	s.landed()
 	if _, err := s.poller.register(int(s.fd), s, s.wanted()); err != nil {
 		_ = unix.Close(int(s.fd))
 		s.fd, s.brief = -1, &epollBrief{err: err}
@@ -81,6 +83,15 @@ func (s *epollStream) start(to *WebSocket) {
 	if s.brief != nil && (s.fd < 0 || len(s.brief.ahead) > 0) {
 		s.tell()
 	}
+}
+
+// landed ends the way of a descriptor that was carried; false means that it is closed.
+func (s *epollStream) landed() bool {
+	if !s.is(epollCarried) {
+		return true
+	}
+	s.state &^= epollCarried
+	return s.poller.land(int(s.fd))
 }
 
 func (s *epollStream) tell() {
@@ -188,10 +199,12 @@ func (s *epollStream) end(err error) {
 func (s *epollStream) shut(err error) {
 	fd := int(s.fd)
 	s.flushPrefix()
+	landed := s.landed()
 	s.fd, s.brief = -1, &epollBrief{err: err}
-	if s.started() {
+	switch {
+	case s.started():
 		s.poller.forget(fd)
-	} else {
+	case landed:
 		_ = unix.Close(fd)
 	}
 }
@@ -330,7 +343,12 @@ func adopt(u Upgraded, p *Poller) (stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !p.carry(fd) {
+		_ = unix.Close(fd)
+		return nil, ErrClosed
+	}
 	s := newEpollStream(p, fd)
+	s.state = epollCarried
 	if len(u.Ahead) > 0 {
 		s.brief = &epollBrief{ahead: u.Ahead}
 	}

@@ -97,6 +97,10 @@ func (in *Intake) takeOver(ln net.Listener, pollers []*Poller) error {
 		if err != nil {
 			return err
 		}
+		if !p.carry(fd) {
+			_ = unix.Close(fd)
+			return ErrClosed
+		}
 		l := &intakeLoop{intake: in, poller: p, index: i, fd: fd, over: make(chan struct{})}
 		l.heads = deadlines{after: int64(in.options.HeadTimeout), expire: l.late}
 		l.pause = deadlines{after: int64(acceptPause), expire: func(int, uint32) { l.open() }}
@@ -108,7 +112,7 @@ func (in *Intake) takeOver(ln net.Listener, pollers []*Poller) error {
 // abandon closes what NewIntake has made.
 func (in *Intake) abandon() {
 	for _, l := range in.loops {
-		_ = unix.Close(l.fd)
+		l.shut()
 	}
 }
 
@@ -258,11 +262,18 @@ func (l *intakeLoop) end() {
 	if l.poller.owns(l.fd, l.gen) {
 		l.poller.release(l.fd)
 	}
-	_ = unix.Close(l.fd)
+	l.shut()
 	for _, d := range l.heads.queue {
 		l.late(int(d.fd), d.gen)
 	}
 	l.heads.queue, l.pause.queue = nil, nil
+}
+
+// shut closes the descriptor of the listening socket, which is the poller's until then.
+func (l *intakeLoop) shut() {
+	if l.poller.land(l.fd) {
+		_ = unix.Close(l.fd)
+	}
 }
 
 // late drops a connection whose header has not come in time.

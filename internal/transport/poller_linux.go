@@ -45,6 +45,7 @@ type Poller struct {
 	queues []*deadlines
 	linger deadlines // of connections that close
 	drain  deadlines // of those whose peer broke the protocol
+	under  carried   // descriptors on their way here
 
 	sleeping atomic.Bool
 	ringing  sync.RWMutex // so that Close does not close the bell under a Wake
@@ -273,13 +274,15 @@ func (p *Poller) owns(fd int, gen uint32) bool {
 // tell lets r report in the next Dispatch.
 func (p *Poller) tell(r reporter) { p.later = append(p.later, r) }
 
-// Close closes what is left. The loop has ended: nobody is told. Idempotent.
+// Close closes what is left, and what was on its way. The loop has ended: nobody is told. Idempotent.
 func (p *Poller) Close() {
 	for fd := range p.table {
 		if p.table[fd].w != nil {
+			p.land(fd)
 			p.forget(fd)
 		}
 	}
+	p.closeCarried()
 	p.ringing.Lock()
 	defer p.ringing.Unlock()
 	if p.file != nil {
