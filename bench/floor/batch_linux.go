@@ -89,7 +89,7 @@ func readResults(c net.Conn, p plan, end time.Time) (run *report.Run, results in
 			return nil, 0, fmt.Errorf("batch: answered %s: %.300q", answer.Status, buffer[:n])
 		}
 		results += bytes.Count(buffer[:n], []byte{'\n'})
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -128,7 +128,7 @@ func (ps *posters) until(end time.Time) error {
 // read takes what has come of an answer, and asks again after all of it.
 func (ps *posters) read(fd int) error {
 	n, err := unix.Read(fd, ps.buffer)
-	if err == unix.EAGAIN || err == unix.EINTR {
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		return nil
 	}
 	if n <= 0 {

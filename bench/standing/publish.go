@@ -34,6 +34,7 @@ func publishRows(s size) []row {
 		judge: func(f *finding) {
 			f.expect("requests/s, of those of the bare handler", ratio(f.figures(weir, requests), f.figures(bare, requests)), "x", atLeast, 0.6)
 			f.expect("bare handler, share of its core", f.median(bare, serverShare), "%", atLeast, serverBusy)
+			f.show(serverShare, f.median(weir, serverShare), "%")
 			f.show(requests, f.median(weir, requests), "/s")
 			f.show("bare handler, requests/s", f.median(bare, requests), "/s")
 			f.show("CPU per request, over that of the bare handler", ratio(f.figures(weir, cost), f.figures(bare, cost)), "x")
