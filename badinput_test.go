@@ -117,6 +117,17 @@ func TestProtocolFaultsAreCounted(t *testing.T) {
 	eventually(t, "the fault is counted", func() bool { return metric(t, srv, "weir_cut_total", `cause="parse_error"`) == 1 })
 }
 
+// TestWhoLeavesIsNotCountedAsCut: weir_cut_total has those the server has closed, weir_left_total the others.
+func TestWhoLeavesIsNotCountedAsCut(t *testing.T) {
+	srv := start(t, feed())
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	_ = p.conn.Close()
+	eventually(t, "the client's leave is counted", func() bool { return metric(t, srv, "weir_left_total") == 1 })
+	if n := metric(t, srv, "weir_cut_total"); n != 0 {
+		t.Errorf("%v counted as cut", n)
+	}
+}
+
 // TestBrokenFramesCloseWithTheirCode: RFC 6455 7.4.1.
 func TestBrokenFramesCloseWithTheirCode(t *testing.T) {
 	o := feed(weir.TopicOptions{Name: "prices"})

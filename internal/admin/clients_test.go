@@ -202,7 +202,7 @@ func TestTopicsAndStatsShowTheBooks(t *testing.T) {
 	for path, want := range map[string]any{
 		"configuration": map[string]any{"hash": "964fb8cb381b"}, "connections": 4.0, "subscriptions": 5.0, "sockets": 4.0, "unbalanced": 0.0,
 		"build": map[string]any{"version": "1.2.3", "revision": "", "goVersion": ""}, "sessions": map[string]any{"polling": 2.0},
-		"workers": map[string]any{"running": 4.0, "queued": 0.0, "panics": 0.0}, "refused": map[string]any{}, "cuts": map[string]any{},
+		"workers": map[string]any{"running": 4.0, "queued": 0.0, "panics": 0.0}, "refused": map[string]any{}, "cuts": map[string]any{}, "left": map[string]any{},
 	} {
 		if !reflect.DeepEqual(stats[path], want) {
 			t.Errorf("stats %s: %v, want %v", path, stats[path], want)

@@ -183,6 +183,7 @@ type statsAnswer struct {
 	Sessions      map[string]int           `json:"sessions"` // by transport
 	Namespaces    map[string]namespaceView `json:"namespaces"`
 	Cuts          map[string]uint64        `json:"cuts"`    // by cause; causes that have not happened are left out
+	Left          map[string]uint64        `json:"left"`    // connections that ended by the client or its network, likewise
 	Refused       map[string]uint64        `json:"refused"` // handshakes, by reason
 	Budget        budgetView               `json:"budget"`
 	Shards        []shardView              `json:"shards"`
@@ -240,15 +241,19 @@ func (a *api) stats(w http.ResponseWriter, r *http.Request) error {
 		Build: buildView(x.Build), Workers: workersView(x.Workers), Handlers: viewLatency(x.Handler),
 		Sessions: orEmpty(x.Sessions), Refused: orEmpty(x.Refused), Namespaces: a.viewNamespaces(x),
 		Since: x.Since, Configuration: configurationView{Hash: hashOf(a.State.Config()), LoadedAt: x.Since},
-		Cuts: make(map[string]uint64), Budget: budgetOf(a.Hub), Unbalanced: a.Hub.Unbalanced.Load(),
+		Cuts: make(map[string]uint64), Left: make(map[string]uint64), Budget: budgetOf(a.Hub), Unbalanced: a.Hub.Unbalanced.Load(),
 	}
 	out.Budget.By = make(map[string]int64)
 	for account, held := range a.Hub.Accounts() {
 		out.Budget.By[budget.Account(account).String()] = held
 	}
 	for c := range base.Cause(base.Causes) {
+		ended := out.Cuts
+		if c.Leaves() {
+			ended = out.Left
+		}
 		if n := a.Hub.Cuts(c); n > 0 {
-			out.Cuts[c.String()] = n
+			ended[c.String()] = n
 		}
 	}
 	for _, sh := range a.Hub.Shards() {

@@ -1,7 +1,7 @@
 package base
 
 // Cause says why a connection or a socket was closed. It is the label of
-// weir_cut_total and the row of docs/errors.md.
+// weir_cut_total or weir_left_total and the row of docs/errors.md.
 type Cause uint8
 
 // The close causes: the first block ends whole connections by the server's
@@ -60,6 +60,9 @@ func (c Cause) SocketReason() string { return causeRows[c].reason }
 // Expels reports whether the application or a rule has put the socket out: what it had sent and still waits is not
 // handled. Of whoever leaves for another cause it is.
 func (c Cause) Expels() bool { return c >= CauseTokenExpired && c <= CauseServerDisconnect }
+
+// Leaves reports whether a connection that ends so has left by itself, or its network has: the server has not cut it.
+func (c Cause) Leaves() bool { return c >= CauseClientDisconnect && c <= CausePingTimeout }
 
 // Reconnects reports whether official clients reconnect by themselves after it.
 func (c Cause) Reconnects() bool { return causeRows[c].reconnects }

@@ -100,6 +100,7 @@ func (r *reader) document(root *node) *document {
 	r.mode = r.modeOf(root)
 	r.defaults(table(), v)
 	r.decode(table(), root, v, "")
+	r.warnMode()
 	return doc
 }
 

@@ -57,7 +57,7 @@ func TestStreamFenceWindowOfNothingIsOne(t *testing.T) {
 }
 
 func TestStreamFenceOriginsAreOpenUnlessCookiesCount(t *testing.T) {
-	const file = "servers: {a: {%s namespaces: [{path: /x, topics: [t], clientPublish: allow, overflowAction: DROP_OLDEST}]}}"
+	const file = "weir: 0\nservers: {a: {%s namespaces: [{path: /x, topics: [t], clientPublish: allow, overflowAction: DROP_OLDEST}]}}"
 	for _, c := range []struct {
 		keys     string
 		origins  []string
@@ -78,6 +78,21 @@ func TestStreamFenceOriginsAreOpenUnlessCookiesCount(t *testing.T) {
 	}
 }
 
+// TestFileWithoutItsFirstLineIsTold: who forgets "weir: 1" is told once that the file has StreamFence's meaning, and the
+// line to add; who writes either line is not.
+func TestFileWithoutItsFirstLineIsTold(t *testing.T) {
+	const file = "servers: {a: {origins: [], namespaces: [{path: /x, topics: [t], clientPublish: allow, overflowAction: DROP_OLDEST}]}}"
+	c := parse(t, file, config.LoadOptions{})
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Message, "StreamFence") || !strings.Contains(c.Warnings[0].Message, "add the line: weir: 1") {
+		t.Errorf("warnings %v", c.Warnings)
+	}
+	for _, line := range []string{"weir: 0", "weir: 1"} {
+		if c := parse(t, line+"\n"+file, config.LoadOptions{}); len(c.Warnings) > 0 {
+			t.Errorf("%s: %v", line, c.Warnings)
+		}
+	}
+}
+
 func TestWarningsSayTheEffectInNumbers(t *testing.T) {
 	c := parse(t, `servers: {a: {origins: [], namespaces: [
   {path: /x, topics: [a, b], clientPublish: allow},
@@ -87,6 +102,7 @@ func TestWarningsSayTheEffectInNumbers(t *testing.T) {
 		all = append(all, w.String())
 	}
 	want := []string{
+		"without it this is a file of StreamFence JS and has its defaults",
 		"a, b: REJECT_NEW with 64 messages: at 100 messages/s a client that stalls for more than 0.64 s loses the newest",
 		"c: maxInFlight 1: at 50 ms round trip one client gets at most 20 messages/s",
 		"c: maxRetries 1 with ackTimeoutMs 250: a message that a client does not acknowledge within 0.5 s is lost",

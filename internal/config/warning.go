@@ -19,6 +19,13 @@ func (r *reader) warn(path, format string, args ...any) {
 	}
 }
 
+// warnMode tells who may have meant a file of Weir's. "weir: 0" says that StreamFence's is meant.
+func (r *reader) warnMode() {
+	if r.mode == streamFenceMode && !r.isSet("weir") {
+		r.warn("weir", "without it this is a file of StreamFence JS and has its defaults (a full lane rejects the newest; a reliable topic waits for each ack); for Weir's, add the line: weir: 1; to keep StreamFence's: weir: 0")
+	}
+}
+
 // warnNamespace tells where StreamFence's defaults bite, with the effect in numbers (design 5.5).
 func (r *reader) warnNamespace(path string, n *namespace) {
 	if r.mode != streamFenceMode {

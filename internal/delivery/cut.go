@@ -40,10 +40,10 @@ func (l *cutLog) init(b *budget.Budget) {
 	}
 }
 
-// Cuts is how many connections the server has closed for that cause.
+// Cuts is how many connections have ended for that cause: the server has cut them, or they left (base.Cause.Leaves).
 func (h *Hub) Cuts(c base.Cause) uint64 { return h.cuts.counts[c].Load() }
 
-// CountCut counts a connection closed by another room's decision.
+// CountCut counts a connection that ended by another room's decision, or left.
 func (h *Hub) CountCut(c base.Cause) { h.cuts.counts[c].Add(1) }
 
 // cut records a connection that is about to be cut, before its lanes are closed.

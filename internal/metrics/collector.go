@@ -178,7 +178,11 @@ func collectNode(s sink, h *delivery.Hub) {
 	}
 	s.put(memoryRatio, ratio)
 	for cause := range base.Cause(base.Causes) {
-		s.put(cuts, float64(h.Cuts(cause)), cause.String())
+		ended := cuts
+		if cause.Leaves() {
+			ended = left
+		}
+		s.put(ended, float64(h.Cuts(cause)), cause.String())
 	}
 	s.put(unbalanced, float64(h.Unbalanced.Load()))
 	s.put(idsForgotten, float64(h.IDsForgotten()))

@@ -82,7 +82,8 @@ var (
 	memoryHeld        = gauge("memory_held_bytes", "Bytes held for all clients, by what they are for.", "what")
 	memoryBudget      = gauge("memory_budget_bytes", "Bound on memory_held_bytes; 0 is none.")
 	memoryRatio       = gauge("memory_budget_ratio", "Share of the memory budget in use; 0 without a budget.")
-	cuts              = counter("cut_total", "Connections closed, by cause.", "cause")
+	cuts              = counter("cut_total", "Connections the server has closed, by cause.", "cause")
+	left              = counter("left_total", "Connections that ended by the client or its network, by cause.", "cause")
 	idsForgotten      = counter("ids_forgotten_total", "Ids of publications forgotten before five minutes were over.")
 	unbalanced        = counter("unbalanced_total", "Lanes whose books did not add up: always 0, or a bug.")
 
