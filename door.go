@@ -27,7 +27,7 @@ type door struct {
 	namespaces map[string]*Namespace
 	log        *slog.Logger
 	admission  *guard.Admission
-	lost       atomic.Pointer[atomic.Uint64] // connections the intake had no room for; nil without one
+	lost       atomic.Pointer[atomic.Uint64] // connections closed for want of room; nil without a port
 	next       [2]atomic.Uint32              // turns of the loops, by transport
 	curious    atomic.Bool                   // an application's function may ask for a handshake
 	strict     bool                          // every namespace asks for a token

@@ -5,6 +5,7 @@ import (
 	"net"
 
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/transport"
 )
 
@@ -68,8 +69,11 @@ func (ps pollers) close() {
 // accept makes an open port the door's.
 func (d *door) accept(ln net.Listener) (net.Listener, error) {
 	o := d.engine.SocketOptions()
+	o.Ceiling, o.Full = guard.Ceiling(len(d.srv.hub.Shards())), d.srv.noRoom
 	if !d.opts.Driver.epoll() {
-		return &transport.Listener{Listener: ln, Options: o, Clear: true}, nil
+		l := &transport.Listener{Listener: ln, Options: o, Clear: true}
+		d.lost.Store(&l.Failed)
+		return l, nil
 	}
 	return d.intake(ln, o)
 }

@@ -33,9 +33,16 @@ func (s *Server) crowded() bool {
 	if all < s.room {
 		return false
 	}
+	s.noRoom()
+	return true
+}
+
+// noRoom logs once that clients are turned away for want of descriptors: sessions with 503, and connections, if those that
+// have sent no request yet hold what is left, at once.
+func (s *Server) noRoom() {
 	s.fullOnce.Do(func() {
-		s.log.Warn("no room: the descriptors for clients are all taken, newcomers are refused with 503; raise the limit (ulimit -n, LimitNOFILE)",
+		all, _ := s.hub.Here()
+		s.log.Warn("no room: the descriptors for clients are all taken, newcomers are refused with 503 or closed; raise the limit (ulimit -n, LimitNOFILE)",
 			"connections", all)
 	})
-	return true
 }

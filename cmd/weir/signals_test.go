@@ -134,8 +134,9 @@ func TestServeGoesOnAtSIGHUP(t *testing.T) {
 	}
 }
 
-// A liveness probe must not kill a server that is merely full: its own descriptors are reserved.
-func TestServeAnswersProbesWithoutDescriptorsForClients(t *testing.T) {
+// serveWithFew starts a process that may have 256 descriptors, and returns its ports by name when it is ready.
+func serveWithFew(t *testing.T, settings string) (p *process, addresses map[string]string) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "weir.yaml")
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -147,8 +148,8 @@ func TestServeAnswersProbesWithoutDescriptorsForClients(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := startProcess(t, exec.Command("sh", "-c", "ulimit -n 256 && exec weir serve --config "+path+" --set management.port=0"))
-	addresses := map[string]string{}
+	p = startProcess(t, exec.Command("sh", "-c", "ulimit -n 256 && exec weir serve --config "+path+" --set management.port=0 "+settings))
+	addresses = map[string]string{}
 	few := ""
 	for line := ""; !strings.Contains(line, `"msg":"ready"`); {
 		line = p.until("msg")
@@ -169,6 +170,26 @@ func TestServeAnswersProbesWithoutDescriptorsForClients(t *testing.T) {
 	if !strings.Contains(few, `"descriptors":256`) {
 		t.Error(few)
 	}
+	return p, addresses
+}
+
+func wantHealthy(t *testing.T, addresses map[string]string) {
+	t.Helper()
+	for _, name := range []string{"management", "probes"} {
+		answer, err := http.Get("http://" + addresses[name] + "/healthz")
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", name, answer.Status)
+		}
+	}
+}
+
+// A liveness probe must not kill a server that is merely full: its own descriptors are reserved.
+func TestServeAnswersProbesWithoutDescriptorsForClients(t *testing.T) {
+	p, addresses := serveWithFew(t, "")
 	refused := 0
 	for range 300 {
 		conn, err := net.Dial("tcp", addresses["feed"])
@@ -190,15 +211,25 @@ func TestServeAnswersProbesWithoutDescriptorsForClients(t *testing.T) {
 	if refused < 100 || refused > 200 {
 		t.Errorf("%d of 300 clients were refused", refused)
 	}
-	for _, name := range []string{"management", "probes"} {
-		answer, err := http.Get("http://" + addresses[name] + "/healthz")
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		_ = answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			t.Errorf("%s: %s", name, answer.Status)
-		}
-	}
+	wantHealthy(t, addresses)
 	p.until("no room")
+}
+
+// Connections that never finish their request are no sessions, and take descriptors all the same.
+func TestServeAnswersProbesWhileSilentConnectionsHoldEveryDescriptor(t *testing.T) {
+	for _, driver := range []string{"auto", "goroutine"} {
+		t.Run(driver, func(t *testing.T) {
+			p, addresses := serveWithFew(t, "--set servers.feed.limits.headerTimeoutMs=3600000 --set servers.feed.driver="+driver)
+			for range 300 {
+				conn, err := net.Dial("tcp", addresses["feed"])
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = conn.Close() })
+				_, _ = io.WriteString(conn, "GET ") // it may be closed already
+			}
+			p.until("no room")
+			wantHealthy(t, addresses)
+		})
+	}
 }

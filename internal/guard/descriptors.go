@@ -17,3 +17,11 @@ func Room(loops int) (connections, limit int) {
 	reserve := reservedDescriptors + 2*loops // each loop has its epoll and its bell
 	return max(1, limit-min(reserve, limit/2)), limit
 }
+
+// Ceiling is the lowest number of a descriptor that no client's connection may have; 0 for none. The kernel gives the
+// lowest number that is free, so a higher one says how many are open, whoever holds them. It is above Room, so that those
+// beyond Room can be answered, and leaves the rest to the server itself.
+func Ceiling(loops int) int {
+	connections, limit := Room(loops)
+	return limit - min(reservedDescriptors/2, (limit-connections)/2)
+}

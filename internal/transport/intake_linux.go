@@ -292,6 +292,11 @@ func (l *intakeLoop) ready(uint32) {
 		fd, errno := l.accept()
 		switch errno {
 		case 0:
+			if l.intake.options.Socket.above(fd) {
+				l.intake.Failed.Add(1)
+				_ = unix.Close(fd)
+				continue
+			}
 			l.arrive(fd, l.peer())
 		case unix.EAGAIN:
 			return
