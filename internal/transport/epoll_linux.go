@@ -242,7 +242,7 @@ func (s *epollStream) finish(linger time.Duration) {
 		q = &p.drain
 	}
 	q.after = int64(linger)
-	q.add(p.now(), int(s.fd), p.table[s.fd].gen)
+	q.add(p.now(), int(s.fd), p.table.at(int(s.fd)).gen)
 }
 
 func (s *epollStream) shutdown() {

@@ -281,7 +281,7 @@ func (l *intakeLoop) late(fd int, gen uint32) {
 	if !l.poller.owns(fd, gen) {
 		return
 	}
-	if a, ok := l.poller.table[fd].w.(*Arrival); ok {
+	if a, ok := l.poller.table.at(fd).w.(*Arrival); ok {
 		a.drop()
 	}
 }

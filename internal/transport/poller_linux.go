@@ -21,13 +21,13 @@ import (
 // it.
 //
 // All methods are the loop's but for Wake, and Close, which is called when the loop has ended. A descriptor belongs to
-// its watcher from register to forget: forget clears the table entry before it closes, and an event carries the
+// its watcher from register to forget, or release: that clears the table entry before it closes, and an event carries the
 // generation of its entry, so that neither a stale event nor a stale write can meet a descriptor used again.
 type Poller struct {
 	loop  base.Loop
 	now   func() int64
 	epoll int
-	table []entry
+	table entries
 	live  int
 
 	file  *os.File           // the epoll in Go's own poller, where the loop sleeps
@@ -57,12 +57,6 @@ type watcher interface{ ready(mask uint32) }
 
 // reporter has something to tell that could not be told from inside a method of its own.
 type reporter interface{ report() }
-
-// entry is a descriptor's place in the table. gen grows with each use of the number.
-type entry struct {
-	w   watcher
-	gen uint32
-}
 
 const (
 	pollBuffer = 64 << 10 // bytes; a read takes no more
@@ -198,7 +192,7 @@ func (p *Poller) Dispatch() bool {
 		if int(ev.Fd) == p.bell {
 			continue
 		}
-		e := p.table[ev.Fd]
+		e := p.table.at(int(ev.Fd))
 		if e.w == nil || int32(e.gen) != ev.Pad {
 			continue // closed, or used again, since the kernel said so
 		}
@@ -231,44 +225,41 @@ func (p *Poller) reportLater() {
 
 // register begins to watch a descriptor, which then belongs to w.
 func (p *Poller) register(fd int, w watcher, mask uint32) (gen uint32, err error) {
-	for len(p.table) <= fd {
-		p.table = append(p.table, entry{})
-	}
-	e := &p.table[fd]
-	e.gen++
-	ev := unix.EpollEvent{Events: mask, Fd: int32(fd), Pad: int32(e.gen)}
+	gen = p.table.next()
+	ev := unix.EpollEvent{Events: mask, Fd: int32(fd), Pad: int32(gen)}
 	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return 0, os.NewSyscallError("epoll_ctl add", err)
 	}
-	e.w = w
+	p.table.put(fd, entry{w, gen})
 	p.live++
-	return e.gen, nil
+	return gen, nil
 }
 
 // watch changes what a registered descriptor is watched for.
 func (p *Poller) watch(fd int, mask uint32) {
-	ev := unix.EpollEvent{Events: mask, Fd: int32(fd), Pad: int32(p.table[fd].gen)}
+	ev := unix.EpollEvent{Events: mask, Fd: int32(fd), Pad: int32(p.table.at(fd).gen)}
 	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &ev) // registered by construction
 }
 
 // forget ends what register began, and closes the descriptor, which takes it out of the epoll: no other descriptor shares
 // its description.
 func (p *Poller) forget(fd int) {
-	p.table[fd].w = nil
+	p.table.remove(fd)
 	p.live--
 	_ = unix.Close(fd)
 }
 
 // release ends what register began; the descriptor stays open and is the caller's.
 func (p *Poller) release(fd int) {
-	p.table[fd].w = nil
+	p.table.remove(fd)
 	p.live--
 	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
 // owns reports whether a descriptor is still that of the registration with this generation.
 func (p *Poller) owns(fd int, gen uint32) bool {
-	return fd < len(p.table) && p.table[fd].w != nil && p.table[fd].gen == gen
+	e := p.table.at(fd)
+	return e.w != nil && e.gen == gen
 }
 
 // tell lets r report in the next Dispatch.
@@ -276,12 +267,10 @@ func (p *Poller) tell(r reporter) { p.later = append(p.later, r) }
 
 // Close closes what is left, and what was on its way. The loop has ended: nobody is told. Idempotent.
 func (p *Poller) Close() {
-	for fd := range p.table {
-		if p.table[fd].w != nil {
-			p.land(fd)
-			p.forget(fd)
-		}
-	}
+	p.table.all(func(fd int) {
+		p.land(fd)
+		p.forget(fd)
+	})
 	p.closeCarried()
 	p.ringing.Lock()
 	defer p.ringing.Unlock()
@@ -302,7 +291,7 @@ func (p *Poller) lingered(fd int, gen uint32) {
 	if !p.owns(fd, gen) {
 		return
 	}
-	if s, ok := p.table[fd].w.(*epollStream); ok {
+	if s, ok := p.table.at(fd).w.(*epollStream); ok {
 		s.end(os.ErrDeadlineExceeded)
 	}
 }
