@@ -51,8 +51,8 @@ func (sh *Shard) deliverMembers(j *job, u *underWay, most int) {
 	}
 }
 
-// deliverChosen goes on with a job whose recipients were fixed when it was begun:
-// those who have left since are not there any more.
+// deliverChosen goes on with a job whose recipients have been found: those who have
+// left since are not there any more.
 func (sh *Shard) deliverChosen(j *job, u *underWay, most int) {
 	for ; u.left > 0 && sh.spent < most; u.left-- {
 		sh.spent++

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"slices"
 	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/base"
@@ -31,13 +30,6 @@ func (t *Target) everySubscriber() bool { return t.Subscribers && !t.narrows() }
 // narrows reports whether not everybody is meant.
 func (t *Target) narrows() bool {
 	return t.Socket != "" || t.Principal != "" || t.Rooms != nil || t.Except != nil
-}
-
-// meets reports whether a socket of the target's namespace is one it means, whatever its
-// subscriptions. Loop only.
-func (t *Target) meets(s *Socket) bool {
-	return (t.Socket == "" || s.ID == t.Socket) && (t.Principal == "" || s.Principal == t.Principal) &&
-		(t.Rooms == nil || slices.ContainsFunc(t.Rooms, s.in)) && !slices.ContainsFunc(t.Except, s.in)
 }
 
 // job is one publication or emit as it travels to the shards, which share it.

@@ -8,7 +8,8 @@ type membership struct {
 	sockets    map[string]*Socket
 	principals map[string][]*Socket
 	rooms      map[string]*room
-	round      uint32           // the last recipient search; marks sockets already found
+	search     search           // for the recipients of a job
+	round      uint32           // the last search begun; marks who it has seen, and who came later
 	bytes      int64            // of rooms and the places in them
 	orders     *stream          // what is emitted here and not delivered yet; nil: nothing
 	watch      *roomwatch.Watch // nil: nobody asks
@@ -32,7 +33,8 @@ type room struct {
 // seat is a room's side of a socket in it.
 type seat struct {
 	socket *Socket
-	place  int // index among the socket's places
+	place  int32  // index among the socket's places
+	since  uint32 // the last search begun when it was taken
 }
 
 // place is a socket's side of it.
@@ -101,7 +103,7 @@ func (t *ties) vacate(i int) {
 	if i != last {
 		moved := t.places[last]
 		t.places[i] = moved
-		moved.room.members[moved.at].place = i
+		moved.room.members[moved.at].place = int32(i)
 	}
 	t.places[last] = place{}
 	t.places = t.places[:last]
@@ -119,6 +121,7 @@ func (t *ties) find(name string) int {
 
 func (m *membership) add(s *Socket) {
 	m.sockets[s.ID] = s
+	s.seen = m.round           // too late for a search under way
 	m.watch.Joined(s.ID, s.ID) // its own room
 	if s.Principal != "" {
 		m.principals[s.Principal] = append(m.principals[s.Principal], s)
@@ -164,7 +167,7 @@ func (m *membership) join(s *Socket, name string) {
 	m.bytes += placeBytes
 	t := s.tied()
 	t.places = append(t.places, place{room: r, at: len(r.members)})
-	r.members = append(r.members, seat{s, len(t.places) - 1})
+	r.members = append(r.members, seat{s, int32(len(t.places) - 1), m.round})
 	m.watch.Joined(name, s.ID)
 }
 
@@ -194,76 +197,4 @@ func (m *membership) quit(s *Socket, i int) {
 	s.ties.vacate(i)
 	s.untie()
 	m.watch.Left(r.name, s.ID)
-}
-
-// find appends the sockets a target means to found, each once.
-func (m *membership) find(t *Target, found []*Socket) []*Socket {
-	switch {
-	case t.Socket != "" || t.Principal != "": // meets nobody twice; the rest of the target is asked of the few
-		m.each(t, func(s *Socket) {
-			if t.meets(s) {
-				found = append(found, s)
-			}
-		})
-		return found
-	case len(t.Except) == 0 && len(t.Rooms) <= 1: // meets nobody twice, and need not touch them
-		m.each(t, func(s *Socket) { found = append(found, s) })
-		return found
-	}
-	m.nextRound()
-	for _, name := range t.Except {
-		m.eachIn(name, func(s *Socket) { s.seen = m.round })
-	}
-	m.each(t, func(s *Socket) {
-		if s.seen != m.round {
-			s.seen = m.round
-			found = append(found, s)
-		}
-	})
-	return found
-}
-
-// nextRound makes all sockets unseen.
-func (m *membership) nextRound() {
-	if m.round++; m.round == 0 { // numbers are used up
-		m.round = 1
-		for _, s := range m.sockets {
-			s.seen = 0
-		}
-	}
-}
-
-// each calls f for the sockets of a namespace that the narrowest field of a target means,
-// whatever it excepts; for those in several of its rooms more than once.
-func (m *membership) each(t *Target, f func(*Socket)) {
-	switch {
-	case t.Socket != "":
-		if s := m.sockets[t.Socket]; s != nil {
-			f(s)
-		}
-	case t.Principal != "":
-		for _, s := range m.principals[t.Principal] {
-			f(s)
-		}
-	case t.Rooms == nil:
-		for _, s := range m.sockets {
-			f(s)
-		}
-	default:
-		for _, name := range t.Rooms {
-			m.eachIn(name, f)
-		}
-	}
-}
-
-// eachIn calls f for the sockets in a room, the one whose id it is included.
-func (m *membership) eachIn(name string, f func(*Socket)) {
-	if s := m.sockets[name]; s != nil {
-		f(s)
-	}
-	if r := m.rooms[name]; r != nil {
-		for _, m := range r.members {
-			f(m.socket)
-		}
-	}
 }

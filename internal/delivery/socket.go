@@ -21,7 +21,7 @@ type Socket struct {
 	past    lane.Past  // what was said in the books of the events lane when it last held nothing
 	lanes   []*outLane // one per topic, subscribed or reached by emits
 	ties    *ties      // nil: none
-	seen    uint32     // the last search that found it, see membership
+	seen    uint32     // the last search that is done with it, see search
 	waits   bool       // some lane waits for the events lane, or did
 	refusal bool       // never let in: it carries a CONNECT_ERROR
 	closed  bool       // no longer a member: only the events lane may still be flushed

@@ -36,10 +36,11 @@ type stream = fair.Line[*job, underWay]
 // The budget counts the job, its room in the inbox is taken and its receipt is open
 // until it is done.
 type underWay struct {
-	begun  bool
-	item   *lane.Item // its message
-	left   int        // how many recipients are still to be seen: the first of the topic's members, or of
-	chosen []*Socket  // if it has a target of its own
+	begun    bool
+	choosing bool       // the recipients are being looked for, see search
+	item     *lane.Item // its message
+	left     int        // how many recipients are still to be seen: the first of the topic's members, or of
+	chosen   []*Socket  // if it has a target of its own
 }
 
 // maxChosen is how many recipients' places are kept for the next job.
@@ -80,6 +81,9 @@ func (sh *Shard) goOn(j *job, u *underWay, most int) (done bool) {
 		sh.spent++
 		sh.begin(j, u)
 	}
+	if u.choosing && !sh.choose(j, u, most) {
+		return false
+	}
 	switch {
 	case u.left == 0:
 	case j.target.everySubscriber():
@@ -94,7 +98,7 @@ func (sh *Shard) goOn(j *job, u *underWay, most int) (done bool) {
 	return true
 }
 
-// begin decides who is to get a job's message; what is for one socket is done.
+// begin begins with a job; what is for one socket is done.
 func (sh *Shard) begin(j *job, u *underWay) {
 	switch {
 	case j.run != nil:
@@ -106,8 +110,7 @@ func (sh *Shard) begin(j *job, u *underWay) {
 	case j.target.everySubscriber():
 		u.left = len(j.topic.local[sh.index].members)
 	default:
-		u.chosen = sh.namespaces[j.ns].find(j.target, u.chosen)
-		u.left = len(u.chosen)
+		u.choosing = true
 	}
 	if j.msg != nil {
 		u.item = sh.class(j).Hold(j.msg)

@@ -36,7 +36,7 @@ func Rules() []Rule {
 		importTable(Table()),
 		halves(),
 		fileSize(600),
-		packageSize(5500),
+		packageSize(6000),
 		goroutines(),
 		rawSyscalls(),
 		printing(),
