@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// lookCost is how many sockets a search may look at for what an offer costs.
-const lookCost = 4
+// lookCost is how many sockets a search may look at for what an offer costs: each is
+// somewhere else in memory.
+const lookCost = 2
 
 // search finds the sockets a target means, each once, in as many steps as it takes: a
 // namespace of 50,000 sockets, or a room, is never walked in one. One search at a time
