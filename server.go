@@ -194,16 +194,17 @@ func (s *Server) Handler(name string) http.Handler {
 // can be called once.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
-	if !s.state.CompareAndSwap(stateNew, stateRunning) {
+	if s.state.Load() != stateNew {
 		s.mu.Unlock()
 		return errors.New("weir: Run was called before")
 	}
+	s.measureRoom() // a mounted server is asked as soon as it says that it runs
+	s.state.Store(stateRunning)
 	s.mu.Unlock()
 	if err := s.pollers.open(s.hub); err != nil {
 		s.hub.Close() // its loops cannot run: nothing below waits for them
 		return errors.Join(err, s.stop())
 	}
-	s.measureRoom()
 	s.hub.Start()
 	if err := s.Listen(); err != nil {
 		return errors.Join(err, s.stop())
