@@ -25,7 +25,10 @@ func TestManyPublishersOnManyShardsAreSeenInOneOrder(t *testing.T) {
 	const publishers, each, subscribers = 8, 250, 12
 	topics := []string{"prices", "orders"}
 	o := feed(weir.TopicOptions{Name: "prices", Max: roomy},
-		weir.TopicOptions{Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew, Max: roomy, MaxInFlight: publishers * each})
+		weir.TopicOptions{
+			Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew, Max: roomy, MaxInFlight: publishers * each,
+			AckTimeout: time.Hour, // nobody acknowledges: a redelivery would be one too many
+		})
 	o.Shards = 4
 	srv := start(t, o)
 	clients := crowd(t, addr(srv), "prices", subscribers, leanOptions{})

@@ -10,9 +10,8 @@ import (
 
 // The ends of a session that the peer brings about.
 
-// straggle is how long the request of a client that has closed its session waits for another that it sent before: the
-// two come on two connections, and nothing but luck says which is read first.
-const straggle = 5 * time.Millisecond
+// DefaultStraggle is Options.Straggle.
+const DefaultStraggle = 5 * time.Millisecond
 
 // lastWords is how many bytes of frames are kept for the last GET.
 const lastWords = 48 << 10
@@ -66,7 +65,7 @@ func (s *Session) left() {
 	s.awaitGet(s.shard.server.opts.CloseTimeout)
 }
 
-// leaves reports whether the client has closed the session and nothing keeps it but straggle.
+// leaves reports whether the client has closed the session and nothing keeps it but Options.Straggle.
 func (s *Session) leaves() bool {
 	return s.state == closing && s.ws == nil && s.turn.ending.last == eio.Noop
 }

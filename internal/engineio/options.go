@@ -69,6 +69,9 @@ type Options struct {
 	BodyTimeout time.Duration
 	// CloseTimeout is how long a closing polling session waits for a GET to tell the client: 30 s.
 	CloseTimeout time.Duration
+	// Straggle is how long the POST of a client that has closed its session waits for a GET that the client sent before: the
+	// two come on two connections, and nothing but luck says which is read first. 5 ms.
+	Straggle time.Duration
 	// NotSentLowat is TCP_NOTSENT_LOWAT in bytes (design D1): 4096; negative leaves the kernel's.
 	NotSentLowat int
 	// Node is the prefix of every session id: two characters of base64url, random by default. Nodes behind one
@@ -112,6 +115,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxHTTPBufferSize = orDefault(o.MaxHTTPBufferSize, DefaultMaxHTTPBufferSize)
 	o.BodyTimeout = orDefault(o.BodyTimeout, DefaultBodyTimeout)
 	o.CloseTimeout = orDefault(o.CloseTimeout, DefaultCloseTimeout)
+	o.Straggle = orDefault(o.Straggle, DefaultStraggle)
 	o.NotSentLowat = orDefault(o.NotSentLowat, DefaultNotSentLowat)
 	if len(o.Transports) == 0 {
 		o.Transports = []string{Polling, WebSocket}

@@ -243,7 +243,7 @@ func (rq *request) post() {
 // part ends the session its client has closed, before the answer says so.
 func (rq *request) part() {
 	select {
-	case <-time.After(straggle):
+	case <-time.After(rq.server.opts.Straggle):
 	case <-rq.r.Context().Done():
 	}
 	sh, id := rq.shard, rq.id
