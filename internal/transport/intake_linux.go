@@ -47,6 +47,7 @@ type Intake struct {
 	addr    net.Addr
 	loops   []*intakeLoop
 	others  chan net.Conn
+	spare   spare
 	started bool
 	once    sync.Once
 	done    chan struct{} // closed by Close
@@ -83,6 +84,7 @@ func NewIntake(ln net.Listener, pollers []*Poller, o IntakeOptions) (*Intake, er
 		in.abandon()
 		return nil, fmt.Errorf("accept on %v: %w", ln.Addr(), err)
 	}
+	in.spare.keep()
 	return in, nil
 }
 
@@ -178,6 +180,7 @@ func (in *Intake) Addr() net.Addr { return in.addr }
 // Close stops accepting and closes connections whose first request has not come; it waits for the loops to have done
 // so, or to be done. Idempotent, but not concurrently with Start; a loop must not call it.
 func (in *Intake) Close() error {
+	defer in.spare.drop()
 	in.once.Do(func() {
 		if !in.started {
 			in.abandon()
@@ -207,9 +210,7 @@ func (in *Intake) Close() error {
 
 // passOn gives a connection to net/http with the bytes read of it.
 func (in *Intake) passOn(fd int, head []byte) {
-	f := os.NewFile(uintptr(fd), "tcp")
-	conn, err := net.FileConn(f)
-	_ = f.Close()
+	conn, err := in.spare.conn(fd)
 	if err != nil {
 		in.Failed.Add(1)
 		return
