@@ -66,6 +66,7 @@ conform('2.1 CONNECT may carry an empty object, and its comma may be missing', a
 conform('2.1 numeric event names and ack ids of many digits are accepted', async (t) => {
   const ws = await joined(t);
   ws.send('42[1,2]');
+  if (onWeir) assert.match(await ws.text(), /^42\["weir:error",.*"code":"no_handler"/);
   await assertAnswer(ws, '42900719925474099["ack"]', '43900719925474099[]');
   await assertAnswer(ws, '42007["ack"]', '437[]');
 });

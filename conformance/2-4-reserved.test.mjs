@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { connect } from './lib/clients.mjs';
 import { RawWebSocket } from './lib/raw-websocket.mjs';
 import { conform } from './lib/suite.mjs';
-import { startServer } from './lib/target.mjs';
+import { onWeir, startServer } from './lib/target.mjs';
 import { next } from './lib/wait.mjs';
 
 const server = await startServer();
@@ -33,6 +33,7 @@ conform('2.4 error from a client reaches the application as an ordinary event', 
   const ws = await RawWebSocket.open(t, server);
   const id = await ws.join();
   ws.send('42["error","not reserved"]');
+  if (onWeir) assert.match(await ws.text(), /^42\["weir:error",.*"code":"no_handler"/); // nothing but the catch-all listener
   ws.send('42["echo",1]');
   assert.equal(await ws.text(), '42["echo",1]');
   const [first] = await server.received(id);

@@ -116,14 +116,15 @@ func (w *WebSocket) Deflates() bool { return w.deflates }
 // and keeps nothing of p. After n < len(p) Window is 0 until
 // Receiver.Writable. After an error the connection ends by itself.
 func (w *WebSocket) Write(p []byte) (n int, err error) {
-	if w.state != wsOpen {
+	if w.state != wsOpen || w.broken() {
 		return 0, ErrClosed
 	}
 	n, err = w.stream.write(p)
 	w.account(p, n)
 	if err != nil {
 		err = fmt.Errorf("write %d bytes to websocket: %w", len(p), err)
-		w.end(base.CauseTransportError, err)
+		w.control = &controls{cause: base.CauseTransportError, err: err}
+		w.stream.abort() // it stays open until ended: what had been read before is dealt with
 	}
 	return n, err
 }
@@ -472,12 +473,43 @@ func (w *WebSocket) writable() {
 	w.sayGoodbye()
 }
 
+// broken reports whether a write has failed: the end is on its way.
+func (w *WebSocket) broken() bool { return w.control != nil && w.control.err != nil }
+
+// lastWork bounds what is dealt with of a connection that has ended, in units of turns: all of a read, unless it is
+// compressed and holds much more.
+const lastWork = 4 * turns.Share
+
+// dealWithRest hands over what had been read of a peer that is gone, though reading was paused: who sends and then leaves
+// has sent it.
+func (w *WebSocket) dealWithRest() {
+	p := w.partial
+	if p == nil {
+		return
+	}
+	for spent := 0; (len(p.rest) > 0 || p.Busy()) && spent < lastWork; {
+		before := len(p.rest)
+		rest, inflated, err := p.Step(p.rest, frames{w})
+		if err != nil || w.state != wsOpen || w.heard || w.partial != p {
+			return
+		}
+		p.rest = rest
+		spent += before - len(rest) + inflated*turns.Inflated
+	}
+}
+
 // ended is called by the stream exactly once, last, when the descriptor is closed.
 // err is io.EOF if the peer ended it.
 func (w *WebSocket) ended(err error) {
 	if w.state == wsOpen {
+		w.dealWithRest()
+	}
+	if w.state == wsOpen {
 		cause := base.CauseTransportError
-		if errors.Is(err, io.EOF) || errors.Is(err, ErrClosed) {
+		switch {
+		case w.broken():
+			cause, err = w.control.cause, w.control.err
+		case errors.Is(err, io.EOF) || errors.Is(err, ErrClosed):
 			cause, err = base.CauseTransportClose, nil
 		}
 		w.leave(cause, err)
