@@ -9,6 +9,3 @@ const EpollStreamSize = unsafe.Sizeof(epollStream{})
 func (w *WebSocket) Bare() bool {
 	return w.partial == nil && w.control == nil && w.stream.(*epollStream).brief == nil
 }
-
-// Receive gives a connection bytes as if its stream had read them.
-func (w *WebSocket) Receive(b []byte) { w.received(b) }

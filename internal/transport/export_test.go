@@ -9,3 +9,6 @@ import (
 func ParseUpgrade(head []byte, remote netip.AddrPort) *http.Request {
 	return parseUpgrade(head, remote, newFields())
 }
+
+// Receive gives a connection bytes as if its stream had read them.
+func (w *WebSocket) Receive(b []byte) { w.received(b) }
