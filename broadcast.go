@@ -106,10 +106,14 @@ func (b Broadcast) emit(event string, args []any, send func(delivery.Emission) e
 
 // Ask sends an event that every socket chosen is to answer, and waits for the
 // answers, at most until ctx ends (30 s if it has no deadline). With ErrTimeout it
-// still returns the answers that came. No sockets: no answers, at once.
+// still returns the answers that came. No sockets: no answers, at once. Before Run it
+// fails with ErrDraining, as all that waits for the sockets chosen does.
 func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply, error) {
 	if b.wrong != "" {
 		return nil, Errorf(ErrInvalid, b.wrong)
+	}
+	if err := b.runs(); err != nil {
+		return nil, err
 	}
 	q, ctx, cancel := b.ns.question(ctx, len(b.ns.srv.hub.Shards()))
 	defer cancel()
@@ -125,6 +129,14 @@ func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply,
 		return nil, wrap(err, "")
 	}
 	return q.Wait(ctx)
+}
+
+// runs fails where no loop would ever answer: the server has not been Run.
+func (b Broadcast) runs() error {
+	if b.ns.srv.state.Load() == stateNew {
+		return errNotRunning
+	}
+	return nil
 }
 
 // Sockets returns the sockets chosen. When ctx ends before every loop has answered, it
@@ -176,6 +188,9 @@ func (b Broadcast) Disconnect(ctx context.Context, transport bool) error {
 func (b Broadcast) each(ctx context.Context, f func(*delivery.Socket)) error {
 	if b.wrong != "" {
 		return Errorf(ErrInvalid, b.wrong)
+	}
+	if err := b.runs(); err != nil {
+		return err
 	}
 	err := b.ns.srv.hub.EachAndWait(ctx, b.ns.d, b.to, f)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {

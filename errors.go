@@ -29,6 +29,9 @@ var (
 	ErrUnsupported  = &Error{Code: base.CodeUnsupported}
 )
 
+// errNotRunning is what a call says that only a running server can answer.
+var errNotRunning = Errorf(ErrDraining, "the server is not running")
+
 // Errorf returns an error of the given code, one of the Err… values, whose reason
 // clients may read.
 func Errorf(code *Error, reason string) *Error { return &Error{Code: code.Code, Reason: reason} }

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/delivery"
-	"github.com/streamweir/weir/internal/wire/sio"
 )
 
 // Receipt is what a publisher is told.
@@ -16,18 +16,26 @@ type Receipt struct {
 	MessageID string
 	Offset    uint64 // place in the topic, from 1
 	Epoch     string // numbering the offset belongs to
-	Duplicate bool   // the id had been published before; nothing was done
+	Duplicate bool   // the id had been published before: nothing was done, and the counts are those of the first time
+	// Subscribers is how many clients of this node the message is for. It is counted where
+	// Publish waits for their lanes, for reliable topics and with WithReceipt; elsewhere it
+	// is NotCounted, which is not 0.
+	Subscribers int
 	// Rejected is how many lanes on this node refused a reliable message because
 	// they were full: for those clients the promise has ended (P6).
 	Rejected int
 	// Complete says that all has come that Publish waits for. If it is false the context
-	// ended first: the message is published, but Rejected and Outcome count only what had
-	// been heard until then.
+	// ended first: the message is published, but Subscribers, Rejected and Outcome count
+	// only what had been heard until then. So they do where it is a Duplicate of a message
+	// whose lanes nobody had asked about: nothing is known of them.
 	Complete bool
 	// Outcome is the rest of the result at enqueue on this node, if WithReceipt
 	// asked for it.
 	Outcome *Outcome
 }
+
+// NotCounted is the Receipt.Subscribers of a message whose lanes nobody has waited for.
+const NotCounted = -1
 
 // Outcome counts what a message met at the lanes of this node. It is not final:
 // what is queued may still be dropped.
@@ -53,12 +61,28 @@ func (p *publishing) choose(option, value string, field *string) {
 	*field = value
 }
 
-// Key is the coalescing key of the message; it wins over the topic's pointer.
+// Key is the coalescing key of the message; it wins over the topic's pointer. "" is none.
 func Key(key string) PublishOption { return func(p *publishing) { p.pub.Key = key } }
 
+// maxID is how long the id of a message may be, in bytes: every client gets it.
+const maxID = 256
+
 // ID names the message: the metadata carries it, and publishing the same id again
-// within five minutes does nothing.
-func ID(id string) PublishOption { return func(p *publishing) { p.pub.ID = id } }
+// within five minutes does nothing. Publish fails with ErrInvalid if it is empty, longer
+// than 256 bytes, or not UTF-8, which no client could acknowledge.
+func ID(id string) PublishOption {
+	return func(p *publishing) {
+		switch {
+		case id == "":
+			p.wrong = `ID of "": that would be none`
+		case len(id) > maxID:
+			p.wrong = fmt.Sprintf("an ID of %d bytes: want at most %d", len(id), maxID)
+		case !utf8.ValidString(id):
+			p.wrong = "an ID that is not UTF-8"
+		}
+		p.pub.ID = id
+	}
+}
 
 // TTL drops the message where it has not been written after d; 0 is the topic's, more
 // than ten years any age. A negative one is ErrInvalid.
@@ -102,12 +126,13 @@ func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true
 
 // Publish gives a message to the subscribers of a topic. payload: json.RawMessage
 // goes out verbatim, []byte as a binary part, anything else as encoding/json makes
-// it; it must not be changed after the call.
+// it; it must not be changed after the call. JSON that is not UTF-8 is ErrInvalid: it
+// would end the connection of every client that got it.
 //
 // It waits for room in the server's inboxes as long as ctx allows, and for a
 // reliable topic until every lane has answered, or ctx ends: see Receipt.Complete.
-// Errors: ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrDraining; then nobody gets
-// the message.
+// Errors: ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrLimited (topicsPerNamespace),
+// ErrDraining; then nobody gets the message.
 func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
 	n := s.byPath.Find(namespace)
 	if n == nil {
@@ -129,7 +154,7 @@ func (n *Namespace) Publish(ctx context.Context, topic string, payload any, opts
 	case []byte:
 		p.pub.Payload, p.pub.Binary = v, true
 	case json.RawMessage:
-		if err := sio.CheckJSON(v); err != nil {
+		if err := args.CheckText(v); err != nil {
 			return Receipt{}, Errorf(ErrInvalid, "payload: "+err.Error())
 		}
 		p.pub.Payload = v
@@ -151,11 +176,14 @@ func (s *Server) publish(ctx context.Context, n *Namespace, topic string, p *del
 	}
 	r := Receipt{MessageID: pending.MessageID, Offset: pending.Offset, Epoch: pending.Epoch, Duplicate: pending.Duplicate}
 	if !receipt && n.d.Declared(topic).Spec.Policy.Mode != AtLeastOnce {
-		r.Complete = true
+		r.Subscribers, r.Complete = NotCounted, true
 		return r, nil
 	}
 	out := pending.Receipt(ctx)
-	r.Rejected, r.Complete = out.Rejected, out.Complete
+	r.Subscribers, r.Rejected, r.Complete = out.Subscribers, out.Rejected, out.Complete
+	if !pending.Heard() {
+		r.Subscribers = NotCounted
+	}
 	if receipt {
 		r.Outcome = &out
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -269,17 +270,33 @@ func (s *Socket) Ask(ctx context.Context, event string, args ...any) (*Args, err
 }
 
 // Join puts the socket into rooms. It returns when that is so, or has been noted
-// for a client not let in yet. Errors: ErrLimited (roomsPerSocket), ErrDisconnected.
+// for a client not let in yet. Errors: ErrLimited (roomsPerSocket; those before the one
+// that is too many are joined), ErrDisconnected, also for a client that was refused.
 func (s *Socket) Join(rooms ...string) error {
-	s.mu.Lock()
-	if s.out() == nil {
-		own := s.ownLocked()
-		own.early = append(own.early, rooms...)
-		s.mu.Unlock()
-		return nil
+	if early, err := s.joinEarly(rooms); early {
+		return err
 	}
-	s.mu.Unlock()
 	return s.onShard(func(d *delivery.Socket) error { return d.Join(rooms...) })
+}
+
+// joinEarly notes rooms for a client that is not let in yet; false: it is, or was.
+func (s *Socket) joinEarly(rooms []string) (early bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.out() != nil || s.gone.Load() {
+		return false, nil // onShard tells one from the other
+	}
+	own := s.ownLocked()
+	for _, room := range rooms {
+		if room == own.id || slices.Contains(own.early, room) {
+			continue
+		}
+		if most := s.client.door.opts.Limits.RoomsPerSocket; most > 0 && len(own.early) >= most {
+			return true, Errorf(ErrLimited, delivery.ErrTooManyRooms.Error())
+		}
+		own.early = append(own.early, room)
+	}
+	return true, nil
 }
 
 // Leave takes the socket out of a room.

@@ -7,10 +7,12 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/streamweir/weir/internal/wire/sio"
 )
@@ -68,7 +70,7 @@ func (e *encoder) value(v any) ([]byte, error) {
 	case []byte:
 		return e.binary(v), nil
 	case json.RawMessage:
-		if err := sio.CheckJSON(v); err != nil {
+		if err := CheckText(v); err != nil {
 			return nil, err
 		}
 		return v, nil
@@ -161,12 +163,27 @@ func hasBinary(v any) bool {
 	return false
 }
 
-// Marshal is json.Marshal without the escaping of <, > and &, as JSON.stringify.
+// errNotUTF8 is what a text cannot be: a client that is sent such a one ends its connection, as RFC 6455 (8.1) asks.
+var errNotUTF8 = errors.New("not UTF-8")
+
+// CheckText returns nil if raw is JSON that may be sent as text: see sio.CheckJSON, and UTF-8.
+func CheckText(raw []byte) error {
+	if !utf8.Valid(raw) {
+		return errNotUTF8
+	}
+	return sio.CheckJSON(raw)
+}
+
+// Marshal is json.Marshal without the escaping of <, > and &, as JSON.stringify. It fails for what is not UTF-8, which
+// only a json.Marshaler or a json.RawMessage inside of v can make it.
 func Marshal(v any) ([]byte, error) {
 	m := marshalers.Get().(*marshaler)
 	defer m.rest()
 	if err := m.enc.Encode(v); err != nil {
 		return nil, err
+	}
+	if !utf8.Valid(m.out.Bytes()) {
+		return nil, errNotUTF8
 	}
 	return bytes.Clone(bytes.TrimSuffix(m.out.Bytes(), []byte("\n"))), nil
 }

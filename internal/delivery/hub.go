@@ -142,6 +142,16 @@ func (h *Hub) Namespaces() map[string]*Namespace {
 	return out
 }
 
+// Declares reports whether a topic, or a pattern within a declared one, is declared in a namespace, "" being any.
+func (h *Hub) Declares(namespace, topic string) bool {
+	for path, n := range h.Namespaces() {
+		if (namespace == "" || path == namespace) && n.Declared(topic) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // newID makes a message id: unique across restarts and nodes.
 func (h *Hub) newID() string {
 	b := make([]byte, 0, 24)

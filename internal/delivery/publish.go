@@ -16,6 +16,7 @@ type Published struct {
 	Offset    uint64
 	Epoch     string
 	Duplicate bool // the id had been published before; nothing was done
+	deaf      bool // nobody asked for a receipt, so that none was made
 }
 
 // Pending is a publication whose receipt may be waited for.
@@ -29,7 +30,7 @@ type Pending struct {
 // says which.
 func (p *Pending) Receipt(ctx context.Context) Receipt {
 	if p.receipt == nil {
-		return Receipt{Complete: true}
+		return Receipt{Complete: p.Heard()}
 	}
 	select {
 	case <-p.receipt.done:
@@ -38,6 +39,10 @@ func (p *Pending) Receipt(ctx context.Context) Receipt {
 	}
 	return p.receipt.read()
 }
+
+// Heard reports whether its receipt knows of the lanes: not where the publication is a duplicate of one that nobody asked
+// a receipt of.
+func (p *Pending) Heard() bool { return !p.deaf }
 
 // Settled reports whether Receipt would not have to wait.
 func (p *Pending) Settled() bool {
@@ -212,7 +217,8 @@ func (h *Hub) commit(j *job, held *reservation, wantReceipt bool) *Pending {
 	}
 	h.put(j, held)
 	held.shards = nil // the shards release the room when they have taken the job
-	return &Pending{Published: Published{MessageID: j.msg.ID, Offset: t.offset, Epoch: t.epoch}, receipt: j.receipt, hub: h}
+	about := Published{MessageID: j.msg.ID, Offset: t.offset, Epoch: t.epoch, deaf: !wantReceipt}
+	return &Pending{Published: about, receipt: j.receipt, hub: h}
 }
 
 // put appends a job to the inboxes for which room is held. What was claimed for it
