@@ -51,25 +51,30 @@ func shapeOf(event string) string {
 }
 
 // checkShape refuses a request whose argument is no object, lacks a field, holds one of
-// another type, or one that nothing would obey.
+// another type or twice, or one that nothing would obey.
 func (r *request) checkShape() error {
 	wrong := func(why string) error { return Errorf(ErrInvalid, why+": want "+shapeOf(r.name)) }
 	if !r.arg.IsObject() {
 		return wrong("the argument is not an object")
 	}
-	known, found := fields[r.name], uint(0)
+	known, found, seen := fields[r.name], uint(0), uint(0)
 	var err error
 	r.arg.ForEach(func(key, value gjson.Result) bool {
 		i := indexOfField(known, key.Str)
 		switch {
 		case i < 0:
 			err = wrong("there is no field " + strconv.Quote(brief(key.Str)))
+		case seen&(1<<i) != 0:
+			err = wrong(known[i].name + " is given twice")
 		case value.Type == gjson.Null && known[i].kind != anyJSON:
 		case !known[i].kind.takes(value):
 			err = wrong(known[i].name + " is not " + known[i].kind.String())
 		case known[i].kind == text && known[i].needed && value.Str == "":
 		default:
 			found |= 1 << i
+		}
+		if i >= 0 {
+			seen |= 1 << i
 		}
 		return err == nil
 	})

@@ -165,6 +165,11 @@ func TestWrongShapesOfDeliveryEventsAreAnsweredWithTheRightOne(t *testing.T) {
 		{`"unsubscribe","prices"`, "want unsubscribe {topic, token?}"}, {`"publish","prices",1`, "want publish {topic, payload, token?}"},
 		{`"publish",{"topic":"prices"}`, "payload is missing"}, {`"ack","prices"`, "want ack {topic, messageId}"},
 		{`"ack",{"topic":"prices"}`, "messageId is missing"},
+		{`"subscribe",{"topic":"prices","topic":"other"}`, "topic is given twice"},
+		{`"subscribe",{"topic":"prices","t\u006fpic":"other"}`, "topic is given twice"},
+		{`"subscribe",{"topic":"prices","snapshot":null,"snapshot":true}`, "snapshot is given twice"},
+		{`"subscribe",{"topic":"prices"},{"snapshot":true}`, subscribe},
+		{`"weir:subscribe",{"topic":"prices"},{"snapshot":true}`, "more than one argument: " + subscribe},
 	} {
 		for _, id := range []string{"", "7"} {
 			p.send("42/feed," + id + "[" + c.args + "]")
@@ -179,6 +184,15 @@ func TestWrongShapesOfDeliveryEventsAreAnsweredWithTheRightOne(t *testing.T) {
 	}
 	if a := p.subscribe("/feed", "prices", map[string]any{"token": nil, "shape": nil, "notifyLoss": nil}); a["ok"] != true {
 		t.Errorf("null is not left out: %v", a)
+	}
+	p.send(`42/feed,8["weir:unsubscribe",{"topic":"prices"},null]`) // what JavaScript makes of undefined
+	if got := p.next(); !strings.HasPrefix(got, `43/feed,8[{"ok":true`) {
+		t.Errorf("an argument more that is undefined: %s", got)
+	}
+	long := strings.Repeat("x", 10_000)
+	p.emit("/feed", 9, "unsubscribe", map[string]any{"topic": long})
+	if got := p.next(); !strings.Contains(got, `"code":"not_subscribed"`) || strings.Contains(got, long[:200]) {
+		t.Errorf("a long name is told in full: %d bytes", len(got))
 	}
 }
 
@@ -240,6 +254,21 @@ func TestSecondSubscribeChangesWhatItCanAndSaysWhatItCannot(t *testing.T) {
 	publish(t, srv, "orders", 2)
 	if m := p.next(); !strings.HasPrefix(m, "42/feed,") || m[len("42/feed,")] == '[' {
 		t.Errorf("a delivery with an ack callback: %s", m)
+	}
+}
+
+// TestClientsPublishIsToldForWhomThePromiseEnded, as publishers in Go and over HTTP are (P6).
+func TestClientsPublishIsToldForWhomThePromiseEnded(t *testing.T) {
+	o := feed(orders(weir.TopicOptions{Max: weir.Limits{Messages: 1}, MaxInFlight: 1}))
+	o.Namespaces[0].ClientPublish, o.Namespaces[0].InboundAck = true, weir.AckAfterHandlerSuccess
+	srv := start(t, o)
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	dial(t, addr(srv), "/feed", nil, dialOptions{}).subscribe("/feed", "orders") // it acknowledges nothing
+	for i, want := range []string{`"ok":true}`, `"ok":true,"rejected":1}`} {
+		p.emit("/feed", i, "weir:publish", map[string]any{"topic": "orders", "payload": i})
+		if got := string(p.packet().args[0]); !strings.HasSuffix(got, want) {
+			t.Errorf("publish %d: %s, want …%s", i, got, want)
+		}
 	}
 }
 

@@ -47,8 +47,8 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 	if len(args) > 1 {
 		r.arg = gjson.ParseBytes(args[1])
 	}
-	topic := r.arg.Get("topic")
-	if !own && (!r.arg.IsObject() || topic.Type != gjson.String) {
+	topic, more := r.arg.Get("topic"), tooMany(args)
+	if !own && (more || !r.arg.IsObject() || topic.Type != gjson.String) {
 		return false // the application's, see misshapen
 	}
 	r.topic = topic.Str
@@ -57,6 +57,8 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 		r.refuse(Errorf(ErrUnsupported, "history needs the journal, which this version of Weir does not have"))
 	case !deliveryEvents[name]:
 		r.refuse(&Error{Code: base.CodeNoHandler, Reason: "there is no event weir:" + brief(name)})
+	case more:
+		r.refuse(Errorf(ErrInvalid, "more than one argument: want "+shapeOf(name)))
 	default:
 		if err := r.checkShape(); err != nil {
 			r.refuse(err)
@@ -65,6 +67,16 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 		}
 	}
 	return true
+}
+
+// tooMany reports whether an event has more than its one argument; those of JavaScript that are undefined do not count.
+func tooMany(args [][]byte) bool {
+	for i := 2; i < len(args); i++ {
+		if string(args[i]) != "null" {
+			return true
+		}
+	}
+	return false
 }
 
 // misshapen is what is wrong with an event of the application that bears a bare delivery
@@ -133,7 +145,7 @@ func (r *request) refuse(err error) {
 
 func (r *request) unsubscribe() {
 	if !r.s.out().Unsubscribe(r.topic) {
-		r.refuse(&Error{Code: base.CodeNotSubscribed, Reason: "not subscribed to " + r.topic})
+		r.refuse(&Error{Code: base.CodeNotSubscribed, Reason: "not subscribed to " + brief(r.topic)})
 		return
 	}
 	r.s.subscribed(r.topic, false)
@@ -303,6 +315,7 @@ func (r *request) publish(in *socketio.Event) {
 	early := r.s.ns.opts.InboundAck == AckOnReceipt
 	later, token := *r, r.arg.Get("token").Str
 	var pending *delivery.Pending
+	var out delivery.Receipt
 	r.decide(in.Bytes(), func(ctx context.Context) (err error) {
 		if t.AuthRequired {
 			err = later.s.authorize(ctx, ActionPublish, later.topic, token)
@@ -311,7 +324,7 @@ func (r *request) publish(in *socketio.Event) {
 			pending, err = later.s.ns.begin(ctx, later.topic, p, !early)
 		}
 		if err == nil && !early {
-			pending.Receipt(ctx)
+			out = pending.Receipt(ctx)
 		}
 		return err
 	}, func(err error) {
@@ -319,7 +332,14 @@ func (r *request) publish(in *socketio.Event) {
 			later.refuse(err)
 			return
 		}
-		later.accept(map[string]any{"ok": true, "messageId": pending.MessageID})
+		answer := map[string]any{"ok": true, "messageId": pending.MessageID}
+		if !early && out.Rejected > 0 {
+			answer["rejected"] = out.Rejected // for so many the promise has ended (P6)
+		}
+		if !early && !out.Complete {
+			answer["complete"] = false
+		}
+		later.accept(answer)
 	})
 }
 
