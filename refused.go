@@ -81,6 +81,14 @@ func (l refusedList) List() (list []admin.RefusedView) {
 	return list
 }
 
+// Kinds implements admin.Refused.
+func (l refusedList) Kinds() []string {
+	return []string{
+		refusedOrigin, refusedVersion, refusedTokens, refusedPenalty,
+		refusalNames[refusedFull], refusalNames[refusedRoom], refusalNames[refusedCrowded], refusalNames[refusedFast],
+	}
+}
+
 // Clear implements admin.Refused.
 func (l refusedList) Clear(kind string, addr netip.Addr) (n int) {
 	now := time.Now()

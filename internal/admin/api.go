@@ -17,19 +17,19 @@ func New(o Options) http.Handler {
 	a := newAPI(o)
 	a.addPublish("/api/publish", a.publish)
 	a.addPublish("/api/publish/batch", a.publishBatch)
-	a.add(rightPublish, http.MethodPost, "/api/emit", a.emit)
-	a.add(rightAdmin, http.MethodPost, "/api/sockets/join", a.join)
-	a.add(rightAdmin, http.MethodPost, "/api/sockets/leave", a.leave)
-	a.add(rightAdmin, http.MethodPost, "/api/sockets/disconnect", a.disconnect)
-	a.add(rightAdmin, http.MethodPost, "/api/drain", a.drain)
-	a.add(rightRead, http.MethodGet, "/api/drain", a.draining)
+	a.addPlain(rightPublish, http.MethodPost, "/api/emit", a.emit)
+	a.addPlain(rightAdmin, http.MethodPost, "/api/sockets/join", a.join)
+	a.addPlain(rightAdmin, http.MethodPost, "/api/sockets/leave", a.leave)
+	a.addPlain(rightAdmin, http.MethodPost, "/api/sockets/disconnect", a.disconnect)
+	a.addPlain(rightAdmin, http.MethodPost, "/api/drain", a.drain)
+	a.addPlain(rightRead, http.MethodGet, "/api/drain", a.draining)
 	a.add(rightRead, http.MethodGet, "/api/clients", a.clients)
 	a.add(rightRead, http.MethodGet, "/api/lag", a.lag)
 	a.add(rightRead, http.MethodGet, "/api/refused", a.refused)
 	a.add(rightAdmin, http.MethodDelete, "/api/refused", a.forgive)
 	a.add(rightRead, http.MethodGet, "/api/topics", a.topics)
-	a.add(rightRead, http.MethodGet, "/api/stats", a.stats)
-	a.add(rightRead, http.MethodGet, "/api/config", a.config)
+	a.addPlain(rightRead, http.MethodGet, "/api/stats", a.stats)
+	a.addPlain(rightRead, http.MethodGet, "/api/config", a.config)
 	a.add(rightRead, http.MethodGet, "/api/tail", a.tail)
 	a.add(rightRead, http.MethodGet, "/api/history", needsJournal)
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
@@ -75,18 +75,26 @@ func newAPI(o Options) *api {
 type route struct {
 	method string
 	right  right
+	plain  bool // takes no parameters: one that nothing would obey is refused
 	serve  func(http.ResponseWriter, *http.Request, caller) error
 }
 
 func (a *api) add(need right, method, path string, serve func(http.ResponseWriter, *http.Request) error) {
-	a.routes[path] = append(a.routes[path], route{method, need, func(w http.ResponseWriter, r *http.Request, who caller) error {
+	a.routes[path] = append(a.routes[path], route{method: method, right: need, serve: func(w http.ResponseWriter, r *http.Request, who caller) error {
 		return serve(w, r.WithContext(withCaller(r.Context(), who)))
 	}})
 }
 
+// addPlain adds a route that takes no parameters in its URL.
+func (a *api) addPlain(need right, method, path string, serve func(http.ResponseWriter, *http.Request) error) {
+	a.add(need, method, path, serve)
+	list := a.routes[path]
+	list[len(list)-1].plain = true
+}
+
 // addPublish adds a path that is asked so often that a context of its own would be felt.
 func (a *api) addPublish(path string, serve func(http.ResponseWriter, *http.Request, caller) error) {
-	a.routes[path] = append(a.routes[path], route{http.MethodPost, rightPublish, serve})
+	a.routes[path] = append(a.routes[path], route{method: http.MethodPost, right: rightPublish, plain: true, serve: serve})
 }
 
 func (a *api) addProbes(metrics right) {
@@ -129,6 +137,11 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := a.permit(who, methods[i].right); err != nil {
 		return err
+	}
+	if methods[i].plain && r.URL.RawQuery != "" {
+		if err := parseQuery(r.URL).end(); err != nil {
+			return err
+		}
 	}
 	return methods[i].serve(w, r, who)
 }

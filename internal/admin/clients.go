@@ -46,11 +46,14 @@ type group struct {
 	Name     string `json:"name"`
 	Clients  int    `json:"clients"`
 	Lagging  int    `json:"lagging"`
+	Losing   int    `json:"losing"`
 	Depth    int    `json:"depth"`
 	Bytes    int    `json:"bytes"`
 	InFlight int    `json:"inFlight"`
 	Dropped  uint64 `json:"dropped"`
 	OldestMs int64  `json:"oldestAgeMs"`
+
+	LossShare float64 `json:"lossShare,omitempty"` // the largest of its clients
 }
 
 // clients serves GET /api/clients: who lags.
@@ -94,12 +97,10 @@ func (a *api) askable(namespace, topic string) error {
 		_, err := a.declared(namespace, topic)
 		return err
 	}
-	for _, n := range a.sortedNamespaces() {
-		if n.Declared(topic) != nil {
-			return nil
-		}
+	if a.Hub.Declares("", topic) {
+		return nil
 	}
-	return refuse(base.CodeUnknown, "topic: %q is not declared in any namespace", topic)
+	return refuse(base.CodeUnknown, "topic: %q is not declared in any namespace%s", topic, patternAdvice(topic))
 }
 
 func parseClients(r *http.Request) (clientsRequest, error) {
@@ -112,7 +113,10 @@ func parseClients(r *http.Request) (clientsRequest, error) {
 	}
 	c.Query = delivery.Query{
 		Sort: sortKeys[order], Limit: q.count("limit", otherwise, 1, maxClients),
-		Namespace: q.text("namespace"), Topic: q.text("topic"), Principal: q.text("principal"), Address: q.text("address"), ID: q.text("id"),
+		Namespace: q.text("namespace"), Topic: q.text("topic"), Principal: q.text("principal"), ID: q.text("id"),
+	}
+	if addr := q.address("address"); addr.IsValid() {
+		c.Address = addr.String()
 	}
 	return c, q.end()
 }
@@ -129,6 +133,9 @@ func (q *clientsRequest) fromCut(cut []delivery.ClientView) delivery.Survey {
 		s.Total++
 		if lags(v) {
 			s.Lagging++
+		}
+		if v.Losing {
+			s.Losing++
 		}
 		s.Clients = append(s.Clients, *v)
 	}
@@ -208,6 +215,9 @@ func laneAsClient(l *delivery.LaneView) delivery.ClientView {
 	for _, n := range l.Drops {
 		v.Dropped += n
 	}
+	if l.Loss != nil {
+		v.Losing, v.LossShare = l.Loss.Losing, l.Loss.Share
+	}
 	return v
 }
 
@@ -216,6 +226,10 @@ func (g *group) add(v *delivery.ClientView) {
 	if lags(v) {
 		g.Lagging++
 	}
+	if v.Losing {
+		g.Losing++
+	}
+	g.LossShare = max(g.LossShare, v.LossShare)
 	g.Depth += v.Depth
 	g.Bytes += v.Bytes
 	g.InFlight += v.InFlight
@@ -224,5 +238,5 @@ func (g *group) add(v *delivery.ClientView) {
 }
 
 func (g *group) rank(by delivery.SortKey) int64 {
-	return rank(&delivery.ClientView{Bytes: g.Bytes, Dropped: g.Dropped, OldestMs: g.OldestMs}, by)
+	return rank(&delivery.ClientView{Bytes: g.Bytes, Dropped: g.Dropped, OldestMs: g.OldestMs, LossShare: g.LossShare}, by)
 }

@@ -54,14 +54,16 @@ func TestClientsListsWhoLagsInTheOrderAskedFor(t *testing.T) {
 		f := setUp(t)
 		threeClients(f)
 		for query, want := range map[string][]string{
-			"":                       {"slow", "slower", "fast"},
-			"?sort=lag":              {"slow", "slower", "fast"},
-			"?sort=bytes&limit=1":    {"slower"},
-			"?sort=drops&limit=1":    {"slower"},
-			"?topic=prices&limit=1":  {"slower"},
-			"?principal=fast":        {"fast"},
-			"?address=10.0.0.2":      {"slow", "slower"},
-			"?namespace=/feed&id=no": nil,
+			"":                      {"slow", "slower", "fast"},
+			"?sort=lag":             {"slow", "slower", "fast"},
+			"?sort=bytes&limit=1":   {"slower"},
+			"?sort=drops&limit=1":   {"slower"},
+			"?topic=prices&limit=1": {"slower"},
+			"?principal=fast":       {"fast"},
+			"?address=10.0.0.2":     {"slow", "slower"},
+
+			"?address=::ffff:10.0.0.1": {"fast"},
+			"?namespace=/feed&id=no":   nil,
 		} {
 			a := get[clientsAnswer](f, "/api/clients"+query)
 			if got := a.principals(); !slices.Equal(got, want) || a.Listed != len(want) {
@@ -137,7 +139,7 @@ func TestClientsShowsThoseCutNewestFirst(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 		for query, want := range map[string][]string{
-			"&sort=lag": {"a", "b"}, "&principal=a": {"a"}, "&topic=prices&limit=1": {"b"}, "&topic=orders": nil, "&address=x": nil,
+			"&sort=lag": {"a", "b"}, "&principal=a": {"a"}, "&topic=prices&limit=1": {"b"}, "&topic=orders": nil, "&address=192.0.2.9": nil,
 		} {
 			if got := get[clientsAnswer](f, "/api/clients?cut=1"+query).principals(); !slices.Equal(got, want) {
 				t.Errorf("%s: %q, want %q", query, got, want)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"strconv"
 	"unicode/utf8"
 
@@ -230,19 +231,38 @@ func (o *object) count(field string, most int64) int64 {
 	return n
 }
 
+// address takes an IP address, as clients' are written; "" if it is left out.
+func (o *object) address(field string) string {
+	v := o.text(field)
+	if v == "" {
+		return ""
+	}
+	addr, err := netip.ParseAddr(v)
+	if err != nil {
+		o.wrong(field, "want an IP address without a port, not %s", excerpt([]byte(v)))
+		return ""
+	}
+	return addr.Unmap().String()
+}
+
 // texts takes a list of strings, none empty.
 func (o *object) texts(field string) (list []string) {
-	var values []*string // a null is not a string
+	var values []json.RawMessage
 	if !o.into(field, "a list of strings", &values) {
 		return nil
 	}
 	list = make([]string, 0, len(values))
 	for i, v := range values {
-		if v == nil || *v == "" {
+		text, ok := sio.Unquote(v)
+		switch {
+		case !ok && v[0] == '"':
+			o.wrong(field, "entry %d: half of a surrogate pair in %s", i, excerpt(v))
+			return nil
+		case text == "":
 			o.wrong(field, `entry %d: want a string that is not ""`, i)
 			return nil
 		}
-		list = append(list, *v)
+		list = append(list, text)
 	}
 	return list
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -62,7 +63,7 @@ func setUp(t testing.TB, change ...func(*admin.Options)) *fixture {
 	f.backend = &backend{hub: f.hub}
 	f.opts = admin.Options{
 		Hub: f.hub, Publisher: f.backend, Sockets: f.backend, State: f.backend, Gatherer: prometheus.NewRegistry(),
-		Local:  func(*http.Request) error { return nil },
+		Local: func(*http.Request) error { return nil }, Refused: nobodyRefused{},
 		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: f.log}, nil)), Done: f.done,
 	}
 	f.opts.Ledger = admin.NewLedger(f.opts.Logger)
@@ -289,3 +290,10 @@ type forgetful struct{ *backend }
 func (b forgetful) Publish(ctx context.Context, r *admin.PublishRequest) (*delivery.Pending, error) {
 	return b.hub.Publish(ctx, b.hub.Namespace(r.Namespace), r.Topic, &delivery.Publication{Payload: r.Payload, Key: r.Key, ID: r.ID}, r.Receipt)
 }
+
+// nobodyRefused is a list of refusals that is empty.
+type nobodyRefused struct{}
+
+func (nobodyRefused) List() []admin.RefusedView    { return nil }
+func (nobodyRefused) Clear(string, netip.Addr) int { return 0 }
+func (nobodyRefused) Kinds() []string              { return []string{"origin", "auth_failures"} }

@@ -108,6 +108,20 @@ func TestClientsThatLoseAreNamedThoughNothingWaitsLong(t *testing.T) {
 		if c := clients.Clients; len(c) != 3 || !c[0].Losing || c[0].LossShare < 0.85 || c[0].Principal != "slow" {
 			t.Errorf("%+v", c)
 		}
+		groups := get[struct {
+			Groups []struct {
+				Name      string
+				Losing    int
+				LossShare float64
+			}
+		}](f, "/api/clients?sort=loss&groupBy=principal").Groups
+		if g := groups; len(g) != 2 || g[0].Name != "slow" || g[0].Losing != 20 || g[0].LossShare < 0.85 || g[1].Losing != 0 {
+			t.Errorf("by principal: %+v", g)
+		}
+		f.on(f.hub.Shards()[0], func() { slow[0].conn.RecordCut(base.CauseSlowConsumer) })
+		if a := get[struct{ Losing int }](f, "/api/clients?cut=1"); a.Losing != 1 {
+			t.Errorf("of one that was cut while it lost %d lose", a.Losing)
+		}
 		f.publish("prices")
 		time.Sleep(30 * time.Second) // nothing is published any more: what was lost is past
 		get[losingAnswer](f, "/api/lag")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -208,5 +209,13 @@ func (a *api) declared(namespace, topic string) (*delivery.Declared, error) {
 	if d := n.Declared(topic); d != nil {
 		return d, nil
 	}
-	return nil, refuse(base.CodeUnknown, "topic: %q is not declared in namespace %q", topic, namespace)
+	return nil, refuse(base.CodeUnknown, "topic: %q is not declared in namespace %q%s", topic, namespace, patternAdvice(topic))
+}
+
+// patternAdvice says to whoever asks for a pattern which ones there can be.
+func patternAdvice(topic string) string {
+	if !strings.HasSuffix(topic, "*") {
+		return ""
+	}
+	return ": a pattern means topics of a declared one, such as trades.* or trades.A* where trades.* is declared"
 }

@@ -67,6 +67,13 @@ func TestMalformedRequestIsRefusedByName(t *testing.T) {
 		{emit, `{"namespace":"/feed","event":"e","rooms":"r"}`, `rooms: want a list of strings, not "r"`},
 		{emit, `{"namespace":"/feed","event":"e","rooms":["r",null]}`, "rooms: entry 1"},
 		{emit, `{"namespace":"/feed","event":"e","except":[""]}`, "except: entry 0"},
+		{emit, `{"namespace":"/feed","event":"e","rooms":["r",7]}`, "rooms: entry 1"},
+		{emit, `{"namespace":"/feed","event":"e","rooms":["r","\ud800"]}`, "rooms: entry 1: half of a surrogate pair"},
+		{emit + "?event=x", `{"namespace":"/feed","event":"e"}`, `"event": no such parameter`},
+		{publish + "?receipt=true", `{"namespace":"/feed","topic":"prices","payload":1}`, `"receipt": no such parameter`},
+		{publish + "/batch?namespace=/feed", `{"namespace":"/feed","topic":"prices","payload":1}`, `"namespace": no such parameter`},
+		{disconnect + "?dryRun=1", `{"namespace":"/feed","filter":{"id":"a"}}`, `"dryRun": no such parameter`},
+		{"/api/drain?dryRun=1", ``, `"dryRun": no such parameter`},
 		{emit, `{"namespace":"/feed","event":"e","rooms":["r"],"to":{"socket":"a"}}`, "rooms: give to or rooms, not both"},
 
 		{disconnect, `{"namespace":"/feed"}`, "filter: missing"},
@@ -74,6 +81,9 @@ func TestMalformedRequestIsRefusedByName(t *testing.T) {
 		{disconnect, `{"namespace":"/feed","filter":{"id":"a","room":"r"}}`, "filter: want exactly one of"},
 		{disconnect, `{"namespace":"/feed","filter":{"id":""}}`, `filter.id: must not be ""`},
 		{disconnect, `{"namespace":"/feed","filter":{"socket":"a"}}`, `filter."socket": no such field`},
+		{disconnect, `{"namespace":"/feed","filter":{"address":"10.0.0.1:80"}}`, "filter.address: want an IP address without a port, not 10.0.0.1:80"},
+		{disconnect, `{"namespace":"/feed","filter":{"address":"localhost"}}`, "filter.address: want an IP address"},
+		{disconnect, `{"namespace":"/feed","filter":{"topic":"user:*"}}`, "filter.topic: want one topic by its name, not the pattern"},
 		{disconnect, `{"namespace":"/feed","filter":{"id":"a"},"rate":-1}`, "rate: want 0 to"},
 		{disconnect, `{"namespace":"/feed","filter":{"id":"a"},"reconnect":1}`, "reconnect: want true or false, not 1"},
 		{join, `{"namespace":"/feed","filter":{"id":"a"}}`, "rooms: missing"},
@@ -108,6 +118,11 @@ func TestMalformedQueryIsRefusedByName(t *testing.T) {
 		"/api/clients?topic=%zz":            "malformed query",
 		"/api/lag?x=1":                      `"x": no such parameter`,
 		"/api/stats?x=1":                    `"x": no such parameter`,
+		"/api/config?x=1":                   `"x": no such parameter`,
+		"/api/drain?x=1":                    `"x": no such parameter`,
+		"/api/clients?address=10.0.0.1:80":  `address: want an IP address without a port, not "10.0.0.1:80"`,
+		"/api/clients?address=nope&cut=1":   "address: want an IP address",
+		"/api/refused?kind=orgin":           `kind: want one of origin, auth_failures, not "orgin"`,
 		"/api/topics?x=1":                   `"x": no such parameter`,
 		"/api/tail":                         "namespace: missing",
 		"/api/tail?namespace=/feed&since=1": `"since": no such parameter`,
@@ -131,6 +146,9 @@ func TestUnknownNamespaceOrTopicIsNotFound(t *testing.T) {
 		{"GET", "/api/topics?namespace=/no", "", `namespace: "/no"`},
 		{"GET", "/api/tail?namespace=/no", "", `namespace: "/no"`},
 		{"GET", "/api/tail?namespace=/feed&topic=no", "", `topic: "no"`},
+		{"GET", "/api/tail?namespace=/feed&topic=pri*", "", `topic: "pri*" is not declared in namespace "/feed": a pattern means topics of a declared one`},
+		{"GET", "/api/clients?topic=pri*", "", `topic: "pri*" is not declared in any namespace: a pattern means topics of a declared one`},
+		{"GET", "/api/clients?topic=no", "", `topic: "no" is not declared in any namespace`},
 		{"GET", "/api/nothing", "", `"/api/nothing"`},
 		{"GET", "/", "", `"/"`},
 	} {
@@ -218,5 +236,18 @@ func TestJournalRoutesSayWhatIsMissing(t *testing.T) {
 		if e := refusalIn(t, w.Body.Bytes()).Error; w.Code != http.StatusNotImplemented || e.Code != "unsupported" || !strings.Contains(e.Message, "journal") {
 			t.Errorf("%s: %d %+v", target, w.Code, e)
 		}
+	}
+}
+
+// TestWriteThatWasBegunAndTimedOutIsLogged: what was begun goes on, so who asked for it is known.
+func TestWriteThatWasBegunAndTimedOutIsLogged(t *testing.T) {
+	f := setUp(t)
+	f.backend.fail = &base.Error{Code: base.CodeTimeout, Reason: "what was begun goes on"}
+	w := f.do(http.MethodPost, "/api/sockets/leave", `{"namespace":"/feed","filter":{"room":"a"},"rooms":["r"]}`)
+	if e := refusalIn(t, w.Body.Bytes()).Error; w.Code != http.StatusGatewayTimeout || e.Code != "timeout" {
+		t.Errorf("%d %+v", w.Code, e)
+	}
+	if log := f.log.String(); !strings.Contains(log, "action=sockets/leave") || !strings.Contains(log, "error=") {
+		t.Errorf("logged %q", log)
 	}
 }

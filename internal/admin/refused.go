@@ -14,6 +14,8 @@ type Refused interface {
 	// Clear lets in again whom the kind and the address mean, "" and the zero Addr being
 	// all, and returns how many entries of List that were.
 	Clear(kind string, addr netip.Addr) int
+	// Kinds are those that entries of List can have.
+	Kinds() []string
 }
 
 // RefusedView is one entry of GET /api/refused.
@@ -30,7 +32,7 @@ type RefusedView struct {
 // refused serves GET /api/refused.
 func (a *api) refused(w http.ResponseWriter, r *http.Request) error {
 	q := parseQuery(r.URL)
-	kind, addr := q.text("kind"), q.address("address")
+	kind, addr := q.choice("kind", a.refusedKinds()...), q.address("address")
 	if err := q.end(); err != nil {
 		return err
 	}
@@ -48,7 +50,7 @@ func (a *api) refused(w http.ResponseWriter, r *http.Request) error {
 // forgive serves DELETE /api/refused.
 func (a *api) forgive(w http.ResponseWriter, r *http.Request) error {
 	q := parseQuery(r.URL)
-	kind, addr := q.text("kind"), q.address("address")
+	kind, addr := q.choice("kind", a.refusedKinds()...), q.address("address")
 	if err := q.end(); err != nil {
 		return err
 	}
@@ -60,6 +62,13 @@ func (a *api) forgive(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, struct {
 		Cleared int `json:"cleared"`
 	}{n})
+}
+
+func (a *api) refusedKinds() []string {
+	if a.Refused == nil {
+		return nil
+	}
+	return a.Refused.Kinds()
 }
 
 func (a *api) listRefused() []RefusedView {

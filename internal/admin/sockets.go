@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/streamweir/weir/internal/base"
 )
@@ -54,7 +55,8 @@ func (a *api) moveRooms(w http.ResponseWriter, r *http.Request, action string,
 	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)
 	defer cancel()
 	n, skipped, err := move(ctx, f, rooms)
-	if err != nil {
+	if err != nil { // what was begun goes on
+		a.wrote(r, action, slog.Any("filter", f), slog.Any("rooms", rooms), slog.Any("error", err))
 		return err
 	}
 	a.wrote(r, action, slog.Any("filter", f), slog.Any("rooms", rooms), slog.Int("sockets", n), slog.Int("skipped", skipped))
@@ -112,7 +114,10 @@ func (o *object) filter() Filter {
 	}
 	given := inner.n
 	f.ID, f.Principal, f.Room = inner.text("id"), inner.text("principal"), inner.text("room")
-	f.Topic, f.Address = inner.text("topic"), inner.text("address")
+	f.Topic, f.Address = inner.text("topic"), inner.address("address")
+	if strings.HasSuffix(f.Topic, "*") {
+		inner.wrong("topic", "want one topic by its name, not the pattern %q", f.Topic)
+	}
 	o.close(inner)
 	if given != 1 {
 		o.wrong("filter", "want exactly one of id, principal, room, topic and address")
