@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"os"
@@ -48,6 +49,15 @@ func (m *management) call(ctx context.Context, path string, query url.Values, bo
 		return nil, refusal(a)
 	}
 	return a, nil
+}
+
+// speaks fails where an answer is not of the management API: somebody else listens there, whose 200 says nothing.
+func speaks(a *http.Response, mediaType string) error {
+	got, _, err := mime.ParseMediaType(a.Header.Get("Content-Type"))
+	if err != nil || got != mediaType {
+		return fmt.Errorf("%s %s: answered with %q, not as a management API does", a.Request.Method, a.Request.URL, a.Header.Get("Content-Type"))
+	}
+	return nil
 }
 
 func (m *management) request(ctx context.Context, path string, query url.Values, body any) (*http.Request, error) {

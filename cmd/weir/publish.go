@@ -42,6 +42,9 @@ comes from a file or stdin: '-' stands for stdin.`,
 			if ttl < 0 || ttl%time.Millisecond != 0 {
 				return usagef("--ttl %v: want whole milliseconds, not negative", ttl)
 			}
+			if cmd.Flags().Changed("id") && p.ID == "" {
+				return usagef("--id '': that would be none")
+			}
 			p.Namespace, p.Topic, p.Payload, p.TTLMs = args[0], args[1], payload, ttl.Milliseconds()
 			return publish(cmd, &api, p)
 		},
@@ -81,6 +84,9 @@ func publish(cmd *cobra.Command, api *management, p publication) error {
 		return err
 	}
 	defer a.Body.Close() //nolint:errcheck // read only
+	if err := speaks(a, "application/json"); err != nil {
+		return err
+	}
 	_, err = io.Copy(cmd.OutOrStdout(), io.LimitReader(a.Body, maxAnswer))
 	return err
 }

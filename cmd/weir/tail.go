@@ -22,7 +22,13 @@ func tailCommand() *cobra.Command {
 		Use:   "tail NAMESPACE TOPIC",
 		Short: "Print what is published to a topic of a running server, one JSON object a line",
 		Long: `Print what is published to a topic of a running server, one JSON object a line, until a signal. It never holds the
-server up: what it is too slow for is missed, and said on stderr.`,
+server up: what it is too slow for is missed, and said on stderr.
+
+TOPIC may be a pattern, in quotes: all topics that begin so. It has to be a declared one ('trades.*' where trades.* is
+declared) or to lie within one ('trades.A*'); another one is refused. A TOPIC of '' is all of the namespace.`,
+		Example: `  weir tail /feed prices
+  weir tail /feed 'trades.*'
+  weir tail /feed ''`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := untilSignal(cmd.Context(), slog.New(slog.DiscardHandler), nil)
@@ -40,7 +46,9 @@ func tail(ctx context.Context, api *management, query url.Values, s streams) err
 	a, err := api.call(ctx, "/api/tail", query, nil)
 	if err == nil {
 		defer a.Body.Close() //nolint:errcheck // read only
-		err = printEvents(a.Body, s)
+		if err = speaks(a, "text/event-stream"); err == nil {
+			err = printEvents(a.Body, s)
+		}
 	}
 	if ctx.Err() != nil {
 		return nil

@@ -8,9 +8,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -119,4 +122,32 @@ func serveInTest(t *testing.T, file string) string {
 		<-retry.C
 	}
 	return url
+}
+
+// TestTailOfAPatternThatIsNotDeclaredSaysWhichThereCanBe, in the refusal and in the help.
+func TestTailOfAPatternThatIsNotDeclaredSaysWhichThereCanBe(t *testing.T) {
+	url := serveInTest(t, tailConfig)
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"tail", "/feed", "pri*", "--url", url}, streams{out: &out, err: &errs}); code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	if s := errs.String(); !strings.Contains(s, `"pri*" is not declared`) || !strings.Contains(s, "a pattern means topics of a declared one") {
+		t.Errorf("refused with %s", s)
+	}
+	if code := run(t.Context(), []string{"tail", "--help"}, streams{out: &out, err: &errs}); code != exitGood || !strings.Contains(out.String(), "TOPIC may be a pattern") {
+		t.Errorf("the help, %d: %s", code, out.String())
+	}
+}
+
+// TestAnswerOfSomebodyElseIsNotSuccess: a 200 of what is no management API says nothing about a publish.
+func TestAnswerOfSomebodyElseIsNotSuccess(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<!doctype html>") }))
+	defer other.Close()
+	for _, args := range [][]string{{"publish", "/feed", "prices", "1"}, {"tail", "/feed", "prices"}} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), append(args, "--url", other.URL), streams{out: &out, err: &errs})
+		if code != exitFailed || out.Len() > 0 || !strings.Contains(errs.String(), "not as a management API does") {
+			t.Errorf("%q: exit code %d, %q, %q", args, code, out.String(), errs.String())
+		}
+	}
 }

@@ -16,6 +16,8 @@ func versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
+		Long: `Print the version, and the revision it was built from. Go records the revision in a build from a git clone; not from a
+worktree of one, and not with -buildvcs=false (see 'go env GOFLAGS'): then it is unknown.`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := map[string]string{
