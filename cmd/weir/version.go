@@ -18,7 +18,7 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Long: `Print the version, and the revision it was built from. Go records the revision in a build from a git clone; not from a
 worktree of one, and not with -buildvcs=false (see 'go env GOFLAGS'): then it is unknown.`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := map[string]string{
 				"version": build.Version(), "revision": build.Revision(), "go": runtime.Version(),
