@@ -30,7 +30,7 @@ type client struct {
 
 	timer  wheel.Timer // not after the session's deadline, nor after connectBy
 	since  int64
-	agent  uint32 // the kind of client, for its penalty
+	agent  uint32 // the kind of client, for its penalty and those who look: see guard.Agents
 	joined guard.Membership
 	late   bool // has not joined a namespace in time
 	closed bool
@@ -66,7 +66,7 @@ var (
 
 func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	sh := d.srv.hub.Shards()[s.Loop()]
-	c := &client{door: d, session: s, agent: guard.Agent(h.Header), since: sh.Now()}
+	c := &client{door: d, session: s, agent: d.srv.agents.Came(h.Header), since: sh.Now()}
 	if d.curious.Load() {
 		kept := *h
 		c.extra.Store(&extra{shake: &kept})
@@ -347,7 +347,7 @@ func (c *client) dropBacklog() {
 // Describe implements delivery.Describer.
 func (c *client) Describe(v *delivery.ClientView) {
 	v.Address, v.Server, v.Transport = c.address().String(), c.door.opts.Name, c.session.Transport()
-	v.Since = c.door.srv.hub.Time(c.since)
+	v.Since, v.Agent = c.door.srv.hub.Time(c.since), c.door.srv.agents.Text(c.agent)
 	if k, ok := c.session.Kernel(); ok {
 		v.Kernel = &delivery.KernelView{
 			UnsentBytes: k.NotSent, RTTMs: float64(k.RTT.Microseconds()) / 1000, Retransmits: k.Retransmits,

@@ -204,3 +204,33 @@ func TestLimitsThatRefuseAreLoggedAndListed(t *testing.T) {
 		t.Errorf("listed %+v", list)
 	}
 }
+
+// TestWhoIsCutIsKnownByItsUserAgent: in the log, among those cut, and before it among all.
+func TestWhoIsCutIsKnownByItsUserAgent(t *testing.T) {
+	var log logbook
+	cut := make(chan weir.CutEvent, 1)
+	o := feed(weir.TopicOptions{Name: "prices"})
+	o.Logger, o.Management.Addr = log.logger(), "127.0.0.1:0"
+	o.Events.Cut = func(e weir.CutEvent) { cut <- e }
+	srv := start(t, o)
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{header: "User-Agent: tv-app/7.1\r\n"})
+	if v := client(t, srv, p.sid); v.Agent != "tv-app/7.1" {
+		t.Errorf("listed with %q", v.Agent)
+	}
+	if _, body := management(t, srv, http.MethodGet, "/api/clients?groupBy=agent", nil); !strings.Contains(body, `"name":"tv-app/7.1","clients":1`) {
+		t.Errorf("by agent: %s", body)
+	}
+	resp, err := http.Post("http://"+srv.Addr("management").String()+"/api/sockets/disconnect", "application/json",
+		strings.NewReader(`{"namespace":"/feed","filter":{"id":"`+p.sid+`"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if e := <-cut; len(e.Clients) != 1 || e.Clients[0].Agent != "tv-app/7.1" {
+		t.Errorf("told %+v", e)
+	}
+	if list := srv.CutClients(10); len(list) != 1 || list[0].Agent != "tv-app/7.1" {
+		t.Errorf("those cut: %+v", list)
+	}
+	eventually(t, "the line has the User-Agent", func() bool { return len(log.lines("client cut", "agent=tv-app/7.1")) == 1 })
+}

@@ -42,6 +42,7 @@ type Server struct {
 	failures  *guard.Failures
 	penalties *guard.Penalties
 	refusals  *guard.Refusals
+	agents    *guard.Agents
 	began     time.Time
 	count     counters
 	lines     *logqueue.Queue // what log writes to
@@ -107,7 +108,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.failures = guard.NewFailures(guard.FailureLimit{Max: o.AuthFailures.Max, Window: o.AuthFailures.Window})
-	s.penalties, s.refusals = guard.NewPenalties(), guard.NewRefusals()
+	s.penalties, s.refusals, s.agents = guard.NewPenalties(), guard.NewRefusals(), guard.NewAgents()
 	for _, so := range servers {
 		d, err := newDoor(s, so)
 		if err != nil {
@@ -280,7 +281,7 @@ func (s *Server) onCut(e delivery.CutEvent) {
 			}
 		}
 		s.log.Warn("client cut", "cause", e.Cause.String(), "socket", v.ID, "namespace", v.Namespace, "principal", v.Principal,
-			"address", v.Address, "topic", heaviest(v.Lanes), "depth", v.Depth, "bytes", v.Bytes, "oldest_ms", v.OldestMs)
+			"address", v.Address, "agent", v.Agent, "topic", heaviest(v.Lanes), "depth", v.Depth, "bytes", v.Bytes, "oldest_ms", v.OldestMs)
 	}
 	if f := s.opts.Events.Cut; f != nil {
 		f(CutEvent{Cause: e.Cause.String(), Clients: e.Clients})

@@ -106,7 +106,7 @@ func (a *api) askable(namespace, topic string) error {
 func parseClients(r *http.Request) (clientsRequest, error) {
 	q := parseQuery(r.URL)
 	order := q.choice("sort", "lag", "bytes", "drops", "loss")
-	c := clientsRequest{sorted: order != "", groupBy: q.choice("groupBy", "topic", "principal", "address", "server"), cut: q.flag("cut")}
+	c := clientsRequest{sorted: order != "", groupBy: q.choice("groupBy", "topic", "principal", "address", "agent", "server"), cut: q.flag("cut")}
 	otherwise := defaultClients
 	if c.groupBy != "" {
 		otherwise = maxClients
@@ -191,6 +191,8 @@ func groupClients(clients []delivery.ClientView, by string, order delivery.SortK
 			add(v.Principal, *v)
 		case "address":
 			add(v.Address, *v)
+		case "agent":
+			add(v.Agent, *v)
 		case "server":
 			add(v.Server, *v)
 		case "topic":

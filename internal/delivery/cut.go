@@ -92,8 +92,8 @@ func (l *cutLog) list(now time.Time) []ClientView {
 
 // cost is what the view holds in memory, in bytes.
 func (v *ClientView) cost() int64 {
-	const view, lane, drops = 416, 192, 320
-	n := view + len(v.ID) + len(v.Principal) + len(v.Address) + len(v.Lanes)*lane
+	const view, lane, drops = 432, 192, 320
+	n := view + len(v.ID) + len(v.Principal) + len(v.Address) + len(v.Agent) + len(v.Lanes)*lane
 	if v.Drops != nil {
 		n += drops
 	}

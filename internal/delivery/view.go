@@ -17,6 +17,7 @@ type ClientView struct {
 	Address      string            `json:"address,omitempty"`
 	Server       string            `json:"server,omitempty"`
 	Transport    string            `json:"transport,omitempty"`
+	Agent        string            `json:"agent,omitempty"` // its User-Agent, if that is remembered
 	Since        time.Time         `json:"since"`
 	Depth        int               `json:"depth"`
 	Bytes        int               `json:"bytes"`
@@ -60,7 +61,7 @@ type LaneView struct {
 }
 
 // Describer adds to a view what only the owner of the connection knows: address,
-// transport, server, kernel figures. A Peer may implement it. Called on the loop.
+// transport, server, User-Agent, kernel figures. A Peer may implement it. Called on the loop.
 type Describer interface {
 	Describe(*ClientView)
 }

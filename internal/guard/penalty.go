@@ -1,8 +1,6 @@
 package guard
 
 import (
-	"hash/maphash"
-	"net/http"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -33,11 +31,6 @@ type Penalties struct {
 func PenaltyKey(a netip.Addr, agent uint32) string {
 	return a.String() + " " + strconv.FormatUint(uint64(agent), 36)
 }
-
-var agentSeed = maphash.MakeSeed()
-
-// Agent is the kind of client in four bytes, which every connection keeps: a hash of its User-Agent.
-func Agent(h http.Header) uint32 { return uint32(maphash.String(agentSeed, h.Get("User-Agent"))) }
 
 type penalty struct {
 	until  time.Time
