@@ -131,9 +131,6 @@ func TestTheExampleOfTheGuideIsAScenarioFile(t *testing.T) {
 }
 
 func FuzzReadFile(f *testing.F) {
-	f.Add("defaults: {url: http://127.0.0.1:1}\nsteps:\n  - {scenario: fanout, auth: {a: [1, 2]}, header: [a, {b: c}]}\n")
-	f.Add("steps:\n  - &a {scenario: connect}\n  - *a\n  - <<: *a\n")
-	f.Add("steps: [{? scenario : connect, 1: !!x 2, clients: |\n  5\n}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		if steps, err := loadtest.ReadFile(scenarioFile(t, text), nil); err == nil && len(steps) == 0 {
 			t.Error("a file without steps is taken")

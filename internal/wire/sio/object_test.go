@@ -64,13 +64,6 @@ func modelObject(data []byte) (list []member, err error) {
 // FuzzObject: the reader takes the same objects apart as encoding/json, into the same members, but for what is nested
 // too deep, and for names that are half a character.
 func FuzzObject(f *testing.F) {
-	for _, s := range []string{
-		`{}`, ` {"a":1 , "b" :[{"c":null}], "\u0061":"x"} `, `{"a":1}{}`, `{"a":1,}`, `{"a" 1}`, `{,}`, `[]`, `null`, `{"a":1`, `{"a":01}`,
-		`{"a":-}`, `{"a":1.}`, `{"a":1e}`, `{"a":"` + "\x01" + `"}`, `{"\ud800":1}`, `{"\ud83d\ude00":1}`, `{"\udc00\ud800":1}`, "{\"\u00e9\":1}", `{"a":tru}`,
-		strings.Repeat(`{"a":`, 600) + "1" + strings.Repeat("}", 600), "{\"a\":1}\u00a0", "\ufeff{}", `{"a":1}` + "\x00",
-	} {
-		f.Add([]byte(s))
-	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if !utf8.Valid(data) { // the caller's business: encoding/json mends it
 			return
@@ -103,9 +96,6 @@ func FuzzObject(f *testing.F) {
 // FuzzUnquote: a string means what encoding/json says, unless it has half of a surrogate pair, which encoding/json makes
 // the character U+FFFD.
 func FuzzUnquote(f *testing.F) {
-	for _, s := range []string{`""`, `"a\nb"`, `"\ud83d\ude00"`, `"\ud83d"`, `"\ude00\ud83d"`, `"\ud83d\ud83d\ude00"`, `"\\ud800"`, `"\uD83D\uDE00"`, `"\ufffd"`, "\"\ufffd\"", `"\ud83dx"`, `"\ud83d\n"`} {
-		f.Add([]byte(s))
-	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var want string
 		if !utf8.Valid(raw) || len(raw) == 0 || raw[0] != '"' || raw[len(raw)-1] != '"' || json.Unmarshal(raw, &want) != nil {
