@@ -43,6 +43,7 @@ func Rules() []Rule {
 		contextTODO(),
 		sleeps(),
 		skips(),
+		corpora(),
 	}
 }
 

@@ -232,6 +232,15 @@ func helper(tb testing.TB, g *generator) {
 `},
 			want: []string{"a_test.go:6", "a_test.go:7", "a_test.go:8", "a_test.go:10", "a_test.go:16"},
 		},
+		{
+			rule: "fuzz corpus", says: "a target whose inputs are in f.Add alone",
+			tree: module{
+				"p/a_test.go":                   "package p\n\nfunc FuzzKept(f *testing.F) {}\nfunc FuzzBare(f *testing.F) {}\nfunc (x) FuzzMethod() {}\nfunc TestA(t *testing.T) {}\n",
+				"p/testdata/fuzz/FuzzKept/seed": "go test fuzz v1\n", "q/a_test.go": "package q\nfunc FuzzKept(f *testing.F) {}\n",
+				"q/a.go": "package q\nfunc FuzzNoTest() {}\n",
+			},
+			want: []string{"p/a_test.go:4", "q/a_test.go:2"},
+		},
 	} {
 		t.Run(c.rule+", "+c.says, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, c.tree.check(t, c.rule)); diff != "" {

@@ -30,6 +30,7 @@ type File struct {
 
 	syntax *ast.File
 	lines  int
+	bare   []*ast.FuncDecl // fuzz targets without a committed corpus
 }
 
 // Load parses every Go file of the module whose root is fsys. It leaves out what the go command leaves out (names
@@ -101,13 +102,17 @@ func (t *Tree) add(fsys fs.FS, name string) error {
 	if err != nil {
 		return err
 	}
-	t.Files = append(t.Files, &File{
+	f := &File{
 		Path:   name,
 		Room:   path.Dir(name),
 		Test:   strings.HasSuffix(name, "_test.go"),
 		syntax: syntax,
 		lines:  strings.Count(string(src), "\n"),
-	})
+	}
+	if f.Test {
+		f.bare = bareTargets(fsys, f)
+	}
+	t.Files = append(t.Files, f)
 	return nil
 }
 
