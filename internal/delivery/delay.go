@@ -1,8 +1,8 @@
 package delivery
 
 import (
+	"github.com/streamweir/weir/internal/delivery/linger"
 	"github.com/streamweir/weir/internal/lane"
-	"github.com/streamweir/weir/internal/linger"
 	"github.com/streamweir/weir/internal/wheel"
 )
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/delivery/linger"
 	"github.com/streamweir/weir/internal/lane"
-	"github.com/streamweir/weir/internal/linger"
 )
 
 // delayed is a topic whose messages may wait so long for others.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/streamweir/weir/internal/inbox"
+	"github.com/streamweir/weir/internal/delivery/inbox"
 )
 
 // Idle reports whether the shard has nothing to flush and nothing in its inbox.

@@ -14,7 +14,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/bell"
 	"github.com/streamweir/weir/internal/budget"
-	"github.com/streamweir/weir/internal/recent"
+	"github.com/streamweir/weir/internal/delivery/recent"
 )
 
 // Options shape a Hub.

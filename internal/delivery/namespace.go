@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery/linger"
 	"github.com/streamweir/weir/internal/lane"
-	"github.com/streamweir/weir/internal/linger"
 	"github.com/streamweir/weir/internal/roomwatch"
 )
 

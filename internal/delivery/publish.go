@@ -5,9 +5,9 @@ import (
 	"errors"
 
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/inbox"
+	"github.com/streamweir/weir/internal/delivery/inbox"
+	"github.com/streamweir/weir/internal/delivery/recent"
 	"github.com/streamweir/weir/internal/lane"
-	"github.com/streamweir/weir/internal/recent"
 )
 
 // Published is what a publisher is told at once.

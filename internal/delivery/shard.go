@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/fair"
-	"github.com/streamweir/weir/internal/inbox"
+	"github.com/streamweir/weir/internal/delivery/fair"
+	"github.com/streamweir/weir/internal/delivery/inbox"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/latency"
 	shares "github.com/streamweir/weir/internal/turns"

@@ -1,7 +1,7 @@
 package delivery
 
 import (
-	"github.com/streamweir/weir/internal/fair"
+	"github.com/streamweir/weir/internal/delivery/fair"
 	"github.com/streamweir/weir/internal/lane"
 )
 

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery/linger"
 	"github.com/streamweir/weir/internal/kept"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/latency"
-	"github.com/streamweir/weir/internal/linger"
 )
 
 // TopicSpec declares a topic, or all topics whose names begin with a prefix if

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/inbox"
+	"github.com/streamweir/weir/internal/delivery/inbox"
 )
 
 type noTask struct{ n *atomic.Int64 }

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/inbox"
+	"github.com/streamweir/weir/internal/delivery/inbox"
 )
 
 type task struct{}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/streamweir/weir/internal/fair"
+	"github.com/streamweir/weir/internal/delivery/fair"
 )
 
 type line = fair.Line[int, string]

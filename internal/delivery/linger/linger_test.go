@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamweir/weir/internal/linger"
+	"github.com/streamweir/weir/internal/delivery/linger"
 	"github.com/streamweir/weir/internal/wheel"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/streamweir/weir/internal/recent"
+	"github.com/streamweir/weir/internal/delivery/recent"
 )
 
 // count is something done, and how often.
