@@ -31,6 +31,9 @@ func Table() []Room {
 		{Path: "internal/pointer"},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "internal/kept", StdOnly: true, May: []string{"internal/base"}},
+		{Path: "internal/topiclog", StdOnly: true},
+		{Path: "internal/topiclog/logtest", StdOnly: true, May: []string{"internal/topiclog"}},
+		{Path: "internal/cursor", StdOnly: true},
 		{Path: "cluster", StdOnly: true},
 		{Path: "cluster/*", May: []string{"internal/base", "cluster"}},
 
@@ -42,7 +45,7 @@ func Table() []Room {
 		// The delivery half.
 		{Path: "internal/journal", May: []string{"internal/base", "internal/vfs"}},
 		{Path: "internal/delivery", May: []string{
-			"internal/base", "internal/lane", "internal/kept", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
+			"internal/base", "internal/lane", "internal/kept", "internal/topiclog", "internal/cursor", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
 			"internal/delivery/inbox", "internal/delivery/fair", "internal/delivery/linger", "internal/delivery/recent", "internal/turns", "internal/roomwatch", "internal/packet", "internal/latency",
 			"internal/lately", "internal/top", "internal/bell", "internal/budget",
 		}},

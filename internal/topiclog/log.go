@@ -1,0 +1,157 @@
+package topiclog
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// What can be wrong with a request to a log.
+var (
+	// ErrClosed says that the log was closed.
+	ErrClosed = errors.New("the log is closed")
+
+	// ErrEpoch says that an offset belongs to another numbering than the log's: nothing is known about what is
+	// between it and now.
+	ErrEpoch = errors.New("the offset is of another epoch")
+
+	// ErrFull says that the keeper takes no more for now.
+	ErrFull = errors.New("the log is full")
+)
+
+// Log is the order of one topic, and what is remembered of it.
+//
+// A keeper places records at once, or late, and all of them the same way:
+//
+//   - at once (memory, and any that keeps nothing): Append returns the position. Its caller holds the lock of the order (see Append) and delivers the
+//     record before it lets go of that lock.
+//   - late (a journal that syncs, a broker): Append returns a Later. The keeper calls the Deliver it was made with for
+//     every record, its own and those of other nodes, and resolves the Later when that call has returned: who is told
+//     a position knows that the record was delivered.
+//
+// Either way records are delivered one at a time, in the order of their offsets, and each once.
+//
+// All methods may be called by any goroutine.
+type Log interface {
+	// Append gives r a place behind all others. It does not wait, for a disk, a peer or room: ErrFull says that it would
+	// have to. Appends of one order come one at a time, under the lock of whoever owns it, so that what is true at an
+	// offset (who is subscribed, what is kept for snapshots) is known under that lock too. A log that keeps nothing takes
+	// nil for any record.
+	//
+	// Errors: ErrFull, ErrClosed, or the keeper's: then r has no place and never will.
+	Append(r *Record) (Position, *Later, error)
+
+	// Read looks for records as q says and calls done with them once, before it returns or later, on any goroutine and
+	// with no lock of the log held. done must not block, and must not close the log.
+	Read(q Query, done func(Batch))
+
+	// Span is what the log has at this moment.
+	Span() Span
+
+	// Keeps reports whether anything that is appended can be read again. It never changes.
+	Keeps() bool
+
+	// Close ends the log. Reads and appends under way end with ErrClosed or with their result; when Close has returned
+	// Deliver is not called any more. It may be called twice.
+	Close()
+}
+
+// Deliver hands a record that has its place to whoever owns the order. A late keeper calls it, one at a time and in the
+// order of the offsets, with no lock held: it may wait for room. A record that was appended here comes as the pointer that
+// was given to Append.
+type Deliver func(Entry)
+
+// Span is the part of an order that can be read.
+type Span struct {
+	Epoch string
+	First uint64 // the offset of the oldest record kept; Last+1 if there is none
+	Last  uint64 // the highest offset given; 0: none was
+}
+
+// Query says what to read.
+type Query struct {
+	Epoch string // of After; "" = the log's, whatever it is
+	After uint64 // the offset that was read last; 0 = from the beginning
+	Limit Limit
+	For   *Reader // nil: all records, whomever they are for
+}
+
+// Limit bounds one read. At least one record is returned if there is one, however large.
+type Limit struct {
+	Records int // 0 counts as 1
+	Bytes   int // of Record.Size; 0 counts as 1
+}
+
+// Batch is what a read has found.
+type Batch struct {
+	Span
+	Entries []Entry // ascending
+	Next    uint64  // what to read after next: all up to it was looked at. Never below Query.After
+	Lost    bool    // records between Query.After and Next were there once and are not any more
+	Err     error   // ErrEpoch, ErrClosed, or the keeper's; then there are no entries
+}
+
+// End reports whether there was nothing more to read at that moment. A reader that is ahead of the log, which knows
+// its offset from elsewhere, is at the end too: Next > Last then.
+func (b *Batch) End() bool { return b.Next >= b.Last }
+
+// Later is a position that is not known yet.
+type Later struct {
+	done chan struct{}
+	at   Position
+	err  error
+
+	mu    sync.Mutex
+	known bool
+	hears []func(Position, error)
+}
+
+// NewLater returns a position that Place or Fail makes known; one of them is called, once.
+func NewLater() *Later { return &Later{done: make(chan struct{})} }
+
+// Place makes the position known.
+func (l *Later) Place(at Position) { l.tell(at, nil) }
+
+// Fail says that there is none: the record has no place and never will.
+func (l *Later) Fail(err error) { l.tell(Position{}, err) }
+
+func (l *Later) tell(at Position, err error) {
+	l.mu.Lock()
+	l.at, l.err, l.known = at, err, true
+	hears := l.hears
+	l.hears = nil
+	l.mu.Unlock()
+	for _, hear := range hears {
+		hear(at, err)
+	}
+	close(l.done)
+}
+
+// Hear calls f with what Place or Fail says, before a Wait returns: by whoever calls them, or at once if that was already.
+// f must not block.
+func (l *Later) Hear(f func(Position, error)) {
+	l.mu.Lock()
+	if !l.known {
+		l.hears = append(l.hears, f)
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	f(l.at, l.err)
+}
+
+// Wait waits for the position until ctx ends. The error is Fail's, or that of ctx: then the record may have a place or
+// not. Any number may wait.
+func (l *Later) Wait(ctx context.Context) (Position, error) {
+	select {
+	case <-l.done:
+		return l.at, l.err
+	default:
+	}
+	select {
+	case <-l.done:
+		return l.at, l.err
+	case <-ctx.Done():
+		return Position{}, ctx.Err()
+	}
+}
