@@ -18,28 +18,28 @@ import (
 
 // claim counts a publication of that many bytes to d before it is in any inbox, or
 // refuses it. What is claimed is given back if the publication fails.
-func (h *Hub) claim(d *Declared, j *job) error {
-	if d.heavy.Load() || !h.budget.Reserve(j.claim, j.promised) {
+func (h *Hub) claim(d *Declared, f *fanOut) error {
+	if d.heavy.Load() || !h.budget.Reserve(f.claim, f.promised) {
 		return ErrBudget
 	}
 	return nil
 }
 
-// unclaim gives back what was claimed for a job that reached no inbox.
-func (h *Hub) unclaim(j *job) {
-	h.budget.Add(-j.claim)
-	h.budget.Promise(-j.promised)
+// unclaim gives back what was claimed for a fan-out that reached no inbox.
+func (h *Hub) unclaim(f *fanOut) {
+	h.budget.Add(-f.claim)
+	h.budget.Promise(-f.promised)
 }
 
 // claimEmit counts a plain event before it is in any inbox, or refuses it. Who is in
 // rooms only the shards know: the entries of such an event are counted when they are there.
-func (h *Hub) claimEmit(j *job) error {
-	receivers := int64(h.receivers(j.target))
-	j.claim = receivers * (int64(j.msg.Bytes()) + lane.EntryBytes)
-	if t := j.target; t.Socket == "" && t.Principal == "" && t.Rooms == nil {
-		j.promised = lane.EntryBytes * j.ns.sockets.Load()
+func (h *Hub) claimEmit(f *fanOut) error {
+	receivers := int64(h.receivers(f.target))
+	f.claim = receivers * (int64(f.msg.Bytes()) + lane.EntryBytes)
+	if t := f.target; t.Socket == "" && t.Principal == "" && t.Rooms == nil {
+		f.promised = lane.EntryBytes * f.ns.sockets.Load()
 	}
-	if !h.budget.Reserve(j.claim, j.promised) {
+	if !h.budget.Reserve(f.claim, f.promised) {
 		return ErrBudget
 	}
 	return nil

@@ -5,110 +5,148 @@ import (
 	"github.com/streamweir/weir/internal/lane"
 )
 
-// deliverDirect is Socket.Emit, an ack, or a socket's last packet.
-func (sh *Shard) deliverDirect(j *job) {
-	s := j.socket
+// begin implements job.
+func (d *direct) begin(sh *Shard, _ *underWay) {
+	s := d.socket
 	switch {
 	case s.closed:
-		if j.acks != nil {
-			j.acks.Sent(s)
-			j.acks.Answered(s, Answer{Err: ErrClosed})
+		if d.acks != nil {
+			d.acks.Sent(s)
+			d.acks.Answered(s, Answer{Err: ErrClosed})
 		}
-	case j.last:
+	case d.last:
 		var f *base.Frame
-		if j.msg != nil {
-			f = j.msg.Frame(base.Plain)
+		if d.msg != nil {
+			f = d.msg.Frame(base.Plain)
 		}
-		s.Close(j.finish, f)
-	case j.forced:
-		sh.force(s, j.msg)
+		s.Close(d.cause, f)
+	case d.forced:
+		sh.force(s, d.msg)
 	default:
-		c := sh.class(j)
-		it := c.Hold(j.msg)
-		sh.emit(s, j, it)
+		c := d.class(sh)
+		it := c.Hold(d.msg)
+		sh.emit(s, &d.outgoing, it)
 		c.Release(it)
 	}
 }
 
-// deliverMembers goes on giving a message to the subscribers of its topic, from the
+// goOn implements job.
+func (*direct) goOn(*Shard, *underWay, int) bool { return true }
+
+// end implements job.
+func (d *direct) end(sh *Shard, _ *underWay) {
+	if d.acks != nil {
+		d.acks.Shard()
+	}
+	d.lift(sh)
+}
+
+// begin implements job.
+func (f *fanOut) begin(sh *Shard, u *underWay) {
+	if f.target.everySubscriber() {
+		u.left = len(f.topic.local[sh.index].members)
+	} else {
+		u.choosing = true
+	}
+	u.item = f.class(sh).Hold(f.msg)
+}
+
+// goOn implements job.
+func (f *fanOut) goOn(sh *Shard, u *underWay, most int) (done bool) {
+	if u.choosing && !sh.choose(f.ns, f.target, u, most) {
+		return false
+	}
+	switch {
+	case u.left == 0:
+	case f.target.everySubscriber():
+		f.toMembers(sh, u, most)
+	default:
+		f.toChosen(sh, u, most)
+	}
+	return u.left == 0
+}
+
+// end implements job.
+func (f *fanOut) end(sh *Shard, u *underWay) {
+	f.class(sh).Release(u.item)
+	f.receipt.finished()
+	if f.acks != nil {
+		f.acks.Shard()
+	}
+	sh.hub.budget.Promise(-f.promised)
+	f.lift(sh)
+}
+
+// toMembers goes on giving a message to the subscribers of its topic, from the
 // last of them to the first, until spent reaches most. Between two slices of a job
 // members come and go: who comes stands behind those still to be seen, and who goes
 // leaves its place to the last member. So nobody is passed over, and whoever has
 // been moved to where it is seen again, or for the first time although it came too
 // late, has passed that offset.
-func (sh *Shard) deliverMembers(j *job, u *underWay, most int) {
-	members := j.topic.local[sh.index].members // lanes close only between steps, see doom
+func (f *fanOut) toMembers(sh *Shard, u *underWay, most int) {
+	members := f.topic.local[sh.index].members // lanes close only between steps, see doom
 	u.left = min(u.left, len(members))
 	for ; u.left > 0 && sh.spent < most; u.left-- {
 		sh.spent++
 		switch l := members[u.left-1]; {
-		case !l.pass(j.msg.Offset):
-		case l.stage == stageBehind && j.stands:
-			l.standFor(j)
+		case !l.pass(f.msg.Offset):
+		case l.stage == stageBehind && f.stands:
+			l.standFor(f)
 		default:
-			sh.offer(l, u.item, j.receipt)
+			sh.offer(l, u.item, f.receipt)
 		}
 	}
 }
 
-// deliverChosen goes on with a job whose recipients have been found: those who have
-// left since are not there any more.
-func (sh *Shard) deliverChosen(j *job, u *underWay, most int) {
+// toChosen goes on giving a message to the recipients that have been found: those who
+// have left since are not there any more.
+func (f *fanOut) toChosen(sh *Shard, u *underWay, most int) {
 	for ; u.left > 0 && sh.spent < most; u.left-- {
 		sh.spent++
-		o := u.chosen[u.left-1]
+		s := u.chosen[u.left-1]
 		switch {
-		case o.closed:
-		case j.each != nil:
-			j.each(o)
-		case !j.target.Subscribers:
-			sh.emit(o, j, u.item)
+		case s.closed:
+		case !f.target.Subscribers:
+			sh.emit(s, &f.outgoing, u.item)
 		default:
-			if l := o.lane(j.topic); l != nil && l.pass(j.msg.Offset) {
-				sh.offer(l, u.item, j.receipt)
+			if l := s.lane(f.topic); l != nil && l.pass(f.msg.Offset) {
+				sh.offer(l, u.item, f.receipt)
 			}
 		}
 	}
 }
 
-func (sh *Shard) class(j *job) *lane.Class {
-	if j.topic != nil {
-		return j.topic.Declared.classes[sh.index]
-	}
-	return j.ns.events[sh.index]
-}
-
 // emit gives a plain event to one socket: to the lane of the topic whose name it
 // bears, subscribed or not, else to its events lane.
-func (sh *Shard) emit(s *Socket, j *job, it *lane.Item) {
+func (sh *Shard) emit(s *Socket, e *outgoing, it *lane.Item) {
 	var l *outLane
-	if j.topic == nil {
+	if e.topic == nil {
 		l = s.eventsLane()
 		defer sh.restEvents(s)
-	} else if l = s.laneForEmit(j.topic); l == nil {
-		s.refuseEmit(j.topic)
-		j.receipt.count(lane.Rejected)
+	} else if l = s.laneForEmit(e.topic); l == nil {
+		s.refuseEmit(e.topic)
+		e.receipt.count(lane.Rejected)
 		return
 	}
-	refused := j.target.Volatile && (s.conn.out.Window() == 0 || len(s.conn.unwritten()) > 0 || l.Half())
-	if j.acks != nil && j.acks.Sent(s) {
+	refused := e.volatile && (s.conn.out.Window() == 0 || len(s.conn.unwritten()) > 0 || l.Half())
+	if e.acks != nil && e.acks.Sent(s) {
 		if refused {
-			j.acks.Answered(s, Answer{Err: ErrBusy})
+			e.acks.Answered(s, Answer{Err: ErrBusy})
 		} else {
-			s.await(j.msg.AckID, j.acks)
+			s.await(e.msg.AckID, e.acks)
 		}
 	}
 	if refused {
 		l.Refuse(base.ReasonOverflow)
-		j.receipt.count(lane.Rejected)
+		e.receipt.count(lane.Rejected)
 		return
 	}
-	switch out := sh.offer(l, it, j.receipt); {
-	case j.acks == nil:
+	switch out := sh.offer(l, it, e.receipt); {
+	case e.acks == nil:
 	case out == lane.Rejected: // after Disconnect the socket's end is the answer
-		s.Answer(j.msg.AckID, Answer{Err: ErrBusy})
+		s.Answer(e.msg.AckID, Answer{Err: ErrBusy})
 	case out == lane.TooLarge:
-		s.Answer(j.msg.AckID, Answer{Err: ErrTooLarge})
+		s.Answer(e.msg.AckID, Answer{Err: ErrTooLarge})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
 )
 
 // Target says who receives a message on this node: those whom each field that is set
@@ -17,12 +18,8 @@ type Target struct {
 	Volatile    bool     // only sockets whose connection takes it at once
 }
 
-// Targets of jobs that are for one socket, or for a topic.
-var (
-	noTarget     = &Target{}
-	ifTakenNow   = &Target{Volatile: true}
-	everyoneHere = &Target{Subscribers: true}
-)
+// everyoneHere is the target of a publication to all: fan-outs share it.
+var everyoneHere = &Target{Subscribers: true}
 
 // everySubscriber reports whether it is the topic's subscribers, all of them.
 func (t *Target) everySubscriber() bool { return t.Subscribers && !t.narrows() }
@@ -32,27 +29,100 @@ func (t *Target) narrows() bool {
 	return t.Socket != "" || t.Principal != "" || t.Rooms != nil || t.Except != nil
 }
 
-// job is one publication or emit as it travels to the shards, which share it.
-type job struct {
+// job is what waits in the inbox of a shard for its place in an order, see stream. There are four: fanOut, direct,
+// operation and call. All methods are called on the shard.
+type job interface {
+	// home is where the stream is found that the job belongs to.
+	home(*Shard) **stream
+	// begin begins with the job; what is for one socket is done then.
+	begin(*Shard, *underWay)
+	// goOn does more of it while spent is below most, and reports whether it is done.
+	goOn(sh *Shard, u *underWay, most int) (done bool)
+	// end tells whoever waits for the job, and gives back what was taken for it.
+	end(*Shard, *underWay)
+}
+
+// outgoing is a message on its way to lanes.
+type outgoing struct {
 	msg      *base.Message
 	ns       *Namespace
-	topic    *Topic  // whose lanes it takes; nil = the events lane
-	target   *Target // never nil
-	socket   *Socket // direct: this socket only
-	forced   bool    // an ack or namespace packet: never dropped
-	late     bool    // not worth waking the shard for
-	finish   base.Cause
-	last     bool          // the socket's last packet: close it for finish
-	stands   bool          // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
-	receipt  *receipt      // nil if nobody asks
-	acks     AckSink       // told which sockets the message, which asks for acks, went to
-	run      func()        // to be called, and nothing else
-	each     func(*Socket) // to be called for every recipient instead of sending anything
-	weight   int64         // room it takes in each inbox
-	claim    int64         // what the budget counts for it before it is in any inbox
-	hold     int64         // what the budget counts for it in each inbox
-	promised int64         // what may come of it in lanes: before it is in any inbox on all shards, then on each
+	topic    *Topic   // whose lanes it takes; nil = the events lane
+	acks     AckSink  // told which sockets the message, which asks for acks, went to; nil: it asks for none
+	receipt  *receipt // nil if nobody asks
+	volatile bool     // worth nothing where the connection does not take it at once
 }
+
+// class is that of the lanes it takes on a shard.
+func (o *outgoing) class(sh *Shard) *lane.Class {
+	if o.topic != nil {
+		return o.topic.Declared.classes[sh.index]
+	}
+	return o.ns.events[sh.index]
+}
+
+// home is the topic's stream, or that of the namespace.
+func (o *outgoing) home(sh *Shard) **stream {
+	if o.topic != nil {
+		return &o.topic.local[sh.index].orders
+	}
+	return &sh.namespaces[o.ns].orders
+}
+
+// load is what a job takes until it has ended.
+type load struct {
+	weight int64 // room in each inbox
+	hold   int64 // what the budget counts for it in each inbox
+}
+
+// lift gives back the room. What the job holds passes from the inbox's account to that of the lanes.
+func (l *load) lift(sh *Shard) {
+	sh.arrived += l.hold
+	sh.in.Finish(l.weight)
+}
+
+// fanOut is a publication, or a plain event to many, on its way to the lanes of those a target means. All shards share it.
+type fanOut struct {
+	outgoing
+	load
+	target   *Target // never nil
+	stands   bool    // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
+	claim    int64   // what the budget counts for it before it is in any inbox
+	promised int64   // what may come of it in lanes: before it is in any inbox on all shards, then on each
+}
+
+// direct is a packet to one socket: a plain event, an ack, or its last.
+type direct struct {
+	outgoing
+	load
+	socket *Socket
+	forced bool       // an ack or namespace packet: never dropped
+	late   bool       // not worth waking the shard for
+	last   bool       // the socket's last packet: close it for cause; there may be no message
+	cause  base.Cause // of last
+}
+
+// operation is something that is done to the sockets a target means. All shards share it.
+type operation struct {
+	load
+	ns      *Namespace
+	target  *Target
+	receipt *receipt
+	each    func(*Socket)
+}
+
+// call is a function that has its place in the order of a namespace's plain events.
+type call struct {
+	load
+	ns  *Namespace
+	run func()
+}
+
+var (
+	_ job = (*fanOut)(nil)
+	_ job = (*direct)(nil)
+	_ job = (*operation)(nil)
+	_ job = (*call)(nil)
+)
 
 // AckSink collects the answers of a message that carries an ack id. Its methods
 // are called on shards.

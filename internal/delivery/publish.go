@@ -113,19 +113,21 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		d.refuse(ErrTooLarge)
 		return nil, ErrTooLarge
 	}
-	j := &job{msg: m, ns: d.Namespace, topic: t, target: everyoneHere, weight: inbox.Cost(m.Bytes())}
+	f := &fanOut{
+		outgoing: outgoing{msg: m, ns: d.Namespace, topic: t}, load: load{weight: inbox.Cost(m.Bytes())}, target: everyoneHere,
+	}
 	if to := p.Target; to.narrows() {
 		to.Subscribers = true
-		j.target = &to
+		f.target = &to
 	}
-	j.claim, j.promised = h.claimFor(t, m, &p.Target)
-	if err := h.claim(d, j); err != nil {
+	f.claim, f.promised = h.claimFor(t, m, &p.Target)
+	if err := h.claim(d, f); err != nil {
 		d.refuse(err)
 		return nil, err
 	}
-	pending, err := h.sequence(ctx, j, wantReceipt || d.Reliable())
+	pending, err := h.sequence(ctx, f, wantReceipt || d.Reliable())
 	if err != nil {
-		h.unclaim(j)
+		h.unclaim(f)
 		d.refuse(err)
 		return nil, err
 	}
@@ -166,29 +168,29 @@ func (h *Hub) claimFor(t *Topic, m *base.Message, to *Target) (itself, entries i
 	return int64(m.Bytes() * len(h.shards)), lane.EntryBytes * t.subscribers.Load()
 }
 
-// sequence reserves room on the shards the job must reach and appends it to all
+// sequence reserves room on the shards the message must reach and appends it to all
 // their inboxes at one place in the topic's order (design D3).
-func (h *Hub) sequence(ctx context.Context, j *job, wantReceipt bool) (*Pending, error) {
+func (h *Hub) sequence(ctx context.Context, f *fanOut, wantReceipt bool) (*Pending, error) {
 	if h.closed() {
 		return nil, ErrClosed
 	}
 	var held reservation
 	defer held.release()
 	for {
-		t := j.topic
+		t := f.topic
 		t.mu.Lock()
 		if t.dead {
 			t.mu.Unlock()
-			t, err := j.ns.Topic(t.Name)
+			t, err := f.ns.Topic(t.Name)
 			if err != nil {
 				return nil, err
 			}
-			j.topic = t
+			f.topic = t
 			continue
 		}
-		missing := held.missing(h, j)
+		missing := held.missing(h, f.target, f.topic)
 		if missing == nil {
-			pending := h.commit(j, &held, wantReceipt)
+			pending := h.commit(f, &held, wantReceipt)
 			t.mu.Unlock()
 			return pending, nil
 		}
@@ -197,47 +199,43 @@ func (h *Hub) sequence(ctx context.Context, j *job, wantReceipt bool) (*Pending,
 			held.release() // a shard joined late: start over, so that room is always taken in the same order
 			continue
 		}
-		if err := held.reserve(ctx, missing, j.weight); err != nil {
+		if err := held.reserve(ctx, missing, f.weight); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // commit numbers the message and appends it everywhere; the topic is locked.
-func (h *Hub) commit(j *job, held *reservation, wantReceipt bool) *Pending {
-	t := j.topic
+func (h *Hub) commit(f *fanOut, held *reservation, wantReceipt bool) *Pending {
+	t := f.topic
 	t.offset++
 	t.used = h.Now()
-	j.msg.Offset = t.offset
-	if j.target == everyoneHere && t.keepsLocked() {
-		j.stands = t.keepLocked(j.msg)
+	f.msg.Offset = t.offset
+	if f.target == everyoneHere && t.keepsLocked() {
+		f.stands = t.keepLocked(f.msg)
 	}
 	if wantReceipt {
-		j.receipt = newReceipt(len(held.shards))
+		f.receipt = newReceipt(len(held.shards))
 	}
-	h.put(j, held)
-	held.shards = nil // the shards release the room when they have taken the job
-	about := Published{MessageID: j.msg.ID, Offset: t.offset, Epoch: t.epoch, deaf: !wantReceipt}
-	return &Pending{Published: about, receipt: j.receipt, hub: h}
+	h.put(f, held)
+	about := Published{MessageID: f.msg.ID, Offset: t.offset, Epoch: t.epoch, deaf: !wantReceipt}
+	return &Pending{Published: about, receipt: f.receipt, hub: h}
 }
 
-// put appends a job to the inboxes for which room is held. What was claimed for it
+// put appends a fan-out to the inboxes for which room is held. What was claimed for it
 // is from now on counted there.
-func (h *Hub) put(j *job, held *reservation) {
-	if j.msg != nil {
-		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
-		h.budget.Add(j.hold*int64(len(held.shards)) - j.claim)
-		if n := int64(len(held.shards)); j.promised > 0 {
-			all := j.promised
-			if j.promised = 0; n > 0 {
-				j.promised = all / n // each shard's
-			}
-			h.budget.Promise(j.promised*n - all)
+func (h *Hub) put(f *fanOut, held *reservation) {
+	f.hold = int64(f.msg.Bytes()) + lane.EntryBytes
+	n := int64(len(held.shards))
+	h.budget.Add(f.hold*n - f.claim)
+	if f.promised > 0 {
+		all := f.promised
+		if f.promised = 0; n > 0 {
+			f.promised = all / n // each shard's
 		}
+		h.budget.Promise(f.promised*n - all)
 	}
-	for _, sh := range held.shards {
-		sh.in.PutJob(j)
-	}
+	held.put(f)
 }
 
 // reservation is room held in some inboxes, always in the order of the shards.
@@ -247,18 +245,18 @@ type reservation struct {
 	buf    [4]*Shard
 }
 
-// missing returns the next shard the job must reach for which no room is held.
-// A topic's job goes to shards with subscribers, or for emits to all of them.
-func (r *reservation) missing(h *Hub, j *job) *Shard {
-	if j.target.Socket != "" {
-		sh := h.ShardOf(j.target.Socket)
+// missing returns the next shard for which no room is held, of those that a job for a
+// target goes to: the shards with subscribers of the topic if those are meant, else all.
+func (r *reservation) missing(h *Hub, to *Target, t *Topic) *Shard {
+	if to.Socket != "" {
+		sh := h.ShardOf(to.Socket)
 		if sh == nil || r.has(sh) {
 			return nil
 		}
 		return sh
 	}
 	for i, sh := range h.shards {
-		if (!j.target.Subscribers || j.topic.shards[i]) && !r.has(sh) {
+		if (!to.Subscribers || t.shards[i]) && !r.has(sh) {
 			return sh
 		}
 	}
@@ -283,6 +281,26 @@ func (r *reservation) reserve(ctx context.Context, sh *Shard, weight int64) erro
 	}
 	r.shards, r.weight = append(r.shards, sh), weight
 	return nil
+}
+
+// reserveAll holds room on every shard that a job for a target, which is not one for
+// subscribers, goes to.
+func (r *reservation) reserveAll(ctx context.Context, h *Hub, to *Target, weight int64) error {
+	for sh := r.missing(h, to, nil); sh != nil; sh = r.missing(h, to, nil) {
+		if err := r.reserve(ctx, sh, weight); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put appends a job to the inboxes for which room is held: the shards give it back when
+// the job has ended.
+func (r *reservation) put(j job) {
+	for _, sh := range r.shards {
+		sh.in.PutJob(j)
+	}
+	r.shards = nil
 }
 
 // passed reports whether room is held on a shard after sh.
@@ -314,28 +332,46 @@ func (h *Hub) EmitWithReceipt(ctx context.Context, n *Namespace, event string, e
 }
 
 func (h *Hub) emit(ctx context.Context, n *Namespace, event string, e Emission, to Target, receipt bool) (*Pending, error) {
-	j, err := n.emission(event, e)
+	out, err := n.emission(event, e)
 	if err != nil {
 		return nil, err
 	}
-	j.target = &to
-	if err := h.claimEmit(j); err != nil {
+	out.volatile = to.Volatile
+	f := &fanOut{outgoing: out, load: load{weight: inbox.Cost(e.Frame.Len())}, target: &to}
+	if err := h.claimEmit(f); err != nil {
 		return nil, err
 	}
 	var pending *Pending
-	if j.topic != nil {
-		pending, err = h.sequence(ctx, j, receipt)
+	if f.topic != nil {
+		pending, err = h.sequence(ctx, f, receipt)
 	} else {
 		if receipt {
-			j.receipt = newReceipt(h.receivers(&to))
-			pending = &Pending{receipt: j.receipt, hub: h}
+			f.receipt = newReceipt(h.receivers(&to))
+			pending = &Pending{receipt: f.receipt, hub: h}
 		}
-		err = h.spread(ctx, j)
+		err = h.spread(ctx, f)
 	}
 	if err != nil {
-		h.unclaim(j)
+		h.unclaim(f)
 	}
 	return pending, err
+}
+
+// spread appends a plain event to the inboxes of all shards, or of the one its target
+// names, at one place in the namespace's order.
+func (h *Hub) spread(ctx context.Context, f *fanOut) error {
+	if h.closed() {
+		return ErrClosed
+	}
+	var held reservation
+	defer held.release()
+	if err := held.reserveAll(ctx, h, f.target, f.weight); err != nil {
+		return err
+	}
+	f.ns.mu.Lock()
+	defer f.ns.mu.Unlock()
+	h.put(f, &held)
+	return nil
 }
 
 // receivers is how many shards a job for a target goes to.
@@ -358,20 +394,20 @@ type Emission struct {
 	First []byte  // the first argument as JSON: where the event bears a topic's name, its payload
 }
 
-// emission makes the job of a plain event. An event that asks for acks is a
+// emission makes the message of a plain event. An event that asks for acks is a
 // question, not data: it goes through the events lane, in order with others.
-func (n *Namespace) emission(event string, e Emission) (*job, error) {
+func (n *Namespace) emission(event string, e Emission) (outgoing, error) {
 	m := base.NewPlainMessage(n.prepare(e.Frame))
 	m.Namespace, m.Topic, m.At, m.AckID = n.Path, event, n.hub.Now(), e.AckID
-	j := &job{msg: m, ns: n, target: noTarget, acks: e.Acks, weight: inbox.Cost(e.Frame.Len())}
+	o := outgoing{msg: m, ns: n, acks: e.Acks}
 	limit := n.events[0].Policy.MaxBytes
 	if e.Acks == nil {
 		if d := n.Declared(event); d != nil && !d.Reliable() {
 			t, err := n.Topic(event)
 			if err != nil {
-				return nil, err
+				return o, err
 			}
-			j.topic = t
+			o.topic = t
 			limit = d.Spec.Policy.MaxBytes
 			if d.Spec.Key != nil && e.First != nil {
 				m.Key = d.Spec.Key(e.First)
@@ -380,113 +416,67 @@ func (n *Namespace) emission(event string, e Emission) (*job, error) {
 		}
 	}
 	if e.Frame.Len() > limit {
-		return nil, ErrTooLarge
+		return o, ErrTooLarge
 	}
-	return j, nil
-}
-
-// spread appends a job to the inboxes of all shards, or of the one its target
-// names, at one place in the namespace's order.
-func (h *Hub) spread(ctx context.Context, j *job) error {
-	if h.closed() {
-		return ErrClosed
-	}
-	var held reservation
-	defer held.release()
-	for sh := held.missing(h, j); sh != nil; sh = held.missing(h, j) {
-		if err := held.reserve(ctx, sh, j.weight); err != nil {
-			return err
-		}
-	}
-	j.ns.mu.Lock()
-	defer j.ns.mu.Unlock()
-	h.put(j, &held)
-	held.shards = nil
-	return nil
-}
-
-// EachAndWait runs f on every socket a target means at one place in the namespace's
-// order of emits, on the sockets' shards, and waits until all have done so. f must
-// not block; different shards call it at the same time. A socket that leaves the
-// namespace meanwhile may be left out.
-func (h *Hub) EachAndWait(ctx context.Context, n *Namespace, to Target, f func(*Socket)) error {
-	j := &job{ns: n, target: &to, weight: inbox.Cost(0), each: f}
-	j.receipt = newReceipt(h.receivers(&to))
-	if err := h.spread(ctx, j); err != nil {
-		return err
-	}
-	select {
-	case <-j.receipt.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-h.done:
-		return ErrClosed
-	}
+	return o, nil
 }
 
 // Emit sends a plain event to this socket, in order with everything else the
 // caller sends it. Any goroutine may call it.
 func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bool) error {
-	j, err := s.Namespace.emission(event, e)
+	o, err := s.Namespace.emission(event, e)
 	if err != nil {
 		return err
 	}
-	j.socket = s
-	if volatile {
-		j.target = ifTakenNow
-	}
-	return s.direct(ctx, j)
+	o.volatile = volatile
+	return s.direct(ctx, &direct{outgoing: o, load: load{weight: inbox.Cost(e.Frame.Len())}, socket: s})
 }
 
 // Reply sends an ack: it is never dropped. It goes out when the shard comes round or is nudged, see Hub.Nudge.
 func (s *Socket) Reply(ctx context.Context, f *base.Frame) error {
 	r := &struct {
-		job
+		direct
 		msg base.Message
 	}{}
 	r.msg.InitPlain(s.Namespace.prepare(f))
 	r.msg.At = s.Namespace.hub.Now()
-	r.job = job{msg: &r.msg, ns: s.Namespace, target: noTarget, socket: s, forced: true, late: true, weight: inbox.Cost(f.Len())}
-	return s.direct(ctx, &r.job)
+	r.direct = direct{
+		outgoing: outgoing{msg: &r.msg, ns: s.Namespace}, load: load{weight: inbox.Cost(f.Len())}, socket: s, forced: true, late: true,
+	}
+	return s.direct(ctx, &r.direct)
 }
 
 // End takes the socket out of its namespace after the plain events sent before. last
 // is its final packet, nil for none.
 func (s *Socket) End(ctx context.Context, cause base.Cause, last *base.Frame) error {
-	j := &job{ns: s.Namespace, target: noTarget, socket: s, last: true, finish: cause, weight: inbox.Cost(0)}
+	d := &direct{outgoing: outgoing{ns: s.Namespace}, load: load{weight: inbox.Cost(0)}, socket: s, last: true, cause: cause}
 	if last != nil {
-		j.msg = base.NewPlainMessage(last)
+		d.msg = base.NewPlainMessage(last)
 	}
-	return s.direct(ctx, j)
+	return s.direct(ctx, d)
 }
 
-// Do runs f on the socket's shard, in order with the plain events sent before.
-func (s *Socket) Do(ctx context.Context, f func()) error {
-	return s.direct(ctx, &job{ns: s.Namespace, target: noTarget, weight: inbox.Cost(0), run: f})
-}
-
-func (s *Socket) direct(ctx context.Context, j *job) error {
+func (s *Socket) direct(ctx context.Context, d *direct) error {
 	if s.Namespace.hub.closed() {
 		return ErrClosed
 	}
 	sh := s.shard()
-	if err := sh.reserve(ctx, j.weight); err != nil {
+	if err := sh.reserve(ctx, d.weight); err != nil {
 		return err
 	}
-	if j.msg != nil {
-		j.hold = int64(j.msg.Bytes()) + lane.EntryBytes
-		if b := &s.Namespace.hub.budget; j.last {
-			b.Add(j.hold)
-		} else if !b.Reserve(j.hold, 0) {
-			sh.in.Release(j.weight)
+	if d.msg != nil {
+		d.hold = int64(d.msg.Bytes()) + lane.EntryBytes
+		if b := &s.Namespace.hub.budget; d.last {
+			b.Add(d.hold)
+		} else if !b.Reserve(d.hold, 0) {
+			sh.in.Release(d.weight)
 			return ErrBudget
 		}
 	}
-	if j.late {
-		sh.in.PutJobLate(j)
+	if d.late {
+		sh.in.PutJobLate(d)
 	} else {
-		sh.in.PutJob(j)
+		sh.in.PutJob(d)
 	}
 	return nil
 }

@@ -36,11 +36,11 @@ type search struct {
 
 // choose goes on finding whom a job is for until spent reaches most. If the search of
 // another stream's job is under way it helps that one first.
-func (sh *Shard) choose(j *job, u *underWay, most int) (done bool) {
-	m := sh.namespaces[j.ns]
+func (sh *Shard) choose(n *Namespace, to *Target, u *underWay, most int) (done bool) {
+	m := sh.namespaces[n]
 	for sh.spent < most {
 		if m.search.of == nil {
-			m.begin(j.target, u)
+			m.begin(to, u)
 		}
 		of, looks := m.search.of, (most-sh.spent)*lookCost
 		m.search.looks = looks

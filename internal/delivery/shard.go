@@ -36,7 +36,7 @@ const (
 type Shard struct {
 	hub    *Hub
 	index  int
-	in     *inbox.Inbox[*job]
+	in     *inbox.Inbox[job]
 	wait   Waiter
 	asleep func() bool // idle, made once
 	wheel  *wheel.Wheel
@@ -47,9 +47,9 @@ type Shard struct {
 	namespaces map[*Namespace]*membership
 	firstDirty *Conn
 	lastDirty  *Conn
-	doomed     []doomed                   // to be cut once the current step is over
-	resting    lane.Pool[outLane]         // events lanes that no socket needs now
-	streams    fair.Lines[*job, underWay] // publications taken from the inbox and not delivered yet
+	doomed     []doomed                  // to be cut once the current step is over
+	resting    lane.Pool[outLane]        // events lanes that no socket needs now
+	streams    fair.Lines[job, underWay] // publications taken from the inbox and not delivered yet
 	pace       pace
 	spent      int                     // of pace.step in the current step
 	marks      map[*outLane]*lossMarks // of lanes that were seen to have lost messages
@@ -58,7 +58,7 @@ type Shard struct {
 	turns shares.Turns // of connections that have sent more than their share of a step
 
 	tasks []base.Task
-	jobs  []*job
+	jobs  []job
 	batch []byte
 	picks []pick
 
@@ -89,7 +89,7 @@ type doomed struct {
 
 func newShard(h *Hub, i int, w Waiter) *Shard {
 	sh := &Shard{
-		hub: h, index: i, in: inbox.New[*job](h.life, w.Wake), wait: w, wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
+		hub: h, index: i, in: inbox.New[job](h.life, w.Wake), wait: w, wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
 		batch: make([]byte, 0, batchBytes), pace: pace{step: deliverySlice, turn: streamSlice},
 	}
 	sh.asleep = sh.idle
@@ -160,7 +160,7 @@ func (sh *Shard) step() (more bool) {
 	sh.mark(PhaseReading, oneIf(heard))
 	sh.tasks, sh.jobs = sh.in.Take(sh.tasks[:0], sh.jobs[:0])
 	for i, j := range sh.jobs {
-		sh.streams.Add(sh.home(j), j)
+		sh.streams.Add(j.home(sh), j)
 		sh.jobs[i] = nil
 	}
 	worked := len(sh.tasks) > 0 || sh.streams.Any()

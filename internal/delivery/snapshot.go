@@ -124,10 +124,10 @@ func (l *outLane) catchUp() *catchUp {
 
 // standFor takes note of a publication that the topic keeps: whoever is still reading
 // the snapshot gets it there.
-func (l *outLane) standFor(j *job) {
-	l.catchUp().upto = j.msg.Offset
+func (l *outLane) standFor(f *fanOut) {
+	l.catchUp().upto = f.msg.Offset
 	l.Supersede()
-	j.receipt.count(lane.Coalesced)
+	f.receipt.count(lane.Coalesced)
 }
 
 // refill offers the lane of a catchUp, which has nothing to send, the next values. It

@@ -30,7 +30,7 @@ const (
 // with them. A lane gets its messages from one stream, so it gets them in the order
 // in which they were sent. Streams have turns: a flood in one topic does not hold up
 // the others.
-type stream = fair.Line[*job, underWay]
+type stream = fair.Line[job, underWay]
 
 // underWay is how far the first job of a stream has got, which may take many steps.
 // The budget counts the job, its room in the inbox is taken and its receipt is open
@@ -45,14 +45,6 @@ type underWay struct {
 
 // maxChosen is how many recipients' places are kept for the next job.
 const maxChosen = 1 << 14
-
-// home is where the stream a job belongs to is found.
-func (sh *Shard) home(j *job) **stream {
-	if j.topic != nil {
-		return &j.topic.local[sh.index].orders
-	}
-	return &sh.namespaces[j.ns].orders
-}
 
 // deliverSome gives the streams their turns until the step has had its share.
 func (sh *Shard) deliverSome() {
@@ -75,64 +67,25 @@ func (sh *Shard) deliverSome() {
 }
 
 // goOn delivers more of a job, until it is done or spent reaches most.
-func (sh *Shard) goOn(j *job, u *underWay, most int) (done bool) {
+func (sh *Shard) goOn(j job, u *underWay, most int) (done bool) {
 	if !u.begun {
 		u.begun = true
 		sh.spent++
-		sh.begin(j, u)
+		j.begin(sh, u)
 	}
-	if u.choosing && !sh.choose(j, u, most) {
+	if !j.goOn(sh, u, most) {
 		return false
 	}
-	switch {
-	case u.left == 0:
-	case j.target.everySubscriber():
-		sh.deliverMembers(j, u, most)
-	default:
-		sh.deliverChosen(j, u, most)
-	}
-	if u.left > 0 {
-		return false
-	}
-	sh.finish(j, u)
+	j.end(sh, u)
+	u.reset()
 	return true
 }
 
-// begin begins with a job; what is for one socket is done.
-func (sh *Shard) begin(j *job, u *underWay) {
-	switch {
-	case j.run != nil:
-		j.run()
-		return
-	case j.socket != nil:
-		sh.deliverDirect(j)
-		return
-	case j.target.everySubscriber():
-		u.left = len(j.topic.local[sh.index].members)
-	default:
-		u.choosing = true
-	}
-	if j.msg != nil {
-		u.item = sh.class(j).Hold(j.msg)
-	}
-}
-
-// finish tells whoever waits for the job, and gives back what was taken for it.
-func (sh *Shard) finish(j *job, u *underWay) {
-	if u.item != nil {
-		sh.class(j).Release(u.item)
-	}
+// reset is for the next job.
+func (u *underWay) reset() {
 	clear(u.chosen)
 	*u = underWay{chosen: u.chosen[:0]}
 	if cap(u.chosen) > maxChosen {
 		u.chosen = nil
 	}
-	j.receipt.finished()
-	if j.acks != nil {
-		j.acks.Shard()
-	}
-	// What the job holds passes from the inbox's account to that of the lanes.
-	sh.arrived += j.hold
-	sh.hub.budget.Promise(-j.promised)
-	sh.in.Finish(j.weight)
 }
