@@ -17,6 +17,7 @@ import (
 type Broadcast struct {
 	ns       *Namespace
 	to       delivery.Target
+	volatile bool
 	verbatim bool
 	wrong    string // why nobody can be meant; operations fail with it
 }
@@ -69,7 +70,7 @@ func (b Broadcast) Principal(p string) Broadcast {
 // Volatile drops what is emitted, and counts it, wherever the connection does not
 // take it at once.
 func (b Broadcast) Volatile() Broadcast {
-	b.to.Volatile = true
+	b.volatile = true
 	return b
 }
 
@@ -97,7 +98,7 @@ func (b Broadcast) emit(event string, args []any, send func(delivery.Emission) e
 	if err != nil {
 		return err
 	}
-	if b.verbatim {
+	if e.Volatile = b.volatile; b.verbatim {
 		e.Frame.Verbatim()
 	}
 	b.ns.outgoing(event, args)
@@ -121,7 +122,7 @@ func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply,
 	if err != nil {
 		return nil, err
 	}
-	if b.verbatim {
+	if e.Volatile = b.volatile; b.verbatim {
 		e.Frame.Verbatim()
 	}
 	b.ns.outgoing(event, args)

@@ -3,7 +3,7 @@ package weir
 import (
 	"net/netip"
 
-	"github.com/streamweir/weir/internal/roomwatch"
+	"github.com/streamweir/weir/internal/roster"
 )
 
 // Events are callbacks for an embedder's own bookkeeping, called one at a time, in
@@ -22,15 +22,15 @@ type Events struct {
 }
 
 // RoomEvent is one change of a room on this node, told in the order of the changes.
-type RoomEvent = roomwatch.Change
+type RoomEvent = roster.Change
 
 // What happens to a room: Socket.IO's adapter events create-room, join-room,
 // leave-room and delete-room (protocol.md 2.7).
 const (
-	RoomCreated = roomwatch.Created
-	RoomJoined  = roomwatch.Joined
-	RoomLeft    = roomwatch.Left
-	RoomDeleted = roomwatch.Deleted
+	RoomCreated = roster.Created
+	RoomJoined  = roster.Joined
+	RoomLeft    = roster.Left
+	RoomDeleted = roster.Deleted
 )
 
 // ConnectedEvent says that a socket has joined its namespace.

@@ -158,8 +158,8 @@ func (sh *Shard) account() {
 // count adds up what the shard holds, and returns what all hold.
 func (sh *Shard) count() int64 {
 	var held, rooms int64
-	for n, m := range sh.namespaces {
-		rooms += m.bytes
+	for _, n := range sh.hub.namespaces.All() {
+		rooms += n.on(sh).Bytes()
 		held += n.events[sh.index].Held()
 		for _, d := range n.all {
 			held += d.classes[sh.index].Held()

@@ -98,7 +98,7 @@ func (c *Conn) Writable() { c.markDirty() }
 func (c *Conn) OpenSocket(n *Namespace, id, principal string, peer SocketPeer) *Socket {
 	s := &Socket{ID: id, Principal: principal, Namespace: n, Peer: peer, conn: c}
 	c.sockets = append(c.sockets, s)
-	c.shard.namespaces[n].add(s)
+	n.on(c.shard).Add(s)
 	n.sockets.Add(1)
 	c.shard.sockets.Add(1)
 	return s
@@ -143,7 +143,7 @@ func (s *Socket) detach(cause base.Cause) {
 		s.Peer.Gone(cause)
 	}
 	sh := s.shard()
-	sh.namespaces[s.Namespace].remove(s)
+	s.Namespace.on(sh).Remove(s)
 	s.Namespace.sockets.Add(-1)
 	sh.sockets.Add(-1)
 	for len(s.lanes) > 0 {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
-	"github.com/streamweir/weir/internal/roomwatch"
+	"github.com/streamweir/weir/internal/roster"
 )
 
 func deflating(topics ...delivery.TopicSpec) delivery.Options {
@@ -156,7 +156,7 @@ func TestFlushSaysWhetherABatchMayBeCompressed(t *testing.T) {
 func TestRoomsAreWatchedOverAllShards(t *testing.T) {
 	o := options(2, topic("ticks", latest()))
 	var seen []string
-	o.Namespaces[0].Watch = func(ch roomwatch.Change) {
+	o.Namespaces[0].Watch = func(ch roster.Change) {
 		seen = append(seen, fmt.Sprintf("%s %s %s", ch.Kind, ch.Room, ch.Socket))
 	}
 	r := newRig(t, o)

@@ -20,6 +20,17 @@ func (sh *Shard) flushDelays() *wheel.Wheel {
 	return sh.delays
 }
 
+// delay is the line of those lanes of the topic on a shard that wait for its flush delay, of which there is one. It is
+// made by the loop that needs it: a topic may be declared while the loops run. Loop only.
+func (d *Declared) delay(sh *Shard) *linger.Line[*outLane] {
+	l := d.delays[sh.index]
+	if l == nil {
+		l = linger.New(sh.flushDelays(), d.Spec.FlushDelay, (*outLane).wake)
+		d.delays[sh.index] = l
+	}
+	return l
+}
+
 // announce sees to it that a lane that was just offered it is written: at once, or
 // after its topic's flush delay. What fills half of the lane does not wait, nor what
 // would not live to see the end of it.
@@ -29,7 +40,7 @@ func (sh *Shard) announce(l *outLane, it *lane.Item) {
 		c.markReady(l)
 		return
 	}
-	d, expires := l.topic.Declared.delays[sh.index], it.Msg.Expires
+	d, expires := l.topic.Declared.delay(sh), it.Msg.Expires
 	if l.Half() || (expires != 0 && expires <= sh.now+d.Length()) {
 		c.markReady(l)
 		return

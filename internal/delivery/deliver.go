@@ -43,7 +43,7 @@ func (d *direct) end(sh *Shard, _ *underWay) {
 
 // begin implements job.
 func (f *fanOut) begin(sh *Shard, u *underWay) {
-	if f.target.everySubscriber() {
+	if f.toAllMembers() {
 		u.left = len(f.topic.local[sh.index].members)
 	} else {
 		u.choosing = true
@@ -58,7 +58,7 @@ func (f *fanOut) goOn(sh *Shard, u *underWay, most int) (done bool) {
 	}
 	switch {
 	case u.left == 0:
-	case f.target.everySubscriber():
+	case f.toAllMembers():
 		f.toMembers(sh, u, most)
 	default:
 		f.toChosen(sh, u, most)
@@ -106,7 +106,7 @@ func (f *fanOut) toChosen(sh *Shard, u *underWay, most int) {
 		s := u.chosen[u.left-1]
 		switch {
 		case s.closed:
-		case !f.target.Subscribers:
+		case !f.members:
 			sh.emit(s, &f.outgoing, u.item)
 		default:
 			if l := s.lane(f.topic); l != nil && l.pass(f.msg.Offset) {

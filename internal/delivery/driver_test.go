@@ -92,11 +92,12 @@ func (d *driver) broadcast(ctx context.Context) {
 	d.seq++
 	path, name := worldNamespaces[d.rand.IntN(2)], []string{"news", "oldest", "prices", "room:1", "lazy"}[d.rand.IntN(5)]
 	f := d.event(path, name, mark{Source: d.n, Seq: d.seq}, d.rand.IntN(3))
-	to := delivery.Target{Volatile: d.rand.IntN(4) == 0}
+	var to delivery.Target
+	e := delivery.Emission{Frame: f, Volatile: d.rand.IntN(4) == 0}
 	if d.rand.IntN(2) == 0 {
 		to.Rooms = []string{"r1", "red"}
 	}
-	if err := d.Emit(ctx, d.Namespace(path), name, delivery.Emission{Frame: f}, to); err != nil {
+	if err := d.Emit(ctx, d.Namespace(path), name, e, to); err != nil {
 		d.t.Errorf("emit %s: %v", name, err)
 	}
 }

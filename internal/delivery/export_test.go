@@ -30,10 +30,11 @@ func (sh *Shard) Residue() (left []string) {
 	}
 	note(len(sh.conns), "connections")
 	note(len(sh.doomed), "doomed connections")
-	for n, m := range sh.namespaces {
-		note(len(m.sockets), "sockets in "+n.Path)
-		note(len(m.principals), "principals in "+n.Path)
-		note(len(m.rooms), "rooms in "+n.Path)
+	for _, n := range sh.hub.namespaces.All() {
+		m := n.on(sh)
+		note(m.Len(), "sockets in "+n.Path)
+		note(m.Principals(), "principals in "+n.Path)
+		note(m.Rooms(), "rooms in "+n.Path)
 		n.live.RLock()
 		for name, t := range n.byName {
 			note(len(t.local[sh.index].members), "members of "+name)
@@ -86,7 +87,7 @@ const (
 func (sh *Shard) Pace(step, turn int) { sh.pace = pace{step, turn} }
 
 // Delayed is how many lanes of the topic wait for its flush delay on a shard. Loop only.
-func (d *Declared) Delayed(sh *Shard) int { return d.delays[sh.index].Len() }
+func (d *Declared) Delayed(sh *Shard) int { return d.delay(sh).Len() }
 
 // EventsLane reports whether the socket holds an events lane, and RestingLanes how
 // many the shard keeps for reuse. Loop only.

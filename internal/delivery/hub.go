@@ -34,6 +34,7 @@ type Hub struct {
 	opts       Options
 	shards     []*Shard
 	namespaces base.Names[*Namespace]
+	declaring  sync.Mutex // one goroutine at a time adds to them
 	start      time.Time
 	node       string // part of message ids and epochs
 	ids        atomic.Uint64
@@ -78,13 +79,13 @@ func New(o Options) *Hub {
 	return h
 }
 
-// Declare adds a namespace. It must not be called after Start.
+// Declare adds a namespace, at any time: the loops take no notice of it until somebody is in it. There must be none of
+// that path. Any goroutine may call it.
 func (h *Hub) Declare(spec NamespaceSpec) *Namespace {
 	n := newNamespace(h, spec)
+	h.declaring.Lock()
+	defer h.declaring.Unlock()
 	h.namespaces.Add(spec.Path, n)
-	for _, s := range h.shards {
-		s.namespaces[n] = newMembership(n.watch)
-	}
 	return n
 }
 

@@ -5,29 +5,14 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/roster"
 )
 
-// Target says who receives a message on this node: those whom each field that is set
-// means.
-type Target struct {
-	Subscribers bool     // subscribers of the topic
-	Socket      string   // the socket with this Socket.IO id
-	Principal   string   // sockets of this principal
-	Rooms       []string // sockets in any of these; a socket's id is a room of its own
-	Except      []string // but not sockets in any of these
-	Volatile    bool     // only sockets whose connection takes it at once
-}
+// Target says who is meant, of the sockets in a namespace or of those that subscribe to a topic.
+type Target = roster.Target
 
-// everyoneHere is the target of a publication to all: fan-outs share it.
-var everyoneHere = &Target{Subscribers: true}
-
-// everySubscriber reports whether it is the topic's subscribers, all of them.
-func (t *Target) everySubscriber() bool { return t.Subscribers && !t.narrows() }
-
-// narrows reports whether not everybody is meant.
-func (t *Target) narrows() bool {
-	return t.Socket != "" || t.Principal != "" || t.Rooms != nil || t.Except != nil
-}
+// everybody is the target of publications to all: they share it.
+var everybody = &Target{}
 
 // job is what waits in the inbox of a shard for its place in an order, see stream. There are four: fanOut, direct,
 // operation and call. All methods are called on the shard.
@@ -65,7 +50,7 @@ func (o *outgoing) home(sh *Shard) **stream {
 	if o.topic != nil {
 		return &o.topic.local[sh.index].orders
 	}
-	return &sh.namespaces[o.ns].orders
+	return &o.ns.on(sh).orders
 }
 
 // load is what a job takes until it has ended.
@@ -85,9 +70,21 @@ type fanOut struct {
 	outgoing
 	load
 	target   *Target // never nil
+	members  bool    // of those the target means the topic's subscribers, through their lanes of it; else whoever is meant
 	stands   bool    // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
 	claim    int64   // what the budget counts for it before it is in any inbox
 	promised int64   // what may come of it in lanes: before it is in any inbox on all shards, then on each
+}
+
+// toAllMembers reports whether it is for all subscribers of its topic.
+func (f *fanOut) toAllMembers() bool { return f.members && !f.target.Narrows() }
+
+// audience is the topic whose subscribers are meant, nil if others may be too.
+func (f *fanOut) audience() *Topic {
+	if f.members {
+		return f.topic
+	}
+	return nil
 }
 
 // direct is a packet to one socket: a plain event, an ack, or its last.

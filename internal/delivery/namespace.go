@@ -9,7 +9,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery/linger"
 	"github.com/streamweir/weir/internal/lane"
-	"github.com/streamweir/weir/internal/roomwatch"
+	"github.com/streamweir/weir/internal/roster"
 )
 
 // NamespaceSpec declares a namespace.
@@ -22,8 +22,8 @@ type NamespaceSpec struct {
 	Rooms         int // rooms one socket may be in; 0 = any number
 	Names         int // concrete topics made from patterns at a time; 0 = any number
 
-	Deflate bool                      // publishers also make the compressed form: clients agree to permessage-deflate
-	Watch   func(ch roomwatch.Change) // told about rooms, in order; called on loops and must not block; nil = nobody asks
+	Deflate bool                   // publishers also make the compressed form: clients agree to permessage-deflate
+	Watch   func(ch roster.Change) // told about rooms, in order; called on loops and must not block; nil = nobody asks
 }
 
 // Namespace is one declared namespace on this node.
@@ -35,9 +35,9 @@ type Namespace struct {
 	topics   map[string]*Declared // exact names
 	patterns []*Declared          // longest prefix first
 	all      []*Declared
-	events   []*lane.Class    // by shard
-	watch    *roomwatch.Watch // nil: nobody asks
-	ackID    atomic.Uint64    // Socket.IO ack ids are per namespace, shared by all sockets (protocol.md 2.2)
+	events   []*lane.Class // by shard
+	members  []membership  // by shard, each touched by that shard only
+	ackID    atomic.Uint64 // Socket.IO ack ids are per namespace, shared by all sockets (protocol.md 2.2)
 
 	sockets atomic.Int64 // in it, on all shards
 
@@ -51,11 +51,14 @@ type Namespace struct {
 
 func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
 	n := &Namespace{Path: spec.Path, hub: h, spec: spec, topics: make(map[string]*Declared), byName: make(map[string]*Topic)}
-	for range h.shards {
-		n.events = append(n.events, &lane.Class{Policy: spec.Events})
-	}
+	var watch *roster.Watch // nil: nobody asks
 	if spec.Watch != nil {
-		n.watch = roomwatch.New(spec.Path, spec.Watch)
+		watch = roster.NewWatch(spec.Path, spec.Watch)
+	}
+	n.members = make([]membership, len(h.shards))
+	for i := range h.shards {
+		n.events = append(n.events, &lane.Class{Policy: spec.Events})
+		n.members[i].Init(watch)
 	}
 	for _, ts := range spec.Topics {
 		d := &Declared{Spec: ts, Namespace: n}
@@ -64,9 +67,7 @@ func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
 			d.latency = append(d.latency, &latencies{})
 		}
 		if ts.FlushDelay > 0 {
-			for _, sh := range h.shards {
-				d.delays = append(d.delays, linger.New(sh.flushDelays(), ts.FlushDelay, (*outLane).wake))
-			}
+			d.delays = make([]*linger.Line[*outLane], len(h.shards))
 		}
 		n.all = append(n.all, d)
 		if isPattern(ts.Name) {
@@ -80,6 +81,9 @@ func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
 	})
 	return n
 }
+
+// on is what a shard knows of the namespace. Loop only.
+func (n *Namespace) on(sh *Shard) *membership { return &n.members[sh.index] }
 
 // Declared returns the declaration a topic name falls under, nil if none: the
 // exact name, else the longest prefix.
@@ -123,7 +127,7 @@ func (n *Namespace) trim(i int) {
 	n.events[i].Trim()
 	for _, d := range n.all {
 		d.classes[i].Trim()
-		if d.delays != nil {
+		if d.delays != nil && d.delays[i] != nil {
 			d.delays[i].Trim()
 		}
 	}

@@ -44,7 +44,7 @@ func (h *Hub) post(ctx context.Context, o *operation) error {
 }
 
 // home implements job.
-func (o *operation) home(sh *Shard) **stream { return &sh.namespaces[o.ns].orders }
+func (o *operation) home(sh *Shard) **stream { return &o.ns.on(sh).orders }
 
 // begin implements job.
 func (*operation) begin(_ *Shard, u *underWay) { u.choosing = true }
@@ -84,7 +84,7 @@ func (s *Socket) Do(ctx context.Context, f func()) error {
 }
 
 // home implements job.
-func (c *call) home(sh *Shard) **stream { return &sh.namespaces[c.ns].orders }
+func (c *call) home(sh *Shard) **stream { return &c.ns.on(sh).orders }
 
 // begin implements job.
 func (c *call) begin(*Shard, *underWay) { c.run() }

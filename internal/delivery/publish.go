@@ -114,10 +114,9 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		return nil, ErrTooLarge
 	}
 	f := &fanOut{
-		outgoing: outgoing{msg: m, ns: d.Namespace, topic: t}, load: load{weight: inbox.Cost(m.Bytes())}, target: everyoneHere,
+		outgoing: outgoing{msg: m, ns: d.Namespace, topic: t}, load: load{weight: inbox.Cost(m.Bytes())}, target: everybody, members: true,
 	}
-	if to := p.Target; to.narrows() {
-		to.Subscribers = true
+	if to := p.Target; to.Narrows() {
 		f.target = &to
 	}
 	f.claim, f.promised = h.claimFor(t, m, &p.Target)
@@ -146,7 +145,7 @@ func (h *Hub) publishUnheard(t *Topic, p *Publication) *Pending {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dead || t.hasSubscribers() || (t.keepsLocked() && !p.Target.narrows()) {
+	if t.dead || t.hasSubscribers() || (t.keepsLocked() && !p.Target.Narrows()) {
 		return nil
 	}
 	t.offset++
@@ -188,7 +187,7 @@ func (h *Hub) sequence(ctx context.Context, f *fanOut, wantReceipt bool) (*Pendi
 			f.topic = t
 			continue
 		}
-		missing := held.missing(h, f.target, f.topic)
+		missing := held.missing(h, f.target, f.audience())
 		if missing == nil {
 			pending := h.commit(f, &held, wantReceipt)
 			t.mu.Unlock()
@@ -211,7 +210,7 @@ func (h *Hub) commit(f *fanOut, held *reservation, wantReceipt bool) *Pending {
 	t.offset++
 	t.used = h.Now()
 	f.msg.Offset = t.offset
-	if f.target == everyoneHere && t.keepsLocked() {
+	if f.toAllMembers() && t.keepsLocked() {
 		f.stands = t.keepLocked(f.msg)
 	}
 	if wantReceipt {
@@ -246,7 +245,7 @@ type reservation struct {
 }
 
 // missing returns the next shard for which no room is held, of those that a job for a
-// target goes to: the shards with subscribers of the topic if those are meant, else all.
+// target goes to: with a topic the shards with subscribers of it, else all.
 func (r *reservation) missing(h *Hub, to *Target, t *Topic) *Shard {
 	if to.Socket != "" {
 		sh := h.ShardOf(to.Socket)
@@ -256,7 +255,7 @@ func (r *reservation) missing(h *Hub, to *Target, t *Topic) *Shard {
 		return sh
 	}
 	for i, sh := range h.shards {
-		if (!to.Subscribers || t.shards[i]) && !r.has(sh) {
+		if (t == nil || t.shards[i]) && !r.has(sh) {
 			return sh
 		}
 	}
@@ -336,7 +335,6 @@ func (h *Hub) emit(ctx context.Context, n *Namespace, event string, e Emission, 
 	if err != nil {
 		return nil, err
 	}
-	out.volatile = to.Volatile
 	f := &fanOut{outgoing: out, load: load{weight: inbox.Cost(e.Frame.Len())}, target: &to}
 	if err := h.claimEmit(f); err != nil {
 		return nil, err
@@ -392,6 +390,8 @@ type Emission struct {
 	AckID uint64
 	Acks  AckSink // nil: no ack id in the frame
 	First []byte  // the first argument as JSON: where the event bears a topic's name, its payload
+
+	Volatile bool // only for sockets whose connection takes it at once
 }
 
 // emission makes the message of a plain event. An event that asks for acks is a
@@ -399,7 +399,7 @@ type Emission struct {
 func (n *Namespace) emission(event string, e Emission) (outgoing, error) {
 	m := base.NewPlainMessage(n.prepare(e.Frame))
 	m.Namespace, m.Topic, m.At, m.AckID = n.Path, event, n.hub.Now(), e.AckID
-	o := outgoing{msg: m, ns: n, acks: e.Acks}
+	o := outgoing{msg: m, ns: n, acks: e.Acks, volatile: e.Volatile}
 	limit := n.events[0].Policy.MaxBytes
 	if e.Acks == nil {
 		if d := n.Declared(event); d != nil && !d.Reliable() {
@@ -424,11 +424,11 @@ func (n *Namespace) emission(event string, e Emission) (outgoing, error) {
 // Emit sends a plain event to this socket, in order with everything else the
 // caller sends it. Any goroutine may call it.
 func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bool) error {
+	e.Volatile = volatile
 	o, err := s.Namespace.emission(event, e)
 	if err != nil {
 		return err
 	}
-	o.volatile = volatile
 	return s.direct(ctx, &direct{outgoing: o, load: load{weight: inbox.Cost(e.Frame.Len())}, socket: s})
 }
 

@@ -205,7 +205,7 @@ func TestVolatileIsForThoseWhoTakeItAtOnce(t *testing.T) {
 	inside.do(func() { inside.take = func(int) int { return 3 }; inside.conn.Sockets()[0].Send(event("whole")) })
 	r.settle()
 	inside.do(func() { inside.window, inside.take = wide, nil }) // could write, but not this
-	err := r.Emit(context.Background(), r.ns, "now", delivery.Emission{Frame: event("now")}, delivery.Target{Volatile: true})
+	err := r.Emit(context.Background(), r.ns, "now", delivery.Emission{Frame: event("now"), Volatile: true}, delivery.Target{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,7 @@
 package delivery
 
 import (
-	"fmt"
-	"math"
-	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -13,143 +9,11 @@ import (
 	"github.com/streamweir/weir/internal/lane"
 )
 
-// findSlowly searches in slices of so many looks, and calls between between them.
-func (m *membership) findSlowly(t *Target, looks func() int, between func()) []*Socket {
-	var u underWay
-	m.begin(t, &u)
-	for {
-		m.search.looks = looks()
-		if m.goOn() {
-			m.search.of = nil
-			return u.chosen
-		}
-		between()
-	}
-}
-
-// crowded is a membership and what the naive model knows of it.
-type crowded struct {
-	m     *membership
-	all   []*Socket
-	in    map[*Socket]map[string]bool
-	next  int
-	stirs map[*Socket]bool // who has left a room or the namespace since a search began
-}
-
-var crowdRooms = []string{"a", "b", "c", "s0", "s1", "s2"}
-
-// stir lets one socket come, go, join or leave.
-func (c *crowded) stir() {
-	r := rand.IntN(10)
-	if r < 2 || len(c.all) < 3 {
-		s := &Socket{ID: fmt.Sprintf("s%d", c.next), Principal: []string{"", "p", "q"}[rand.IntN(3)]}
-		if c.next = (c.next + 1) % 40; c.m.sockets[s.ID] != nil {
-			return
-		}
-		c.m.add(s)
-		c.all, c.in[s] = append(c.all, s), map[string]bool{s.ID: true}
-		return
-	}
-	i, name := rand.IntN(len(c.all)), crowdRooms[rand.IntN(len(crowdRooms))]
-	s := c.all[i]
-	switch {
-	case r < 4:
-		c.m.remove(s)
-		s.closed = true
-		c.stirs[s] = true
-		delete(c.in, s)
-		c.all = slices.Delete(c.all, i, i+1)
-	case r < 7:
-		c.m.join(s, name)
-		c.in[s][name] = true
-	case name != s.ID && c.in[s][name]:
-		c.m.leave(s, name)
-		delete(c.in[s], name)
-		c.stirs[s] = true
-	}
-}
-
-// meant reports whether a target means a socket at this moment.
-func (c *crowded) meant(t *Target, s *Socket) bool {
-	in := func(name string) bool { return c.in[s][name] }
-	return (t.Socket == "" || s.ID == t.Socket) && (t.Principal == "" || s.Principal == t.Principal) &&
-		(t.Rooms == nil || slices.ContainsFunc(t.Rooms, in)) && !slices.ContainsFunc(t.Except, in)
-}
-
-func randomTarget() (t Target) {
-	pick := func() (out []string) {
-		for range rand.IntN(4) {
-			out = append(out, crowdRooms[rand.IntN(len(crowdRooms))])
-		}
-		return out
-	}
-	switch rand.IntN(6) {
-	case 0:
-		t.Socket = "s" + strconv.Itoa(rand.IntN(40))
-	case 1, 2:
-		t.Principal = "p"
-	}
-	t.Rooms, t.Except = pick(), pick()
-	return t
-}
-
-// While a search goes on sockets come and go and change rooms. Who was meant at its
-// beginning and has left nothing since is found; who was not, or came later, is not; and
-// nobody is found twice. Also where the numbers of searches are used up.
-func TestSearchInSlicesFindsWhoWasThereAndStayed(t *testing.T) {
-	c := &crowded{m: newMembership(nil), in: map[*Socket]map[string]bool{}}
-	found, left := 0, 0
-	for n := range 3000 {
-		if n%4 == 2 {
-			c.m.round = math.MaxUint32 // the first numbers come again, which marks still bear
-		}
-		c.stirs = map[*Socket]bool{}
-		for range rand.IntN(6) {
-			c.stir()
-		}
-		clear(c.stirs)
-		to := randomTarget()
-		meant, there := map[*Socket]bool{}, map[*Socket]bool{}
-		unless := Target{Socket: to.Socket, Principal: to.Principal, Rooms: to.Rooms}
-		for _, s := range c.all {
-			meant[s], there[s] = c.meant(&to, s), c.meant(&unless, s)
-		}
-		got := c.m.findSlowly(&to, func() int { return 1 + rand.IntN(4) }, func() {
-			for range rand.IntN(4) {
-				c.stir()
-			}
-		})
-		times := map[*Socket]int{}
-		for _, s := range got {
-			found++
-			times[s]++
-			// Who has left an excepted room may be found, as if it had been before.
-			if !meant[s] && !(there[s] && c.stirs[s]) {
-				t.Fatalf("search %d, %+v: finds %s, which came later or is not meant", n, to, s.ID)
-			}
-		}
-		for s := range meant {
-			switch {
-			case times[s] > 1:
-				t.Fatalf("search %d, %+v: finds %s %d times", n, to, s.ID, times[s])
-			case c.stirs[s]:
-				left++
-			case meant[s] && times[s] == 0:
-				t.Fatalf("search %d, %+v: passes over %s, which has stayed", n, to, s.ID)
-			}
-		}
-	}
-	if found < 3000 || left < 1000 {
-		t.Errorf("%d found, %d left meanwhile: the test shows nothing", found, left)
-	}
-}
-
 // broadcastRig is a hub whose steps the test makes, with many sockets in /.
 type broadcastRig struct {
 	*Hub
 	sh    *Shard
 	n     *Namespace
-	m     *membership
 	socks []*Socket
 }
 
@@ -158,7 +22,6 @@ func newBroadcastRig(t *testing.T, most, step, turn int) *broadcastRig {
 	p := lane.Policy{Overflow: base.Disconnect, MaxMessages: 100, MaxBytes: 1 << 20, Weight: 1}
 	h := New(Options{Shards: 1, Namespaces: []NamespaceSpec{{Path: "/", Events: p, Topics: []TopicSpec{{Name: "t", Policy: p}}}}})
 	r := &broadcastRig{Hub: h, sh: h.shards[0], n: h.Namespace("/")}
-	r.m = r.sh.namespaces[r.n]
 	r.sh.Pace(step, turn)
 	for range most {
 		r.come(t)
@@ -184,10 +47,10 @@ func (r *broadcastRig) emit(t *testing.T, event string, to Target) {
 	}
 }
 
-// touched is how many sockets the search under way, or the last, is done with.
+// touched is how many sockets the first search is done with.
 func (r *broadcastRig) touched() (n int) {
 	for _, s := range r.socks {
-		if s.seen == r.m.round {
+		if s.seen != 0 {
 			n++
 		}
 	}

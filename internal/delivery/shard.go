@@ -44,7 +44,6 @@ type Shard struct {
 	now    int64        // the hub's clock, read once per turn
 
 	conns      []*Conn
-	namespaces map[*Namespace]*membership
 	firstDirty *Conn
 	lastDirty  *Conn
 	doomed     []doomed                  // to be cut once the current step is over
@@ -89,7 +88,7 @@ type doomed struct {
 
 func newShard(h *Hub, i int, w Waiter) *Shard {
 	sh := &Shard{
-		hub: h, index: i, in: inbox.New[job](h.life, w.Wake), wait: w, wheel: wheel.New(0, 0), namespaces: make(map[*Namespace]*membership),
+		hub: h, index: i, in: inbox.New[job](h.life, w.Wake), wait: w, wheel: wheel.New(0, 0),
 		batch: make([]byte, 0, batchBytes), pace: pace{step: deliverySlice, turn: streamSlice},
 	}
 	sh.asleep = sh.idle
@@ -238,13 +237,13 @@ func (sh *Shard) housekeep() (swept bool) {
 	}
 	if sh.sweeping {
 		sh.sweeping = false
-		for n := range sh.namespaces {
+		for _, n := range sh.hub.namespaces.All() {
 			sh.sweeping = n.sweep(sh.now, sweepSlice) || sh.sweeping
 		}
 	}
 	if sh.now-sh.swept >= int64(sweepEvery) {
 		sh.swept = sh.now
-		for n := range sh.namespaces {
+		for _, n := range sh.hub.namespaces.All() {
 			sh.sweeping = n.sweep(sh.now, sweepSlice) || sh.sweeping
 			n.trim(sh.index)
 			n.fade(sh.now)

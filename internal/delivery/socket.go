@@ -1,10 +1,9 @@
 package delivery
 
 import (
-	"slices"
-
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/roster"
 )
 
 // Socket is one client in one namespace: its events lane, its topic lanes and
@@ -21,7 +20,7 @@ type Socket struct {
 	past    lane.Past  // what was said in the books of the events lane when it last held nothing
 	lanes   []*outLane // one per topic, subscribed or reached by emits
 	ties    *ties      // nil: none
-	seen    uint32     // the last search that is done with it, see search
+	seen    uint32     // the roster's, see Mark
 	waits   bool       // some lane waits for the events lane, or did
 	refusal bool       // never let in: it carries a CONNECT_ERROR
 	closed  bool       // no longer a member: only the events lane may still be flushed
@@ -43,19 +42,7 @@ func (s *Socket) Conn() *Conn { return s.conn }
 func (s *Socket) Closed() bool { return s.closed }
 
 // Rooms returns the rooms the socket is in, its own id first. Loop only.
-func (s *Socket) Rooms() []string {
-	places := s.ties.rooms()
-	names := make([]string, 0, len(places)+1)
-	names = append(names, s.ID)
-	for _, p := range places {
-		names = append(names, p.room.name)
-	}
-	return names
-}
-
-func (s *Socket) in(name string) bool {
-	return name == s.ID || slices.ContainsFunc(s.ties.rooms(), func(p place) bool { return p.room.name == name })
-}
+func (s *Socket) Rooms() []string { return roster.RoomsOf(s) }
 
 // admit lets lanes write whose wait is over.
 func (s *Socket) admit() {
@@ -211,18 +198,18 @@ func (s *Socket) Join(rooms ...string) error {
 	if s.closed {
 		return ErrClosed
 	}
-	m := s.shard().namespaces[s.Namespace]
+	m := s.Namespace.on(s.shard())
 	for _, name := range rooms {
-		if most := s.Namespace.spec.Rooms; most > 0 && len(s.ties.rooms()) >= most && !s.in(name) {
+		if most := s.Namespace.spec.Rooms; most > 0 && s.Places(false).Len() >= most && !roster.In(s, name) {
 			return ErrTooManyRooms
 		}
-		m.join(s, name)
+		m.Join(s, name)
 	}
 	return nil
 }
 
 // Leave takes the socket out of a room. Loop only.
-func (s *Socket) Leave(room string) { s.shard().namespaces[s.Namespace].leave(s, room) }
+func (s *Socket) Leave(room string) { s.Namespace.on(s.shard()).Leave(s, room) }
 
 // Ack settles a reliable message; an unknown one is ignored. Loop only.
 func (s *Socket) Ack(topic, messageID string) bool {

@@ -43,7 +43,7 @@ type Declared struct {
 	heavy     atomic.Bool              // holds most of an exhausted memory budget: new publications are refused
 	classes   []*lane.Class            // by shard
 	latency   []*latencies             // by shard
-	delays    []*linger.Line[*outLane] // by shard; nil: no flush delay
+	delays    []*linger.Line[*outLane] // by shard, see delay; nil: no flush delay
 }
 
 // Refusal is why a publication was refused, for weir_publish_refused_total.

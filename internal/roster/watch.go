@@ -1,6 +1,4 @@
-// Package roomwatch counts the members of one namespace's rooms over all shards and
-// tells about changes, in their order.
-package roomwatch
+package roster
 
 import "sync"
 
@@ -23,8 +21,8 @@ const (
 	Deleted Kind = "delete-room"
 )
 
-// Watch counts members and tells about changes, one after another. Any goroutine may call its methods; those of nil do
-// nothing: nobody asks.
+// Watch counts the members of a namespace's rooms over all its rosters and tells about changes, one after another, in
+// their order. Any goroutine may call its methods; those of nil do nothing: nobody asks.
 type Watch struct {
 	namespace string
 	tell      func(Change)
@@ -35,9 +33,9 @@ type Watch struct {
 	telling bool     // somebody is at it
 }
 
-// New returns the watch of one namespace. tell must not block; it may be called by any goroutine that calls the watch,
+// NewWatch returns the watch of one namespace. tell must not block; it may be called by any goroutine that calls the watch,
 // one at a time, and may itself call it.
-func New(namespace string, tell func(Change)) *Watch {
+func NewWatch(namespace string, tell func(Change)) *Watch {
 	return &Watch{namespace: namespace, tell: tell, members: make(map[string]int)}
 }
 

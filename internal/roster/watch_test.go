@@ -1,4 +1,4 @@
-package roomwatch_test
+package roster_test
 
 import (
 	"fmt"
@@ -6,14 +6,14 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/streamweir/weir/internal/roomwatch"
+	"github.com/streamweir/weir/internal/roster"
 )
 
 // A room is created before the first member joins and deleted after the last left,
 // whichever shard says so.
 func TestRoomsAreCreatedAndDeletedOnce(t *testing.T) {
 	var told []string
-	w := roomwatch.New("/chat", func(ch roomwatch.Change) {
+	w := roster.NewWatch("/chat", func(ch roster.Change) {
 		if ch.Namespace != "/chat" {
 			t.Errorf("told of namespace %q", ch.Namespace)
 		}
@@ -37,18 +37,18 @@ func TestRoomsAreCreatedAndDeletedOnce(t *testing.T) {
 // order of the changes: counted along, no room is ever less than empty.
 func TestConcurrentChangesAreToldInOrder(t *testing.T) {
 	members, telling := map[string]int{}, 0
-	w := roomwatch.New("/chat", func(ch roomwatch.Change) {
+	w := roster.NewWatch("/chat", func(ch roster.Change) {
 		if telling++; telling != 1 {
 			t.Error("told by two goroutines at the same time")
 		}
 		switch ch.Kind {
-		case roomwatch.Created, roomwatch.Deleted:
+		case roster.Created, roster.Deleted:
 			if members[ch.Room] != 0 {
 				t.Errorf("%s of %s with %d members", ch.Kind, ch.Room, members[ch.Room])
 			}
-		case roomwatch.Joined:
+		case roster.Joined:
 			members[ch.Room]++
-		case roomwatch.Left:
+		case roster.Left:
 			members[ch.Room]--
 		}
 		telling--
@@ -66,7 +66,7 @@ func TestConcurrentChangesAreToldInOrder(t *testing.T) {
 }
 
 // visit joins and leaves two rooms many times.
-func visit(w *roomwatch.Watch, socket string) {
+func visit(w *roster.Watch, socket string) {
 	for range 500 {
 		w.Joined("red", socket)
 		w.Joined("blue", socket)
@@ -77,7 +77,7 @@ func visit(w *roomwatch.Watch, socket string) {
 
 // Nobody asks: nothing is counted.
 func TestNilWatchDoesNothing(*testing.T) {
-	var w *roomwatch.Watch
+	var w *roster.Watch
 	w.Joined("red", "a")
 	w.Left("red", "a")
 }
