@@ -44,6 +44,8 @@ func Rules() []Rule {
 		sleeps(),
 		skips(),
 		corpora(),
+		citations(),
+		mapped("docs/architecture.md", "CONTRIBUTING.md"),
 	}
 }
 

@@ -241,6 +241,48 @@ func helper(tb testing.TB, g *generator) {
 			},
 			want: []string{"p/a_test.go:4", "q/a_test.go:2"},
 		},
+		{
+			rule: "citations", says: "a page, section, record or plan that is not in docs/",
+			tree: module{
+				"docs/protocol.md":         "# On the wire\n\n## 2.1 Packets\n\n# 4 Delivery\n\n| J1, J2 | spill |\n",
+				"docs/architecture.md":     "<a name=\"d3\"></a>**D3 One shard**\n",
+				"docs/adr/0004-penalty.md": "# 0004\n",
+				"a.go": `package weir
+
+// Right: protocol.md 2.1, protocol.md 4, protocol.md J2, architecture.md D3, ADR 0004, docs/adr/0004-penalty.md.
+var a int
+
+// Wrong: protocol.md 2.
+var b int
+
+// Wrong: protocols.md.
+var c int
+
+/* Wrong:
+protocol.md J3, */
+var d int // and architecture.md D33
+
+func f() {
+	// Wrong: ADR 0005, and of a plan (design D3).
+}
+`,
+			},
+			want: []string{"a.go:6", "a.go:9", "a.go:13", "a.go:14", "a.go:17", "a.go:17"},
+		},
+		{
+			rule: "map", says: "a room that a page does not show",
+			tree: module{
+				"docs/architecture.md":    "- **`internal/lane`** and `internal/wire/ws`\n",
+				"CONTRIBUTING.md":         "| `internal/lane`, `internal/wheel/` | `internal/wire/ws` |\n",
+				"internal/lane/a.go":      "package lane\n",
+				"internal/lane/b.go":      "package lane\n",
+				"internal/wheel/a.go":     "package wheel\n",
+				"internal/wire/ws/a.go":   "package ws\n",
+				"internal/x/only_test.go": "package x\n",
+				"cmd/weir/a.go":           "package main\n",
+			},
+			want: []string{"internal/wheel/a.go:1", "cluster/a.go:1"},
+		},
 	} {
 		t.Run(c.rule+", "+c.says, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, c.tree.check(t, c.rule)); diff != "" {

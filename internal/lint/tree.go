@@ -19,7 +19,8 @@ type Tree struct {
 	Module string  // module path, from go.mod
 	Files  []*File // in path order
 
-	fset *token.FileSet
+	fset  *token.FileSet
+	pages map[string]page // Markdown files, by path
 }
 
 // File is one Go source file of a Tree.
@@ -40,7 +41,7 @@ func Load(fsys fs.FS) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tree{Module: module, fset: token.NewFileSet()}
+	t := &Tree{Module: module, fset: token.NewFileSet(), pages: map[string]page{}}
 	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -48,10 +49,15 @@ func Load(fsys fs.FS) (*Tree, error) {
 		if d.IsDir() {
 			return enter(fsys, name)
 		}
-		if path.Ext(name) != ".go" || hidden(path.Base(name)) {
+		switch {
+		case hidden(path.Base(name)):
 			return nil
+		case path.Ext(name) == ".go":
+			return t.add(fsys, name)
+		case path.Ext(name) == ".md":
+			return t.addPage(fsys, name)
 		}
-		return t.add(fsys, name)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read module %s: %w", module, err)
@@ -98,7 +104,7 @@ func (t *Tree) add(fsys fs.FS, name string) error {
 	if err != nil {
 		return err
 	}
-	syntax, err := parser.ParseFile(t.fset, name, src, 0)
+	syntax, err := parser.ParseFile(t.fset, name, src, parser.ParseComments)
 	if err != nil {
 		return err
 	}
