@@ -40,7 +40,8 @@ func idleRows(s size) []row {
 		name: "collector", shows: "CPU time of the garbage collector beside idle connections with heartbeats", pairs: 1,
 		variants: []variant{{name: weir, run: bench(server{env: []string{"GODEBUG=gctrace=1"}}, beating, collecting(n))}},
 		judge: func(f *finding) {
-			f.expect("collector, share of a core", f.median(weir, collectorShare), "%", atMost, 1)
+			f.expect("collector, of the process's CPU time", ratio(f.figures(weir, collectorShare), f.figures(weir, processShare)), "x", atMost, 0.25)
+			f.show(collectorShare, f.median(weir, collectorShare), "%")
 			f.show("collections while they were held", f.median(weir, collectionCount), "")
 			f.show("process, share of a core", f.median(weir, processShare), "%")
 		},

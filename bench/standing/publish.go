@@ -17,7 +17,8 @@ const (
 	answerBytes = "bytes of an answer"
 	serverShare = "server, share of its core"
 	posters     = 64
-	serverBusy  = 90 // %: under that something else limits a bare handler, which would flatter Weir
+	answerOfOne = 235 // bytes of an answer to POST /api/publish, with its head
+	serverBusy  = 90  // %: under that something else limits a bare handler, which would flatter Weir
 )
 
 // publishRows are about what is published over HTTP, to a topic without subscribers.
@@ -44,9 +45,15 @@ func publishRows(s size) []row {
 		},
 	}, {
 		name: "publish-batch", shows: "lines of one POST /api/publish/batch without subscribers, on one core", pairs: s.pairs(3),
-		variants: []variant{{name: weir, run: asking(server{}, "batch", d)}},
+		variants: []variant{
+			{name: weir, run: asking(server{}, "batch", d)},
+			{name: bare, run: asking(server{program: bareServer, answer: answerOfOne}, "post", d)},
+		},
 		judge: func(f *finding) {
-			f.expect(messages, f.median(weir, messages), "/s", atLeast, 300_000)
+			f.expect("messages/s, over requests/s of the bare handler", ratio(f.figures(weir, messages), f.figures(bare, requests)), "x", atLeast, 9)
+			f.expect("bare handler, share of its core", f.median(bare, serverShare), "%", atLeast, serverBusy)
+			f.show(messages, f.median(weir, messages), "/s")
+			f.show("bare handler, requests/s", f.median(bare, requests), "/s")
 			f.show("CPU per message", f.median(weir, "server CPU per message"), "us")
 			f.show(serverShare, f.median(weir, serverShare), "%")
 			f.show(toolShare, f.median(weir, toolShare), "%")
