@@ -152,7 +152,7 @@ func TestAuthIsAskedAtConnectSubscribeAndPublishAsConfigured(t *testing.T) {
 	}
 }
 
-// TestPublishRightIsNotTheSubscribeRight is streamfence-defects.md J14 and S10: who
+// TestPublishRightIsNotTheSubscribeRight is streamfence.md J14 and S10: who
 // may read may not write by that, nobody may where clientPublish is not set, and a
 // topic's byte limit holds for clients too. (Rates of clients come with the guards.)
 func TestPublishRightIsNotTheSubscribeRight(t *testing.T) {
@@ -188,7 +188,7 @@ func TestPublishRightIsNotTheSubscribeRight(t *testing.T) {
 	}
 }
 
-// TestFailedTokensAreCountedByAddressWhateverThePort is streamfence-defects.md J4:
+// TestFailedTokensAreCountedByAddressWhateverThePort is streamfence.md J4:
 // each attempt comes over a connection of its own, at connect, subscribe and publish.
 func TestFailedTokensAreCountedByAddressWhateverThePort(t *testing.T) {
 	const limit = 6
@@ -270,7 +270,7 @@ func bodyFor(method string) string {
 }
 
 // TestOtherSitesDoNotReachTheManagementPort: cross-site requests and DNS rebinding,
-// with and without Origin, for every method (design 5.2).
+// with and without Origin, for every method (operating.md).
 func TestOtherSitesDoNotReachTheManagementPort(t *testing.T) {
 	o := feed(weir.TopicOptions{Name: "prices"})
 	o.Addr, o.Management.Addr = "127.0.0.1:0", "127.0.0.1:0"

@@ -94,7 +94,7 @@ func connectRefusal(err error) (message string, data []byte) {
 }
 
 // token finds the client's token: in the payload, else where it came with the
-// handshake (design 5.4).
+// handshake (protocol.md 4).
 func (s *Socket) token(payload string) string {
 	h := s.Handshake()
 	return guard.FindToken(guard.TokenSources{

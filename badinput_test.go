@@ -331,7 +331,7 @@ func TestRefusedHandshakesAreAnsweredAndCounted(t *testing.T) {
 	}
 }
 
-// TestBadRequestsToTheAPIAreAnswered: design 5.3.
+// TestBadRequestsToTheAPIAreAnswered: protocol.md 5.
 func TestBadRequestsToTheAPIAreAnswered(t *testing.T) {
 	srv := start(t, feed(weir.TopicOptions{Name: "prices", Max: weir.Limits{Bytes: 1000}}))
 	beside := newBystander(t, srv)

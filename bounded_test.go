@@ -16,7 +16,7 @@ import (
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
-// The lane of streamfence-defects.md W1.
+// The lane of streamfence.md W1.
 var narrow = weir.TopicOptions{Name: "prices", Overflow: weir.DropOldest, Max: weir.Limits{Messages: 16, Bytes: 256 << 10}}
 
 // footprint is what the process holds: live heap, and resident memory where that
@@ -139,7 +139,7 @@ func publishNumbers(srv *weir.Server, topic string, size int) func(int) error {
 	}
 }
 
-// TestStalledClientHoldsNoMoreThanItsLane is streamfence-defects.md W1: there the
+// TestStalledClientHoldsNoMoreThanItsLane is streamfence.md W1: there the
 // process grew by 352 MiB, and nothing was counted as dropped.
 func TestStalledClientHoldsNoMoreThanItsLane(t *testing.T) {
 	const warm, total, size = 800, 20_000, 16 << 10
@@ -231,7 +231,7 @@ func TestTwoHundredStalledOfAThousandCostNoMoreThanTheirLanes(t *testing.T) {
 }
 
 // TestClientThatNeverReadsItsAcksIsNotRead: acks are never dropped, so the server
-// stops reading who does not take them (design D1).
+// stops reading who does not take them (architecture.md D1).
 func TestClientThatNeverReadsItsAcksIsNotRead(t *testing.T) {
 	total := 1_000_000 / heavy
 	var handled atomic.Int64
@@ -309,7 +309,7 @@ func emitTicks(c *lean, total int) error {
 
 // TestRoomBroadcastsToAStalledClientTakeTheTopicsPolicy: a client that knows nothing
 // of topics is protected by the policy of the topic whose name an event bears
-// (design D1).
+// (architecture.md D1).
 func TestRoomBroadcastsToAStalledClientTakeTheTopicsPolicy(t *testing.T) {
 	const size, warm = 16 << 10, 80
 	total := 4000 / heavy

@@ -30,7 +30,7 @@ func watchHeld(srv *weir.Server) (stop func() int64) {
 	return func() int64 { close(done); return <-most }
 }
 
-// TestMemoryBudgetHoldsWhateverIsPublished is promise P1 and design D9: many stalled
+// TestMemoryBudgetHoldsWhateverIsPublished is promise P1 and architecture.md D9: many stalled
 // clients with lanes that together would hold ten times the budget, each message for
 // one client, so that nothing is shared.
 func TestMemoryBudgetHoldsWhateverIsPublished(t *testing.T) {

@@ -252,7 +252,7 @@ func (c *client) leave() {
 	c.out.Finish(base.CauseServerDisconnect)
 }
 
-// punish refuses a slow client for a while (design 5.4).
+// punish refuses a slow client for a while (protocol.md 4).
 func (c *client) punish() {
 	var penalty time.Duration
 	for _, s := range c.out.Sockets() {

@@ -14,7 +14,7 @@ import (
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
-// One test each for the defects of streamfence-defects.md that this version can have,
+// One test each for the defects of streamfence.md that this version can have,
 // named after the defect's subject. Elsewhere: W1 in bounded_test.go; J4 and J14 in
 // access_test.go; those of spilling (J2, S7) are refused with SPILL_TO_DISK until the
 // issue that brings the journal. J7's config files are internal/config's.

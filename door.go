@@ -120,7 +120,7 @@ func (d *door) close() error {
 	return nil
 }
 
-// checkOrigin implements design 5.5 "origins" for every request.
+// checkOrigin implements configuration.md "origins" for every request.
 func (d *door) checkOrigin(r *http.Request) engineio.Origin {
 	origin := r.Header.Get("Origin")
 	switch d.origins.Check(guard.BrowserRequest{Origin: origin, Host: r.Host, TLS: r.TLS != nil}) {

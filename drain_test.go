@@ -117,7 +117,7 @@ func TestDrainIsOneHoweverManyAskForIt(t *testing.T) {
 	}
 }
 
-// Their feed does not stand still while others are sent away (design 5.3).
+// Their feed does not stand still while others are sent away (protocol.md 5).
 func TestPublishesAreServedUntilTheLastClientHasGone(t *testing.T) {
 	o := feed(weir.TopicOptions{Name: "prices"})
 	o.Shards = 1

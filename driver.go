@@ -12,7 +12,7 @@ import (
 // Driver is how a server holds its connections.
 type Driver string
 
-// The drivers (design D4). Both feed the same loops and behave alike.
+// The drivers (architecture.md D4). Both feed the same loops and behave alike.
 const (
 	DriverAuto      Driver = ""          // epoll where there is one, goroutines elsewhere and for TLS
 	DriverEpoll     Driver = "epoll"     // no goroutine and no buffer for a connection; Linux, cleartext

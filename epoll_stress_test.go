@@ -20,7 +20,7 @@ import (
 type nameplate struct{ at atomic.Pointer[string] }
 
 // TestNobodyReadsWhatIsAnothers is the pitfall of descriptors that are used again
-// (measurements.md): clients come and go at random, in every way there is, while
+// for somebody else: clients come and go at random, in every way there is, while
 // messages are published to all of them and to those who have just left. Each client
 // checks every frame it reads, so that one byte for the connection that had its
 // descriptor before fails the test.

@@ -62,7 +62,7 @@ func (s *Socket) reply(f *base.Frame) error {
 	return patiently(func(ctx context.Context) error { return d.Reply(ctx, f) })
 }
 
-// refusalBody is how a refusal looks to a client (design 5.4).
+// refusalBody is how a refusal looks to a client (protocol.md 4).
 type refusalBody struct {
 	OK        bool   `json:"ok"`
 	Topic     string `json:"topic,omitempty"`

@@ -26,7 +26,7 @@ const (
 
 func (k fieldKind) String() string { return [...]string{"anything", "a string", "true or false"}[k] }
 
-// fields are those of each delivery event (design 5.4); an option more is a row more.
+// fields are those of each delivery event (protocol.md 4); an option more is a row more.
 var fields = map[string][]field{
 	"subscribe": {
 		{"topic", text, true}, {"token", text, false}, {"shape", text, false}, {"notifyLoss", flag, false}, {"ack", text, false},

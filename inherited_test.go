@@ -13,7 +13,7 @@ import (
 	"github.com/streamweir/weir"
 )
 
-// The defects of streamfence-defects.md that were found by reading: J2 to J15 and S4
+// The defects of streamfence.md that were found by reading: J2 to J15 and S4
 // to S11, but those that other files have (see defects_test.go).
 
 // J2: who leaves takes nothing of the others with him. (StreamFence: his directory of

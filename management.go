@@ -18,7 +18,7 @@ import (
 	"github.com/streamweir/weir/internal/ports"
 )
 
-// Management returns the management API of design 5.3, to be mounted behind the
+// Management returns the management API of protocol.md 5, to be mounted behind the
 // application's own access control: the handler itself asks for the configured
 // keys, and without keys for nothing.
 func (s *Server) Management() http.Handler {
@@ -66,7 +66,7 @@ func (s *Server) managementPorts() (specs []ports.Spec) {
 	if m.Addr != "" {
 		specs = append(specs, ports.Spec{
 			Name: "management", Addr: m.Addr, Handler: admin.New(s.adminOptions()), HeaderTimeout: headerTimeout,
-			NextFree: m.AddrDefaulted, // design 5.2
+			NextFree: m.AddrDefaulted, // operating.md
 		})
 	}
 	if m.Probes != "" {
@@ -272,7 +272,7 @@ func (s *Server) expel(found []*delivery.Socket, rate int, reconnect bool) {
 	}
 }
 
-// expulsion is the task that sends one socket away (design 5.4, close causes).
+// expulsion is the task that sends one socket away (protocol.md 4, close causes).
 type expulsion struct {
 	d         *delivery.Socket
 	reconnect bool

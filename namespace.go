@@ -63,7 +63,7 @@ type Namespace struct {
 const maxUnhandledNames = 1000
 
 // mailboxLimits bound the events that wait for one socket's handlers. Their
-// answers must fit into what reading leaves free of the events lane (design D1).
+// answers must fit into what reading leaves free of the events lane (architecture.md D1).
 func (n *Namespace) mailboxLimits() guard.MailboxLimits {
 	w := n.srv.opts.Workers
 	return guard.MailboxLimits{

@@ -206,7 +206,7 @@ type ServerOptions struct {
 	Page http.Handler
 }
 
-// WorkerOptions shape the pool that runs handlers (design D8).
+// WorkerOptions shape the pool that runs handlers (architecture.md D8).
 type WorkerOptions struct {
 	Max int // handlers at the same time; default 256; 100,000 at most
 	// Nice from 1 to 19 runs each worker on an OS thread of its own at that

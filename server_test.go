@@ -167,7 +167,7 @@ func lane(v weir.ClientView, topic string) laneView {
 }
 
 // What is kept of a message that has not arrived whole counts against the budget
-// (design D9), and no longer when its sender is gone.
+// (architecture.md D9), and no longer when its sender is gone.
 func TestIncompleteMessagesAreHeld(t *testing.T) {
 	srv := start(t, feed(weir.TopicOptions{Name: "prices"}))
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})

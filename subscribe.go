@@ -18,7 +18,7 @@ import (
 )
 
 // deliveryEvents are StreamFence's bare names; with "weir:" before them they always
-// mean delivery (design 5.4).
+// mean delivery (protocol.md 4).
 var deliveryEvents = map[string]bool{"subscribe": true, "unsubscribe": true, "publish": true, "ack": true}
 
 // request is a delivery event of a client.
@@ -296,7 +296,7 @@ func (s *Socket) subscribed(topic string, on bool) {
 }
 
 // publish is a client's publish: it goes through a worker, so that no shard ever
-// waits for an inbox (design D3).
+// waits for an inbox (architecture.md D3).
 func (r *request) publish(in *socketio.Event) {
 	if !r.s.ns.opts.ClientPublish {
 		r.refuse(Errorf(ErrForbidden, "clients may not publish in "+r.s.ns.path+" (clientPublish)"))

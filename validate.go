@@ -202,7 +202,7 @@ func (t *TopicOptions) validateSnapshot(p *problems, at string) {
 	}
 }
 
-// checkTopicName refuses names that mean something else on the wire (design 5.4).
+// checkTopicName refuses names that mean something else on the wire (protocol.md 4).
 func checkTopicName(p *problems, at, name string) {
 	if !isUnicode(name) {
 		p.add("%s.Name %q: holds U+FFFD or bytes that are no UTF-8", at, name)

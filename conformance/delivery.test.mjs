@@ -1,5 +1,5 @@
-// design 5.4 and protocol.md 3.1-3.6: topics, as StreamFence clients know them. The server is driven by its management
-// API (design 5.3). The reference has no topics, so every test here is Weir's alone.
+// protocol.md 4 and protocol.md 3.1-3.6: topics, as StreamFence clients know them. The server is driven by its management
+// API (protocol.md 5). The reference has no topics, so every test here is Weir's alone.
 import assert from 'node:assert/strict';
 import { ask, barrier, connect, fresh } from './lib/clients.mjs';
 import { onWeir, startServer } from './lib/target.mjs';
@@ -161,7 +161,7 @@ weirOnly('3.2 envelope dialect, best effort: one argument, ackRequired false', a
   assert.equal(envelope.metadata.ackRequired, false);
 });
 
-weirOnly('design 5.4 the shape may be chosen per subscription', async (t) => {
+weirOnly('protocol.md 4 the shape may be chosen per subscription', async (t) => {
   const socket = await subscriber(t, '/feed', ['prices'], { shape: 'envelope' });
   const heard = next(socket, 'prices');
   await publish('/feed', 'prices', { v: 1 });
@@ -170,7 +170,7 @@ weirOnly('design 5.4 the shape may be chosen per subscription', async (t) => {
   assert.equal(metadata.topic, 'prices');
 });
 
-overTransports('design 5.4 a snapshot: the newest of each key, marked, before anything live', async (t, transport) => {
+overTransports('protocol.md 4 a snapshot: the newest of each key, marked, before anything live', async (t, transport) => {
   const topic = fresh('board');
   const ids = [];
   for (const [k, v] of [[1, 'old'], [2, 'b'], [1, 'new']]) ids.push((await publish('/feed', topic, { k, v })).messageId);
@@ -194,7 +194,7 @@ weirOnly('3.2 all subscribers of a message see one messageId', async (t) => {
   sockets.forEach((socket) => socket.emit('weir:ack', ackOf(js)));
 });
 
-weirOnly('design 5.4 a topic declared with a star takes every name with its prefix', async (t) => {
+weirOnly('protocol.md 4 a topic declared with a star takes every name with its prefix', async (t) => {
   const socket = await subscriber(t, '/feed', ['ticks-AAPL', 'ticks-MSFT']);
   const heard = [next(socket, 'ticks-AAPL'), next(socket, 'ticks-MSFT')];
   await publish('/feed', 'ticks-AAPL', 1);
@@ -255,7 +255,7 @@ for (const [how, acknowledge] of Object.entries(waysToAck)) {
   });
 }
 
-weirOnly('design 5.4 subscribe with ack: callback: each message carries a Socket.IO ack', async (t) => {
+weirOnly('protocol.md 4 subscribe with ack: callback: each message carries a Socket.IO ack', async (t) => {
   const socket = await connect(t, server, { namespace: '/feed' });
   const seen = [];
   socket.on('one-by-one', (payload, metadata, done) => {
@@ -301,7 +301,7 @@ weirOnly('W5 unsubscribe with an unacknowledged message does not wedge the topic
   assert.equal((await second)[0], 'fresh');
 });
 
-weirOnly('design 5.5 autoSubscribe: a client that knows nothing of topics is subscribed at connect', async (t) => {
+weirOnly('configuration.md autoSubscribe: a client that knows nothing of topics is subscribed at connect', async (t) => {
   const socket = await connect(t, server, { namespace: '/auto' });
   await barrier(socket);
   const heard = [];
@@ -314,7 +314,7 @@ weirOnly('design 5.5 autoSubscribe: a client that knows nothing of topics is sub
   assert.deepEqual(heard, [['news', 1]]);
 });
 
-weirOnly('design 5.5 clientPublish deny: a publish is refused and reaches nobody', async (t) => {
+weirOnly('configuration.md clientPublish deny: a publish is refused and reaches nobody', async (t) => {
   const [socket, listener] = [await connect(t, server, { namespace: '/feed' }), await subscriber(t, '/feed', ['prices'])];
   for (const event of ['publish', 'weir:publish']) {
     assertRefusal(await ask(socket, event, { topic: 'prices', payload: 'forged' }), false);

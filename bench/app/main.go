@@ -48,7 +48,7 @@ func main() {
 	}
 }
 
-// serve runs as the binary does: an event loop for each CPU, a thread besides them, and workers that yield (design D8).
+// serve runs as the binary does: an event loop for each CPU, a thread besides them, and workers that yield (architecture.md D8).
 func serve(ctx context.Context, log *slog.Logger, driver weir.Driver) error {
 	shards := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(shards + 1)

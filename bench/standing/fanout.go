@@ -105,7 +105,7 @@ func reliable(s size) row {
 }
 
 // overHTTP is the fan-out of fanout-1000 in a container of one CPU, published over HTTP: a busy event loop must leave
-// net/http its turn (design D8). Posting is one request after another, each of which waits for its answer, so it is
+// net/http its turn (architecture.md D8). Posting is one request after another, each of which waits for its answer, so it is
 // shown and not judged.
 func overHTTP(s size) row {
 	const batch, posts = "weir, HTTP batch", "weir, HTTP posts"

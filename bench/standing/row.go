@@ -36,7 +36,7 @@ type errNotMeasured string
 
 func (e errNotMeasured) Error() string { return "not measured: " + string(e) }
 
-// rows are all of them, in the order of the table of issue 4, and then of issue 9.
+// rows are all of them, in the order of the table in bench/README.md.
 func rows(s size) []row {
 	return slices.Concat(idleRows(s), comingRows(s), fanoutRows(s), slowRows(s), eventRows(s), shardRows(s), publishRows(s))
 }

@@ -26,7 +26,7 @@ const (
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 1 << 20
 
-// management calls the management API of a server (design 5.3).
+// management calls the management API of a server (protocol.md 5).
 type management struct{ url, key string }
 
 func (m *management) flags(cmd *cobra.Command) {

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes (design 5.1).
+// The exit codes (operating.md).
 const (
 	exitGood   = 0
 	exitFailed = 1

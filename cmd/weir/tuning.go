@@ -12,13 +12,13 @@ import (
 )
 
 // workerNice is the niceness of the binary's workers: two CPU-bound handlers on two cores otherwise raise everybody's
-// median from 0.5 to 46 ms (design D8).
+// median from 0.5 to 46 ms (architecture.md D8).
 const workerNice = 10
 
 // memoryShare is how much of a container's memory the collector may fill before it works harder.
 const memoryShare = 0.9
 
-// tuning is how the process shares the machine (design D8).
+// tuning is how the process shares the machine (architecture.md D8).
 type tuning struct {
 	shards int // event loops
 	procs  int // GOMAXPROCS

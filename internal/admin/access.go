@@ -10,7 +10,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 )
 
-// right is what a route asks of its caller (design 5.2).
+// right is what a route asks of its caller (operating.md).
 type right uint8
 
 const (

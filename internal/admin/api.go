@@ -11,7 +11,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 )
 
-// New returns the management API: every route of design 5.3. It keeps no
+// New returns the management API: every route of protocol.md 5. It keeps no
 // goroutine between requests.
 func New(o Options) http.Handler {
 	a := newAPI(o)

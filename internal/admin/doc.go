@@ -1,5 +1,5 @@
 // Package admin is the management API: it lets operators and backends publish,
-// look at who lags and why, and send clients away (design 5.2, 5.3).
+// look at who lags and why, and send clients away (protocol.md 5).
 //
 // A request passes four gates in this order: access (a key, or the local rule),
 // route (404, 405), rights (403), and the strict decoding of its parameters or

@@ -27,7 +27,7 @@ type statusError struct {
 
 func (e *statusError) Error() string { return e.err.Error() }
 
-// fault is the body of a refusal (design 5.3).
+// fault is the body of a refusal (protocol.md 5).
 type fault struct {
 	Error faultBody `json:"error"`
 }
@@ -111,7 +111,7 @@ func methodRefused(w http.ResponseWriter, method string, methods []route) error 
 	return &statusError{refuse(base.CodeInvalid, "method %s: want %s", method, list), http.StatusMethodNotAllowed}
 }
 
-// needsJournal answers what design 5.3 promises for later.
+// needsJournal answers what protocol.md 5 promises for later.
 func needsJournal(http.ResponseWriter, *http.Request) error {
 	return refuse(base.CodeUnsupported, "history and dead letters need the journal, which this version does not have")
 }

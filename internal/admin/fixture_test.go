@@ -217,7 +217,7 @@ func refusalIn(t testing.TB, body []byte) refusal {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&r); err != nil || r.Error.Code == "" || r.Error.Message == "" {
-		t.Fatalf("not an error as design 5.3 has it: %s (%v)", body, err)
+		t.Fatalf("not an error as protocol.md 5 has it: %s (%v)", body, err)
 	}
 	return r
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Ledger counts publishes by the name of the key they came with, and sums them up in
-// the log (design 5.2): a line for each publish would be most of what a publish
+// the log (operating.md): a line for each publish would be most of what a publish
 // costs, and most of the log. Any goroutine may use it.
 type Ledger struct {
 	log *slog.Logger

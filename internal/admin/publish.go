@@ -93,7 +93,7 @@ func (t *turn) begin(ctx context.Context, a *api, body []byte) (publication, err
 func (p *publication) waits() bool { return p.receipt || p.reliable }
 
 // append waits for the outcome if there is to be one, and appends the answer to a
-// publish request (design 5.3) to dst, with the end of the line.
+// publish request (protocol.md 5) to dst, with the end of the line.
 func (p *publication) append(ctx context.Context, dst []byte) []byte {
 	dst = append(dst, `{"messageId":`...)
 	dst = sio.AppendString(dst, p.pending.MessageID)

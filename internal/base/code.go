@@ -3,7 +3,7 @@ package base
 import "net/http"
 
 // Code is one row of the table of codes: what can go wrong, as clients,
-// publishers and metrics name it (design 5.8; docs/errors.md is checked against
+// publishers and metrics name it (docs/errors.md is checked against
 // this table).
 type Code struct {
 	Name      string

@@ -8,7 +8,7 @@ import (
 )
 
 // Frame is one Socket.IO packet, encoded once: the websocket frames of its text
-// part and of its attachments, back to back, as a server sends them (design D2).
+// part and of its attachments, back to back, as a server sends them (architecture.md D2).
 // It is immutable and shared by every queue that holds it. The websocket form is
 // the canonical one; long-polling walks it with Parts.
 type Frame struct {

@@ -102,7 +102,7 @@ func (m *Message) Frame(f Form) *Frame {
 }
 
 // Bytes is what the message holds in memory in all forms made so far; the budget
-// counts it once per shard that holds the message (design D9).
+// counts it once per shard that holds the message (architecture.md D9).
 func (m *Message) Bytes() (n int) {
 	for i := range m.frames {
 		if f := m.frames[i].Load(); f != nil {

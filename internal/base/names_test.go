@@ -10,7 +10,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 )
 
-// The names are outside contract: configuration (design 5.5), metric labels
+// The names are outside contract: configuration (configuration.md), metric labels
 // (5.6), close causes (5.4). A changed name breaks somebody's file or dashboard.
 
 func TestConfigurationNamesRoundTrip(t *testing.T) {

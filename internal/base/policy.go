@@ -8,7 +8,7 @@ import (
 // Mode says what a topic promises about delivery.
 type Mode uint8
 
-// The delivery modes of design 5.5.
+// The delivery modes of configuration.md.
 const (
 	BestEffort Mode = iota
 	AtLeastOnce
@@ -17,7 +17,7 @@ const (
 // Overflow says what a full lane does with the next message.
 type Overflow uint8
 
-// The overflow actions of design 5.5. SpillToDisk needs the journal.
+// The overflow actions of configuration.md. SpillToDisk needs the journal.
 const (
 	DropOldest Overflow = iota
 	RejectNew
@@ -27,10 +27,10 @@ const (
 	Disconnect
 )
 
-// Shape is the form of a delivery on the wire: design 5.4, "dialect" and "shape".
+// Shape is the form of a delivery on the wire: protocol.md 4, "dialect" and "shape".
 type Shape uint8
 
-// The shapes of design 5.4.
+// The shapes of protocol.md 4.
 const (
 	ShapeJS Shape = iota
 	ShapeEnvelope

@@ -1,4 +1,4 @@
-// Package budget is the bound on what the process holds for all clients (promise P1, design D9), kept as accounts with
+// Package budget is the bound on what the process holds for all clients (promise P1, architecture.md D9), kept as accounts with
 // names: whatever a client or a publisher can make grow belongs to one of them, and metrics show each.
 package budget
 

@@ -1,5 +1,5 @@
 // Package config reads Weir's configuration: a YAML or JSON file, the environment and flags become [weir.Options]
-// (design 5.5).
+// (configuration.md).
 //
 // Every problem is reported at once, each with file, line, column and path. Nothing is ignored: an unknown key, a
 // value of the wrong type and a key whose feature this version does not have are problems (P11). Values that a file

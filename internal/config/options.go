@@ -57,7 +57,7 @@ func (r *reader) tokens(tokens map[string]string) weir.AuthFunc {
 	return auth
 }
 
-// workers lowers the priority of handlers where that is possible (design D8): elsewhere only who asks for it is told.
+// workers lowers the priority of handlers where that is possible (architecture.md D8): elsewhere only who asks for it is told.
 func (r *reader) workers(w *workerKeys) weir.WorkerOptions {
 	if runtime.GOOS != "linux" && !r.isSet("workers.nice") {
 		w.Nice = 0
@@ -176,7 +176,7 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 	return o
 }
 
-// origins opens a StreamFence server to every page as long as no cookie authenticates (design 5.5).
+// origins opens a StreamFence server to every page as long as no cookie authenticates (configuration.md).
 func (r *reader) origins(path string, s *server) []string {
 	if r.mode == weirMode || r.isSet(path+".origins") || s.Credentials {
 		return s.Origins

@@ -64,7 +64,7 @@ func (r *reader) topic(t *topic, at policyPaths) weir.TopicOptions {
 	return o
 }
 
-// checkReliable holds the rules of AT_LEAST_ONCE (design 5.5, protocol.md 3.13).
+// checkReliable holds the rules of AT_LEAST_ONCE (configuration.md, protocol.md 3.13).
 func (r *reader) checkReliable(t *topic, at policyPaths) {
 	if t.OverflowAction != weir.RejectNew && t.OverflowAction != weir.Disconnect {
 		r.wrong(at.of(r, "overflowAction"), "%v cannot keep the promise of topic %q, which is AT_LEAST_ONCE: want REJECT_NEW or DISCONNECT", t.OverflowAction, t.Name)

@@ -26,7 +26,7 @@ func (r *reader) warnMode() {
 	}
 }
 
-// warnNamespace tells where StreamFence's defaults bite, with the effect in numbers (design 5.5).
+// warnNamespace tells where StreamFence's defaults bite, with the effect in numbers (configuration.md).
 func (r *reader) warnNamespace(path string, n *namespace) {
 	if r.mode != streamFenceMode {
 		return

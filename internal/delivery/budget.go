@@ -10,7 +10,7 @@ import (
 	"github.com/streamweir/weir/internal/lane"
 )
 
-// The budget bounds what the process holds for all clients (promise P1, design D9).
+// The budget bounds what the process holds for all clients (promise P1, architecture.md D9).
 // Above the high watermark the topics that hold most take no more; half-way from
 // there to the limit the oldest frames of best-effort topics are evicted; at the
 // limit nothing is accepted, and clients that pin the most are cut. Reliable lanes

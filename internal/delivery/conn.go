@@ -10,7 +10,7 @@ import (
 // block.
 type Outlet interface {
 	// Window is how many bytes it takes now: 0 while the kernel takes none, no
-	// poll waits, or the one batch before is not through (design D1).
+	// poll waits, or the one batch before is not through (architecture.md D1).
 	Window() int
 	// Write offers complete frames, or the rest of one, and returns how many bytes
 	// were taken. After a short write Window is 0 until Conn.Writable is called.
@@ -290,7 +290,7 @@ func (c *Conn) unwritten() []byte {
 }
 
 // busy reports whether the client's kernel has not got everything yet, so that no
-// ack clock runs (design D10).
+// ack clock runs (architecture.md D10).
 func (c *Conn) busy() bool { return len(c.unwritten()) > 0 || c.out.Unsent() > 0 }
 
 func (c *Conn) markDirty() {
@@ -336,7 +336,7 @@ func (c *Conn) Hasten() {
 }
 
 // checkReading stops reading while answers pile up, so that they need not be
-// dropped (design D1), and resumes it when they no longer do.
+// dropped (architecture.md D1), and resumes it when they no longer do.
 func (c *Conn) checkReading() {
 	if full := c.full(); full != c.paused && !c.closed {
 		c.paused = full

@@ -16,7 +16,7 @@ type CutEvent struct {
 	Clients []ClientView // one per socket on the connection
 }
 
-// How much is remembered of clients that were cut (design 5.3): of each its sums and the
+// How much is remembered of clients that were cut (protocol.md 5): of each its sums and the
 // lanes that were worst. Beyond the bytes, or if the budget has no room, the oldest go.
 const (
 	cutMost  = 10_000

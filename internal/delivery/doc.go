@@ -11,7 +11,7 @@
 // Hub, Namespace and Topic methods may be called from any goroutine. Everything on
 // Shard, Conn and Socket that is marked "loop" belongs to the shard's loop and is
 // called by tasks it runs. The loop never waits: not for an inbox, a lock that
-// user code can hold, a disk or a handler (design D3, D8).
+// user code can hold, a disk or a handler (architecture.md D3, D8).
 //
 // # Order
 //

@@ -9,7 +9,7 @@ import (
 )
 
 // turns is the order in which kinds of lanes take one entry each when several
-// wait: events before reliable before best effort, and none starves (design D1).
+// wait: events before reliable before best effort, and none starves (architecture.md D1).
 var turns = [...]kind{kindEvents, kindEvents, kindReliable, kindEvents, kindEvents, kindReliable, kindBest}
 
 // pick is an entry gathered into the batch being built.

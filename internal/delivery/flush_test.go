@@ -43,7 +43,7 @@ func TestFlushBatchesWhatWaits(t *testing.T) {
 	}
 }
 
-// A batch is what the window takes, or one entry (design D1).
+// A batch is what the window takes, or one entry (architecture.md D1).
 func TestFlushOffersTheWindowOrOneEntry(t *testing.T) {
 	for _, window := range []int{1, 100, 1000, 8 << 10, wide, 48 << 10} {
 		r := newRig(t, options(1, topic("ticks", latest())))
@@ -82,7 +82,7 @@ func TestFlushFinishesAPacketBeforeAnyOther(t *testing.T) {
 }
 
 // Heartbeats go out however much waits: a client that gets none believes the
-// server dead (design D1, "Control … always first").
+// server dead (architecture.md D1, "Control … always first").
 func TestFlushControlIsNotHeldUpByABacklog(t *testing.T) {
 	r := newRig(t, options(1, topic("ticks", latest())))
 	c := r.stalled(0)

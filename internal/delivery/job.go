@@ -136,7 +136,7 @@ type Answer struct {
 	Err         error
 }
 
-// Receipt is the outcome of a publication at enqueue on this node (design 5.3).
+// Receipt is the outcome of a publication at enqueue on this node (protocol.md 5).
 type Receipt struct {
 	Subscribers int
 	Queued      int

@@ -3,7 +3,7 @@ package delivery
 import "time"
 
 // Loss is what the policy of a lane took from its client lately: a client that reads more slowly than is published for
-// it loses, though nothing waits long (design 5.3, losing).
+// it loses, though nothing waits long (protocol.md 5, losing).
 type Loss struct {
 	Losing   bool    `json:"losing"` // see loses
 	Share    float64 `json:"share"`  // of what was offered, dropped or replaced

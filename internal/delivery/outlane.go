@@ -30,7 +30,7 @@ type outLane struct {
 	taken  uint16 // entries taken in this turn, at most the topic's weight
 }
 
-// kind orders lanes that wait at the same time (design D1).
+// kind orders lanes that wait at the same time (architecture.md D1).
 type kind uint8
 
 const (

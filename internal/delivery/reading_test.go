@@ -23,7 +23,7 @@ func (c *client) paused() (off bool) {
 }
 
 // Answers are never dropped: the client is not read while they pile up, which is
-// what keeps them few (design D1).
+// what keeps them few (architecture.md D1).
 func TestForcedAnswersStopReadingAndAreAllWritten(t *testing.T) {
 	r := newRig(t, small(16))
 	c := r.stalled(0)

@@ -33,7 +33,7 @@ func (l *outLane) Expire(_ *wheel.Timer, now int64) {
 }
 
 // runClock lets the ack clock run only while the client's kernel has got
-// everything (design D10): as long as it has not, and when it is first seen to
+// everything (architecture.md D10): as long as it has not, and when it is first seen to
 // have, the clock starts anew. It is looked at several times before it can run
 // out, so it may run out late by a quarter, but never early because of a backlog.
 func (l *outLane) runClock(now int64) {

@@ -15,7 +15,7 @@ import (
 )
 
 // How much one turn of the loop does before it looks at its inbox again. Flushing
-// in slices doubles the rate on 10,000 clients (measurements.md); a slice of 64 is
+// in slices doubles the rate on 10,000 clients; a slice of 64 is
 // a millisecond of sends at most.
 const (
 	flushSlice = 64
@@ -32,7 +32,7 @@ const (
 )
 
 // Shard is one event loop: the connections it owns, their sockets and lanes, and
-// nothing else touches them (design D3).
+// nothing else touches them (architecture.md D3).
 type Shard struct {
 	hub    *Hub
 	index  int

@@ -71,7 +71,7 @@ func (s *Socket) admitLane(l *outLane) {
 	}
 }
 
-// SubscribeOptions are what a client may ask for (design 5.4).
+// SubscribeOptions are what a client may ask for (protocol.md 4).
 type SubscribeOptions struct {
 	Shape    base.Shape
 	Callback bool // each message carries a Socket.IO ack callback instead of an ack event

@@ -317,7 +317,7 @@ func TestEachAndWaitMayCloseWhomItIsGiven(t *testing.T) {
 	}
 }
 
-// Clients that know nothing of topics are protected too (design D1): an emit under
+// Clients that know nothing of topics are protected too (architecture.md D1): an emit under
 // a COALESCE topic's name finds its key as a publication does.
 func TestEmitUnderACoalescingTopicHasItsKey(t *testing.T) {
 	spec := topic("quotes", lane.Policy{Overflow: base.Coalesce, MaxMessages: 16, MaxBytes: 1 << 20, Weight: 1})

@@ -106,7 +106,7 @@ func (d *Declared) Totals() Totals {
 }
 
 // Topic is one concrete topic: its sequencer and the shards that have
-// subscribers (design D3, "Order").
+// subscribers (architecture.md D3, "Order").
 type Topic struct {
 	Name     string
 	Declared *Declared

@@ -3,7 +3,7 @@
 // the other (protocol.md 1).
 //
 // A [Server] is an http.Handler. What belongs to a [Session] belongs to one
-// loop (design D3): requests and connections reach it as tasks, and nothing on
+// loop (architecture.md D3): requests and connections reach it as tasks, and nothing on
 // the loop waits. The delivery side is behind two interfaces, [Acceptor] for
 // the door and [Host] for each session; it flushes through Session.Window,
 // Control and Write.

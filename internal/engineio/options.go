@@ -72,7 +72,7 @@ type Options struct {
 	// Straggle is how long the POST of a client that has closed its session waits for a GET that the client sent before: the
 	// two come on two connections, and nothing but luck says which is read first. 5 ms.
 	Straggle time.Duration
-	// NotSentLowat is TCP_NOTSENT_LOWAT in bytes (design D1): 4096; negative leaves the kernel's.
+	// NotSentLowat is TCP_NOTSENT_LOWAT in bytes (architecture.md D1): 4096; negative leaves the kernel's.
 	NotSentLowat int
 	// Node is the prefix of every session id: two characters of base64url, random by default. Nodes behind one
 	// address need different ones.

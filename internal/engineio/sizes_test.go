@@ -8,7 +8,7 @@ import (
 )
 
 // idleBudget is this package's share, in bytes, of the 1.2 KB that an idle Socket.IO connection may cost in all
-// packages together (issue 4, "Must reach"; design D4). The session is all it has but for a slot of a map.
+// packages together (architecture.md D4). The session is all it has but for a slot of a map.
 const idleBudget = 128
 
 func TestIdleSessionKeepsItsSize(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 
 // Budget is the memory budget in bytes an option stands for: a quarter of the
 // cgroup's or the machine's memory for 0, since the collector may double what is
-// held and the rest of the process lives too (design D9); none for a negative one.
+// held and the rest of the process lives too (architecture.md D9); none for a negative one.
 func Budget(option int64) int64 {
 	switch {
 	case option > 0:

@@ -21,7 +21,7 @@ type FailureLimit struct {
 // alike, and a success clears nothing: or else one valid account would be a licence to guess (protocol.md 3.8).
 //
 // The window is fixed and begins with the first failure; around its end an address can so have twice Max failures in
-// the time of one window. An address is an IP address without the port (streamfence-defects.md J4); of IPv6 it is the
+// the time of one window. An address is an IP address without the port (streamfence.md J4); of IPv6 it is the
 // /64, which is what one customer has. At most 65,536 addresses are remembered, the oldest windows being forgotten
 // first: who commands more than that is beyond this limit.
 type Failures struct {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Allow is a set of rights on the management API (design 5.2). Rights do not imply each other.
+// Allow is a set of rights on the management API (operating.md). Rights do not imply each other.
 type Allow uint8
 
 // The rights.

@@ -25,7 +25,7 @@ type BrowserRequest struct {
 	TLS    bool   // TLS ends here, not at a proxy in front
 }
 
-// Origins decides which web pages may open a connection (design 5.5). Neither CORS nor the same-origin policy covers
+// Origins decides which web pages may open a connection (configuration.md). Neither CORS nor the same-origin policy covers
 // websockets: without this check any page a user visits could connect with the user's cookies. The zero value allows
 // the server's own origin only. It is immutable.
 type Origins struct {

@@ -15,7 +15,7 @@ const MaxPenalty = time.Minute
 const goodFor = 2
 
 // Penalties refuses clients that were cut for being slow, for a while: otherwise one that cannot keep up costs a
-// handshake and a lane's worth of messages every second (design 5.4). The first offence costs the base, each further
+// handshake and a lane's worth of messages every second (protocol.md 4). The first offence costs the base, each further
 // one twice the last, up to MaxPenalty. Who stays good for twice the last penalty after it has ended starts afresh.
 //
 // A key is whatever names the client across connections, see PenaltyKey. At most 65,536 are

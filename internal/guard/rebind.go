@@ -17,7 +17,7 @@ var (
 	ErrNotJSON     = errors.New("want application/json or application/x-ndjson")
 )
 
-// CheckLocal guards a management API that listens on loopback without keys (design 5.2). Every web page the operator
+// CheckLocal guards a management API that listens on loopback without keys (operating.md). Every web page the operator
 // has open can reach such a port: by a form, by fetch, or under a name of its own that it lets point to 127.0.0.1 (DNS
 // rebinding), which makes it the same origin. So it refuses, for every method,
 //

@@ -72,7 +72,7 @@ type TokenSources struct {
 }
 
 // FindToken returns the token to check, or "" when there is none. It must never be echoed to the client, nor logged
-// (streamfence-defects.md J10).
+// (streamfence.md J10).
 func FindToken(from TokenSources) string {
 	for _, token := range [...]string{from.Payload, from.Auth, bearer(from.Authorization), offered(from.Protocols), from.Query} {
 		if token = strings.TrimSpace(token); token != "" {

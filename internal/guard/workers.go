@@ -39,7 +39,7 @@ type WorkersOptions struct {
 	// Idle is how long a worker without work stays; 0 means 10 s.
 	Idle time.Duration
 	// Nice from 1 to 19 runs every worker on an OS thread of its own at that niceness, so that CPU-bound handlers
-	// yield to the shards (design D8). It needs NiceSupported. 0 means plain goroutines.
+	// yield to the shards (architecture.md D8). It needs NiceSupported. 0 means plain goroutines.
 	Nice int
 	// Rest is called by a worker before it waits, every restEvery while it does not, and beside it every watchEvery. What
 	// jobs put off until then, because it is cheaper for several of them at once, is done there. It must not block and is
@@ -74,7 +74,7 @@ type WorkersStats struct {
 	Panics  uint64 // jobs that ended in a panic since the start
 }
 
-// Workers runs user code off the shards (design D8). Workers start on demand, up to a maximum, and end when they have
+// Workers runs user code off the shards (architecture.md D8). Workers start on demand, up to a maximum, and end when they have
 // been idle for a while: an idle pool is no goroutine. Everything on it may be called concurrently.
 //
 // Short jobs are worked off by as many workers as there are CPUs: more would only push each other off them, and a locked

@@ -11,7 +11,7 @@ import (
 type Books struct {
 	Offered uint64
 	Written uint64 // best effort: handed to the kernel. Reliable: first sends, informative
-	settled uint64 // reliable: acknowledged. Best effort: coalesced. No policy has both (design 5.5)
+	settled uint64 // reliable: acknowledged. Best effort: coalesced. No policy has both (configuration.md)
 	rare    *rare
 }
 

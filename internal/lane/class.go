@@ -45,7 +45,7 @@ func (p *Policy) ackTimeout(tries int) int64 {
 	return int64(min(d, float64(maxAckTimeout)))
 }
 
-// EntryBytes is what the budget counts for one queue place (design D9).
+// EntryBytes is what the budget counts for one queue place (architecture.md D9).
 const EntryBytes = 32
 
 // Class is what all lanes of one declared topic have in common on one shard: the

@@ -2,7 +2,7 @@
 // policy for when it is full, a window of messages in flight for reliable
 // topics, and the books that say what became of every message offered.
 //
-// It is pure (design D6): no I/O, no clock, no goroutine, no lock. Time is an
+// It is pure (architecture.md D6): no I/O, no clock, no goroutine, no lock. Time is an
 // argument, in nanoseconds of the caller's clock. Everything here belongs to one
 // shard and is called by it alone.
 //

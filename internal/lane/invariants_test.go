@@ -132,7 +132,7 @@ func (m *machine) checkTotals(t *rapid.T) {
 	}
 }
 
-// checkHeld is design D9: each message once, in all its forms, and EntryBytes
+// checkHeld is architecture.md D9: each message once, in all its forms, and EntryBytes
 // for each place in a queue.
 func (m *machine) checkHeld(t *rapid.T) {
 	var want int64

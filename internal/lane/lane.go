@@ -102,7 +102,7 @@ func (l *Lane) Offer(it *Item, now int64) Outcome {
 func (l *Lane) Fits(it *Item) bool { return l.fits(it.Msg.Frame(l.form).Len()) }
 
 // Force queues a message whatever the limits: acks and namespace packets, whose
-// number is bounded by no longer reading the socket (design D1).
+// number is bounded by no longer reading the socket (architecture.md D1).
 func (l *Lane) Force(it *Item) {
 	l.offered()
 	l.append(it, it.Msg.Frame(l.form).Len())
@@ -318,7 +318,7 @@ func (l *Lane) Expire(now int64) {
 }
 
 // Evict drops queued messages published at or before that moment, to save
-// memory: best effort only (design D9). It reports how many.
+// memory: best effort only (architecture.md D9). It reports how many.
 func (l *Lane) Evict(at int64) (n int) {
 	if l.class.Policy.Overflow == base.Coalesce {
 		return l.evictAnywhere(at)

@@ -8,7 +8,7 @@ import (
 )
 
 // model is a lane as one would write it without caring for speed: slices, no
-// index, every sum computed anew. It follows design 5.5 and the doc comments of
+// index, every sum computed anew. It follows configuration.md and the doc comments of
 // package lane.
 type model struct {
 	policy lane.Policy

@@ -146,7 +146,7 @@ func (l *Lane) Ack(id string) (at int64, ok bool) {
 }
 
 // Busy says that the connection still has bytes the client's kernel does not: no
-// ack clock runs (design D10).
+// ack clock runs (architecture.md D10).
 func (l *Lane) Busy(now int64) {
 	if l.window == nil {
 		return

@@ -71,7 +71,8 @@ func (p page) has(section string) bool {
 		}
 		head, _, _ := strings.Cut(line, " |") // a cell may hold several
 		for name := range strings.SplitSeq(head, ", ") {
-			if rest, ok := strings.CutPrefix(name, section); ok && (rest == "" || strings.ContainsRune(" \t\n:.|", rune(rest[0]))) {
+			rest, ok := strings.CutPrefix(name, section)
+			if rest = strings.TrimPrefix(rest, "."); ok && (rest == "" || strings.ContainsRune(" \t\n:|", rune(rest[0]))) {
 				return true
 			}
 		}

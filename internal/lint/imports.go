@@ -57,7 +57,7 @@ func halves() Rule {
 	return Rule{
 		Name: "two halves",
 		Remedy: "protocol and delivery meet only in the root, through an interface of one to four methods " +
-			"declared by the giver (design.md section 4)",
+			"declared by the giver (docs/architecture.md, Rooms)",
 		check: func(t *Tree, report reporter) {
 			for _, f := range t.Files {
 				if f.Test {

@@ -273,7 +273,8 @@ func f() {
 			rule: "map", says: "a room that a page does not show",
 			tree: module{
 				"docs/architecture.md":    "- **`internal/lane`** and `internal/wire/ws`\n",
-				"CONTRIBUTING.md":         "| `internal/lane`, `internal/wheel/` | `internal/wire/ws` |\n",
+				"CONTRIBUTING.md":         "| `internal/lane`, `internal/wheel/` | `internal/wire/ws` | `internal/gone` | `internal/lane/a.go` |\n",
+				"cluster/a.go":            "package cluster\n",
 				"internal/lane/a.go":      "package lane\n",
 				"internal/lane/b.go":      "package lane\n",
 				"internal/wheel/a.go":     "package wheel\n",

@@ -9,7 +9,7 @@ type Room struct {
 	May     []string // rooms, in the notation of Path
 }
 
-// Table is design.md section 4 with the clarifications of docs/adr/0001-import-table.md. An import that is not
+// Table says which rooms of docs/architecture.md may know which, with the clarifications of docs/adr/0001-import-table.md. An import that is not
 // listed is not allowed, and a package without a row fails: a new room begins with its row here.
 //
 // base is the shared vocabulary (frames, reasons, codes). Every room of the server may know it, except those that

@@ -1,5 +1,5 @@
 // Package metrics shows the server's figures as Prometheus metrics: readers of
-// snapshots, which cost a message nothing (design 5.6; docs/metrics.md).
+// snapshots, which cost a message nothing (docs/metrics.md).
 package metrics
 
 import (

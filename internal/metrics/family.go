@@ -33,7 +33,7 @@ func histogram(name, help string, labels ...string) family {
 	return declare(prometheus.UntypedValue, name, help, labels...)
 }
 
-// The names of design 5.6; docs/metrics.md lists them, and a test compares the two.
+// The names of docs/metrics.md, which lists them all, and a test compares the two.
 var (
 	connected       = gauge("sockets", "Sockets in the namespace.", "namespace")
 	opened          = counter("sockets_opened_total", "Sockets that joined the namespace.", "namespace")

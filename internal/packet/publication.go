@@ -8,7 +8,7 @@ import (
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
-// Publication encodes one message of a topic, once for each form in use (design D2).
+// Publication encodes one message of a topic, once for each form in use (architecture.md D2).
 type Publication struct {
 	Payload  []byte // JSON, or with Binary any bytes; once adopted a view into a frame
 	Binary   bool
@@ -28,7 +28,7 @@ func (p *Publication) Adopt(f *base.Frame) {
 	}
 }
 
-// Encode implements base.Encoder: design 5.4, "Shape of a delivery".
+// Encode implements base.Encoder: protocol.md 4, "Shape of a delivery".
 func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame { return p.encode(m, f, false) }
 
 // EncodeSnapshot implements base.SnapshotEncoder: whatever the topic's mode, the
@@ -97,7 +97,7 @@ func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form, s
 	return append(dst, '}')
 }
 
-// Lost is the event weir:lost (design 5.4).
+// Lost is the event weir:lost (protocol.md 4).
 func Lost(namespace, topic string, count uint64, reason base.Reason) *base.Frame {
 	body, err := json.Marshal(struct {
 		Topic  string `json:"topic"`

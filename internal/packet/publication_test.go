@@ -8,7 +8,7 @@ import (
 	"github.com/streamweir/weir/internal/packet"
 )
 
-// Each form of a publication (design 5.4, "Shape of a delivery").
+// Each form of a publication (protocol.md 4, "Shape of a delivery").
 func TestPublicationForms(t *testing.T) {
 	const about = `"namespace":"/feed","topic":"ticks","messageId":"m1","ackRequired":`
 	for _, row := range []struct {

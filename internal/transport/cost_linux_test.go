@@ -11,7 +11,7 @@ import (
 )
 
 // idleBudget is this package's share, in bytes, of the 1.2 KB that an idle Socket.IO connection may cost in all
-// packages together (issue 4, "Must reach"; design D4).
+// packages together (architecture.md D4).
 const idleBudget = 112
 
 func TestIdleConnectionKeepsItsSize(t *testing.T) {

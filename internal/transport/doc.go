@@ -2,10 +2,10 @@
 // and the requests of HTTP long-polling. It knows frames and payloads, not
 // sessions (that is package engineio).
 //
-// A connection belongs to one loop (design D3). Methods marked [loop] are
+// A connection belongs to one loop (architecture.md D3). Methods marked [loop] are
 // called on it only and never wait; goroutines of this package and HTTP
 // handlers reach the loop by posting tasks. Window and Write are the door
-// through which lanes are drained (design D1): nothing is buffered here except
+// through which lanes are drained (architecture.md D1): nothing is buffered here except
 // the one batch that is under way.
 //
 // The goroutine driver has one parked goroutine per connection that reads. On

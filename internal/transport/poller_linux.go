@@ -16,7 +16,7 @@ import (
 	"github.com/streamweir/weir/internal/turns"
 )
 
-// Poller is the epoll driver of one loop (design D4): one level-triggered epoll, the descriptors it watches, and the
+// Poller is the epoll driver of one loop (architecture.md D4): one level-triggered epoll, the descriptors it watches, and the
 // buffer all of them read into. A connection costs it a table entry; there is no goroutine, no buffer and no timer for
 // it.
 //

@@ -7,7 +7,7 @@ import (
 )
 
 // pollWindow is the most that one response takes unless a single packet is
-// longer: 48 KiB of frames are at most 64 KiB of payload, as base64 (design D1).
+// longer: 48 KiB of frames are at most 64 KiB of payload, as base64 (architecture.md D1).
 const pollWindow = 48 << 10
 
 // Polling is HTTP long-polling as a transport: at most one GET that waits, one

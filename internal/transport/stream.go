@@ -8,7 +8,7 @@ import (
 )
 
 // stream carries the bytes of one connection: the seam between the drivers
-// (design D4). All methods are [loop] and never wait.
+// (architecture.md D4). All methods are [loop] and never wait.
 type stream interface {
 	// start begins to read. Calls of to.received, to.writable and to.ended follow
 	// on the loop, none from inside a method of the stream.
@@ -37,7 +37,7 @@ type stream interface {
 }
 
 // windowSize is the most that one write takes unless a single frame is longer
-// (design D1).
+// (architecture.md D1).
 const windowSize = 32 << 10
 
 // goStream is the goroutine driver's stream. Its reader owns the descriptor: it

@@ -1,6 +1,6 @@
 // Package turns shares the steps of a loop between the connections that have sent something: what one of them may have
 // done in one step is bounded, and so is what all may. The rest waits for the steps that follow, behind those who come
-// with something new. It is pure (design D6) and belongs to one goroutine.
+// with something new. It is pure (architecture.md D6) and belongs to one goroutine.
 //
 //	step:  something new of a, b, c …  ──> up to a Share each, up to a Step together
 //	       the rest of b, d, a …       ──> a turn each, as long as the Step lasts; one at least

@@ -1,7 +1,7 @@
 // Package wheel is the timing wheel of one shard: heartbeats, ack time-outs, retries and expiry of a million
 // connections for the price of a list operation each.
 //
-// It is a pure core (design D6): no goroutine, no clock, no lock, and no allocation after New. Time is an int64 of
+// It is a pure core (architecture.md D6): no goroutine, no clock, no lock, and no allocation after New. Time is an int64 of
 // nanoseconds on a monotonic clock the caller owns. A Wheel and its Timers belong to one goroutine.
 package wheel
 

@@ -5,7 +5,7 @@
 //	        line of b   [ item ]         ──┼─ Next ──> work on it for a while ──> Return
 //	        line of c   [ item item ]    ──┘
 //
-// It is pure (design D6) and belongs to one goroutine. A line exists only while there
+// It is pure (architecture.md D6) and belongs to one goroutine. A line exists only while there
 // is something in it.
 package fair
 

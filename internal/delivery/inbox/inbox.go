@@ -1,5 +1,5 @@
 // Package inbox is what waits for one shard: tasks of the connections it owns, and
-// jobs, which are publications. The two are separate queues (design D3): tasks are
+// jobs, which are publications. The two are separate queues (architecture.md D3): tasks are
 // bounded by one outstanding batch per connection, jobs by room reserved before they
 // get their place in an order.
 package inbox

@@ -4,7 +4,7 @@
 //	Add ──> waiting ──timer──> waking ──a slice at a time──> wake
 //
 // One timer serves a line, however many wait in it: when the first of them has waited
-// for long enough, all are woken. It is pure (design D6) and belongs to one goroutine,
+// for long enough, all are woken. It is pure (architecture.md D6) and belongs to one goroutine,
 // which moves the wheel.
 package linger
 
