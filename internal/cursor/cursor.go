@@ -1,4 +1,4 @@
-// Package cursor is how far somebody has got in a topic (design D12): what a lane that is behind holds, and a client that
+// Package cursor is how far somebody has got in a topic (architecture.md D12): what a lane that is behind holds, and a client that
 // is away. It is small, can be written down, and means the same on every shard and node that reads the topic's log.
 // It is pure.
 package cursor

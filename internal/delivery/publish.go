@@ -168,7 +168,7 @@ func (h *Hub) claimFor(t *Topic, m *base.Message, to *Target) (itself, entries i
 }
 
 // sequence reserves room on the shards the message must reach and appends it to all
-// their inboxes at one place in the topic's order (design D3).
+// their inboxes at one place in the topic's order (architecture.md D3).
 func (h *Hub) sequence(ctx context.Context, f *fanOut, wantReceipt bool) (*Pending, error) {
 	if h.closed() {
 		return nil, ErrClosed

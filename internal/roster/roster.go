@@ -1,7 +1,7 @@
 // Package roster is who is in which room, and whom a target means. A namespace has a roster on
 // each shard, of the sockets there.
 //
-// It is pure (design D6): it knows no shard, lane or lock, and a roster belongs to one goroutine.
+// It is pure (architecture.md D6): it knows no shard, lane or lock, and a roster belongs to one goroutine.
 // Only Watch, which the rosters of a namespace share, may be called by several.
 //
 // A member and a room point at each other, so that leaving costs the same whatever the number of

@@ -1,4 +1,4 @@
-// Package topiclog is the one contract (design D12) of whatever remembers what a topic has published: memory, a journal, a
+// Package topiclog is the one contract (architecture.md D12) of whatever remembers what a topic has published: memory, a journal, a
 // broker. What must outlive a lane reads it: spill, redelivery, recovery, history.
 //
 //	publish ──> Record ──Append──> Log ──> Position ──> Deliver, in the order of the offsets
