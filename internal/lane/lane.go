@@ -94,6 +94,10 @@ func (l *Lane) Offer(it *Item, now int64) Outcome {
 		l.append(it, size)
 		return Accepted
 	}
+	if l.expireBehind(now) && l.fits(size) {
+		l.append(it, size)
+		return Accepted
+	}
 	return l.overflow(it, size)
 }
 
@@ -315,6 +319,27 @@ func (l *Lane) Expire(now int64) {
 		}
 		l.dropHead(base.ReasonExpired)
 	}
+}
+
+// expireBehind is Expire for a lane that is full: it finds also what stands behind a message that lives longer, so that no
+// policy acts for the sake of messages that nobody will get. It reports whether there was any.
+func (l *Lane) expireBehind(now int64) (any bool) {
+	if q := l.queue; q == nil || q.soonest == 0 || q.soonest > now {
+		return false
+	}
+	for range l.queue.len() {
+		if x := l.queue.front().expires(); x != 0 && x <= now {
+			l.dropHead(base.ReasonExpired)
+			any = true
+			continue
+		}
+		s := l.queue.pop()
+		l.index(s.item, l.queue.push(s))
+	}
+	if l.queue != nil {
+		l.queue.review()
+	}
+	return any
 }
 
 // Evict drops queued messages published at or before that moment, to save

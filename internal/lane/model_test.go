@@ -62,6 +62,10 @@ func (m *model) offer(msg *base.Message, size int, now int64) lane.Outcome {
 		m.queue = append(m.queue, h)
 		return lane.Accepted
 	}
+	if m.expireAll(now); m.fits(size) {
+		m.queue = append(m.queue, h)
+		return lane.Accepted
+	}
 	switch m.policy.Overflow {
 	case base.RejectNew:
 		m.drop(base.ReasonRejected)
@@ -232,6 +236,17 @@ func (m *model) deadline(h *held) int64 {
 		wait *= max(1, m.policy.Backoff)
 	}
 	return h.since + int64(wait)
+}
+
+// expireAll is for a full lane: what has expired makes room wherever it stands.
+func (m *model) expireAll(now int64) {
+	for i := 0; i < len(m.queue); {
+		if m.queue[i].expired(now) {
+			m.dropQueued(i, base.ReasonExpired)
+			continue
+		}
+		i++
+	}
 }
 
 // expire looks at the head only: an expired entry behind one that lives waits.

@@ -55,11 +55,9 @@ func (l *Lane) replace(it *Item, size int) bool {
 	if !ok {
 		return false
 	}
-	s := l.queue.at(position)
-	old := *s
+	old := *l.queue.at(position)
 	it.ref()
-	*s = slot{item: it, size: size}
-	l.queue.bytes += size - old.size
+	l.queue.set(position, slot{item: it, size: size})
 	l.class.Totals.Bytes.Add(int64(size - old.size))
 	l.coalesced(old.item)
 	for l.overweight() && l.queue.head != position {

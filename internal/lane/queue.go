@@ -23,6 +23,8 @@ type queue struct {
 	outN  int   // entries, likewise
 	outAt int64 // when the first of them was published
 
+	soonest int64 // when an entry expires that may do so before one ahead of it; 0: none may. It may be too early
+
 	keys  map[string]uint32 // position of the newest entry of each key; COALESCE only
 	first [firstSlots]slot  // what slots is until more are needed
 }
@@ -70,6 +72,9 @@ func (q *queue) front() *slot      { return q.at(q.head) }
 
 func (q *queue) push(s slot) (position uint32) {
 	q.reserve()
+	if x := s.expires(); x != 0 && q.head != q.tail {
+		q.note(q.at(q.tail-1).expires(), x)
+	}
 	q.bytes += s.size
 	*q.at(q.tail) = s
 	q.tail++
@@ -78,10 +83,51 @@ func (q *queue) push(s slot) (position uint32) {
 
 func (q *queue) pushFront(s slot) (position uint32) {
 	q.reserve()
+	if q.head != q.tail {
+		q.note(s.expires(), q.front().expires())
+	}
 	q.bytes += s.size
 	q.head--
 	*q.at(q.head) = s
 	return q.head
+}
+
+func (s *slot) expires() int64 { return s.item.Msg.Expires }
+
+// note takes to its notes that an entry that expires at x stands behind one that expires at ahead, 0 being never.
+func (q *queue) note(ahead, x int64) {
+	if x != 0 && (ahead == 0 || ahead > x) && (q.soonest == 0 || q.soonest > x) {
+		q.soonest = x
+	}
+}
+
+// review makes the notes anew.
+func (q *queue) review() {
+	q.soonest = 0
+	if q.head == q.tail {
+		return
+	}
+	ahead := q.front().expires() // the last of those so far
+	for p := q.head + 1; p != q.tail; p++ {
+		x := q.at(p).expires()
+		q.note(ahead, x)
+		if ahead != 0 && (x == 0 || x > ahead) {
+			ahead = x
+		}
+	}
+}
+
+// set puts an entry in the place of another one.
+func (q *queue) set(position uint32, s slot) {
+	if position != q.head {
+		q.note(q.at(position-1).expires(), s.expires())
+	}
+	if position+1 != q.tail {
+		q.note(s.expires(), q.at(position+1).expires())
+	}
+	old := q.at(position)
+	q.bytes += s.size - old.size
+	*old = s
 }
 
 // pop removes the oldest entry, and its key unless a newer entry bears it.
@@ -157,5 +203,6 @@ func (q *queue) release(to *Pool[queue]) {
 	if len(q.slots) > maxSlots {
 		q.slots = q.first[:]
 	}
+	q.soonest = 0
 	to.Put(q)
 }

@@ -1,6 +1,7 @@
 package lane_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/streamweir/weir/internal/base"
@@ -43,6 +44,33 @@ func TestExpiredMakesRoomBeforeThePolicyActs(t *testing.T) {
 	r.wantOffer(msg{id: "d"}, lane.Accepted)
 	r.wantDropped(base.ReasonExpired, 3)
 	r.wantDropped(base.ReasonRejected, 0)
+}
+
+// A full lane refuses nobody, drops nothing that lives, and cuts no client, for the sake of what has expired: wherever that
+// stands, the first of the lane may live for ever.
+func TestExpiredMakesRoomWhereverItStands(t *testing.T) {
+	for _, overflow := range []base.Overflow{base.RejectNew, base.Disconnect, base.DropOldest, base.Coalesce} {
+		const most = 8
+		p := bestEffort(overflow)
+		p.MaxMessages = most
+		r := newRig(t, p)
+		r.offer(msg{id: "lives"})
+		for i := range most - 2 {
+			r.offer(msg{id: fmt.Sprint(i), ttl: 50 - int64(i)})
+		}
+		r.offer(msg{id: "lives too", ttl: 1000})
+		r.advance(49) // all but the first of them have expired
+		r.wantOffer(msg{id: "new"}, lane.Accepted)
+		r.wantDropped(base.ReasonExpired, most-3)
+		r.advance(1) // and that too
+		for i := range most - 3 {
+			r.wantOffer(msg{id: fmt.Sprint("more ", i)}, lane.Accepted)
+		}
+		r.wantDropped(base.ReasonExpired, most-2)
+		r.wantDropped(base.ReasonRejected, 0)
+		r.wantDropped(base.ReasonOverflow, 0)
+		r.wantHolds(most, most, 0)
+	}
 }
 
 func TestExpiredIsBeingWrittenAllTheSame(t *testing.T) {
