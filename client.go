@@ -120,7 +120,7 @@ func (c *client) address() netip.Addr { return c.session.RemoteAddr().Addr().Unm
 // that had been read waits here, so that a limit stops the client at the very
 // message that reached it.
 func (c *client) Message(data []byte, binary bool) error {
-	if by := c.connectBy(); by != 0 && c.out.Shard().Now() >= by { // decided by the clock: the timer is late
+	if by := c.connectBy(); by != 0 && c.door.srv.hub.Now() >= by { // decided by the clock: the timer is late, or the step
 		c.late = true
 		c.session.Close(base.CauseForcedClose)
 		return nil

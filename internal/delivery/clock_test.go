@@ -225,3 +225,30 @@ func TestMessagesExpireInTheLane(t *testing.T) {
 		wantTexts(t, c.texts(), `2/feed,["ticks",2]`)
 	})
 }
+
+// TestMessageThatExpiresWithinAStepIsNotWritten: what has expired is told by the clock when it is looked at, not by when
+// the step began, nor by a timer: a step may take long, and the first of a lane's messages may have no time to live.
+func TestMessageThatExpiresWithinAStepIsNotWritten(t *testing.T) {
+	for _, p := range []lane.Policy{latest(), certain()} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, options(1, topic("ticks", p)))
+			c := r.stalled(0)
+			c.join("ticks")
+			r.publish("ticks", "1")
+			r.publishWith("ticks", delivery.Publication{Payload: []byte("2"), TTL: 20 * time.Millisecond})
+			r.publishWith("ticks", delivery.Publication{Payload: []byte("3"), TTL: time.Second})
+			r.settle()
+			c.do(func() {
+				time.Sleep(21 * time.Millisecond) // the step holds the loop, and writes then
+				c.window = wide
+				c.conn.Writable()
+			})
+			if got := c.received(); len(got) != 2 || !strings.Contains(got[0].text, `["ticks",1`) || !strings.Contains(got[1].text, `["ticks",3`) {
+				t.Errorf("%v: the client read %q", p.Mode, c.texts())
+			}
+			if got := r.totals("ticks"); got.Dropped[base.ReasonExpired] != 1 {
+				t.Errorf("%v: books %+v", p.Mode, got)
+			}
+		})
+	}
+}

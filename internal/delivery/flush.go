@@ -144,7 +144,7 @@ func (c *Conn) take(l *outLane) (pick, bool) {
 		f := packet.Lost(l.socket.Namespace.Path, l.name(), n, why)
 		return pick{lane: l, frame: f, lost: n, reason: why, notice: true}, true
 	}
-	e, ok := l.Take(c.shard.now)
+	e, ok := c.shard.takeLive(l)
 	if !ok {
 		return pick{}, false // nextLane finds that it is not sendable
 	}
@@ -157,6 +157,20 @@ func (c *Conn) take(l *outLane) (pick, bool) {
 	}
 	c.nextTurn()
 	return p, true
+}
+
+// takeLive takes the next entry that has not expired by now, which is not by the beginning of the step: a step may take a
+// while. Only what can expire costs a look at the clock.
+func (sh *Shard) takeLive(l *outLane) (e lane.Entry, ok bool) {
+	e, ok = l.Take(sh.now)
+	if !ok || e.Message().Expires == 0 {
+		return e, ok
+	}
+	if now := sh.hub.Now(); e.Message().Expires <= now {
+		l.Untake(e)
+		return l.Take(now)
+	}
+	return e, true
 }
 
 func (c *Conn) nextTurn() { c.turn = (c.turn + 1) % uint8(len(turns)) }
