@@ -276,7 +276,7 @@ type Options struct {
 	// AuthFailures bounds failed attempts per address: default 20 in a minute.
 	AuthFailures AuthFailures
 
-	Logger     *slog.Logger          // default slog.Default(). Its handler is called by a goroutine of its own: while it blocks, 4,096 lines (4 MiB) wait, others are dropped and counted. Enabled and With are called at once
+	Logger     *slog.Logger          // default slog.Default(). Its handler is called by a goroutine of its own: while it blocks, 4,096 lines (4 MiB) wait, others are dropped and counted. A level that Enabled turns on at run time shows within a second
 	Registerer prometheus.Registerer // gets the metrics besides the management API; nil = not
 	Events     Events
 	// Config is shown by GET /api/config; the binary puts the effective file here.

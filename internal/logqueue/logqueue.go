@@ -1,5 +1,5 @@
-// Package logqueue is a slog.Handler that never waits for the one behind it. Loops log, and where their lines go (a pipe,
-// a disk, an application's handler) may take its time.
+// Package logqueue is a slog.Handler that never waits for the one behind it, nor calls it. Loops log, and where their
+// lines go (a pipe, a disk, an application's handler) may take its time.
 package logqueue
 
 import (
@@ -20,28 +20,31 @@ const (
 // Queue holds the lines of one server.
 type Queue struct {
 	lines   *aside.Queue[line]
-	root    slog.Handler
+	root    *handler
+	began   time.Time // when its clock began
 	dropped atomic.Uint64
 	told    uint64 // of dropped, in a line of their own; the goroutine's
 }
 
-// line is a record on its way to its handler.
+// line is a record on its way to its handler, or a question to it.
 type line struct {
-	to     slog.Handler
+	to     *handler
+	ask    bool // whether levels are on; there is no record
 	ctx    context.Context
 	record slog.Record
 }
 
 // New returns the queue in front of a handler.
 func New(h slog.Handler) *Queue {
-	q := &Queue{root: h}
+	q := &Queue{began: time.Now()}
+	q.root = &handler{queue: q, inner: h}
 	q.lines = aside.New(aside.Limits{Items: MaxLines, Bytes: MaxBytes}, q.write)
 	return q
 }
 
-// Handler is what a slog.Logger is made of. Its Enabled and With… ask the handler behind at once; records are written by
-// one goroutine, in order.
-func (q *Queue) Handler() slog.Handler { return handler{q, q.root} }
+// Handler is what a slog.Logger is made of. The handler behind is called by one goroutine, in order, and by nobody else:
+// also its Enabled and With…. A level it turns on at run time shows within AskAgain.
+func (q *Queue) Handler() slog.Handler { return q.root }
 
 // Dropped is how many lines found the queue full, or a handler that panicked.
 func (q *Queue) Dropped() uint64 { return q.dropped.Load() }
@@ -56,7 +59,7 @@ func (q *Queue) write(l line) {
 		r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines dropped: the log's handler does not keep up", 0)
 		r.AddAttrs(slog.Uint64("lines", n-q.told))
 		q.told = n
-		q.hand(line{q.root, context.Background(), r})
+		q.hand(line{to: q.root, ctx: context.Background(), record: r})
 	}
 }
 
@@ -64,38 +67,20 @@ func (q *Queue) write(l line) {
 // dropped.
 func (q *Queue) hand(l line) {
 	defer func() {
-		if recover() != nil {
+		if recover() != nil && !l.ask {
 			q.dropped.Add(1)
 			q.told++ // not in a line, which would meet the same handler
 		}
 	}()
-	_ = l.to.Handle(l.ctx, l.record) // as slog.Logger does: nobody is left to be told
-}
-
-type handler struct {
-	queue *Queue
-	inner slog.Handler
-}
-
-// Enabled implements slog.Handler.
-func (h handler) Enabled(ctx context.Context, l slog.Level) bool { return h.inner.Enabled(ctx, l) }
-
-// Handle implements slog.Handler.
-func (h handler) Handle(ctx context.Context, r slog.Record) error {
-	if !h.queue.lines.Put(line{h.inner, context.WithoutCancel(ctx), r.Clone()}, size(r)) {
-		h.queue.dropped.Add(1)
+	if l.ask {
+		for _, level := range levels {
+			l.to.ask(context.Background(), level)
+		}
+		return
 	}
-	return nil
-}
-
-// WithAttrs implements slog.Handler.
-func (h handler) WithAttrs(as []slog.Attr) slog.Handler {
-	return handler{h.queue, h.inner.WithAttrs(as)}
-}
-
-// WithGroup implements slog.Handler.
-func (h handler) WithGroup(name string) slog.Handler {
-	return handler{h.queue, h.inner.WithGroup(name)}
+	if l.to.ask(l.ctx, l.record.Level) {
+		_ = l.to.behind().Handle(l.ctx, l.record) // as slog.Logger does: nobody is left to be told
+	}
 }
 
 // perLine and perAttr are what a record and each of its attributes take beside their text.

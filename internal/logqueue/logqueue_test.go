@@ -100,8 +100,8 @@ func TestHandlerThatPanicsCostsItsLineOnly(t *testing.T) {
 func TestLargeLinesAreBoundedByBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		q := logqueue.New(gated{slog.DiscardHandler, func() { <-gate }})
-		log := slog.New(gatedAll{q.Handler()})
+		q := logqueue.New(gated{enabled{slog.DiscardHandler}, func() { <-gate }})
+		log := slog.New(q.Handler())
 		text := strings.Repeat("x", 1<<20)
 		for range 10 {
 			log.Info("large", "text", text)
@@ -114,7 +114,76 @@ func TestLargeLinesAreBoundedByBytes(t *testing.T) {
 	})
 }
 
-// gatedAll is enabled, which slog.DiscardHandler is not.
-type gatedAll struct{ slog.Handler }
+// enabled is a handler that is, which slog.DiscardHandler is not.
+type enabled struct{ slog.Handler }
 
-func (gatedAll) Enabled(context.Context, slog.Level) bool { return true }
+func (enabled) Enabled(context.Context, slog.Level) bool { return true }
+
+// dozing is a handler of which every method waits.
+type dozing struct {
+	slog.Handler
+	gate chan struct{}
+}
+
+func (d dozing) Enabled(ctx context.Context, l slog.Level) bool {
+	<-d.gate
+	return d.Handler.Enabled(ctx, l)
+}
+
+func (d dozing) WithAttrs(as []slog.Attr) slog.Handler {
+	<-d.gate
+	return dozing{d.Handler.WithAttrs(as), d.gate}
+}
+
+func (d dozing) WithGroup(name string) slog.Handler {
+	<-d.gate
+	return dozing{d.Handler.WithGroup(name), d.gate}
+}
+
+// A bubble whose goroutines all wait for the gate fails: that is what a logger does that asks its handler.
+func TestHandlerWhoseEnabledAndWithHangHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		gate := make(chan struct{})
+		q := logqueue.New(dozing{slog.NewTextHandler(&out, nil), gate})
+		log := slog.New(q.Handler())
+		log.Debug("off")
+		log.With("a", 1).WithGroup("g").Info("on", "b", 2)
+		log.WithGroup("h").With("c", 3).Log(t.Context(), slog.LevelInfo+1, "between", "d", 4)
+		close(gate)
+		q.Flush(time.Second)
+		if got := out.String(); strings.Contains(got, "off") || !strings.Contains(got, "msg=on a=1 g.b=2") || !strings.Contains(got, "msg=between h.c=3 h.d=4") {
+			t.Errorf("logged:\n%s", got)
+		}
+	})
+}
+
+func TestLevelsTurnedOnAndOffAtRunTimeCountFromTheNextSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		var level slog.LevelVar
+		q := logqueue.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: &level}))
+		log := slog.New(q.Handler()).With("server", "feed")
+		say := func(text string) bool {
+			log.Debug(text)
+			q.Flush(time.Second)
+			return strings.Contains(out.String(), text)
+		}
+		if say("first") || say("second") || log.Enabled(t.Context(), slog.LevelDebug) {
+			t.Error("a level that is off is written, or said to be on")
+		}
+		level.Set(slog.LevelDebug)
+		time.Sleep(logqueue.AskAgain)
+		say("third") // asks
+		if !say("fourth") {
+			t.Error("a level turned on is not written")
+		}
+		level.Set(slog.LevelInfo)
+		if say("fifth") {
+			t.Error("a level turned off is written")
+		}
+		if log.Enabled(t.Context(), slog.LevelDebug) {
+			t.Error("a level turned off is still said to be on when a line has met it")
+		}
+	})
+}
