@@ -69,7 +69,7 @@ func (ps pollers) close() {
 // accept makes an open port the door's.
 func (d *door) accept(ln net.Listener) (net.Listener, error) {
 	o := d.engine.SocketOptions()
-	o.Ceiling, o.Full = guard.Ceiling(len(d.srv.hub.Shards())), d.srv.noRoom
+	o.Ceiling, o.Full = guard.Ceiling(d.srv.ownDescriptors()), d.srv.noRoom
 	if !d.opts.Driver.epoll() {
 		l := &transport.Listener{Listener: ln, Options: o, Clear: true}
 		d.lost.Store(&l.Failed)

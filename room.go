@@ -9,7 +9,7 @@ const scarce = 4096
 // the server itself: probes and the management port answer also when it is full. It
 // counts for servers without a ServerLimits.Connections of their own.
 func (s *Server) measureRoom() {
-	connections, limit := guard.Room(len(s.hub.Shards()))
+	connections, limit := guard.Room(s.ownDescriptors())
 	s.room = connections
 	for _, d := range s.doors {
 		if d.opts.Limits.Connections != 0 || connections == 0 {
@@ -22,6 +22,18 @@ func (s *Server) measureRoom() {
 		}
 		d.log.Info("connections are limited by descriptors alone", args...)
 	}
+}
+
+// ownDescriptors are those the loops hold: the epoll and the bell of each, and one of each
+// open port's listening socket. The last are reckoned for every driver.
+func (s *Server) ownDescriptors() int {
+	each := 2
+	for _, d := range s.doors {
+		if d.opts.Addr != "" {
+			each++
+		}
+	}
+	return each * len(s.hub.Shards())
 }
 
 // crowded reports whether all descriptors that clients may have are taken.

@@ -21,13 +21,15 @@ func openDescriptors(log *slog.Logger) descriptorLimits {
 	return l
 }
 
-// admits refuses more connections than there can be descriptors for. Where the limits are not known (0) it admits all.
-func (l descriptorLimits) admits(connections int) error {
-	want := uint64(connections) + doctor.Reserve
+// admits refuses more connections than there can be descriptors for, own being those of the loops. Where the limits are
+// not known (0) it admits all.
+func (l descriptorLimits) admits(connections, own int) error {
+	reserve := uint64(doctor.Reserve + own)
+	want := uint64(connections) + reserve
 	if connections == 0 || l.Hard == 0 || want <= l.Hard {
 		return nil
 	}
 	return fmt.Errorf("limits.maxConnections: %d connections need %d descriptors, and the hard limit of this process is %d: raise it "+
 		"(LimitNOFILE=%d in the systemd unit, --ulimit nofile=%d for Docker, ulimit -n %d as root) or lower limits.maxConnections to %d",
-		connections, want, l.Hard, want, want, want, max(l.Hard, doctor.Reserve)-doctor.Reserve)
+		connections, want, l.Hard, want, want, want, max(l.Hard, reserve)-reserve)
 }
