@@ -90,7 +90,7 @@ func bench(cmd *cobra.Command, steps []loadtest.Options, out output) error {
 	}
 	log, flush := newLogger(cmd.ErrOrStderr(), slog.LevelInfo, "auto")
 	defer flush()
-	ctx, stop := untilSignal(cmd.Context(), log, nil)
+	ctx, stop := untilSignal(cmd.Context(), log, flush, nil)
 	defer stop()
 	var runs []*report.Run
 	var failed error // the results before it are worth having

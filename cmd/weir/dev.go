@@ -24,7 +24,7 @@ publishes to the page.`,
 			log, flush := newLogger(cmd.ErrOrStderr(), level, "auto")
 			defer flush()
 			o.Logger = log
-			return dev(cmd.Context(), o, cmd)
+			return dev(cmd.Context(), o, flush, cmd)
 		},
 	}
 	cmd.Flags().StringVar(&o.Host, "host", "127.0.0.1", "`ADDRESS` of the page and the clients; the management API stays on loopback")
@@ -38,12 +38,13 @@ publishes to the page.`,
 }
 
 // dev runs until a signal.
-func dev(ctx context.Context, o demo.Options, cmd *cobra.Command) error {
+func dev(ctx context.Context, o demo.Options, flush func(), cmd *cobra.Command) error {
 	for name, port := range map[string]int{"port": o.Port, "management-port": o.ManagementPort} {
 		if cmd.Flags().Changed(name) && (port < 0 || port > 65535) {
 			return usagef("--%s %d: want 0 to 65535", name, port)
 		}
 	}
+	outliveReaders()
 	t := tune(cpus(), 0, 1)
 	o.Shards = t.shards
 	d, err := demo.New(o)
@@ -52,7 +53,7 @@ func dev(ctx context.Context, o demo.Options, cmd *cobra.Command) error {
 	}
 	openDescriptors(o.Logger)
 	t.apply(o.Logger)
-	ctx, stop := untilSignal(ctx, o.Logger, nil)
+	ctx, stop := untilSignal(ctx, o.Logger, flush, nil)
 	defer stop()
 	fmt.Fprintf(cmd.OutOrStdout(), "Page:    %s\nClients: %s\n%s\n", d.PageURL(), d.ClientURL(), d.Curl())
 	return d.Run(ctx)

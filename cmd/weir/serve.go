@@ -137,17 +137,19 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	if err != nil {
 		return misconfigured(err, stderr)
 	}
+	outliveReaders()
 	log, flush := newLogger(stderr, c.Log.Level, c.Log.Format)
 	defer flush()
 	for _, w := range c.Warnings {
 		log.Warn(w.Message, "path", w.Path, "file", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column))
 	}
-	if err := openDescriptors(log).admits(connections(c)); err != nil {
+	o := c.Options
+	t := tune(cpus(), o.Shards, o.Workers.Max)
+	own := t.shards * (2 + len(o.Servers)) // an epoll and a bell each, and one of each listening socket
+	if err := openDescriptors(log).admits(connections(c), own); err != nil {
 		log.Error("the configuration is not usable", "error", err)
 		return errMisconfigured
 	}
-	o := c.Options
-	t := tune(cpus(), o.Shards, o.Workers.Max)
 	if !defaulted(c, "workers.nice") {
 		t.nice = o.Workers.Nice
 	}
@@ -157,7 +159,7 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 		log.Error("the configuration is not usable", "error", err)
 		return errMisconfigured
 	}
-	ctx, stop := untilSignal(ctx, log, func() { f.hangup(c, log) })
+	ctx, stop := untilSignal(ctx, log, flush, func() { f.hangup(c, log) })
 	defer stop()
 	if err := srv.Listen(); err != nil {
 		log.Error("failed", "error", err)

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -100,6 +101,7 @@ func TestServeEndsAtOnceOnTheSecondSignal(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	p.until(`"msg":"leaving; a second signal`)
 	p.signal(syscall.SIGINT)
+	p.until(`"msg":"leaving at once","signal":"SIGINT"`)
 	if code := p.exitCode(); code != exitFailed {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
@@ -232,4 +234,68 @@ func TestServeAnswersProbesWhileSilentConnectionsHoldEveryDescriptor(t *testing.
 			wantHealthy(t, addresses)
 		})
 	}
+}
+
+// Whoever reads the log may go away: a collector that restarts, `weir serve 2>&1 | head`. The server goes on.
+func TestServeGoesOnWhenNobodyReadsItsLogAnyMore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	if err := os.WriteFile(path, []byte(tailConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("weir", "serve", "--config", path, "--set", "management.port=0")
+	cmd.Stderr = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended already, unless the test failed
+	_ = w.Close()
+	p := &process{t: t, cmd: cmd, log: bufio.NewScanner(r)}
+	_, management, _ := strings.Cut(p.until(`"server":"management"`), `"address":"`)
+	p.until(`"msg":"ready"`)
+	_ = r.Close()
+	p.signal(syscall.SIGHUP) // it logs
+	res, err := http.Get("http://" + strings.TrimSuffix(management, `"}`) + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	p.signal(syscall.SIGTERM) // it logs
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// A SIGHUP that reads a file which does not answer, and more of them behind it, take nothing from a SIGTERM.
+func TestSignalToLeaveIsHeardBehindHangups(t *testing.T) {
+	reading, block := make(chan struct{}), make(chan struct{})
+	defer close(block)
+	ctx, stop := untilSignal(t.Context(), slog.New(slog.DiscardHandler), func() {}, func() {
+		select {
+		case reading <- struct{}{}:
+		case <-block:
+		}
+		<-block
+	})
+	defer stop()
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(s os.Signal) {
+		t.Helper()
+		if err := self.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(syscall.SIGHUP)
+	<-reading
+	for range 10 {
+		send(syscall.SIGHUP)
+	}
+	send(syscall.SIGTERM)
+	<-ctx.Done()
 }

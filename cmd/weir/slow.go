@@ -58,7 +58,7 @@ func slow(cmd *cobra.Command, w *loadtest.Watch, most time.Duration) error {
 	if len(wrong) > 0 {
 		return usagef("%s", strings.Join(wrong, "\n"))
 	}
-	ctx, stop := untilSignal(cmd.Context(), slog.New(slog.DiscardHandler), nil)
+	ctx, stop := untilSignal(cmd.Context(), slog.New(slog.DiscardHandler), func() {}, nil)
 	defer stop()
 	if most > 0 {
 		var cancel context.CancelFunc

@@ -31,7 +31,7 @@ declared) or to lie within one ('trades.A*'); another one is refused. A TOPIC of
   weir tail /feed ''`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := untilSignal(cmd.Context(), slog.New(slog.DiscardHandler), nil)
+			ctx, stop := untilSignal(cmd.Context(), slog.New(slog.DiscardHandler), func() {}, nil)
 			defer stop()
 			query := url.Values{"namespace": {args[0]}, "topic": {args[1]}}
 			return tail(ctx, &api, query, streams{out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()})

@@ -79,7 +79,7 @@ func Table() []Room {
 		{Path: "internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
 		{Path: "cmd/weir", May: []string{
 			"internal/base", ".", "internal/config", "internal/loadtest", "internal/loadtest/*", "internal/peer",
-			"internal/doctor", "internal/demo", "internal/build", "cluster", "cluster/*",
+			"internal/doctor", "internal/demo", "internal/build", "internal/aside", "cluster", "cluster/*",
 		}},
 
 		// The clients' side of the wire, and the load tool on it: neither knows that there is a server here.
