@@ -197,3 +197,26 @@ func TestRoomsBeforeTheClientIsInAreLimitedToo(t *testing.T) {
 		t.Errorf("Join of a client that was refused: %v", err)
 	}
 }
+
+// TestHandlerThatIsNeverCalledIsLogged: On takes any name, and some no client's event can bear.
+func TestHandlerThatIsNeverCalledIsLogged(t *testing.T) {
+	var log logbook
+	handler := func(context.Context, *weir.Socket, *weir.Event) error { return nil }
+	connected := make(chan struct{})
+	srv := start(t, weir.Options{Logger: log.logger(), Namespaces: []weir.NamespaceOptions{{Path: "/"}}}, func(srv *weir.Server) {
+		n := srv.Namespace("/")
+		n.On("disconnect", handler)
+		n.On("order", handler)
+		n.OnConnect(func(_ context.Context, s *weir.Socket) error {
+			s.On("weir:x", handler)
+			close(connected)
+			return nil
+		})
+	})
+	dial(t, addr(srv), "/", nil, dialOptions{})
+	<-connected
+	eventually(t, "both are logged", func() bool { return len(log.lines("never called")) == 2 })
+	if len(log.lines("never called", "event=disconnect")) != 1 || len(log.lines("never called", "event=weir:x")) != 1 {
+		t.Errorf("logged %q", log.lines("never called"))
+	}
+}

@@ -267,6 +267,7 @@ func Handle[In, Out any](n *Namespace, event string, f func(ctx context.Context,
 
 // On sets a handler of this socket alone; it takes the place of the namespace's.
 func (s *Socket) On(event string, h Handler) {
+	s.ns.unreachable(event)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	own := s.ownLocked()

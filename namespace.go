@@ -10,6 +10,7 @@ import (
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/wire/sio"
 )
 
 // Handler handles one event of one client. Handlers of one socket run one after
@@ -97,14 +98,24 @@ func (n *Namespace) OnDisconnect(f DisconnectFunc) {
 }
 
 // On sets the handler of an event for all sockets of the namespace; see Handle for
-// typed ones.
+// typed ones. Names of the protocol ("disconnect": see OnDisconnect) and those that begin
+// with "weir:" no client's event bears: a handler of one is never called, and a line in
+// the log says so.
 func (n *Namespace) On(event string, h Handler) {
+	n.unreachable(event)
 	n.locked(func() {
 		if n.on == nil {
 			n.on = make(map[string]Handler)
 		}
 		n.on[event] = h
 	})
+}
+
+// unreachable warns of a handler that nothing calls.
+func (n *Namespace) unreachable(event string) {
+	if sio.Reserved(event) || strings.HasPrefix(event, "weir:") {
+		n.log.Warn("a handler that is never called: its event is the protocol's; see OnConnect and OnDisconnect", "event", event)
+	}
 }
 
 // OnAny adds an observer that sees every event before its handler does. It does
