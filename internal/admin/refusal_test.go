@@ -122,7 +122,7 @@ func TestMalformedQueryIsRefusedByName(t *testing.T) {
 		"/api/drain?x=1":                    `"x": no such parameter`,
 		"/api/clients?address=10.0.0.1:80":  `address: want an IP address without a port, not "10.0.0.1:80"`,
 		"/api/clients?address=nope&cut=1":   "address: want an IP address",
-		"/api/refused?kind=orgin":           `kind: want one of origin, auth_failures, not "orgin"`,
+		"/api/refused?kind=nope":            `kind: want one of origin, auth_failures, not "nope"`,
 		"/api/topics?x=1":                   `"x": no such parameter`,
 		"/api/tail":                         "namespace: missing",
 		"/api/tail?namespace=/feed&since=1": `"since": no such parameter`,
