@@ -1,21 +1,21 @@
 package guard
 
-// jobQueue is a first-in-first-out ring that grows by doubling and gives its memory back when it has run empty after
-// a burst. It is not safe for concurrent use.
+// jobQueue is turns that wait for a worker: a first-in-first-out ring that grows by doubling and gives its memory back
+// when it has run empty after a burst. It is not safe for concurrent use.
 type jobQueue struct {
-	ring []Job // length 0 or a power of two
+	ring []*turn // length 0 or a power of two
 	head int
 	n    int
 }
 
 const (
 	minJobRing  = 16
-	keepJobRing = 1024 // an empty ring up to this size (16 KiB) is kept for the next job
+	keepJobRing = 1024 // an empty ring up to this size (8 KiB) is kept for the next job
 )
 
 func (q *jobQueue) len() int { return q.n }
 
-func (q *jobQueue) push(job Job) {
+func (q *jobQueue) push(job *turn) {
 	if q.n == len(q.ring) {
 		q.grow()
 	}
@@ -23,7 +23,7 @@ func (q *jobQueue) push(job Job) {
 	q.n++
 }
 
-func (q *jobQueue) pop() (Job, bool) {
+func (q *jobQueue) pop() (*turn, bool) {
 	if q.n == 0 {
 		return nil, false
 	}
@@ -38,7 +38,7 @@ func (q *jobQueue) pop() (Job, bool) {
 }
 
 func (q *jobQueue) grow() {
-	ring := make([]Job, max(minJobRing, 2*len(q.ring)))
+	ring := make([]*turn, max(minJobRing, 2*len(q.ring)))
 	n := copy(ring, q.ring[q.head:])
 	copy(ring[n:], q.ring[:q.head])
 	q.ring, q.head = ring, 0

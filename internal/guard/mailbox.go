@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -15,14 +14,23 @@ const (
 type MailboxLimits struct {
 	Jobs  int // 0 means 128
 	Bytes int // 0 means 1 MiB
-	// Hold is told of the bytes of a job when it is accepted, and of as many negative ones when it has run or is dropped. It
-	// must not block and is called concurrently. Nil: nobody counts them.
+	// Hold is told of the bytes of a job and JobBytes when it is accepted, and of as many negative ones when it has run or
+	// is dropped. It must not block and is called concurrently. Nil: nobody counts them.
 	Hold func(n int)
 }
 
-func (l *MailboxLimits) hold(n int) {
-	if l.Hold != nil && n != 0 {
-		l.Hold(n)
+// JobBytes is what a job that waits takes besides the bytes it keeps.
+const JobBytes = 320
+
+func (l *MailboxLimits) hold(bytes int) {
+	if l.Hold != nil {
+		l.Hold(bytes + JobBytes)
+	}
+}
+
+func (l *MailboxLimits) give(bytes int) {
+	if l.Hold != nil {
+		l.Hold(-bytes - JobBytes)
 	}
 }
 
@@ -134,7 +142,7 @@ func (m *Mailbox) openLocked() bool {
 	if m.scheduled {
 		return !m.workers.dropped.Load()
 	}
-	m.scheduled = m.workers.enter((*turn)(m)) == nil
+	m.scheduled = m.workers.enter((*turn)(m))
 	return m.scheduled
 }
 
@@ -174,7 +182,7 @@ func (m *Mailbox) settle(bytes int) {
 	m.mu.Lock()
 	m.jobs--
 	m.bytes -= bytes
-	m.limits.hold(-bytes)
+	m.limits.give(bytes)
 	drained := m.full && 2*m.jobs < m.limits.Jobs && 2*m.bytes < m.limits.Bytes
 	if drained {
 		m.full = false
@@ -192,7 +200,7 @@ func (m *Mailbox) discard() {
 	for l := m.first; l != nil; l = l.next {
 		m.jobs--
 		m.bytes -= l.bytes
-		m.limits.hold(-l.bytes)
+		m.limits.give(l.bytes)
 		m.workers.pending.Add(-1)
 	}
 	m.first, m.last = nil, nil
@@ -211,8 +219,8 @@ const (
 	turnTime = 200 * time.Microsecond
 )
 
-// Run works off jobs until the mailbox is empty, or its turn is over and somebody else waits for the worker.
-func (t *turn) Run(context.Context) {
+// run works off jobs until the mailbox is empty, or its turn is over and somebody else waits for the worker.
+func (t *turn) run() {
 	defer t.end()
 	w, began := t.workers, time.Now()
 	for n := 1; !w.dropped.Load() && t.deliver(); n++ {
@@ -222,7 +230,7 @@ func (t *turn) Run(context.Context) {
 	}
 }
 
-// deliver runs the oldest job; false when there is none. The deferred calls here and in Run keep the mailbox going
+// deliver runs the oldest job; false when there is none. The deferred calls here and in run keep the mailbox going
 // also when a job ends its goroutine with runtime.Goexit.
 func (t *turn) deliver() bool {
 	m := t.mailbox()

@@ -16,10 +16,10 @@ type sighting struct {
 	held  bool
 }
 
-// handing is a job for an idle worker.
+// handing is a turn for an idle worker.
 type handing struct {
 	seat *seat
-	job  Job
+	job  *turn
 }
 
 // watchLocked sets the watch, unless it is set.

@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// ErrWorkersClosed is returned for a job that came after Close.
-var ErrWorkersClosed = errors.New("workers are closed")
-
 const (
 	defaultMaxWorkers = 64
 	defaultIdle       = 10 * time.Second
@@ -70,7 +67,7 @@ func (o WorkersOptions) validate() error {
 type WorkersStats struct {
 	Live    int    // goroutines, idle ones included
 	Running int    // jobs being run
-	Queued  int    // jobs waiting, in mailboxes and outside
+	Queued  int    // jobs waiting in mailboxes
 	Panics  uint64 // jobs that ended in a panic since the start
 }
 
@@ -81,8 +78,7 @@ type WorkersStats struct {
 // thread is expensive to push. Workers that wait or compute for long do not count: others take their place, up to the
 // maximum; see watch. A job so waits for watchEvery, more or less, because others wait.
 //
-// The queue itself has no limit: what enters it is one job per Mailbox, which bounds what its owner may pile up, or a
-// job whose submitter bounds itself.
+// The queue itself has no limit: what enters it is one turn per Mailbox, which bounds what its owner may pile up.
 type Workers struct {
 	max    int
 	floor  int // how many are kept free of jobs that take long, see watch
@@ -116,7 +112,7 @@ type Workers struct {
 
 // seat is a worker. Where it waits while idle: whoever takes it off Workers.seats may put one job in, or close it.
 type seat struct {
-	job    chan Job
+	job    chan *turn
 	since  atomic.Int64 // when it began its job, in nanoseconds of Workers.start; 0 while idle
 	thread atomic.Int32 // the one it is locked to; 0 = none
 	rested int64        // the worker's: when it last called Rest, as since
@@ -151,28 +147,17 @@ func NewWorkers(o WorkersOptions) (*Workers, error) {
 	return w, nil
 }
 
-// Submit queues job and never blocks. Jobs start in the order of their submission and run side by side; a panic in
-// one is logged with its stack and counted. The only error is ErrWorkersClosed.
-func (w *Workers) Submit(job Job) error {
-	w.pending.Add(1)
-	if err := w.enter(job); err != nil {
-		w.pending.Add(-1)
-		return err
-	}
-	return nil
-}
-
-// enter lets a job, or the first turn of a mailbox, into an open pool.
-func (w *Workers) enter(job Job) error {
+// enter lets the first turn of a mailbox into a pool that is open.
+func (w *Workers) enter(t *turn) (open bool) {
 	w.mu.Lock()
 	if w.closing {
 		w.mu.Unlock()
-		return ErrWorkersClosed
+		return false
 	}
-	s := w.dispatchLocked(job)
+	s := w.dispatchLocked(t)
 	w.mu.Unlock()
-	s.hand(job)
-	return nil
+	s.hand(t)
+	return true
 }
 
 // reenter queues the next turn of a mailbox, whose jobs were accepted before Close. It is false once Close has given
@@ -235,7 +220,7 @@ func (w *Workers) Stats() WorkersStats {
 
 // dispatchLocked finds job a place: a worker that is idle or new, if there are too few that can take it soon, or the
 // queue. Of an idle one the seat is returned, for the caller to hand the job to once it has let go of the lock.
-func (w *Workers) dispatchLocked(job Job) *seat {
+func (w *Workers) dispatchLocked(job *turn) *seat {
 	w.watchLocked()
 	if len(w.crew)-len(w.seats)-w.long < w.floor {
 		if s, ok := w.callLocked(job); ok {
@@ -248,7 +233,7 @@ func (w *Workers) dispatchLocked(job Job) *seat {
 }
 
 // callLocked gives job to an idle worker, whose seat it returns, or to a new one; false if there may be none.
-func (w *Workers) callLocked(job Job) (*seat, bool) {
+func (w *Workers) callLocked(job *turn) (*seat, bool) {
 	if n := len(w.seats); n > 0 {
 		s := w.seats[n-1]
 		w.seats[n-1] = nil
@@ -262,21 +247,21 @@ func (w *Workers) callLocked(job Job) (*seat, bool) {
 	return nil, true
 }
 
-func (w *Workers) startLocked(job Job) {
-	s := &seat{job: make(chan Job, 1)}
+func (w *Workers) startLocked(job *turn) {
+	s := &seat{job: make(chan *turn, 1)}
 	w.crew = append(w.crew, s)
 	go w.run(s, job)
 }
 
 // hand gives job to the worker waiting at s, if there is one; it does not block, as a seat is handed one job.
-func (s *seat) hand(job Job) {
+func (s *seat) hand(job *turn) {
 	if s != nil {
 		s.job <- job
 	}
 }
 
 // run is one worker. It ends when idle for long, when the pool closes, or when a job ends its goroutine.
-func (w *Workers) run(s *seat, job Job) {
+func (w *Workers) run(s *seat, job *turn) {
 	defer w.leave(s)
 	if w.nice > 0 {
 		w.slowDown(s)
@@ -290,11 +275,7 @@ func (w *Workers) run(s *seat, job Job) {
 			s.rested = began
 			w.rest()
 		}
-		if t, isTurn := job.(*turn); isTurn {
-			t.Run(w.ctx)
-			continue
-		}
-		w.execute(job)
+		job.run()
 	}
 }
 
@@ -309,7 +290,7 @@ func (w *Workers) slowDown(s *seat) {
 }
 
 // next waits for a job; false tells the worker to leave.
-func (w *Workers) next(s *seat, idle *time.Timer) (Job, bool) {
+func (w *Workers) next(s *seat, idle *time.Timer) (*turn, bool) {
 	w.mu.Lock()
 	if w.excess > 0 && !w.closing {
 		w.excess-- // the others work off the queue
@@ -397,12 +378,8 @@ func (w *Workers) abandon() (dropped, running int) {
 	w.queue = jobQueue{}
 	w.queued.Store(0)
 	w.mu.Unlock()
-	for job, ok := queue.pop(); ok; job, ok = queue.pop() {
-		if t, isTurn := job.(*turn); isTurn {
-			t.mailbox().discard()
-			continue
-		}
-		w.pending.Add(-1)
+	for t, ok := queue.pop(); ok; t, ok = queue.pop() {
+		t.mailbox().discard()
 	}
 	return dropped, running
 }
