@@ -1,5 +1,5 @@
-// Package lately is what happened lately, the oldest first: bounded by number, by bytes, by an account that may have no
-// more to give, and by time. It has no lock and no clock.
+// Package lately is what happened lately, the oldest first: bounded by number, by bytes and by time. It has no lock and no
+// clock.
 package lately
 
 import "time"
@@ -11,8 +11,7 @@ type Log[T any] struct {
 	For   time.Duration
 	Cost  func(*T) int64     // what an entry holds in memory, in bytes
 	At    func(*T) time.Time // when it happened
-	Claim func(n int64) bool // false: so many bytes more would be too much
-	Give  func(n int64)      // gives them back
+	Hold  func(n int64)      // is told of n bytes more, or less
 
 	list  []T // from head on
 	head  int
@@ -22,20 +21,18 @@ type Log[T any] struct {
 // Len is how many entries are kept.
 func (l *Log[T]) Len() int { return len(l.list) - l.head }
 
-// Add appends an entry; the oldest make room for it. It is not kept if there is none.
+// Add appends an entry; the oldest make room for it. One larger than Bytes is not kept.
 func (l *Log[T]) Add(x T) {
 	cost := l.Cost(&x)
-	for l.Len() > 0 && (l.Len() >= l.Most || l.bytes+cost > l.Bytes) {
-		l.drop()
+	if cost > l.Bytes {
+		return
 	}
-	for !l.Claim(cost) {
-		if l.Len() == 0 {
-			return
-		}
+	for l.Len() > 0 && (l.Len() >= l.Most || l.bytes+cost > l.Bytes) {
 		l.drop()
 	}
 	l.list = append(l.list, x)
 	l.bytes += cost
+	l.Hold(cost)
 }
 
 func (l *Log[T]) drop() {
@@ -43,7 +40,7 @@ func (l *Log[T]) drop() {
 	clear(l.list[l.head : l.head+1])
 	l.head++
 	l.bytes -= cost
-	l.Give(cost)
+	l.Hold(-cost)
 	if l.Len() == 0 {
 		l.list, l.head = nil, 0
 	} else if l.head > 64 && l.head > len(l.list)/2 {

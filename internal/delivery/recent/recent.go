@@ -35,10 +35,20 @@ type IDs[K comparable, Result any] struct {
 
 // Account is where the memory for ids comes from. The zero Account has any amount of it.
 type Account[K comparable] struct {
-	Cost  func(K) int64          // what an id takes, in bytes
-	Claim func(bytes int64) bool // false: so much more would be too much
-	Give  func(bytes int64)      // gives it back
+	Cost  func(K) int64 // what an id takes, in bytes
+	Claim func(bytes int64) Claimed
+	Give  func(bytes int64) // gives it back
 }
+
+// Claimed is what Account.Claim says.
+type Claimed uint8
+
+// The answers of Account.Claim.
+const (
+	Taken   Claimed = iota // there was room
+	GiveWay                // there is, if others are forgotten
+	Refused                // there is none, whatever is forgotten here
+)
 
 // generation is ids that came one after the other, and are forgotten together.
 type generation[K comparable, Result any] struct {
@@ -48,8 +58,9 @@ type generation[K comparable, Result any] struct {
 }
 
 type entry[Result any] struct {
-	done   chan struct{} // nil once it is done
+	done   chan struct{} // closed when it is done; nil: nobody waits for that
 	result Result
+	busy   bool // it is under way
 	ok     bool // else it failed: the next one tries again
 }
 
@@ -63,8 +74,7 @@ func (r *IDs[K, Result]) Once(ctx context.Context, id K, do func() (Result, erro
 		case err != nil:
 			return result, false, err
 		case first:
-			result, err = do()
-			r.leave(id, e, result, err == nil)
+			result, err = r.attempt(id, e, do)
 			return result, false, err
 		case done != nil:
 			select {
@@ -79,6 +89,15 @@ func (r *IDs[K, Result]) Once(ctx context.Context, id K, do func() (Result, erro
 	}
 }
 
+// attempt calls do. If that panics it counts as one that failed, so that nobody waits for it.
+func (r *IDs[K, Result]) attempt(id K, e *entry[Result], do func() (Result, error)) (result Result, err error) {
+	ok := false
+	defer func() { r.leave(id, e, result, ok) }()
+	result, err = do()
+	ok = err == nil
+	return result, err
+}
+
 // enter returns the entry of an id, whether it was just made, and what is closed when it
 // is done, nil if it is.
 func (r *IDs[K, Result]) enter(id K) (e *entry[Result], done <-chan struct{}, first bool, err error) {
@@ -88,28 +107,52 @@ func (r *IDs[K, Result]) enter(id K) (e *entry[Result], done <-chan struct{}, fi
 	r.expireLocked(now)
 	for i := len(r.gens) - 1; i >= 0; i-- {
 		if known := r.gens[i].ids[id]; known != nil {
-			return known, known.done, false, nil
+			return known, known.waited(), false, nil
 		}
 	}
 	for r.n >= Most {
 		r.forgetLocked()
 	}
-	var cost int64
-	if r.Account.Cost != nil {
-		cost = r.Account.Cost(id)
-		for !r.Account.Claim(cost) {
-			if !r.forgetLocked() {
-				return nil, nil, false, ErrNoRoom
-			}
-		}
+	cost, ok := r.claimLocked(id)
+	if !ok {
+		return nil, nil, false, ErrNoRoom
 	}
 	g := r.youngestLocked(now)
-	e = &entry[Result]{done: make(chan struct{})}
+	e = &entry[Result]{busy: true}
 	g.ids[id] = e
 	g.latest = now
 	g.bytes += cost
 	r.n++
 	return e, nil, true, nil
+}
+
+// claimLocked claims memory for an id; the oldest give way to it if that helps.
+func (r *IDs[K, Result]) claimLocked(id K) (cost int64, ok bool) {
+	if r.Account.Cost == nil {
+		return 0, true
+	}
+	for cost = r.Account.Cost(id); ; {
+		switch r.Account.Claim(cost) {
+		case Taken:
+			return cost, true
+		case Refused:
+			return 0, false
+		}
+		if !r.forgetLocked() {
+			return 0, false
+		}
+	}
+}
+
+// waited returns what is closed when the entry is done, nil if it is.
+func (e *entry[Result]) waited() <-chan struct{} {
+	if e.busy && e.done == nil {
+		e.done = make(chan struct{})
+	}
+	if e.busy {
+		return e.done
+	}
+	return nil
 }
 
 // youngestLocked returns the generation that ids are born into.
@@ -165,9 +208,11 @@ func (r *IDs[K, Result]) Expire() {
 func (r *IDs[K, Result]) leave(id K, e *entry[Result], result Result, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e.result, e.ok = result, ok
-	close(e.done)
-	e.done = nil
+	e.result, e.ok, e.busy = result, ok, false
+	if e.done != nil {
+		close(e.done)
+		e.done = nil
+	}
 	if ok {
 		return
 	}

@@ -64,7 +64,7 @@ func TestIDsAreRememberedAmongManyAndCounted(t *testing.T) {
 		var held int64
 		ids := recent.IDs[int, int]{Account: recent.Account[int]{
 			Cost:  func(int) int64 { return 10 },
-			Claim: func(n int64) bool { held += n; return true },
+			Claim: func(n int64) recent.Claimed { held += n; return recent.Taken },
 			Give:  func(n int64) { held -= n },
 		}}
 		once := func(id int) (again bool) {
@@ -95,12 +95,12 @@ func TestIDsGiveWayWhereMemoryIsShort(t *testing.T) {
 		var held int64
 		ids := recent.IDs[int, int]{Account: recent.Account[int]{
 			Cost: func(id int) int64 { return int64(max(10, id-1_000_000)) },
-			Claim: func(n int64) bool {
+			Claim: func(n int64) recent.Claimed {
 				if held+n > limit {
-					return false
+					return recent.GiveWay
 				}
 				held += n
-				return true
+				return recent.Taken
 			},
 			Give: func(n int64) { held -= n },
 		}}
@@ -125,4 +125,64 @@ func TestIDsGiveWayWhereMemoryIsShort(t *testing.T) {
 			t.Errorf("error %v, %d bytes held, %d before", err, held, before)
 		}
 	})
+}
+
+// Where the memory is held by others, to forget ids would not help: none is, and the new
+// one is refused.
+func TestIDsDoNotGiveWayToWhatOthersHold(t *testing.T) {
+	full := false
+	ids := recent.IDs[int, int]{Account: recent.Account[int]{
+		Cost: func(int) int64 { return 10 },
+		Claim: func(int64) recent.Claimed {
+			if full {
+				return recent.Refused
+			}
+			return recent.Taken
+		},
+		Give: func(int64) {},
+	}}
+	once := func(id int) (again bool, err error) {
+		_, again, err = ids.Once(t.Context(), id, func() (int, error) { return 0, nil })
+		return again, err
+	}
+	_, _ = once(1)
+	full = true
+	if _, err := once(2); !errors.Is(err, recent.ErrNoRoom) {
+		t.Errorf("error %v", err)
+	}
+	if again, err := once(1); !again || err != nil || ids.Forgotten.Load() != 0 {
+		t.Errorf("again %t, error %v, %d forgotten", again, err, ids.Forgotten.Load())
+	}
+}
+
+// What panics has failed: the next one tries again and does not wait for it.
+func TestOnceThatPanicsIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ids recent.IDs[string, int]
+		started, end := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer func() { _ = recover() }()
+			_, _, _ = ids.Once(context.Background(), "x", func() (int, error) { close(started); <-end; panic("as planned") })
+		}()
+		<-started
+		got := make(chan int)
+		go func() {
+			n, _, _ := ids.Once(context.Background(), "x", func() (int, error) { return 2, nil })
+			got <- n
+		}()
+		synctest.Wait()
+		close(end)
+		if n := <-got; n != 2 {
+			t.Errorf("result %d", n)
+		}
+	})
+}
+
+// What is done once under an id takes no channel: nobody waits for it.
+func BenchmarkOnce(b *testing.B) {
+	var ids recent.IDs[int, int]
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		_, _, _ = ids.Once(b.Context(), i, func() (int, error) { return 0, nil })
+	}
 }
