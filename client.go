@@ -56,6 +56,10 @@ type message struct {
 	binary bool
 }
 
+// held is what the budget counts for a message that waits: of many small ones their
+// places take most.
+func (m *message) held() int { return len(m.data) + 64 }
+
 var (
 	_ engineio.Host      = (*client)(nil)
 	_ socketio.Door      = (*client)(nil)
@@ -126,8 +130,9 @@ func (c *client) Message(data []byte, binary bool) error {
 		return nil
 	}
 	if w := c.waiting(); w != nil && (w.holds > 0 || len(w.backlog) > 0) {
-		w.backlog = append(w.backlog, message{bytes.Clone(data), binary})
-		c.door.srv.hub.Hold(budget.Inbound, len(data))
+		m := message{bytes.Clone(data), binary}
+		w.backlog = append(w.backlog, m)
+		c.door.srv.hub.Hold(budget.Inbound, m.held())
 		return nil
 	}
 	return c.handle(data, binary)
@@ -296,7 +301,7 @@ func (c *client) catchUp(w *waiting) {
 		m := w.backlog[0]
 		w.backlog[0] = message{}
 		w.backlog = w.backlog[1:]
-		c.door.srv.hub.Hold(budget.Inbound, -len(m.data))
+		c.door.srv.hub.Hold(budget.Inbound, -m.held())
 		if err := c.handle(m.data, m.binary); err != nil {
 			c.dropBacklog()
 			c.session.Fault(base.CauseParseError, err)
@@ -324,7 +329,7 @@ func (c *client) finishBacklog() {
 		m := w.backlog[0]
 		w.backlog[0] = message{}
 		w.backlog = w.backlog[1:]
-		c.door.srv.hub.Hold(budget.Inbound, -len(m.data))
+		c.door.srv.hub.Hold(budget.Inbound, -m.held())
 		if err := c.handle(m.data, m.binary); err != nil {
 			c.dropBacklog()
 		}
@@ -339,7 +344,7 @@ func (c *client) dropBacklog() {
 		return
 	}
 	for _, m := range w.backlog {
-		c.door.srv.hub.Hold(budget.Inbound, -len(m.data))
+		c.door.srv.hub.Hold(budget.Inbound, -m.held())
 	}
 	w.backlog = nil
 }

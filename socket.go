@@ -270,8 +270,8 @@ func (s *Socket) Ask(ctx context.Context, event string, args ...any) (*Args, err
 }
 
 // Join puts the socket into rooms. It returns when that is so, or has been noted
-// for a client not let in yet. Errors: ErrLimited (roomsPerSocket; those before the one
-// that is too many are joined), ErrDisconnected, also for a client that was refused.
+// for a client not let in yet. Errors: ErrLimited (roomsPerSocket) and ErrBusy (the memory
+// budget is spent): those before that one are joined; ErrDisconnected, also for a client that was refused.
 func (s *Socket) Join(rooms ...string) error {
 	if early, err := s.joinEarly(rooms); early {
 		return err
@@ -392,7 +392,7 @@ func (s *Socket) enter() *delivery.Socket {
 		}
 	}
 	s.mu.Unlock()
-	if err := d.Join(early...); err != nil {
+	if err := d.Lodge(early...); err != nil {
 		s.ns.log.Warn("room not joined", "socket", id, "error", err)
 	}
 	return d

@@ -78,6 +78,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, tap *delivery.Tap) 
 	for s.err == nil {
 		select {
 		case m := <-tap.C:
+			tap.Took(m)
 			if n := tap.Missed.Swap(0); n > 0 {
 				s.event("missed", missed{n})
 			}

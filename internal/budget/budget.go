@@ -21,13 +21,14 @@ const (
 	IDs                      // ids of publications, remembered to recognise the second
 	Cut                      // the last state of clients that were cut
 	Kept                     // the newest messages of topics, kept for who subscribes later
+	Queues                   // what queues and windows of lanes take beyond their entries
 
-	Accounts = int(Kept) + 1
+	Accounts = int(Queues) + 1
 )
 
 func (a Account) String() string {
 	return [Accounts]string{
-		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept",
+		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "queues",
 	}[a]
 }
 
@@ -44,7 +45,10 @@ func (b *Budget) Init(limit int64, watermark float64) {
 	if watermark <= 0 || watermark > 1 {
 		watermark = 0.8
 	}
-	b.limit, b.high = limit, int64(float64(limit)*watermark)
+	b.limit, b.high = limit, limit
+	if watermark < 1 { // beyond 2^53 a product is not exact, and could be more than any int64
+		b.high = min(int64(float64(limit)*watermark), limit)
+	}
 }
 
 // Limit is the bound in bytes, 0 for none; High is where shedding begins.
@@ -54,7 +58,7 @@ func (b *Budget) Limit() int64 { return b.limit }
 func (b *Budget) High() int64 { return b.high }
 
 // EvictAbove is how many bytes may be held before messages are evicted.
-func (b *Budget) EvictAbove() int64 { return (b.high + b.limit) / 2 }
+func (b *Budget) EvictAbove() int64 { return b.high + (b.limit-b.high)/2 }
 
 // Held is what all accounts hold.
 func (b *Budget) Held() int64 { return b.held.Load() }

@@ -1,6 +1,7 @@
 package budget_test
 
 import (
+	"math"
 	"sync"
 	"testing"
 
@@ -50,5 +51,16 @@ func TestPromisesAreInTheWayOfClaims(t *testing.T) {
 	b.Add(-10)
 	if b.Held() != 0 {
 		t.Errorf("%d held at the end", b.Held())
+	}
+}
+
+// The largest limit there can be is one, whatever the share of it.
+func TestLimitsAtTheirEnd(t *testing.T) {
+	for _, share := range []float64{1, 0.9999999999999999, 0.8} {
+		var b budget.Budget
+		b.Init(math.MaxInt64, share)
+		if b.High() <= 0 || b.High() > b.EvictAbove() || b.EvictAbove() > b.Limit() {
+			t.Errorf("share %v: sheds above %d, evicts above %d of %d", share, b.High(), b.EvictAbove(), b.Limit())
+		}
 	}
 }

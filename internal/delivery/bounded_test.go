@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -188,85 +187,4 @@ func TestRoomsAreLeftWithoutSearching(t *testing.T) {
 	if held := r.Accounts()[accounts.Rooms]; held != 0 {
 		t.Errorf("rooms hold %d bytes when all are empty", held)
 	}
-}
-
-// What each account says is what the heap has grown by: no more than by half as much
-// again, and 1 MiB, is held besides (promise P1).
-func TestAccountsSayWhatTheHeapHolds(t *testing.T) {
-	subscribe := func(r *rig, s *delivery.Socket, name string) {
-		if err := s.Subscribe(name, delivery.SubscribeOptions{}, func(delivery.Subscription) {}); err != nil {
-			r.t.Fatal(err)
-		}
-	}
-	for name, grow := range map[accounts.Account]func(r *rig, c *client, s *delivery.Socket){
-		accounts.Topics: func(r *rig, _ *client, _ *delivery.Socket) {
-			for i := range 20_000 {
-				r.publish(fmt.Sprint("user:", i), "1")
-			}
-		},
-		accounts.Lanes: func(r *rig, c *client, s *delivery.Socket) {
-			c.do(func() {
-				for i := range 20_000 {
-					subscribe(r, s, fmt.Sprint("user:", i))
-				}
-			})
-		},
-		accounts.Rooms: func(r *rig, c *client, s *delivery.Socket) {
-			c.do(func() {
-				for i := range 5000 {
-					_ = s.Join(fmt.Sprint("room", i))
-				}
-			})
-		},
-		accounts.IDs: func(r *rig, _ *client, _ *delivery.Socket) {
-			for i := range 20_000 {
-				r.publishWith("a", delivery.Publication{Payload: []byte("1"), ID: fmt.Sprint("id", i)})
-			}
-		},
-		accounts.Frames: func(r *rig, c *client, s *delivery.Socket) {
-			c.do(func() { subscribe(r, s, "a"); c.window = 0 })
-			for range 1000 {
-				r.publish("a", `"`+strings.Repeat("x", 4000)+`"`)
-			}
-		},
-		accounts.Cut: func(r *rig, c *client, s *delivery.Socket) {
-			c.do(func() {
-				for i := range 100 {
-					subscribe(r, s, fmt.Sprint("user:", i))
-				}
-				for range 1000 {
-					c.conn.RecordCut(base.CauseSlowConsumer)
-				}
-			})
-		},
-	} {
-		t.Run(name.String(), func(t *testing.T) {
-			r := newRig(t, options(1, topic("user:*", latest()), topic("a", hoard())))
-			c := r.connect(0)
-			s := c.join()
-			r.account()
-			before, heap := r.Held(), heapNow()
-			grow(r, c, s)
-			r.account()
-			c.do(func() { c.wire, c.batches = nil, nil })
-			grown, said := heapNow()-heap, r.Held()-before
-			if r.Accounts()[name] == 0 {
-				t.Errorf("nothing is counted: %v", r.Accounts())
-			}
-			if grown > said+said/2+1<<20 {
-				t.Errorf("the heap has grown by %d KiB, the accounts by %d", grown>>10, said>>10)
-			}
-			t.Logf("heap +%d KiB, accounts +%d KiB", grown>>10, said>>10)
-			runtime.KeepAlive(s)
-		})
-	}
-}
-
-// heapNow is how many bytes live objects take.
-func heapNow() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

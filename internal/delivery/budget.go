@@ -7,6 +7,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/delivery/recent"
 	"github.com/streamweir/weir/internal/lane"
 )
 
@@ -15,6 +16,11 @@ import (
 // there to the limit the oldest frames of best-effort topics are evicted; at the
 // limit nothing is accepted, and clients that pin the most are cut. Reliable lanes
 // are never shed.
+
+// messageBytes is what the budget counts for a message on one shard, with one place.
+func messageBytes(m *base.Message) int64 {
+	return int64(m.Bytes()) + lane.MessageBytes + lane.EntryBytes
+}
 
 // claim counts a publication of that many bytes to d before it is in any inbox, or
 // refuses it. What is claimed is given back if the publication fails.
@@ -35,7 +41,10 @@ func (h *Hub) unclaim(f *fanOut) {
 // rooms only the shards know: the entries of such an event are counted when they are there.
 func (h *Hub) claimEmit(f *fanOut) error {
 	receivers := int64(h.receivers(f.target))
-	f.claim = receivers * (int64(f.msg.Bytes()) + lane.EntryBytes)
+	if f.topic != nil && f.topic.Declared.heavy.Load() {
+		return ErrBudget
+	}
+	f.claim = receivers * messageBytes(f.msg)
 	if t := f.target; t.Socket == "" && t.Principal == "" && t.Rooms == nil {
 		f.promised = lane.EntryBytes * f.ns.sockets.Load()
 	}
@@ -66,10 +75,18 @@ func (h *Hub) Holder(a budget.Account) func(n int) {
 // idBytes is what the budget counts for a publication's id, apart from the id.
 const idBytes = 320
 
-// claimID claims memory to remember an id: all together at most an eighth of the budget.
-func (h *Hub) claimID(n int64) bool {
-	limit := h.budget.Limit()
-	return (limit == 0 || h.budget.Of(budget.IDs)+n <= limit/8) && h.budget.Claim(budget.IDs, n)
+// claimID claims memory to remember an id: all together at most an eighth of the budget,
+// beyond which older ones give way. Where it is others who hold the memory they do not:
+// the publication would be refused all the same, and what was published before would be
+// published twice.
+func (h *Hub) claimID(n int64) recent.Claimed {
+	switch limit := h.budget.Limit(); {
+	case limit > 0 && h.budget.Of(budget.IDs)+n > limit/8:
+		return recent.GiveWay
+	case !h.budget.Claim(budget.IDs, n):
+		return recent.Refused
+	}
+	return recent.Taken
 }
 
 // IDsForgotten is how many ids of publications were forgotten before their time.
@@ -144,11 +161,15 @@ func (sh *Shard) account() {
 	if b.Limit() == 0 {
 		return
 	}
-	if sh.shed.on = total > b.High(); !sh.shed.on {
+	if spare := sh.hub.spare(); spare > b.Limit()/spareShare && total+spare > b.High() {
+		sh.drop()
+	}
+	if total <= b.High() {
 		sh.shed = shedding{}
 		sh.hub.relax(total)
 		return
 	}
+	sh.shed.on = true
 	heaviest := sh.hub.markHeavy()
 	if total > b.EvictAbove() {
 		sh.evict(heaviest, total >= b.Limit())
@@ -157,46 +178,120 @@ func (sh *Shard) account() {
 
 // count adds up what the shard holds, and returns what all hold.
 func (sh *Shard) count() int64 {
-	var held, rooms int64
+	var held, slack, rooms, spare int64
 	for _, n := range sh.hub.namespaces.All() {
 		rooms += n.on(sh).Bytes()
 		held += n.events[sh.index].Held()
+		slack += n.events[sh.index].Slack()
+		spare += n.events[sh.index].Spare()
 		for _, d := range n.all {
 			held += d.classes[sh.index].Held()
+			slack += d.classes[sh.index].Slack()
+			spare += d.classes[sh.index].Spare()
 		}
 	}
+	rest := restBytes * int64(sh.resting.Len())
 	sh.held.Store(held)
+	sh.spare.Store(spare + rest)
+	sh.tell(budget.Lanes, sh.structs-rest)
+	sh.tell(budget.Rooms, rooms)
+	sh.tell(budget.Queues, slack)
+	sh.tell(budget.Inboxes, sh.chosen)
 	b := &sh.hub.budget
-	b.Hold(budget.Lanes, sh.structs-sh.structsCounted)
-	b.Hold(budget.Rooms, rooms-sh.roomsCounted)
-	sh.structsCounted, sh.roomsCounted = sh.structs, rooms
 	b.Add(held - sh.lanes - sh.arrived)
 	sh.lanes, sh.arrived = held, 0
 	return b.Held()
 }
 
-// relax lets topics take messages again once a tenth below the watermark is free.
-func (h *Hub) relax(total int64) {
-	if total > h.budget.High()/10*9 || !h.over.Swap(false) {
-		return
-	}
-	for _, n := range h.namespaces.All() {
-		for _, d := range n.all {
-			d.heavy.Store(false)
-		}
+// tell makes an account hold so much of the shard.
+func (sh *Shard) tell(a budget.Account, n int64) {
+	if d := n - sh.told[a]; d != 0 {
+		sh.told[a] = n
+		sh.hub.budget.Hold(a, d)
 	}
 }
+
+// spareShare is the part of the budget that may be kept for reuse whatever else is held:
+// what is kept is not counted, but given back before it would make all exceed the watermark.
+const spareShare = 64
+
+// spare is how many bytes all shards keep for reuse.
+func (h *Hub) spare() (n int64) {
+	for _, sh := range h.shards {
+		n += sh.spare.Load()
+	}
+	return n
+}
+
+// drop gives back what is kept for reuse.
+func (sh *Shard) drop() {
+	for _, n := range sh.hub.namespaces.All() {
+		n.events[sh.index].Drop()
+		for _, d := range n.all {
+			d.classes[sh.index].Drop()
+		}
+	}
+	sh.structs -= restBytes * int64(len(sh.resting.Drop()))
+	sh.spare.Store(0)
+}
+
+// relax lets topics take messages again: all of them once a tenth below the watermark
+// is free. What is held by others may never go, so before that those which have become
+// light.
+func (h *Hub) relax(total int64) {
+	if !h.over.Swap(false) {
+		return
+	}
+	all, left := total <= h.budget.High()/10*9, false
+	for _, n := range h.namespaces.All() {
+		for _, d := range n.all {
+			if all {
+				d.heavy.Store(false)
+			} else if d.heavy.Load() {
+				d.lighten(d.held())
+				left = left || d.heavy.Load()
+			}
+		}
+	}
+	if left {
+		h.over.Store(true)
+	}
+}
+
+// held is what the lanes of the topic hold on all shards.
+func (d *Declared) held() (n int64) {
+	for _, c := range d.classes {
+		n += c.Held()
+	}
+	return n
+}
+
+// lighten lets a topic take messages again that holds half of what it held as the
+// heaviest, or next to nothing.
+func (d *Declared) lighten(held int64) {
+	switch weight := d.weight.Load(); {
+	case held <= max(weight/2, d.Namespace.hub.negligible()):
+		d.heavy.Store(false)
+	case held > weight:
+		d.weight.Store(held)
+	}
+}
+
+// negligible is how much a topic may hold and is not heavy: where the budget is held by
+// others, to refuse it would help nobody.
+func (h *Hub) negligible() int64 { return h.budget.Limit() / 256 }
 
 // markHeavy closes the topic that holds most to new messages, and returns the
 // best-effort topic that holds most.
 func (h *Hub) markHeavy() (evict *Declared) {
 	var heavy *Declared
-	var most, mostBest int64
+	var mostBest int64
+	most := h.negligible()
 	for _, n := range h.namespaces.All() {
 		for _, d := range n.all {
-			var held int64
-			for _, c := range d.classes {
-				held += c.Held()
+			held := d.held()
+			if d.heavy.Load() {
+				d.lighten(held)
 			}
 			if held > most {
 				heavy, most = d, held
@@ -206,10 +301,11 @@ func (h *Hub) markHeavy() (evict *Declared) {
 			}
 		}
 	}
-	h.over.Store(true)
-	if heavy != nil {
+	if heavy != nil && !heavy.heavy.Load() {
+		heavy.weight.Store(most)
 		heavy.heavy.Store(true)
 	}
+	h.over.Store(true) // after the mark: relax must not miss it
 	return evict
 }
 
@@ -308,15 +404,21 @@ func (s *shedding) nextRound() {
 // evict drops old messages of one topic and returns how many, and the bytes the
 // connection still pins.
 func (c *Conn) evict(d *Declared, before int64) (gone, pinned int) {
+	look := func(l *outLane) {
+		if l.topic.Declared == d {
+			gone += l.Evict(before)
+		}
+		pinned += l.Bytes() + lane.EntryBytes*l.Depth()
+	}
 	for _, s := range c.sockets {
 		if s.events != nil {
 			pinned += s.events.Bytes() + lane.EntryBytes*s.events.Depth()
 		}
 		for _, l := range s.lanes {
-			if l.topic.Declared == d {
-				gone += l.Evict(before)
-			}
-			pinned += l.Bytes() + lane.EntryBytes*l.Depth()
+			look(l)
+		}
+		for _, c := range s.ties.catchUps() {
+			look(&c.outLane)
 		}
 	}
 	return gone, pinned

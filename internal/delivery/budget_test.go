@@ -149,7 +149,7 @@ func TestBudgetEvictsTheOldestEverywhere(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		r.settle()
-		r.Hold(accounts.Mailboxes, budget/3) // somebody else needs memory
+		r.Hold(accounts.Mailboxes, budget*28/100) // somebody else needs memory
 		time.Sleep(2 * time.Second)
 		r.settle()
 		got := r.totals("heavy")
@@ -159,7 +159,7 @@ func TestBudgetEvictsTheOldestEverywhere(t *testing.T) {
 		if held := r.account(); held > budget {
 			t.Errorf("%d bytes held after eviction, the budget is %d", held, budget)
 		}
-		r.Hold(accounts.Mailboxes, -budget/3)
+		r.Hold(accounts.Mailboxes, -budget*28/100)
 		for _, c := range clients {
 			if c.open(wide); len(c.wasCut()) != 0 {
 				t.Errorf("cut for %v although evicting was enough", c.wasCut())
@@ -185,14 +185,14 @@ func TestBudgetEvictsBehindAPacketPartlyWritten(t *testing.T) {
 			r.try("heavy", message)
 			time.Sleep(10 * time.Millisecond)
 		}
-		r.Hold(accounts.Mailboxes, budget/3)
+		r.Hold(accounts.Mailboxes, budget*28/100)
 		r.settle() // a shard that sleeps learns of it with the next task
 		time.Sleep(time.Second)
 		r.settle()
 		if got := r.totals("heavy").Dropped[base.ReasonBudget]; got == 0 {
 			t.Error("nothing is evicted, because the oldest message is partly written")
 		}
-		r.Hold(accounts.Mailboxes, -budget/3)
+		r.Hold(accounts.Mailboxes, -budget*28/100)
 	})
 }
 
@@ -255,4 +255,147 @@ func TestHeldIsNothingWhenAllHaveLeft(t *testing.T) {
 	if got := fmt.Sprint(r.totals("orders").Dropped[base.ReasonDisconnect]); got != "300" {
 		t.Errorf("%s booked as disconnect, want 300", got)
 	}
+}
+
+// What others hold may never go. A topic that was heavy is taken again when what it held
+// is gone, though no tenth below the watermark is free.
+func TestTopicIsTakenAgainWhenWhatItHeldIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(1, topic("heavy", hoard())))
+		c := r.stalled(0)
+		c.join("heavy")
+		const others = budget * 3 / 4 // more than nine tenths of the watermark
+		r.Hold(accounts.Mailboxes, others)
+		n := r.flood("heavy", func() { time.Sleep(10 * time.Millisecond) })
+		if n == 0 || r.try("heavy", message) {
+			t.Errorf("%d messages were taken, and one more", n)
+		}
+		c.open(wide)
+		time.Sleep(100 * time.Millisecond)
+		for range 3 {
+			if !r.try("heavy", message) {
+				t.Fatal("refused though it holds nothing")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		r.Hold(accounts.Mailboxes, -others)
+	})
+}
+
+// A topic that is refused to publishers is refused to emits under its name, which take
+// the same lanes.
+func TestEmitsUnderTheNameOfAHeavyTopicAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(1, topic("heavy", hoard())))
+		s := r.stalled(0).join("heavy")
+		r.flood("heavy", func() { time.Sleep(10 * time.Millisecond) })
+		if err := s.Emit(t.Context(), "heavy", delivery.Emission{Frame: event("heavy", "1")}, false); !errors.Is(err, delivery.ErrBudget) {
+			t.Errorf("emit to one under its name: %v", err)
+		}
+		emit := func(name string) error {
+			return r.Emit(t.Context(), r.ns, name, delivery.Emission{Frame: event(name, "1")}, delivery.Target{})
+		}
+		if err := emit("heavy"); !errors.Is(err, delivery.ErrBudget) {
+			t.Errorf("emit under its name: %v", err)
+		}
+		if err := emit("news"); err != nil {
+			t.Errorf("emit under another: %v", err)
+		}
+	})
+}
+
+// Who is cut because the budget is spent is remembered, though there is no room for it.
+func TestWhoIsCutForMemoryIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(1, topic("orders", hoardReliable())))
+		c := r.stalled(0)
+		c.join("orders")
+		for range 60 {
+			r.try("orders", message)
+			time.Sleep(10 * time.Millisecond)
+		}
+		r.Hold(accounts.Mailboxes, budget)
+		time.Sleep(time.Second)
+		r.settle()
+		if list := r.Cut(10); len(list) != 1 || list[0].Cause != base.CauseMemoryBudget.String() {
+			t.Errorf("%d remembered", len(list))
+		}
+		r.Hold(accounts.Mailboxes, -budget)
+	})
+}
+
+// Ids are not forgotten because others hold the memory: what was published is not
+// published twice.
+func TestIDsOutliveASpentBudget(t *testing.T) {
+	r := newRig(t, tight(1, topic("a", latest())))
+	publish := func(id string) (*delivery.Pending, error) {
+		return r.Publish(t.Context(), r.ns, "a", &delivery.Publication{Payload: []byte("1"), ID: id}, false)
+	}
+	if _, err := publish("first"); err != nil {
+		t.Fatal(err)
+	}
+	r.Hold(accounts.Mailboxes, budget)
+	if _, err := publish("second"); !errors.Is(err, delivery.ErrBudget) {
+		t.Errorf("the second: %v", err)
+	}
+	r.Hold(accounts.Mailboxes, -budget)
+	if sent, err := publish("first"); err != nil || !sent.Duplicate || r.IDsForgotten() != 0 {
+		t.Errorf("the first again: %+v, error %v; %d forgotten", sent, err, r.IDsForgotten())
+	}
+}
+
+// A budget that is spent takes nobody into a room, but who is let in has its own; and what
+// rooms take is counted at once.
+func TestJoiningClaimsTheBudget(t *testing.T) {
+	r := newRig(t, tight(1, topic("a", latest())))
+	c := r.connect(0)
+	s := c.join()
+	c.do(func() {
+		r.Hold(accounts.Mailboxes, budget)
+		if err := s.Join("red"); !errors.Is(err, delivery.ErrBudget) || len(s.Rooms()) != 1 {
+			t.Errorf("join: %v", err)
+		}
+		if err := s.Lodge("blue"); err != nil || len(s.Rooms()) != 2 {
+			t.Errorf("lodge: %v", err)
+		}
+		r.Hold(accounts.Mailboxes, -budget)
+		before := r.Accounts()[accounts.Rooms]
+		if err := s.Join("red", "blue", s.ID); err != nil || r.Accounts()[accounts.Rooms] <= before {
+			t.Errorf("join: %v, %d bytes, before %d", err, r.Accounts()[accounts.Rooms], before)
+		}
+		s.Leave("red")
+		s.Leave("blue")
+	})
+	r.account()
+	if n := r.Accounts()[accounts.Rooms]; n != 0 {
+		t.Errorf("%d bytes when all have left", n)
+	}
+}
+
+// Queues that a burst has left for reuse are not counted, but go before they make all
+// that is held exceed the watermark.
+func TestQueuesKeptForReuseGoWhenMemoryIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(2, topic("a", hoard())))
+		clients, sockets := r.crowd(200)
+		for i, c := range clients {
+			c.do(func() { _ = sockets[i].Subscribe("a", delivery.SubscribeOptions{}, func(delivery.Subscription) {}) })
+		}
+		for range 64 {
+			r.publish("a", "1")
+		}
+		for _, c := range clients {
+			c.open(wide)
+		}
+		r.account()
+		if n := r.Spare(); n < 200*64*16 || r.Accounts()[accounts.Queues] != 0 {
+			t.Errorf("%d bytes are kept, %d counted", n, r.Accounts()[accounts.Queues])
+		}
+		r.Hold(accounts.Mailboxes, budget*7/10)
+		r.account()
+		if n := r.Spare(); n != 0 {
+			t.Errorf("%d bytes are kept where memory is short", n)
+		}
+		r.Hold(accounts.Mailboxes, -budget*7/10)
+	})
 }

@@ -97,7 +97,11 @@ func (s *Socket) gather() {
 		}
 	}
 	s.tied().crowd = c
-	s.shard().crowds = append(s.shard().crowds, s)
+	sh := s.shard()
+	if sh.crowds == nil {
+		sh.crowds = make(map[*Socket]struct{})
+	}
+	sh.crowds[s] = struct{}{}
 }
 
 // enlist makes a lane that of a subscription, a member of its topic.
@@ -169,7 +173,9 @@ func (s *Socket) closeIdle(before int64) (n int) {
 
 // refuseEmit books an event that got no lane, where all lanes of its topic are added up.
 func (s *Socket) refuseEmit(t *Topic) {
-	newTopicLane(s, t, base.Plain, false).Refuse(base.ReasonRejected)
+	l := newTopicLane(s, t, base.Plain, false)
+	l.Refuse(base.ReasonRejected)
+	l.End()
 }
 
 // dropLane closes a topic lane and takes it off the socket.
@@ -189,6 +195,7 @@ func (s *Socket) dropLane(l *outLane, r base.Reason) {
 		}
 		if len(s.lanes) < crowdedAt/2 {
 			s.ties.crowd = nil
+			delete(s.shard().crowds, s)
 			s.untie()
 		}
 	}
@@ -205,23 +212,14 @@ const crowdSlice = 4096
 // used since the last sweep.
 func (sh *Shard) thin(before int64) {
 	looked := 0
-	for range len(sh.crowds) {
+	for s := range sh.crowds { // it begins anywhere, so each has its turn some time
 		if looked >= crowdSlice {
 			return
 		}
-		s := sh.crowds[0]
-		sh.crowds = sh.crowds[1:]
-		c := s.crowd()
-		if s.closed || c == nil {
-			continue
-		}
 		looked++
-		if c.emits > 0 {
+		if s.ties.crowd.emits > 0 {
 			looked += len(s.lanes)
 			s.closeIdle(before)
-		}
-		if s.crowd() == c {
-			sh.crowds = append(sh.crowds, s)
 		}
 	}
 }

@@ -17,12 +17,14 @@ type CutEvent struct {
 }
 
 // How much is remembered of clients that were cut (protocol.md 5): of each its sums and the
-// lanes that were worst. Beyond the bytes, or if the budget has no room, the oldest go.
+// lanes that were worst. Beyond the bytes, or a part of the budget, the oldest go. It is
+// held whatever else is: who was cut because the budget was spent is what one asks for.
 const (
 	cutMost  = 10_000
 	cutFor   = time.Hour
 	cutLanes = 16
 	cutBytes = 32 << 20
+	cutShare = 32 // of the budget
 )
 
 // cutLog remembers the last state of clients that were cut.
@@ -34,9 +36,13 @@ type cutLog struct {
 }
 
 func (l *cutLog) init(b *budget.Budget) {
+	most := int64(cutBytes)
+	if limit := b.Limit(); limit > 0 {
+		most = min(most, limit/cutShare)
+	}
 	l.views = lately.Log[ClientView]{
-		Most: cutMost, Bytes: cutBytes, For: cutFor, Cost: (*ClientView).cost, At: func(v *ClientView) time.Time { return v.CutAt },
-		Claim: func(n int64) bool { return b.Claim(budget.Cut, n) }, Give: func(n int64) { b.Hold(budget.Cut, -n) },
+		Most: cutMost, Bytes: most, For: cutFor, Cost: (*ClientView).cost, At: func(v *ClientView) time.Time { return v.CutAt },
+		Hold: func(n int64) { b.Hold(budget.Cut, n) },
 	}
 }
 

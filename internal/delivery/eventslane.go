@@ -1,6 +1,10 @@
 package delivery
 
-import "github.com/streamweir/weir/internal/base"
+import (
+	"unsafe"
+
+	"github.com/streamweir/weir/internal/base"
+)
 
 // A socket has an events lane only while something is in it, so that an idle one
 // holds nothing of it but what its books come down to:
@@ -11,11 +15,16 @@ import "github.com/streamweir/weir/internal/base"
 //
 // A pointer to it is good until something is written to the connection.
 
+// restBytes is what the budget counts for an events lane, in use or resting.
+const restBytes = int64(unsafe.Sizeof(outLane{}))
+
 // eventsLane returns the socket's events lane, for something to be put into it.
 func (s *Socket) eventsLane() *outLane {
 	if s.events == nil {
-		if s.events = s.shard().resting.Take(); s.events == nil {
+		sh := s.shard()
+		if s.events = sh.resting.Take(); s.events == nil {
 			s.events = new(outLane)
+			sh.structs += restBytes
 		}
 		s.events.begin(s)
 	}

@@ -98,3 +98,6 @@ func (sh *Shard) RestingLanes() int { return sh.resting.Len() }
 
 // Lanes is how many topic lanes the socket has. Loop only.
 func (s *Socket) Lanes() int { return len(s.lanes) }
+
+// Spare is how many bytes all shards keep for reuse.
+func (h *Hub) Spare() int64 { return h.spare() }

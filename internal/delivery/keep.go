@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"reflect"
 	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/base"
@@ -57,7 +58,7 @@ func (t *Topic) keepLocked(m *base.Message) (stands bool) {
 	}
 	var took bool
 	t.changeKeptLocked(func(v *kept.Values) {
-		if took = d.Namespace.hub.mayKeep(kept.Size(m)); !took {
+		if took = d.Namespace.hub.mayKeep(kept.Size(m) - v.Replaces(m)); !took {
 			v.Omit(m)
 			return
 		}
@@ -66,10 +67,10 @@ func (t *Topic) keepLocked(m *base.Message) (stands bool) {
 	return took && m.Key != "" && d.byKey()
 }
 
-// mayKeep reports whether another value of that size may be kept.
-func (h *Hub) mayKeep(size int) bool {
+// mayKeep reports whether so much more may be kept; it may always be less.
+func (h *Hub) mayKeep(more int) bool {
 	limit := h.budget.Limit()
-	return limit == 0 || h.budget.Of(budget.Kept)+int64(size) <= limit/keptShare
+	return limit == 0 || more <= 0 || h.budget.Of(budget.Kept)+int64(more) <= limit/keptShare
 }
 
 // changeKeptLocked runs f on the values and accounts for what it has changed.
@@ -132,15 +133,32 @@ type Presence struct {
 }
 
 // Presence returns the concrete topics of a declaration that have subscribers. Any
-// goroutine may call it; it looks at every topic of the namespace.
+// goroutine may call it; it looks at every topic of the namespace, some at a time, as
+// loops may wait for the lock. Those made or forgotten meanwhile may be left out.
 func (d *Declared) Presence() (list []Presence) {
 	n := d.Namespace
-	n.live.RLock()
-	defer n.live.RUnlock()
-	for name, t := range n.byName {
-		if s := t.subscribers.Load(); t.Declared == d && s > 0 {
-			list = append(list, Presence{name, s})
-		}
+	var all reflect.MapIter // a range over a map that pauses
+	all.Reset(reflect.ValueOf(n.byName))
+	for more := true; more; {
+		list, more = n.present(d, &all, list)
 	}
 	return list
+}
+
+// presenceSlice is how many topics are looked at while the lock is held.
+const presenceSlice = 512
+
+func (n *Namespace) present(d *Declared, all *reflect.MapIter, list []Presence) (_ []Presence, more bool) {
+	n.live.RLock()
+	defer n.live.RUnlock()
+	for range presenceSlice {
+		if !all.Next() {
+			return list, false
+		}
+		t := all.Value().Interface().(*Topic)
+		if s := t.subscribers.Load(); t.Declared == d && s > 0 {
+			list = append(list, Presence{t.Name, s})
+		}
+	}
+	return list, true
 }

@@ -1,6 +1,9 @@
 package delivery
 
-import "time"
+import (
+	"time"
+	"unsafe"
+)
 
 // Loss is what the policy of a lane took from its client lately: a client that reads more slowly than is published for
 // it loses, though nothing waits long (protocol.md 5, losing).
@@ -44,6 +47,9 @@ type lossMark struct {
 // are two.
 type lossMarks struct{ old, new lossMark }
 
+// markBytes is what the budget counts for the marks of a lane, with their place in the map.
+const markBytes = int64(unsafe.Sizeof(lossMarks{})) + 48
+
 // loss tells what a lane has lost since an earlier look. known is false at the first look: what its books say may be of
 // long ago. Loop only.
 func (sh *Shard) loss(l *outLane) (v Loss, known bool) {
@@ -57,6 +63,7 @@ func (sh *Shard) loss(l *outLane) (v Loss, known bool) {
 			sh.marks = make(map[*outLane]*lossMarks)
 		}
 		sh.marks[l] = &lossMarks{new: now}
+		sh.structs += markBytes
 		return Loss{}, false
 	}
 	base := m.old
@@ -82,7 +89,8 @@ func (sh *Shard) loss(l *outLane) (v Loss, known bool) {
 
 // forgetLoss forgets what was known of a lane's losses.
 func (sh *Shard) forgetLoss(l *outLane) {
-	if sh.marks != nil {
+	if _, ok := sh.marks[l]; ok {
 		delete(sh.marks, l)
+		sh.structs -= markBytes
 	}
 }

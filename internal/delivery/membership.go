@@ -86,6 +86,7 @@ func (sh *Shard) choose(n *Namespace, to *Target, u *underWay, most int) (done b
 		of, looks, left := m.searching, (most-sh.spent)*lookCost, 0
 		if of.chosen, left, done = m.Search(of.chosen, looks); done {
 			of.choosing, of.left = false, len(of.chosen)
+			sh.chosen += socketPlace * int64(len(of.chosen))
 			m.searching = nil
 		}
 		sh.spent += (looks - left) / lookCost

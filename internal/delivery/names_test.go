@@ -209,3 +209,74 @@ func TestCrowdedSocketFindsItsLanes(t *testing.T) {
 	r.publish("b.8", "3")
 	wantTexts(t, c.texts(), `2/feed,["a.95",1]`, `2/feed,["b.7",2]`)
 }
+
+// Where there is no memory, a new name costs others theirs in small numbers, not all at
+// once on a loop; a subscription that would be refused anyway costs none.
+func TestNewNamesForgetFewOthers(t *testing.T) {
+	r := newRig(t, tight(1, topic("user:*", latest())))
+	for i := range 500 {
+		r.publish(fmt.Sprint("user:", i), "1")
+	}
+	c := r.connect(0)
+	s := c.join()
+	r.account()
+	r.Hold(accounts.Mailboxes, budget)
+	before := r.ns.Live()
+	c.do(func() {
+		if err := s.Subscribe("user:more", delivery.SubscribeOptions{}, func(delivery.Subscription) {}); !errors.Is(err, delivery.ErrBudget) {
+			t.Errorf("subscribe: %v", err)
+		}
+	})
+	if n := r.ns.Live(); n != before {
+		t.Errorf("%d names of %d are left after a refused subscription", n, before)
+	}
+	if _, err := r.ns.Topic("user:more"); !errors.Is(err, delivery.ErrBudget) {
+		t.Errorf("a new name: %v", err)
+	}
+	if n := r.ns.Live(); before-n > 128 {
+		t.Errorf("%d names of %d are left", n, before)
+	}
+	r.Hold(accounts.Mailboxes, -budget)
+}
+
+// Whoever lists the topics meanwhile sees those that stay, each once.
+func TestPresenceWhileTopicsComeAndGo(t *testing.T) {
+	r := newRig(t, options(1, topic("user:*", latest())))
+	c := r.connect(0)
+	s := c.join()
+	const stay = 2000
+	c.do(func() {
+		for i := range stay {
+			_ = s.Subscribe(fmt.Sprint("user:", i), delivery.SubscribeOptions{}, func(delivery.Subscription) {})
+		}
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 3000 {
+			name := fmt.Sprint("user:other", i)
+			c.do(func() {
+				_ = s.Subscribe(name, delivery.SubscribeOptions{}, func(delivery.Subscription) {})
+				if i%3 > 0 {
+					s.Unsubscribe(name)
+				}
+			})
+		}
+	}()
+	for going := true; going; {
+		select {
+		case <-done:
+			going = false
+		default:
+		}
+		seen := make(map[string]int)
+		for _, p := range r.ns.Declared("user:0").Presence() {
+			seen[p.Topic]++
+		}
+		for i := range stay {
+			if n := seen[fmt.Sprint("user:", i)]; n != 1 {
+				t.Fatalf("user:%d is listed %d times", i, n)
+			}
+		}
+	}
+}

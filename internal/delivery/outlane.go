@@ -98,7 +98,7 @@ func (l *outLane) waitsFor(written uint64) bool { return int32(uint32(written)-l
 func (l *outLane) Trim() {
 	l.Lane.Trim()
 	if l.timer != nil && !l.timer.Armed() {
-		l.timer = nil
+		l.socket.shard().disarm(l)
 	}
 }
 

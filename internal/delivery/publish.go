@@ -162,9 +162,9 @@ func (h *Hub) publishUnheard(t *Topic, p *Publication) *Pending {
 // entry for each subscriber.
 func (h *Hub) claimFor(t *Topic, m *base.Message, to *Target) (itself, entries int64) {
 	if to.Socket != "" {
-		return int64(m.Bytes()) + lane.EntryBytes, 0
+		return messageBytes(m), 0
 	}
-	return int64(m.Bytes() * len(h.shards)), lane.EntryBytes * t.subscribers.Load()
+	return messageBytes(m) * int64(len(h.shards)), lane.EntryBytes * t.subscribers.Load()
 }
 
 // sequence reserves room on the shards the message must reach and appends it to all
@@ -224,7 +224,7 @@ func (h *Hub) commit(f *fanOut, held *reservation, wantReceipt bool) *Pending {
 // put appends a fan-out to the inboxes for which room is held. What was claimed for it
 // is from now on counted there.
 func (h *Hub) put(f *fanOut, held *reservation) {
-	f.hold = int64(f.msg.Bytes()) + lane.EntryBytes
+	f.hold = messageBytes(f.msg)
 	n := int64(len(held.shards))
 	h.budget.Add(f.hold*n - f.claim)
 	if f.promised > 0 {
@@ -429,6 +429,9 @@ func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bo
 	if err != nil {
 		return err
 	}
+	if o.topic != nil && o.topic.Declared.heavy.Load() {
+		return ErrBudget
+	}
 	return s.direct(ctx, &direct{outgoing: o, load: load{weight: inbox.Cost(e.Frame.Len())}, socket: s})
 }
 
@@ -465,7 +468,7 @@ func (s *Socket) direct(ctx context.Context, d *direct) error {
 		return err
 	}
 	if d.msg != nil {
-		d.hold = int64(d.msg.Bytes()) + lane.EntryBytes
+		d.hold = messageBytes(d.msg)
 		if b := &s.Namespace.hub.budget; d.last {
 			b.Add(d.hold)
 		} else if !b.Reserve(d.hold, 0) {

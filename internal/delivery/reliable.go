@@ -1,6 +1,10 @@
 package delivery
 
-import "github.com/streamweir/weir/internal/wheel"
+import (
+	"unsafe"
+
+	"github.com/streamweir/weir/internal/wheel"
+)
 
 // Ack clocks and times to live: one timer per lane that needs one, on the
 // shard's wheel.
@@ -18,8 +22,21 @@ func (sh *Shard) arm(l *outLane) {
 	if l.timer == nil {
 		l.timer = new(wheel.Timer)
 		l.timer.Init(l)
+		sh.structs += timerBytes
 	}
 	sh.wheel.Schedule(l.timer, at)
+}
+
+// timerBytes is what the budget counts for a lane's timer.
+const timerBytes = int64(unsafe.Sizeof(wheel.Timer{}))
+
+// disarm takes the lane's timer away.
+func (sh *Shard) disarm(l *outLane) {
+	if l.timer != nil {
+		sh.wheel.Stop(l.timer)
+		l.timer = nil
+		sh.structs -= timerBytes
+	}
 }
 
 // Expire implements wheel.Expirer: an ack clock has run out, or a time to live.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery/fair"
 	"github.com/streamweir/weir/internal/delivery/inbox"
 	"github.com/streamweir/weir/internal/lane"
@@ -18,9 +19,10 @@ import (
 // in slices doubles the rate on 10,000 clients; a slice of 64 is
 // a millisecond of sends at most.
 const (
-	flushSlice = 64
-	timerSlice = 512
-	batchBytes = 32 << 10
+	flushSlice  = 64
+	refillSlice = 1024 // values of snapshots; the connection that reaches it goes on until its window is full
+	timerSlice  = 512
+	batchBytes  = 32 << 10
 )
 
 // housekeeping is how often an idle shard looks after topics nobody uses, and a
@@ -62,13 +64,15 @@ type Shard struct {
 	picks []pick
 
 	swept, accounted int64
-	sweeping         bool      // there may be more topics to forget
-	arrived          int64     // counted for publications in the inbox that have been dealt with
-	lanes            int64     // counted for the lanes
-	structs          int64     // bytes of lanes, apart from what is in them, and
-	structsCounted   int64     // what the budget has been told of them,
-	roomsCounted     int64     // and of rooms
-	crowds           []*Socket // with many lanes
+	sweeping         bool                   // there may be more topics to forget
+	arrived          int64                  // counted for publications in the inbox that have been dealt with
+	lanes            int64                  // counted for the lanes
+	structs          int64                  // bytes of lanes and what belongs to them, apart from what is in them
+	chosen           int64                  // bytes of the lists of recipients of what is under way
+	told             [budget.Accounts]int64 // what the budget has been told of each
+	crowds           map[*Socket]struct{}   // with many lanes
+	behind           map[*outLane]*catchUp  // by the lane that waits for it, and by its own
+	refilled         int                    // values that snapshots were given in this slice of flushing
 	shed             shedding
 
 	// Read by any goroutine.
@@ -77,6 +81,7 @@ type Shard struct {
 	sockets       atomic.Int64
 	subscriptions atomic.Int64
 	held          atomic.Int64 // by its lanes, in bytes
+	spare         atomic.Int64 // kept for reuse, in bytes
 	loop          latency.Histogram
 	watch         stepWatch
 }
@@ -192,7 +197,7 @@ func (sh *Shard) step() (more bool) {
 
 // flushSome flushes a slice of the connections that wait, oldest first, and returns how many.
 func (sh *Shard) flushSome() (n int) {
-	for range flushSlice {
+	for sh.refilled = 0; n < flushSlice && sh.refilled < refillSlice; {
 		c := sh.firstDirty
 		if c == nil {
 			return n
@@ -253,7 +258,7 @@ func (sh *Shard) housekeep() (swept bool) {
 			sh.hub.cuts.expire(time.Now())
 		}
 		sh.thin(sh.now - int64(sweepEvery))
-		sh.resting.Trim()
+		sh.structs -= restBytes * int64(len(sh.resting.Trim()))
 		swept = true
 	}
 	return swept
@@ -336,13 +341,12 @@ func (sh *Shard) closeLane(l *outLane, r base.Reason) {
 	if l.stage == stageBehind {
 		sh.abandon(l.catchUp(), r)
 	}
-	if l.timer != nil {
-		sh.wheel.Stop(l.timer)
-	}
+	sh.disarm(l)
 	l.Close(r)
 	l.TakeLoss() // who has left a topic need not be told
 	l.socket.conn.ready[l.kind].remove(l)
 	sh.settle(l)
+	l.End()
 }
 
 func (sh *Shard) leaveTopic(l *outLane) {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"slices"
+	"time"
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/base"
@@ -84,22 +85,23 @@ func (sh *Shard) present(l *outLane, s *snapshot) {
 // catchUp is the lane of a snapshot that is being read. Loop only.
 type catchUp struct {
 	outLane
-	main *outLane
-	from uint64 // values up to it are the snapshot, newer ones stand for publications
-	upto uint64 // the last publication it stands for
-	at   uint64 // the last value it has been offered
-	gone uint64 // values up to it are known to have given way to the topic's limits
+	main  *outLane
+	began int64  // when the client subscribed
+	from  uint64 // values up to it are the snapshot, newer ones stand for publications
+	upto  uint64 // the last publication it stands for
+	at    uint64 // the last value it has been offered
+	gone  uint64 // values up to it are known to have given way to the topic's limits
 }
 
 // What a catchUp counts in the budget, and how many values are looked up at a time.
 const (
-	catchUpBytes = int(unsafe.Sizeof(catchUp{}))
+	catchUpBytes = int(unsafe.Sizeof(catchUp{})) + 2*48 // and its places in Shard.behind
 	sliceValues  = 8
 )
 
 // catchUp puts a lane behind its snapshot.
 func (sh *Shard) catchUp(l *outLane, s *snapshot) {
-	c := &catchUp{main: l, from: s.from, upto: s.from, gone: s.gone}
+	c := &catchUp{main: l, began: sh.now, from: s.from, upto: s.from, gone: s.gone}
 	c.outLane = outLane{socket: l.socket, topic: l.topic, kind: l.kind, member: -1, stage: stageCatching}
 	form, tell := l.Form()
 	c.Init(l.Class(), form, tell)
@@ -107,20 +109,20 @@ func (sh *Shard) catchUp(l *outLane, s *snapshot) {
 	l.hold()
 	t := l.socket.tied()
 	t.behind = append(t.behind, c)
+	if sh.behind == nil {
+		sh.behind = make(map[*outLane]*catchUp)
+	}
+	sh.behind[l], sh.behind[&c.outLane] = c, c
 	sh.hub.Hold(budget.Lanes, catchUpBytes)
 	c.wait()
 	l.socket.conn.markReady(&c.outLane)
 }
 
-// catchUp returns the snapshot a lane is behind.
-func (l *outLane) catchUp() *catchUp {
-	for _, c := range l.socket.ties.catchUps() {
-		if c.main == l {
-			return c
-		}
-	}
-	return nil
-}
+// age is how long the client has waited for what it has not read yet.
+func (c *catchUp) age(now int64) time.Duration { return time.Duration(now - c.began) }
+
+// catchUp returns the snapshot a lane is behind, or whose lane it is.
+func (l *outLane) catchUp() *catchUp { return l.socket.shard().behind[l] }
 
 // standFor takes note of a publication that the topic keeps: whoever is still reading
 // the snapshot gets it there.
@@ -135,7 +137,7 @@ func (l *outLane) standFor(f *fanOut) {
 // snapshot is through and the subscription goes live.
 func (sh *Shard) refill(l *outLane) bool {
 	var slice [sliceValues]*base.Message
-	c := l.socket.catchUpOf(l)
+	c := l.catchUp()
 	for c.Depth() < c.Class().Policy.MaxMessages {
 		messages := c.next(slice[:0], sh.now)
 		if len(messages) == 0 {
@@ -150,6 +152,7 @@ func (sh *Shard) refill(l *outLane) bool {
 			if fits {
 				c.Offer(it, sh.now)
 				c.at = m.Offset
+				sh.refilled++
 			}
 			c.Class().Release(it)
 			if !fits {
@@ -157,20 +160,13 @@ func (sh *Shard) refill(l *outLane) bool {
 			}
 		}
 		if c.Sendable() {
+			if messages[0].Expires != 0 {
+				sh.arm(l)
+			}
 			return true
 		}
 	}
 	return false
-}
-
-// catchUpOf returns the catchUp whose lane l is.
-func (s *Socket) catchUpOf(l *outLane) *catchUp {
-	for _, c := range s.ties.catchUps() {
-		if &c.outLane == l {
-			return c
-		}
-	}
-	return nil
 }
 
 // next appends the values after the last one offered, as many as fit into dst.
@@ -230,8 +226,13 @@ func (sh *Shard) abandon(c *catchUp, r base.Reason) {
 func (sh *Shard) forget(c *catchUp) {
 	s := c.socket
 	s.conn.ready[c.kind].remove(&c.outLane)
+	sh.disarm(&c.outLane)
+	sh.forgetLoss(&c.outLane)
+	c.End()
 	c.stage, c.main.stage = stageLive, stageLive
 	s.ties.behind = slices.DeleteFunc(s.ties.behind, func(o *catchUp) bool { return o == c })
+	delete(sh.behind, c.main)
+	delete(sh.behind, &c.outLane)
 	s.untie()
 	sh.hub.Hold(budget.Lanes, -catchUpBytes)
 }

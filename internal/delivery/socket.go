@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/roster"
 )
@@ -163,12 +164,13 @@ func (s *Socket) enter(name string, take *snapshot) (*Topic, uint64, error) {
 		return nil, 0, ErrTooManySubscriptions
 	}
 	for {
+		t := s.Namespace.known(name)
+		if (t == nil || s.lane(t) == nil) && s.Namespace.Declared(name) != nil && s.Namespace.hub.full() {
+			return nil, 0, ErrBudget // before a topic is made: others would be forgotten for it
+		}
 		t, err := s.Namespace.Topic(name)
 		if err != nil {
 			return nil, 0, err
-		}
-		if s.lane(t) == nil && s.Namespace.hub.full() {
-			return nil, 0, ErrBudget
 		}
 		if take.asked && t.Declared.Spec.Keep.Keys == 0 {
 			return nil, 0, ErrNothingKept
@@ -193,16 +195,39 @@ func (s *Socket) Unsubscribe(name string) bool {
 // Subscribed reports whether the socket subscribes to the named topic. Loop only.
 func (s *Socket) Subscribed(name string) bool { return s.subscription(name) != nil }
 
-// Join puts the socket into rooms; it fails if that would be too many. Loop only.
+// Join puts the socket into rooms. It fails with ErrTooManyRooms, or with ErrBudget where
+// memory is short; it is then in those before the one that failed. Loop only.
 func (s *Socket) Join(rooms ...string) error {
+	return s.join(rooms, func(n int64) bool { return s.Namespace.hub.budget.Claim(budget.Rooms, n) })
+}
+
+// Lodge is Join for a socket that has just been opened, with the rooms it was given
+// before: to be let in without them would be worse than to hold what they take.
+func (s *Socket) Lodge(rooms ...string) error {
+	return s.join(rooms, func(n int64) bool {
+		s.Namespace.hub.budget.Hold(budget.Rooms, n)
+		return true
+	})
+}
+
+func (s *Socket) join(rooms []string, claim func(n int64) bool) error {
 	if s.closed {
 		return ErrClosed
 	}
-	m := s.Namespace.on(s.shard())
+	sh := s.shard()
+	m := s.Namespace.on(sh)
 	for _, name := range rooms {
-		if most := s.Namespace.spec.Rooms; most > 0 && s.Places(false).Len() >= most && !roster.In(s, name) {
+		if roster.In(s, name) {
+			continue
+		}
+		if most := s.Namespace.spec.Rooms; most > 0 && s.Places(false).Len() >= most {
 			return ErrTooManyRooms
 		}
+		n := m.Cost(name)
+		if !claim(n) {
+			return ErrBudget
+		}
+		sh.told[budget.Rooms] += n
 		m.Join(s, name)
 	}
 	return nil

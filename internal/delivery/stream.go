@@ -46,6 +46,10 @@ type underWay struct {
 // maxChosen is how many recipients' places are kept for the next job.
 const maxChosen = 1 << 14
 
+// socketPlace is what the budget counts for a recipient that was found: a slice that
+// grows has room for as many again, or a quarter more.
+const socketPlace = 12
+
 // deliverSome gives the streams their turns until the step has had its share.
 func (sh *Shard) deliverSome() {
 	step := sh.pace.step
@@ -77,6 +81,7 @@ func (sh *Shard) goOn(j job, u *underWay, most int) (done bool) {
 		return false
 	}
 	j.end(sh, u)
+	sh.chosen -= socketPlace * int64(len(u.chosen))
 	u.reset()
 	return true
 }

@@ -45,9 +45,14 @@ type Survey struct {
 // LagAfter is how old a waiting message is when its client counts as lagging.
 const LagAfter = time.Second
 
-// surveySlice is how many connections one step of a walk looks at, so that no
-// step holds a shard for long.
-const surveySlice = 256
+// How much one step of a walk looks at, so that none holds a shard for long: so many
+// connections, and so many lanes, of which each that is described counts for some. The
+// connection that reaches either is looked at whole.
+const (
+	surveySlice = 256
+	surveyLanes = 2048
+	viewCost    = 8
+)
 
 // Survey walks over all clients of the node, a slice of each shard's at a time.
 // Clients that come or go meanwhile may be missed. It fails only with ctx.
@@ -121,6 +126,7 @@ type walk struct {
 	q        Query
 	finished *receipt
 	next     int
+	cost     int // lanes looked at in this step
 	total    int
 	lagging  int
 	losing   int
@@ -132,7 +138,7 @@ type walk struct {
 // Run implements base.Task.
 func (w *walk) Run() {
 	end := min(w.next+surveySlice, len(w.sh.conns))
-	for ; w.next < end; w.next++ {
+	for w.cost = 0; w.next < end && w.cost < surveyLanes; w.next++ {
 		for _, s := range w.sh.conns[w.next].sockets {
 			if !s.closed {
 				w.look(s)
@@ -149,6 +155,7 @@ func (w *walk) Run() {
 // look counts one socket and keeps its view if it is among the first.
 func (w *walk) look(s *Socket) {
 	q := &w.q
+	w.cost += len(s.lanes) // also those that do not match
 	if (q.Namespace != "" && s.Namespace.Path != q.Namespace) || (q.Principal != "" && s.Principal != q.Principal) ||
 		(q.ID != "" && s.ID != q.ID) || (q.Topic != "" && !slices.ContainsFunc(s.lanes, q.matches)) {
 		return
@@ -160,6 +167,7 @@ func (w *walk) look(s *Socket) {
 			return
 		}
 	}
+	w.cost += viewCost * (1 + len(s.lanes))
 	v := s.view(len(s.lanes))
 	if q.Topic != "" {
 		v = v.only(s, q)
@@ -182,14 +190,15 @@ type finding struct {
 // measure finds a socket's rank without building its view.
 func (w *walk) measure(s *Socket) (rank int64, f finding) {
 	var share float64
-	each := func(l *outLane) {
+	now := w.sh.now
+	each := func(l *outLane, waited time.Duration) {
 		if !w.q.matches(l) {
 			return
 		}
 		loss, known := w.sh.loss(l)
 		f.losing, f.unknown, share = f.losing || loss.Losing, f.unknown || !known, max(share, loss.Share)
-		age := int64(l.age(w.sh.now))
-		if l.Depth() > 0 {
+		age := int64(waited)
+		if l.Depth() > 0 || l.stage == stageCatching {
 			w.ages.Observe(age)
 		}
 		f.oldest = max(f.oldest, age)
@@ -201,12 +210,15 @@ func (w *walk) measure(s *Socket) (rank int64, f finding) {
 		}
 	}
 	if s.events != nil {
-		each(s.events)
+		each(s.events, s.events.age(now))
 	} else if w.q.Sort == ByDrops && w.q.Topic == "" {
 		rank += int64(s.past.AllDropped())
 	}
 	for _, l := range s.lanes {
-		each(l)
+		each(l, l.age(now))
+	}
+	for _, c := range s.ties.catchUps() {
+		each(&c.outLane, c.age(now))
 	}
 	switch w.q.Sort {
 	case ByLag:
@@ -236,7 +248,7 @@ func (v ClientView) only(s *Socket, q *Query) ClientView {
 	v.Losing, v.LossShare = false, 0
 	for _, l := range s.lanes {
 		if q.matches(l) {
-			v.addLane(l.view(s.shard()))
+			v.addLane(l.viewWhole(s.shard()))
 		}
 	}
 	return v

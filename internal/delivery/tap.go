@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 )
 
 // Tapped is a publication as an observer sees it.
@@ -13,6 +14,8 @@ type Tapped struct {
 	Message *base.Message
 	Payload []byte
 	Binary  bool
+
+	bytes int64 // what the budget counts for it until the observer takes it
 }
 
 // taps are observers of what is published: the management API's tail. They never
@@ -29,10 +32,15 @@ type Tap struct {
 	C                chan Tapped
 	Missed           atomic.Uint64
 	hub              *Hub
+	held             atomic.Int64 // bytes of what is in C
 }
 
-// tapBuffer is how far an observer may fall behind.
-const tapBuffer = 256
+// How far an observer may fall behind: so many messages, and of more than one so many
+// bytes.
+const (
+	tapBuffer = 256
+	tapBytes  = 4 << 20
+)
 
 // Tap begins to observe. The caller must Close it.
 func (h *Hub) Tap(namespace, topic string) *Tap {
@@ -47,13 +55,25 @@ func (h *Hub) Tap(namespace, topic string) *Tap {
 	return t
 }
 
-// Close ends the observation.
+// Took says that the observer has taken x from C, before it takes the next.
+func (t *Tap) Took(x Tapped) { t.hold(-x.bytes) }
+
+func (t *Tap) hold(n int64) {
+	t.held.Add(n)
+	t.hub.budget.Hold(budget.Inboxes, n)
+}
+
+// Close ends the observation. It is called when nobody takes from C any more.
 func (t *Tap) Close() {
 	ts := &t.hub.taps
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	if _, ok := ts.list[t]; !ok {
+		return
+	}
 	delete(ts.list, t)
 	ts.any.Store(len(ts.list) > 0)
+	t.hold(-t.held.Load())
 }
 
 // Named reports whether a topic is the one asked for: by its name, by a pattern, or by "" as any.
@@ -62,6 +82,23 @@ func Named(want, topic string) bool {
 		return strings.HasPrefix(topic, prefix)
 	}
 	return want == "" || want == topic
+}
+
+// offer gives a publication to an observer that is not too far behind.
+func (t *Tap) offer(x Tapped) {
+	n := int64(len(x.Payload)) + messageBytes(x.Message)
+	x.bytes = n
+	if before := t.held.Load(); before > 0 && before+n > tapBytes {
+		t.Missed.Add(1)
+		return
+	}
+	t.hold(n) // before it is there: it may be taken at once
+	select {
+	case t.C <- x:
+	default:
+		t.hold(-n)
+		t.Missed.Add(1)
+	}
 }
 
 func (ts *taps) offer(m *base.Message, p *Publication) {
@@ -78,10 +115,6 @@ func (ts *taps) offer(m *base.Message, p *Publication) {
 		if payload == nil {
 			payload = append([]byte{}, p.Payload...)
 		}
-		select {
-		case t.C <- Tapped{Message: m, Payload: payload, Binary: p.Binary}:
-		default:
-			t.Missed.Add(1)
-		}
+		t.offer(Tapped{Message: m, Payload: payload, Binary: p.Binary})
 	}
 }

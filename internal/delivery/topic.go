@@ -41,6 +41,7 @@ type Declared struct {
 	present   atomic.Int64            // subscriptions
 	kept      keptFigures
 	heavy     atomic.Bool              // holds most of an exhausted memory budget: new publications are refused
+	weight    atomic.Int64             // what it held at most while it was heavy, in bytes
 	classes   []*lane.Class            // by shard
 	latency   []*latencies             // by shard
 	delays    []*linger.Line[*outLane] // by shard, see delay; nil: no flush delay

@@ -77,3 +77,28 @@ func BenchmarkPublishUnheard(b *testing.B) {
 		}
 	}
 }
+
+// An observer that takes nothing holds so much and no more, which is counted, misses the
+// rest, and leaves nothing.
+func TestObserverThatTakesNothingIsBounded(t *testing.T) {
+	r := newRig(t, options(1, topic("a", latest())))
+	tap := r.Tap("/feed", "a")
+	before := r.account()
+	for range 100 {
+		r.publish("a", fill(200_000))
+	}
+	if held := r.account() - before; held < 3<<20 || held > 5<<20 {
+		t.Errorf("%d bytes held", held)
+	}
+	if n := tap.Missed.Load(); n == 0 || int(n)+len(tap.C) != 100 {
+		t.Errorf("%d missed, %d wait", n, len(tap.C))
+	}
+	for len(tap.C) > 1 {
+		tap.Took(<-tap.C)
+	}
+	tap.Close()
+	tap.Close()
+	if held := r.account() - before; held != 0 {
+		t.Errorf("%d bytes held when it is closed", held)
+	}
+}

@@ -76,14 +76,15 @@ func (s *Socket) view(most int) ClientView {
 	v.addLane(s.eventsView())
 	lanes, rest := s.worst(most)
 	for _, l := range lanes {
-		lv := l.view(s.shard())
-		if l.stage == stageBehind {
-			lv.absorb(l.catchUp().view(s.shard()))
-		}
-		v.addLane(lv)
+		v.addLane(l.viewWhole(s.shard()))
 	}
 	for _, l := range rest {
-		v.addSums(l, s.shard().now)
+		v.LanesLeftOut++
+		v.addSums(l)
+		if l.stage == stageBehind {
+			v.addSums(&l.catchUp().outLane)
+		}
+		v.OldestMs = max(v.OldestMs, l.ageWhole(s.shard().now).Milliseconds())
 	}
 	if d, ok := s.conn.peer.(Describer); ok {
 		d.Describe(&v)
@@ -100,18 +101,16 @@ func (s *Socket) worst(most int) (lanes, rest []*outLane) {
 	now := s.shard().now
 	ranked := slices.Clone(s.lanes)
 	slices.SortStableFunc(ranked, func(a, b *outLane) int {
-		return cmp.Or(cmp.Compare(b.age(now), a.age(now)), cmp.Compare(b.AllDropped(), a.AllDropped()))
+		return cmp.Or(cmp.Compare(b.ageWhole(now), a.ageWhole(now)), cmp.Compare(b.AllDropped(), a.AllDropped()))
 	})
 	return ranked[:most], ranked[most:]
 }
 
 // addSums adds a lane that is not listed.
-func (v *ClientView) addSums(l *outLane, now int64) {
-	v.LanesLeftOut++
+func (v *ClientView) addSums(l *outLane) {
 	v.Depth += l.Depth()
 	v.Bytes += l.Bytes()
 	v.InFlight += l.InFlight()
-	v.OldestMs = max(v.OldestMs, l.age(now).Milliseconds())
 	for r := range base.Reason(base.Reasons) {
 		v.addDrops(r.String(), l.Dropped(r))
 	}
@@ -141,6 +140,17 @@ func (v *ClientView) addLane(l LaneView) {
 	for r, n := range l.Drops {
 		v.addDrops(r, n)
 	}
+}
+
+// viewWhole describes a lane of a topic with the snapshot it is behind.
+func (l *outLane) viewWhole(sh *Shard) LaneView {
+	v := l.view(sh)
+	if l.stage == stageBehind {
+		c := l.catchUp()
+		v.absorb(c.view(sh))
+		v.OldestMs = max(v.OldestMs, c.age(sh.now).Milliseconds())
+	}
+	return v
 }
 
 func (l *outLane) view(sh *Shard) LaneView {
@@ -179,6 +189,15 @@ func (l *LaneView) absorb(o LaneView) {
 		l.Drops[r] += n
 	}
 	l.Balanced = l.Balanced && o.Balanced
+}
+
+// ageWhole is the age of what waited longest, in the lane or in the snapshot it is behind.
+func (l *outLane) ageWhole(now int64) time.Duration {
+	age := l.age(now)
+	if l.stage == stageBehind {
+		age = max(age, l.catchUp().age(now))
+	}
+	return age
 }
 
 // age is how long the lane's oldest message has waited.

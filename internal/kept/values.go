@@ -1,6 +1,7 @@
 package kept
 
 import (
+	"maps"
 	"sort"
 
 	"github.com/streamweir/weir/internal/base"
@@ -35,6 +36,7 @@ type Values struct {
 	first  int // before it there are only holes
 
 	n          int
+	peak       int // how many keys there have been at most since byKey was made: a map never shrinks
 	size, held int
 	evicted    uint64 // how many have given way to the limits
 	gone       uint64 // the highest offset of them, or of one not taken
@@ -98,6 +100,14 @@ func (v *Values) Put(m *base.Message) bool {
 	return true
 }
 
+// Replaces is how many bytes go if m is put: those of the value of its key.
+func (v *Values) Replaces(m *base.Message) int {
+	if x := v.find(m.Key); x != nil {
+		return x.held
+	}
+	return 0
+}
+
 // Omit forgets the value of m's key, because m is newer and is not kept.
 func (v *Values) Omit(m *base.Message) {
 	if x := v.find(m.Key); x != nil {
@@ -133,6 +143,7 @@ func (v *Values) insert(x *Value, m *base.Message, size int) {
 	v.held += size
 	if v.byKey != nil {
 		v.byKey[m.Key] = x
+		v.peak = max(v.peak, len(v.byKey))
 	}
 }
 
@@ -178,6 +189,11 @@ func (v *Values) compact() {
 	v.log, v.first = v.log[:n], 0
 	if cap(v.log) > 64 && cap(v.log) > 8*n {
 		v.log = append(make([]place, 0, 2*n+8), v.log...)
+	}
+	if v.peak > 64 && v.peak > 8*n {
+		byKey := make(map[string]*Value, n)
+		maps.Copy(byKey, v.byKey)
+		v.byKey, v.peak = byKey, n
 	}
 }
 
@@ -244,6 +260,9 @@ func (v *Values) Expire(now int64, most int) (n int) {
 			x.held = held
 		}
 	}
+	if n > 0 {
+		v.compact()
+	}
 	return n
 }
 
@@ -257,7 +276,7 @@ func (v *Values) weigh(x *Value) int {
 
 // Drop forgets everything.
 func (v *Values) Drop() {
-	v.log, v.first, v.n, v.size, v.held = nil, 0, 0, 0, 0
+	v.log, v.first, v.n, v.peak, v.size, v.held = nil, 0, 0, 0, 0, 0
 	if v.byKey != nil {
 		v.byKey = make(map[string]*Value)
 	}

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/streamweir/weir/internal/base"
 )
@@ -71,22 +72,18 @@ func (x *rare) allDropped() (n uint64) {
 	return n
 }
 
-// seldom is where rare things are counted.
-func (b *Books) seldom() *rare {
-	if b.rare == nil {
-		b.rare = new(rare)
-	}
-	return b.rare
-}
+// rareBytes is what the rare part takes in memory.
+const rareBytes = int64(unsafe.Sizeof(rare{}))
 
-// drop counts a lost message, with tell as one the client is to be told of.
-func (b *Books) drop(r base.Reason, tell bool) {
-	x := b.seldom()
-	x.dropped[r]++
-	if tell {
-		x.untold++
-		x.because = r
+// seldom is where rare things are counted.
+func (l *Lane) seldom() *rare {
+	if l.rare == nil {
+		l.rare = new(rare)
+		if !l.ended {
+			l.class.memory += rareBytes
+		}
 	}
+	return l.rare
 }
 
 // Absorb adds the books of o, a lane of l's class that was l's client's too and holds
@@ -127,9 +124,9 @@ func (p Past) AllDropped() uint64 { return p.rare.allDropped() }
 func (l *Lane) Past() Past { return Past{written: l.Written, rare: l.rare} }
 
 // Resume opens the books of a lane just made where those of an earlier one were
-// closed.
+// closed. What they take is their keeper's: no class counts it.
 func (l *Lane) Resume(p Past) {
-	l.Written, l.rare = p.written, p.rare
+	l.Written, l.rare, l.ended = p.written, p.rare, true
 	l.Offered = l.Written + l.AllDropped()
 }
 

@@ -45,8 +45,12 @@ func (p *Policy) ackTimeout(tries int) int64 {
 	return int64(min(d, float64(maxAckTimeout)))
 }
 
-// EntryBytes is what the budget counts for one queue place (architecture.md D9).
-const EntryBytes = 32
+// What the budget counts for one queue place (architecture.md D9), and for one message on one
+// shard besides the bytes of its frames: the structs, its id, what a frame has to spare.
+const (
+	EntryBytes   = 32
+	MessageBytes = 512
+)
 
 // Class is what all lanes of one declared topic have in common on one shard: the
 // policy, the items they hold, each counted once, and the totals of their books.
@@ -60,6 +64,8 @@ type Class struct {
 	free           *Item
 	freeLen        int
 	held           atomic.Int64 // bytes: each item once, and EntryBytes for each entry
+	memory         int64        // bytes of queues, of windows, of what lanes remember of losses; MessageBytes for each item
+	spare          int64        // bytes of the queues kept for reuse
 }
 
 // Held is how many bytes the class holds. Any goroutine may ask.
@@ -70,12 +76,31 @@ func (c *Class) Entries() int64 {
 	return EntryBytes * (c.Totals.Queued.Load() + c.Totals.InFlight.Load())
 }
 
+// Slack is how many bytes the messages and the lanes' queues and windows take beyond
+// what Held says.
+func (c *Class) Slack() int64 { return max(c.memory-c.Entries(), 0) }
+
+// Spare is how many bytes the queues take that are kept for reuse.
+func (c *Class) Spare() int64 { return c.spare }
+
 // Oldest returns the item held for longest, nil if there is none.
 func (c *Class) Oldest() *Item { return c.oldest }
 
 // Trim gives back the memory that lanes have not needed since it was last called;
 // for quiet moments.
-func (c *Class) Trim() { c.queues.Trim() }
+func (c *Class) Trim() { c.forget(c.queues.Trim()) }
+
+// Drop gives back all memory that is kept for reuse; for moments when it is short.
+func (c *Class) Drop() {
+	c.forget(c.queues.Drop())
+	c.free, c.freeLen = nil, 0
+}
+
+func (c *Class) forget(gone []*queue) {
+	for _, q := range gone {
+		c.spare -= q.memory()
+	}
+}
 
 // Item is one message as one shard holds it. However many lanes refer to it, it
 // is counted once.
@@ -101,6 +126,7 @@ func (c *Class) Hold(m *base.Message) *Item {
 		it = &Item{class: c}
 	}
 	it.Msg, it.refs = m, 1
+	c.memory += MessageBytes
 	if c.newest == nil {
 		c.oldest = it
 	} else {
@@ -140,6 +166,7 @@ func (it *Item) unref() {
 	}
 	c := it.class
 	c.held.Add(-int64(it.counted))
+	c.memory -= MessageBytes
 	if it.prev == nil {
 		c.oldest = it.next
 	} else {

@@ -19,9 +19,6 @@ const (
 	Disconnect            // full, and the policy is to cut the client
 )
 
-// Took reports whether the lane holds the message now.
-func (o Outcome) Took() bool { return o < Rejected }
-
 // Lane is the queue of one topic, or of plain events, for one client. The zero
 // Lane is not usable: see Init. Only the owning shard may call it.
 type Lane struct {
@@ -33,6 +30,7 @@ type Lane struct {
 	takes  uint32  // numbers what the window gives out to be written
 	form   base.Form
 	tell   bool // losses are to be told to the client
+	ended  bool // see End
 }
 
 // Entry is a message taken out to be written. It goes back to its lane by
@@ -172,6 +170,7 @@ func (l *Lane) Take(now int64) (Entry, bool) {
 	}
 	if l.window == nil {
 		l.window = newWindow(l.class.Policy.MaxInFlight)
+		l.class.memory += l.window.memory()
 	}
 	if l.window.full() {
 		return Entry{}, false
@@ -307,7 +306,23 @@ func (l *Lane) Close(r base.Reason) {
 			l.dropped(r)
 		}
 	}
-	l.window = nil
+	l.dropWindow()
+}
+
+func (l *Lane) dropWindow() {
+	if l.window != nil {
+		l.class.memory -= l.window.memory()
+		l.window = nil
+	}
+}
+
+// End says that the lane was closed for good and is not used any more, but for an entry
+// that is still being written: what its books take is not counted from now on.
+func (l *Lane) End() {
+	if !l.ended && l.rare != nil {
+		l.class.memory -= rareBytes
+	}
+	l.ended = true
 }
 
 // Expire drops queued entries whose time to live has passed, oldest first.
@@ -365,7 +380,7 @@ func (l *Lane) evictAnywhere(at int64) (n int) {
 			continue
 		}
 		s := l.queue.pop()
-		l.index(s.item, l.queue.push(s))
+		l.index(s.item, l.queue.push(s)) // where it has just made room
 	}
 	return n
 }
@@ -373,7 +388,7 @@ func (l *Lane) evictAnywhere(at int64) (n int) {
 // Trim gives back the window while nothing is in flight; for quiet moments.
 func (l *Lane) Trim() {
 	if l.window != nil && l.window.n == 0 {
-		l.window = nil
+		l.dropWindow()
 	}
 }
 

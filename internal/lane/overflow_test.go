@@ -169,17 +169,6 @@ func TestLaneSpillLeavesTheRefusedToTheCaller(t *testing.T) {
 	r.wantSent(all, "a")
 }
 
-func TestOutcomeTook(t *testing.T) {
-	for o, want := range map[lane.Outcome]bool{
-		lane.Accepted: true, lane.Coalesced: true, lane.DroppedOldest: true,
-		lane.Rejected: false, lane.TooLarge: false, lane.Disconnect: false,
-	} {
-		if o.Took() != want {
-			t.Errorf("outcome %d took: %v, want %v", o, o.Took(), want)
-		}
-	}
-}
-
 // D1: acks and namespace packets are queued even when the lane is full; half
 // full is when the socket is no longer read.
 func TestLaneForceIgnoresLimitsAndHalfWarns(t *testing.T) {

@@ -18,18 +18,25 @@ func (l *Lane) fits(size int) bool {
 // overweight reports whether the lane is beyond its byte limit.
 func (l *Lane) overweight() bool { return l.queue.bytes > l.class.Policy.MaxBytes }
 
-// occupy gives the lane a queue, if it has none.
+// occupy gives the lane a queue, if it has none, and room in it for one more entry.
 func (l *Lane) occupy() {
 	if l.queue == nil {
-		l.queue = newQueue(&l.class.queues)
+		l.queue = l.class.newQueue()
+	}
+	if q := l.queue; q.full() {
+		l.class.resize(q, 2*len(q.slots))
 	}
 }
 
-// vacate gives the queue back once there is nothing in it.
+// vacate gives the queue back once there is nothing in it, and slots once it is short.
 func (l *Lane) vacate() {
-	if q := l.queue; q != nil && q.empty() {
+	switch q := l.queue; {
+	case q == nil:
+	case q.empty():
 		l.queue = nil
-		q.release(&l.class.queues)
+		l.class.putQueue(q)
+	case q.roomy():
+		l.class.resize(q, len(q.slots)/2)
 	}
 }
 
@@ -44,7 +51,10 @@ func (l *Lane) append(it *Item, size int) {
 // index remembers where the newest queued entry of a key is.
 func (l *Lane) index(it *Item, position uint32) {
 	if it.Msg.Key != "" && l.class.Policy.Overflow == base.Coalesce {
-		l.queue.index(it.Msg.Key, position)
+		before := l.queue.peak
+		if l.queue.index(it.Msg.Key, position); l.queue.peak > before {
+			l.class.memory += keyBytes
+		}
 	}
 }
 
@@ -113,7 +123,12 @@ func (l *Lane) coalesced(it *Item) {
 }
 
 func (l *Lane) dropped(r base.Reason) {
-	l.drop(r, l.tell)
+	x := l.seldom()
+	x.dropped[r]++
+	if l.tell {
+		x.untold++
+		x.because = r
+	}
 	l.class.Totals.Dropped[r].Add(1)
 }
 

@@ -26,10 +26,18 @@ func (p *Pool[T]) Take() *T {
 // Put gives it something that is as good as new.
 func (p *Pool[T]) Put(x *T) { p.free = append(p.free, x) }
 
-// Trim forgets what has not been needed since it was last called.
-func (p *Pool[T]) Trim() {
+// Trim forgets what has not been needed since it was last called, and returns it.
+func (p *Pool[T]) Trim() (gone []*T) {
 	if p.idle > 0 {
+		gone = p.free[:p.idle]
 		p.free = append([]*T(nil), p.free[p.idle:]...)
 	}
 	p.idle = len(p.free)
+	return gone
+}
+
+// Drop forgets everything, and returns it.
+func (p *Pool[T]) Drop() (gone []*T) {
+	gone, p.free, p.idle = p.free, nil, 0
+	return gone
 }

@@ -1,5 +1,7 @@
 package lane
 
+import "unsafe"
+
 // queue is what a lane holds outside of its window: the entries that wait, and
 // the sums of those being written. A lane has one only while there are any; it
 // comes from the pool of the lane's class and goes back there, so that an empty
@@ -20,7 +22,8 @@ type queue struct {
 	bytes int    // wire bytes of the entries
 
 	out   int   // best effort: bytes taken and not yet written
-	outN  int   // entries, likewise
+	outN  int32 // entries, likewise
+	peak  int32 // how many keys it has had at most: a map never shrinks
 	outAt int64 // when the first of them was published
 
 	soonest int64 // when an entry expires that may do so before one ahead of it; 0: none may. It may be too early
@@ -37,8 +40,24 @@ type slot struct {
 
 const (
 	firstSlots = 2
-	maxSlots   = 64 // of a queue in the pool: the default limit of a topic's lanes
+	maxSlots   = 64 // of a queue in the pool, and keys: the default limit of a topic's lanes
 )
+
+// What a queue takes in memory, in bytes: itself, each slot beyond the first, each key.
+const (
+	queueBytes = int(unsafe.Sizeof(queue{}))
+	slotBytes  = int(unsafe.Sizeof(slot{}))
+	keyBytes   = 48
+)
+
+// memory is what the queue takes, in bytes, apart from the items.
+func (q *queue) memory() int64 {
+	n := queueBytes + keyBytes*int(q.peak)
+	if len(q.slots) > firstSlots {
+		n += slotBytes * len(q.slots)
+	}
+	return int64(n)
+}
 
 func (q *queue) len() int {
 	if q == nil {
@@ -63,15 +82,15 @@ func (q *queue) writing() (n, bytes int) {
 	if q == nil {
 		return 0, 0
 	}
-	return q.outN, q.out
+	return int(q.outN), q.out
 }
 
 func (q *queue) at(p uint32) *slot { return &q.slots[p&uint32(len(q.slots)-1)] }
 func (q *queue) has(p uint32) bool { return p-q.head < q.tail-q.head }
 func (q *queue) front() *slot      { return q.at(q.head) }
 
+// push and pushFront need room for one more entry: see full.
 func (q *queue) push(s slot) (position uint32) {
-	q.reserve()
 	if x := s.expires(); x != 0 && q.head != q.tail {
 		q.note(q.at(q.tail-1).expires(), x)
 	}
@@ -82,7 +101,6 @@ func (q *queue) push(s slot) (position uint32) {
 }
 
 func (q *queue) pushFront(s slot) (position uint32) {
-	q.reserve()
 	if q.head != q.tail {
 		q.note(s.expires(), q.front().expires())
 	}
@@ -150,6 +168,7 @@ func (q *queue) index(key string, position uint32) {
 	}
 	if p, ok := q.keys[key]; !ok || !q.has(p) || position-q.head > p-q.head {
 		q.keys[key] = position
+		q.peak = max(q.peak, int32(len(q.keys)))
 	}
 }
 
@@ -162,17 +181,21 @@ func (q *queue) find(key string) (position uint32, ok bool) {
 	return position, ok
 }
 
-// reserve makes room for one more entry.
-func (q *queue) reserve() {
-	if q.len() < len(q.slots) {
-		return
-	}
-	bigger := make([]slot, 2*len(q.slots))
+// full reports whether there is no room for one more entry.
+func (q *queue) full() bool { return q.len() == len(q.slots) }
+
+// roomy reports whether a queue that was long has become short: it then gives up half
+// of its slots, and still has twice as many as it needs.
+func (q *queue) roomy() bool { return len(q.slots) > maxSlots && q.len() <= len(q.slots)/4 }
+
+// resize moves the entries to so many slots.
+func (q *queue) resize(n int) {
+	slots := make([]slot, n)
 	for p := q.head; p != q.tail; p++ {
-		bigger[p&uint32(len(bigger)-1)] = *q.at(p)
+		slots[p&uint32(n-1)] = *q.at(p)
 	}
 	clear(q.slots)
-	q.slots = bigger
+	q.slots = slots
 }
 
 // begin and end count an entry that is being written.
@@ -189,20 +212,33 @@ func (q *queue) end(size int) {
 }
 
 // newQueue returns an empty queue: one that was used before, or a new one.
-func newQueue(from *Pool[queue]) *queue {
-	q := from.Take()
+func (c *Class) newQueue() *queue {
+	q := c.queues.Take()
 	if q == nil {
 		q = new(queue)
 		q.slots = q.first[:]
+	} else {
+		c.spare -= q.memory()
 	}
+	c.memory += q.memory()
 	return q
 }
 
-// release gives an empty queue back.
-func (q *queue) release(to *Pool[queue]) {
-	if len(q.slots) > maxSlots {
-		q.slots = q.first[:]
+// putQueue keeps an empty queue for the next lane that needs one, unless it has
+// become large.
+func (c *Class) putQueue(q *queue) {
+	c.memory -= q.memory()
+	if len(q.slots) > maxSlots || q.peak > maxSlots {
+		q.slots, q.keys, q.peak = q.first[:], nil, 0
 	}
 	q.soonest = 0
-	to.Put(q)
+	c.spare += q.memory()
+	c.queues.Put(q)
+}
+
+// resize gives a queue of the class so many slots.
+func (c *Class) resize(q *queue, n int) {
+	before := q.memory()
+	q.resize(n)
+	c.memory += q.memory() - before
 }

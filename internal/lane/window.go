@@ -1,5 +1,7 @@
 package lane
 
+import "unsafe"
+
 // window holds what a reliable lane has sent and the client has not
 // acknowledged: at most span entries, counted from the oldest unacknowledged
 // one, so that nothing newer overtakes a lost message by more than that
@@ -37,6 +39,22 @@ const (
 // scanSpan is the widest window whose acks are found by scanning from the
 // oldest, which is where acks usually are; wider ones keep an index.
 const scanSpan = 32
+
+// What a window takes in memory, in bytes: itself, each place, and each in its index.
+const (
+	windowBytes = int(unsafe.Sizeof(window{}))
+	flightBytes = int(unsafe.Sizeof(flight{}))
+	idBytes     = 48
+)
+
+// memory is what the window takes, in bytes, whatever is in it.
+func (w *window) memory() int64 {
+	n := windowBytes + flightBytes*len(w.slots)
+	if w.byID != nil {
+		n += idBytes * len(w.slots)
+	}
+	return int64(n)
+}
 
 func newWindow(span int) *window {
 	w := &window{slots: make([]flight, span)}

@@ -192,18 +192,25 @@ func RoomsOf[M Member[M]](m M) []string {
 	return names
 }
 
+// Cost is how much Bytes grows when one more member joins a room.
+func (r *Roster[M]) Cost(name string) int64 {
+	if r.rooms[name] != nil {
+		return placeBytes
+	}
+	return placeBytes + roomBytes + int64(len(name))
+}
+
 // Join puts a member into a room, if it is not in.
 func (r *Roster[M]) Join(m M, name string) {
 	if In(m, name) {
 		return
 	}
+	r.bytes += r.Cost(name)
 	to := r.rooms[name]
 	if to == nil {
 		to = &room[M]{name: name}
 		r.rooms[name] = to
-		r.bytes += roomBytes + int64(len(name))
 	}
-	r.bytes += placeBytes
 	p := m.Places(true)
 	p.list = append(p.list, place[M]{room: to, at: len(to.members)})
 	to.members = append(to.members, seat[M]{m, int32(len(p.list) - 1), r.round})
