@@ -95,9 +95,17 @@ func misconfigured(err error, stderr io.Writer) error {
 		return errMisconfigured
 	}
 	for _, p := range problems.List {
-		log.Error("the configuration is not usable", "file", fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column), "path", p.Path, "error", p.Message)
+		log.Error("the configuration is not usable", "file", position(p.File, p.Line, p.Column), "path", p.Path, "error", p.Message)
 	}
 	return errMisconfigured
+}
+
+// position is a place in the configuration; a flag, an environment variable and what concerns a whole file have no line.
+func position(file string, line, column int) string {
+	if line == 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d:%d", file, line, column)
 }
 
 // hangup says what a restart would change. Nothing is reloaded: the server goes on as it is.
@@ -141,7 +149,7 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	log, flush := newLogger(stderr, c.Log.Level, c.Log.Format)
 	defer flush()
 	for _, w := range c.Warnings {
-		log.Warn(w.Message, "path", w.Path, "file", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column))
+		log.Warn(w.Message, "path", w.Path, "file", position(w.File, w.Line, w.Column))
 	}
 	o := c.Options
 	t := tune(cpus(), o.Shards, o.Workers.Max)

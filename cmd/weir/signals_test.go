@@ -299,3 +299,18 @@ func TestSignalToLeaveIsHeardBehindHangups(t *testing.T) {
 	send(syscall.SIGTERM)
 	<-ctx.Done()
 }
+
+// A flag has no line: the log names the flag, not line 0 of it.
+func TestMistakeOfAFlagIsLoggedWithoutALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	if err := os.WriteFile(path, []byte(tailConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcess(t, exec.Command("weir", "serve", "--config", path, "--set", "management.prot=1"))
+	if line := p.until("not usable"); !strings.Contains(line, `"file":"flag","path":"management.prot"`) {
+		t.Error(line)
+	}
+	if code := p.exitCode(); code != exitUsage {
+		t.Errorf("exit code %d, want %d", code, exitUsage)
+	}
+}
