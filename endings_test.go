@@ -234,3 +234,16 @@ func TestEventsWithoutHandlerAreNotAcknowledged(t *testing.T) {
 		t.Errorf("logged %d times, want once for its name", n)
 	}
 }
+
+// An OnConnect that ends its goroutine has not let the client in, as one that fails.
+func TestOnConnectThatEndsItsGoroutineEndsTheSocket(t *testing.T) {
+	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/"}}}, func(s *weir.Server) {
+		s.Namespace("/").OnConnect(func(context.Context, *weir.Socket) error {
+			runtime.Goexit()
+			return nil
+		})
+	})
+	if m := dial(t, addr(srv), "/", nil, dialOptions{}).next(); m != "41" {
+		t.Errorf("the client hears %q", m)
+	}
+}

@@ -191,12 +191,23 @@ func (n *Namespace) automatic(topic string) delivery.SubscribeOptions {
 
 func (n *Namespace) runConnect(s *Socket, handlers []ConnectFunc) {
 	for _, f := range handlers {
-		if err := n.asked(s.Context(), "OnConnect", s, f); err != nil {
-			n.log.Warn("OnConnect failed: the client is disconnected", "socket", s.ID(), "error", err)
-			_ = s.Disconnect(false) // it may have left already; either way what it has sent is not handled
+		if !n.runConnectOne(s, f) {
 			return
 		}
 	}
+}
+
+// runConnectOne disconnects the client unless f returns without an error, also when f ends its goroutine.
+func (n *Namespace) runConnectOne(s *Socket, f ConnectFunc) (ok bool) {
+	err := error(errUnfinished)
+	defer func() {
+		if err != nil {
+			n.log.Warn("OnConnect failed: the client is disconnected", "socket", s.ID(), "error", err)
+			_ = s.Disconnect(false) // it may have left already; either way what it has sent is not handled
+		}
+	}()
+	err = n.asked(s.Context(), "OnConnect", s, f)
+	return err == nil
 }
 
 // hears reports whether anybody is told about clients that leave.
