@@ -47,6 +47,7 @@ type waiting struct {
 	undecided []*Socket // CONNECT requests
 	holds     int       // reasons not to read
 	backlog   []message // what had been read when reading was held: at most one batch
+	reading   *reading  // reading is held for it
 	resuming  bool
 }
 
@@ -113,7 +114,7 @@ func (c *client) waits() *waiting {
 // settle forgets what waits once nothing does.
 func (c *client) settle() {
 	x := c.extra.Load()
-	if x != nil && x.shake == nil && !x.resuming && x.holds == 0 && len(x.undecided)+len(x.backlog) == 0 {
+	if x != nil && x.shake == nil && !x.resuming && x.holds == 0 && x.reading == nil && len(x.undecided)+len(x.backlog) == 0 {
 		c.extra.Store(nil)
 	}
 }
@@ -130,9 +131,20 @@ func (c *client) Message(data []byte, binary bool) error {
 		return nil
 	}
 	if w := c.waiting(); w != nil && (w.holds > 0 || len(w.backlog) > 0) {
-		m := message{bytes.Clone(data), binary}
+		if len(data) <= engineio.Owned {
+			data = bytes.Clone(data)
+		}
+		m := message{data, binary}
 		w.backlog = append(w.backlog, m)
 		c.door.srv.hub.Hold(budget.Inbound, m.held())
+		return nil
+	}
+	return c.take(data, binary)
+}
+
+// take handles a message, or has a large one read first.
+func (c *client) take(data []byte, binary bool) error {
+	if !binary && len(data) > largeText && c.readAside(data) {
 		return nil
 	}
 	return c.handle(data, binary)
@@ -140,7 +152,11 @@ func (c *client) Message(data []byte, binary bool) error {
 
 func (c *client) handle(data []byte, binary bool) error {
 	before := c.proto.Held()
-	err := c.proto.Message(c, data, binary)
+	return c.handled(before, c.proto.Message(c, data, binary))
+}
+
+// handled counts what is kept since then of a packet whose attachments are missing, and returns what was wrong.
+func (c *client) handled(before int, err error) error {
 	c.door.srv.hub.Hold(budget.Inbound, c.proto.Held()-before)
 	if err != nil {
 		c.door.log.Debug("client broke the protocol", "address", c.address(), "error", err)
@@ -302,7 +318,7 @@ func (c *client) catchUp(w *waiting) {
 		w.backlog[0] = message{}
 		w.backlog = w.backlog[1:]
 		c.door.srv.hub.Hold(budget.Inbound, -m.held())
-		if err := c.handle(m.data, m.binary); err != nil {
+		if err := c.take(m.data, m.binary); err != nil {
 			c.dropBacklog()
 			c.session.Fault(base.CauseParseError, err)
 			return
@@ -325,14 +341,17 @@ func (c *client) finishBacklog() {
 	within := w.resuming
 	w.resuming = true // so that it is not forgotten meanwhile
 	defer func() { w.resuming = within }()
+	if r := w.reading; r != nil {
+		c.release(w, r)
+		w.holds--
+		c.handleLast(message{data: r.data})
+	}
 	for len(w.backlog) > 0 {
 		m := w.backlog[0]
 		w.backlog[0] = message{}
 		w.backlog = w.backlog[1:]
 		c.door.srv.hub.Hold(budget.Inbound, -m.held())
-		if err := c.handle(m.data, m.binary); err != nil {
-			c.dropBacklog()
-		}
+		c.handleLast(m)
 	}
 	w.backlog = nil
 }

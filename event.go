@@ -128,8 +128,12 @@ func (s *Socket) Event(in socketio.Event) {
 	if s.gone.Load() || s.deliveryEvent(&in) {
 		return
 	}
+	raw := in.Args
+	if !in.Owned {
+		raw = bytes.Clone(raw)
+	}
 	j := new(eventJob)
-	j.Name, j.Args, j.socket, j.id, j.asks = in.Name, args.New(bytes.Clone(in.Args), 1, in.Attachments), s, in.ID, in.HasID
+	j.Name, j.Args, j.socket, j.id, j.asks = in.Name, args.New(raw, 1, in.Attachments), s, in.ID, in.HasID
 	s.enqueue(j, in.Bytes())
 }
 

@@ -44,9 +44,10 @@ type Namespace struct {
 	d    *delivery.Namespace
 	log  *slog.Logger
 
-	topics map[*delivery.Declared]*TopicOptions
-	mail   guard.MailboxLimits // of each socket's mailbox
-	count  figures
+	topics  map[*delivery.Declared]*TopicOptions
+	request int                 // the longest delivery event of a client that is looked into
+	mail    guard.MailboxLimits // of each socket's mailbox
+	count   figures
 
 	mu         sync.RWMutex
 	admit      []ConnectFunc

@@ -147,7 +147,9 @@ func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
 	n.mail = n.mailboxLimits()
 	for i, decl := range n.d.Topics() {
 		n.topics[decl] = &o.Topics[i]
+		n.request = max(n.request, spec.Topics[i].Policy.MaxBytes)
 	}
+	n.request += requestFrame
 	d.namespaces[o.Path] = n
 	s.byPath.Add(o.Path, n)
 	return n

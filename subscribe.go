@@ -38,6 +38,9 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 	if !own && (!deliveryEvents[name] || len(s.ns.opts.Topics) == 0) {
 		return false
 	}
+	if len(in.Args) > s.ns.request {
+		return s.tooLarge(in, name, own)
+	}
 	var buf [4][]byte
 	args := sio.SplitArgs(in.Args, buf[:0])
 	if name == "ack" && len(args) > 1 && s.ack(in, args[1]) {
@@ -77,6 +80,19 @@ func tooMany(args [][]byte) bool {
 		}
 	}
 	return false
+}
+
+// requestFrame is how many bytes a delivery event may have besides a payload as long as any lane of its namespace takes.
+const requestFrame = 64 << 10
+
+// tooLarge refuses a delivery event that no lane could take, unread: looking into it would hold the loop. Under a bare
+// name it is the application's, see misshapen.
+func (s *Socket) tooLarge(in *socketio.Event, name string, own bool) bool {
+	if own {
+		r := &request{s: s, name: name, id: in.ID, asks: in.HasID}
+		r.refuse(Errorf(ErrTooLarge, fmt.Sprintf("%d bytes: want at most %d", len(in.Args), s.ns.request)))
+	}
+	return own
 }
 
 // misshapen is what is wrong with an event of the application that bears a bare delivery

@@ -7,7 +7,11 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/transport"
 )
+
+// Owned is how many bytes a message may have that lies in a buffer others use.
+const Owned = transport.Owned
 
 // Acceptor stands at the door: it decides who gets a session and takes it over.
 type Acceptor interface {
@@ -30,9 +34,9 @@ type Acceptor interface {
 // on the session's loop. Message and Closed come in steps of their own, never
 // from inside a Session method the host calls; Writable and Deadline may.
 type Host interface {
-	// Message takes one Engine.IO message; data is valid during the call only
-	// and may be changed. An error closes the session with
-	// base.CauseParseError. It is not called after Close, Abort or Closed.
+	// Message takes one Engine.IO message; data may be changed, and is valid during
+	// the call only, unless it is longer than Owned: then it is the host's. An error
+	// closes the session with base.CauseParseError. It is not called after Close, Abort or Closed.
 	Message(data []byte, binary bool) error
 	// Writable says that Window or Control may have something now: the host
 	// arranges a flush. It may come without cause.

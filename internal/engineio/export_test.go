@@ -42,3 +42,6 @@ func NewRhythm(interval, timeout time.Duration) Rhythm { return Rhythm{newRhythm
 
 // Spread is by how much the first ping of one more session is early.
 func (r Rhythm) Spread() time.Duration { return time.Duration(r.r.spread()) }
+
+// Holds reports whether a POST waits to be handled. Loop.
+func (s *Session) Holds() bool { return s.poll != nil && s.poll.held != nil }

@@ -63,7 +63,7 @@ func (s *Session) responded(x *transport.Exchange, err error) {
 		return
 	}
 	if s.poll.Done(x, err) && s.state == open {
-		s.abort(base.CauseTransportError, err)
+		s.broken(err)
 		return
 	}
 	s.noteWritten()
@@ -109,9 +109,9 @@ func (s *Session) beginPost(x *transport.Exchange, octets bool) {
 
 // body takes the packets of a POST. They are handled in turns; while the session is paused they wait, and so does the
 // client for its answer, which says that all of them have been handled.
-func (s *Session) body(x *transport.Exchange, body []byte) {
+func (s *Session) body(x *transport.Exchange, packets eio.Payload) {
 	s.poll.heard = s.now()
-	s.poll.held = &heldPost{exchange: x, payload: eio.NewPayload(body)}
+	s.poll.held = &heldPost{exchange: x, payload: packets}
 	s.handleHeld()
 }
 
@@ -120,12 +120,16 @@ func (s *Session) Turn() bool {
 	if s.poll != nil && s.poll.held != nil {
 		s.poll.held.waits = false
 	}
-	s.handleHeld() // asks for the next
+	s.goOn(true) // asks for the next
 	return false
 }
 
-// handleHeld delivers packets up to the first bad one, as many as a turn allows, and answers the POST after the last.
-func (s *Session) handleHeld() {
+// handleHeld begins with a POST, or goes on after a pause.
+func (s *Session) handleHeld() { s.goOn(false) }
+
+// goOn delivers packets up to the first bad one, as many as a turn allows, and answers the POST after the last. Without a
+// turn it waits for one if there is no time for newcomers left.
+func (s *Session) goOn(turn bool) {
 	if s.poll == nil || s.poll.held == nil || s.paused && s.state == open || s.poll.held.waits {
 		return
 	}
@@ -136,7 +140,10 @@ func (s *Session) handleHeld() {
 		return
 	}
 	s.poll.held = nil // what ends the session answers those that wait; this one gets its own answer
-	done, err := s.some(&held.payload)
+	done, err := false, error(nil)
+	if turn || !s.shard.sockets.Turns.Over() {
+		done, err = s.some(&held.payload)
+	}
 	switch {
 	case !done && s.state == open:
 		s.poll.held = held
@@ -155,24 +162,53 @@ func (s *Session) handleHeld() {
 // some handles packets until the turn or the payload ends.
 func (s *Session) some(d *eio.Payload) (done bool, err error) {
 	t := s.shard.sockets.Turns
-	if t.Over() {
-		return false, nil
-	}
 	for began := t.Spent(); d.More(); {
 		if s.paused || t.Enough(began) {
 			return false, nil
 		}
-		before := d.Left()
-		p, err := d.Next()
-		t.Spend(turns.Message + before - d.Left())
-		if err != nil {
-			return true, err
-		}
-		if err := s.packet(p); err != nil {
+		if err := s.next(d); err != nil {
 			return true, err
 		}
 	}
 	return true, nil
+}
+
+// next handles one packet.
+func (s *Session) next(d *eio.Payload) error {
+	before := d.Left()
+	p, err := d.Next()
+	s.shard.sockets.Turns.Spend(turns.Message + (1+turns.Parsed)*(before-d.Left()))
+	if err != nil {
+		return err
+	}
+	return s.packet(p)
+}
+
+// broken ends a session whose client has given up a request.
+func (s *Session) broken(err error) {
+	s.dealWithHeld()
+	if s.state == open {
+		s.abort(base.CauseTransportError, err)
+	}
+}
+
+// dealWithHeld hands over what has come of a client that is gone, though it waits for a turn or reading is paused: who
+// sends and then leaves has sent it. It is as much as of a websocket.
+func (s *Session) dealWithHeld() {
+	held, t := s.poll.held, s.shard.sockets.Turns
+	if held == nil {
+		return
+	}
+	s.poll.held = nil
+	var err error
+	for began := t.Spent(); err == nil && s.state == open && held.payload.More() && t.Spent()-began < transport.LastWork; {
+		err = s.next(&held.payload)
+	}
+	if err == nil && held.payload.More() {
+		s.poll.EndPost(held.exchange, s.shard.refuse(eio.SessionUnknown))
+		return
+	}
+	s.poll.EndPost(held.exchange, s.handled())
 }
 
 // loseBody ends a POST whose packets never came, or whose client has left.
@@ -181,7 +217,7 @@ func (s *Session) loseBody(x *transport.Exchange, err error) {
 		return // it had ended, or never begun
 	}
 	if s.state == open {
-		s.abort(base.CauseTransportError, err)
+		s.broken(err)
 	}
 }
 

@@ -313,3 +313,34 @@ func (r *rig) halfPost(query, part string) rawAnswer {
 func postHead(query, part string) string {
 	return fmt.Sprintf("POST /socket.io/%s HTTP/1.1\r\nHost: weir\r\nContent-Length: %d\r\n", query, len(part)+1)
 }
+
+// Who sends and then leaves has sent it: a POST that had arrived is handled, whichever request the client gives up.
+func TestPostOfALeaverIsHandled(t *testing.T) {
+	for _, gives := range []string{"GET", "POST"} {
+		t.Run(gives, func(t *testing.T) {
+			r := newRig(t, nil)
+			h, q := r.pollingSession()
+			h.do(h.s.Pause)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			ended := make(chan struct{}, 2)
+			for _, method := range []string{"GET", "POST"} {
+				of := t.Context()
+				if method == gives {
+					of = ctx
+				}
+				go func() {
+					_, _ = r.try(of, method, q, map[string]string{"POST": "4one\x1e4two"}[method]) // what it is answered does not matter
+					ended <- struct{}{}
+				}()
+			}
+			h.until(func() bool { return h.s.Holds() && h.s.Window() > 0 })
+			leave()
+			h.wantMessage("one")
+			h.wantMessage("two")
+			h.wantClosed(base.CauseTransportError)
+			<-ended
+			<-ended
+		})
+	}
+}

@@ -227,7 +227,9 @@ func (rq *request) post() {
 			rq.answer(x, transport.Refuse(statusOf(bodyErr)))
 			return
 		}
-		sh.post(func() { s.body(x, body) })
+		packets := eio.NewPayload(body)
+		held.add(packets.Prepare())
+		sh.post(func() { s.body(x, packets) })
 		a, err = rq.wait(x)
 	}
 	if err != nil {

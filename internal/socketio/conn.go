@@ -16,6 +16,7 @@ type Event struct {
 	Attachments [][]byte // in the order of their placeholders' numbers; the receiver's
 	ID          uint64   // the ack id the client waits on, if HasID
 	HasID       bool
+	Owned       bool // Args too is the receiver's
 }
 
 // Bytes is what the event holds in memory.
@@ -92,6 +93,29 @@ func (c *Conn) Message(d Door, data []byte, binary bool) error {
 	if err != nil {
 		return err
 	}
+	return c.packet(d, p, false)
+}
+
+// Text is a message that was parsed elsewhere, see Conn.Take.
+type Text struct{ packet sio.Packet }
+
+// ParseText does what of Message costs time that grows with the message, for a text that the packet may keep. Any
+// goroutine may call it.
+func ParseText(data []byte) (Text, error) {
+	p, err := sio.Parse(data)
+	return Text{p}, err
+}
+
+// Take is Message for what ParseText has returned. Nothing else may have come between.
+func (c *Conn) Take(d Door, t Text) error {
+	if c.parts.Pending() {
+		return errTextInside
+	}
+	return c.packet(d, t.packet, true)
+}
+
+// packet takes a packet, which is the receiver's if it is owned.
+func (c *Conn) packet(d Door, p sio.Packet, owned bool) error {
 	switch p.Type {
 	case sio.Connect:
 		return c.connect(d, p)
@@ -110,7 +134,7 @@ func (c *Conn) Message(d Door, data []byte, binary bool) error {
 		s.Left()
 		return nil
 	}
-	return deliver(s, p, nil)
+	return deliver(s, p, nil, owned)
 }
 
 func (c *Conn) binary(data []byte) error {
@@ -126,10 +150,10 @@ func (c *Conn) binary(data []byte) error {
 	if s == nil {
 		return nil // it left while its attachments were arriving
 	}
-	return deliver(s, p, attachments)
+	return deliver(s, p, attachments, true)
 }
 
-func deliver(s Socket, p sio.Packet, attachments [][]byte) error {
+func deliver(s Socket, p sio.Packet, attachments [][]byte, owned bool) error {
 	switch p.Type {
 	case sio.Ack, sio.BinaryAck:
 		s.Answered(p.ID, p.Data, attachments)
@@ -139,7 +163,7 @@ func deliver(s Socket, p sio.Packet, attachments [][]byte) error {
 	if err != nil {
 		return err
 	}
-	s.Event(Event{Name: name, Args: p.Data, Attachments: attachments, ID: p.ID, HasID: p.HasID})
+	s.Event(Event{Name: name, Args: p.Data, Attachments: attachments, ID: p.ID, HasID: p.HasID, Owned: owned})
 	return nil
 }
 

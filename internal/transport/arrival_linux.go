@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
@@ -226,6 +227,7 @@ func (a *Arrival) arrived() {
 		return
 	}
 	keep := l.intake.options.Keep
+	l.poller.turns.Spend(turns.Handshake)
 	l.intake.options.Arrive(a)
 	if a.intake == l && keep != nil && !keep() { // it did not move on with its request
 		l.spare = f

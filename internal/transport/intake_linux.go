@@ -290,6 +290,9 @@ func (l *intakeLoop) late(fd int, gen uint32) {
 // ready implements watcher: connections wait to be accepted.
 func (l *intakeLoop) ready(uint32) {
 	for range acceptSlice {
+		if l.poller.turns.Over() {
+			break
+		}
 		fd, errno := l.accept()
 		switch errno {
 		case 0:

@@ -90,6 +90,13 @@ func (l *testLoop) idle() bool {
 	return len(l.queue) == 0 && !l.ended
 }
 
+// waits reports whether tasks wait.
+func (l *testLoop) waits() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) > 0
+}
+
 func (l *testLoop) ring() {
 	if l.poller != nil {
 		l.poller.Wake()

@@ -63,6 +63,8 @@ const (
 	pollEvents = 256      // of one epoll_wait
 )
 
+const _ = uint(Owned - pollBuffer)
+
 // Epoll says that this system has it.
 const Epoll = true
 

@@ -101,25 +101,22 @@ func Payload(frames []byte) []byte {
 // EndGet answers the waiting GET, if there is one, with a packet of one type,
 // and reports whether there was.
 func (p *Polling) EndGet(packet eio.PacketType) bool {
+	return p.EndGetWith(nil, packet)
+}
+
+// EndGetWith is EndGet behind a payload that was kept for it, which may be empty.
+func (p *Polling) EndGetWith(payload []byte, packet eio.PacketType) bool {
 	if p.get == nil {
 		return false
 	}
+	body := eio.AppendText(payload, len(payload) == 0, []byte{byte(packet)})
 	if p.response != nil { // the earlier response is what counts: see Done
-		p.get.Answer(packets([]byte{byte(packet)}, base.Packable))
+		p.get.Answer(packets(body, base.Packable))
 		p.get = nil
 		return true
 	}
-	p.respond([]byte{byte(packet)}, base.Packable)
+	p.respond(body, base.Packable)
 	return true
-}
-
-// EndGetWith is EndGet behind a payload that was kept for it; none may be empty.
-func (p *Polling) EndGetWith(payload []byte, packet eio.PacketType) {
-	if p.get != nil && p.response == nil {
-		p.respond(eio.AppendText(payload, len(payload) == 0, []byte{byte(packet)}), base.Packable)
-		return
-	}
-	p.EndGet(packet)
 }
 
 // RefuseGet gives the waiting GET, if there is one, an answer without packets.

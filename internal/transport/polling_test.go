@@ -127,3 +127,20 @@ func TestReadBodyDoesNotTrustTheDeclaredLength(t *testing.T) {
 		t.Errorf("too long without a declaration: %v", err)
 	}
 }
+
+// The last GET of a session can come before its loop has heard that the response before it was written.
+func TestLastGetIsToldEverythingThoughAResponseIsUnderWay(t *testing.T) {
+	var p transport.Polling
+	first, last := transport.NewExchange(), transport.NewExchange()
+	p.Get(first)
+	if _, err := p.Write(ws.AppendFrame(nil, ws.Text, []byte("4x")), base.Packable); err != nil {
+		t.Fatal(err)
+	}
+	p.Get(last)
+	if !p.EndGetWith([]byte("4last words"), eio.Close) {
+		t.Error("no GET waits")
+	}
+	if a := answerOf(t, last); string(a.Body) != "4last words\x1e1" {
+		t.Errorf("the last GET is answered %q", a.Body)
+	}
+}

@@ -172,7 +172,7 @@ func (t batchTask) Run() {
 	s := t.s
 	b := s.batch
 	s.batch = nil
-	if !s.aborted {
+	if !s.aborted || s.socket.state == wsOpen { // not for whoever is gone: see Write
 		s.socket.received(b.data)
 	}
 	b.release()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/flate"
 	"fmt"
+	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -71,7 +73,7 @@ func (s *shared) step(came func()) (units int) {
 	return units
 }
 
-// most is what a step may do: its bound, and one slice or message more.
+// most is what a step may do: its bound, and one slice or small message more.
 const most = turns.Step + turns.Share
 
 // One client has sent a thousand messages at once: the next step belongs to others first, and a step handles no more
@@ -131,6 +133,90 @@ func TestManyConnectionsShareAStep(t *testing.T) {
 	}
 }
 
+// Who comes with something new, and more of it than the loop can do, does not keep those who wait from their turns.
+func TestNewcomersDoNotStarveThoseWhoWait(t *testing.T) {
+	s := newShared(t)
+	flood, heard := s.connect(t, "flood")
+	var crowd []*transport.WebSocket
+	for range 40 {
+		w, _ := s.connect(t, "crowd")
+		crowd = append(crowd, w)
+	}
+	var large, small []byte
+	for i := range 1000 {
+		large = append(large, masked(ws.Text, fmt.Sprint(i))...)
+		if i < 30 {
+			small = append(small, masked(ws.Text, fmt.Sprint(i))...)
+		}
+	}
+	s.step(func() { flood.Receive(large) })
+	for range 100 {
+		s.step(func() {
+			for _, w := range crowd {
+				w.Receive(bytes.Clone(small))
+			}
+		})
+	}
+	if len(heard.got) != 1000 {
+		t.Errorf("%d of 1000 messages were handled in a hundred steps", len(heard.got))
+	}
+}
+
+// What waits behind a read is counted as what it is, not as the buffer it was read into.
+func TestRestIsCountedAsWhatItIs(t *testing.T) {
+	s := newShared(t)
+	w, e := s.connect(t, "x")
+	begun := ws.AppendMasked(nil, ws.Text, [4]byte{}, []byte("begun"))
+	s.step(func() { w.Receive(begun[:3]) })
+	large := make([]byte, 64<<10)
+	n := copy(large, append(bytes.Clone(begun[3:]), masked(ws.Text, "after")...))
+	s.loop.do(func() {
+		s.turns.Begin()
+		s.turns.Spend(turns.Step)
+		w.Receive(large[:n])
+	})
+	if e.held > 1<<10 {
+		t.Errorf("%d bytes are held of %d that came", e.held, n)
+	}
+	s.step(nil)
+	if len(e.got) != 2 || e.held != 0 {
+		t.Errorf("%q came, %d bytes are held", e.got, e.held)
+	}
+}
+
+// What a goroutine had read is handled, though the connection breaks before its task comes.
+func TestReadBeforeTheConnectionBrokeIsHandled(t *testing.T) {
+	loop := newTestLoop(t)
+	driver := transport.NewDriver()
+	t.Cleanup(driver.Close)
+	server, client := tcpPair(t)
+	var order []string
+	e := &ear{order: &order}
+	w, err := driver.WebSocket(transport.Upgraded{Conn: server}, &transport.WebSocketOptions{Loop: loop, Now: realTime(), Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loop.do(func() {
+		w.Start(e)
+		if _, err := client.Write(masked(ws.Text, "last words")); err != nil {
+			t.Error(err)
+		}
+		for !loop.waits() { // the task with what was read
+			runtime.Gosched()
+		}
+		_ = client.(*net.TCPConn).SetLinger(0)
+		_ = client.Close()
+		for err = nil; err == nil; _, err = w.Write(ws.AppendFrame(nil, ws.Text, []byte("x"))) {
+			runtime.Gosched()
+		}
+	})
+	driver.Close()
+	loop.settle()
+	if len(e.got) != 1 {
+		t.Errorf("%q came, want what was sent before the connection broke", e.got)
+	}
+}
+
 func deflated(t *testing.T, text []byte) []byte {
 	t.Helper()
 	var z bytes.Buffer
@@ -177,7 +263,7 @@ func TestInflatingIsDoneInTurns(t *testing.T) {
 			s.step(func() { w.Receive(append(c.frame, masked(ws.Text, "after")...)) })
 			steps := 1
 			for ; s.turns.Waiting() > 0; steps++ {
-				if units := s.step(nil); units > most {
+				if units, most := s.step(nil), most+turns.Parsed*len(c.want); units > most {
 					t.Fatalf("a step did %d units of work, want %d at most", units, most)
 				}
 			}

@@ -15,15 +15,20 @@ import (
 // Receiver takes what comes from a websocket. All methods are called on its
 // loop, none from inside a method of the WebSocket.
 type Receiver interface {
-	// Message takes one message; data is valid during the call only and may be
-	// changed. An error closes the connection in order and is reported with
-	// base.CauseParseError, unless Close or Abort was called already.
+	// Message takes one message; data may be changed, and is valid during the call
+	// only, unless it is longer than Owned: then it is the receiver's. An error
+	// closes the connection in order and is reported with base.CauseParseError, unless Close or Abort was called already.
 	Message(data []byte, binary bool) error
 	// Writable says that Window or Control may have something now.
 	Writable()
 	// Closed is called exactly once, last, when the descriptor is closed.
 	Closed(cause base.Cause, err error)
 }
+
+// Owned is how many bytes a message may have that lies in a buffer others use.
+const Owned = 64 << 10
+
+const _ = uint(Owned - largeBuffer)
 
 // lingerTime is how long Close waits for the peer's answer.
 const lingerTime = 2 * time.Second
@@ -270,8 +275,11 @@ func (w *WebSocket) received(b []byte) {
 			w.book()
 			return
 		}
-		w.workPartial(b)
-		p.rest = bytes.Clone(p.rest) // of b, which is the stream's
+		w.workPartial(b, false)
+		return
+	}
+	if w.options.Turns.Over() {
+		w.keep(w.newDecoder(), b)
 		return
 	}
 	d := w.newDecoder()
@@ -294,9 +302,6 @@ func (w *WebSocket) newDecoder() ws.Decoder {
 // work decodes up to a turn's share of b, and returns the rest.
 func (w *WebSocket) work(d *ws.Decoder, b []byte) (rest []byte, err error) {
 	t := w.options.Turns
-	if t.Over() {
-		return b, nil
-	}
 	for began := t.Spent(); len(b) > 0 || d.Busy(); {
 		if w.paused && w.state == wsOpen && !d.Busy() || t.Enough(began) {
 			return b, nil
@@ -306,7 +311,7 @@ func (w *WebSocket) work(d *ws.Decoder, b []byte) (rest []byte, err error) {
 		}
 		n, inflated := len(b), 0
 		b, inflated, err = d.Step(b, frames{w})
-		t.Spend(n - len(b) + inflated*turns.Inflated)
+		t.Spend(turns.Frame + n - len(b) + inflated*turns.Inflated)
 		if err != nil || w.heard {
 			return nil, err
 		}
@@ -314,15 +319,21 @@ func (w *WebSocket) work(d *ws.Decoder, b []byte) (rest []byte, err error) {
 	return nil, nil
 }
 
-// workPartial goes on with what is partly dealt with.
-func (w *WebSocket) workPartial(b []byte) {
+// workPartial goes on with what is partly dealt with: with b, its own rest if it has its turn, and else the stream's,
+// which has to wait if there is no time for newcomers left.
+func (w *WebSocket) workPartial(b []byte, turn bool) {
 	p := w.partial
-	rest, err := w.work(&p.Decoder, b)
+	rest, err := b, error(nil)
+	if turn || !w.options.Turns.Over() {
+		rest, err = w.work(&p.Decoder, b)
+	}
 	if w.partial != p { // it has ended meanwhile
 		p.Drop()
 		return
 	}
-	p.rest = rest
+	if p.rest = rest; !turn {
+		p.rest = bytes.Clone(rest)
+	}
 	if err != nil || w.heard || p.Idle() && len(rest) == 0 {
 		w.forget()
 		w.failed(err)
@@ -388,7 +399,7 @@ func (w *WebSocket) Turn() bool {
 		return false
 	}
 	p.waits = false
-	w.workPartial(p.rest) // asks for the next
+	w.workPartial(p.rest, true) // asks for the next
 	return false
 }
 
@@ -426,7 +437,7 @@ func (f frames) Message(op ws.Opcode, payload []byte) error {
 	if w.state != wsOpen {
 		return nil
 	}
-	w.options.Turns.Spend(turns.Message)
+	w.options.Turns.Spend(turns.Message + turns.Parsed*len(payload))
 	if err := w.receiver.Message(payload, op == ws.Binary); err != nil {
 		w.close(0, base.CauseParseError, err)
 	}
@@ -476,9 +487,9 @@ func (w *WebSocket) writable() {
 // broken reports whether a write has failed: the end is on its way.
 func (w *WebSocket) broken() bool { return w.control != nil && w.control.err != nil }
 
-// lastWork bounds what is dealt with of a connection that has ended, in units of turns: all of a read, unless it is
-// compressed and holds much more.
-const lastWork = 4 * turns.Share
+// LastWork bounds what is dealt with of a connection that has ended, in units of turns: all of a read, unless it is
+// compressed and holds much more, or thousands of tiny messages.
+const LastWork = 2 * turns.Step
 
 // dealWithRest hands over what had been read of a peer that is gone, though reading was paused: who sends and then leaves
 // has sent it.
@@ -487,14 +498,15 @@ func (w *WebSocket) dealWithRest() {
 	if p == nil {
 		return
 	}
-	for spent := 0; (len(p.rest) > 0 || p.Busy()) && spent < lastWork; {
+	t := w.options.Turns
+	for began := t.Spent(); (len(p.rest) > 0 || p.Busy()) && t.Spent()-began < LastWork; {
 		before := len(p.rest)
 		rest, inflated, err := p.Step(p.rest, frames{w})
 		if err != nil || w.state != wsOpen || w.heard || w.partial != p {
 			return
 		}
 		p.rest = rest
-		spent += before - len(rest) + inflated*turns.Inflated
+		t.Spend(turns.Frame + before - len(rest) + inflated*turns.Inflated)
 	}
 }
 

@@ -9,7 +9,10 @@ package turns
 // What work costs, in units of about a nanosecond: a byte read and unmasked 1.
 const (
 	Inflated     = 4       // a byte of a compressed message
-	Message      = 1 << 10 // an Engine.IO message, whatever its length
+	Frame        = 64      // a frame, or what has come of one
+	Message      = 1 << 10 // an Engine.IO message, beside its bytes
+	Parsed       = 4       // a byte of a message, beside its reading
+	Handshake    = 32 << 10
 	Subscription = 8 << 10 // a subscribe or unsubscribe, beside its message
 )
 
@@ -54,8 +57,10 @@ func (t *Turns) Spent() int {
 // Enough reports whether a turn that began at Spent has had its share.
 func (t *Turns) Enough(began int) bool { return t != nil && t.spent-began >= Share }
 
-// Over reports whether nothing new is to be begun in this step.
-func (t *Turns) Over() bool { return t != nil && t.spent >= Step }
+// Over reports whether nothing new is to be begun in this step: as long as others wait, newcomers have half of it.
+func (t *Turns) Over() bool {
+	return t != nil && (t.spent >= Step || t.spent >= Step/2 && t.Waiting() > 0)
+}
 
 // Add puts a taker behind those that wait. It must not wait already.
 func (t *Turns) Add(x Taker) { t.line = append(t.line, x) }
@@ -63,10 +68,10 @@ func (t *Turns) Add(x Taker) { t.line = append(t.line, x) }
 // Waiting is how many wait.
 func (t *Turns) Waiting() int { return len(t.line) - t.first }
 
-// Run gives those that wait a turn each, in their order, until the step is Over; the first in any case. It returns how
+// Run gives those that wait a turn each, in their order, until the step is spent; the first in any case. It returns how
 // many had one.
 func (t *Turns) Run() (n int) {
-	for most := t.Waiting(); n < most && (n == 0 || !t.Over()); n++ {
+	for most := t.Waiting(); n < most && (n == 0 || t.spent < Step); n++ {
 		x := t.line[t.first]
 		t.line[t.first] = nil
 		t.first++

@@ -58,3 +58,20 @@ func TestAStepEndsWhenItsWorkIsDone(t *testing.T) {
 		t.Errorf("turns %v, want %v first", got, want)
 	}
 }
+
+func TestNewcomersHaveHalfOfAStepAsLongAsOthersWait(t *testing.T) {
+	var q turns.Turns
+	var got []string
+	q.Begin()
+	if q.Spend(turns.Step / 2); q.Over() {
+		t.Error("over after half a step, though nobody waits")
+	}
+	q.Add(&taker{&q, "a", 1, turns.Step/2 - 1, &got})
+	q.Add(&taker{&q, "b", 1, 1, &got})
+	if !q.Over() {
+		t.Error("not over after half a step, though others wait")
+	}
+	if n := q.Run(); n != 2 {
+		t.Errorf("%d of those that wait had a turn in the other half, want 2", n)
+	}
+}

@@ -29,6 +29,46 @@ func DecodePayload(body []byte, fn func(Packet) error) error {
 type Payload struct {
 	body         []byte
 	index, start int
+	large        []prepared // in their order, those not taken
+}
+
+// prepared is a packet that has been read ahead of its turn.
+type prepared struct {
+	start, size int // of its text in the body
+	packet      Packet
+	err         *ParseError
+}
+
+// largePacket is how many bytes of text a packet has that Prepare reads: the time they take would be felt.
+const largePacket = 64 << 10
+
+// Prepare reads the large packets ahead, so that Next costs little whatever the body holds. What is large but not most of
+// the body is copied, so that it does not keep the whole. It is called before Next, where there is time, and returns how
+// many bytes are held beside the body.
+func (d *Payload) Prepare() (bytesHeld int) {
+	for start := 0; start <= len(d.body); {
+		size := textLen(d.body[start:])
+		if text := d.body[start : start+size : start+size]; size > largePacket {
+			copied := 2*size < len(d.body)
+			if copied {
+				text = bytes.Clone(text)
+			}
+			p, err := parseText(text)
+			if d.large = append(d.large, prepared{start, size, p, err}); copied || p.Binary {
+				bytesHeld += len(p.Data)
+			}
+		}
+		start += size + 1
+	}
+	return bytesHeld
+}
+
+// textLen is the length of the text of the packet that b begins with.
+func textLen(b []byte) int {
+	if end := bytes.IndexByte(b, separator); end >= 0 {
+		return end
+	}
+	return len(b)
 }
 
 // NewPayload returns all packets of body.
@@ -42,20 +82,28 @@ func (d *Payload) Left() int { return max(0, len(d.body)-d.start) }
 
 // Next takes a packet. A bad one is a *[ParseError], and the last.
 func (d *Payload) Next() (Packet, error) {
-	text := d.body[d.start:]
-	if end := bytes.IndexByte(text, separator); end >= 0 {
-		text = text[:end:end]
-	}
-	p, err := parseText(text)
+	p, size, err := d.read()
 	if err != nil {
 		err.Packet = d.index
 		err.Pos += d.start
 		d.start = len(d.body) + 1
 		return Packet{}, err
 	}
-	d.start += len(text) + 1
+	d.start += size + 1
 	d.index++
 	return p, nil
+}
+
+func (d *Payload) read() (p Packet, size int, err *ParseError) {
+	if len(d.large) > 0 && d.large[0].start == d.start {
+		l := d.large[0]
+		d.large[0] = prepared{}
+		d.large = d.large[1:]
+		return l.packet, l.size, l.err
+	}
+	size = textLen(d.body[d.start:])
+	p, err = parseText(d.body[d.start : d.start+size : d.start+size])
+	return p, size, err
 }
 
 func parseText(text []byte) (Packet, *ParseError) {

@@ -2,7 +2,9 @@ package eio_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -110,5 +112,48 @@ func TestPayloadOfTextAllocatesNothing(t *testing.T) {
 	})
 	if allocs != 0 || count == 0 {
 		t.Fatalf("%.0f allocations, promised none", allocs)
+	}
+}
+
+// What is read ahead comes as if it had not been, and does not keep more than twice its size.
+func TestPreparedPayloadIsReadAsAnyOther(t *testing.T) {
+	long := strings.Repeat("äx", 40<<10)
+	coded := base64.StdEncoding.EncodeToString([]byte(long))
+	for name, body := range map[string]string{
+		"small":          "4a\x1ebAQ==\x1e4b",
+		"one":            "4" + long,
+		"among others":   "4a\x1e4" + long + "\x1e4b\x1eb" + coded + "\x1e4c\x1e4" + long,
+		"with breaks":    "b" + coded + "\n\x1e4c",
+		"not UTF-8":      "4a\x1e4" + long + "\xff\x1e4b",
+		"no base64":      "4a\x1eb" + coded + "*\x1e4b",
+		"an empty last":  "4" + long + "\x1e",
+		"an unknown one": "4a\x1e9" + long,
+	} {
+		want, wantErr := decodeAll(body)
+		plain := eio.NewPayload([]byte(body))
+		d := eio.NewPayload([]byte(body))
+		held := d.Prepare()
+		if large := len(body) > 64<<10; held > 2*len(body) || !large && held != 0 {
+			t.Errorf("%s: %d bytes are held beside the body of %d", name, held, len(body))
+		}
+		var got []string
+		var err error
+		for d.More() && err == nil {
+			if d.Left() != plain.Left() {
+				t.Fatalf("%s: %d bytes are left, want %d", name, d.Left(), plain.Left())
+			}
+			_, _ = plain.Next() // the same
+			var p eio.Packet
+			if p, err = d.Next(); err == nil {
+				mark := string(p.Type)
+				if p.Binary {
+					mark = "b"
+				}
+				got = append(got, mark+string(p.Data))
+			}
+		}
+		if !slices.Equal(got, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+			t.Errorf("%s: %d packets, %v; want %d, %v", name, len(got), err, len(want), wantErr)
+		}
 	}
 }

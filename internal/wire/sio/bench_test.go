@@ -3,6 +3,7 @@ package sio_test
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/streamweir/weir/internal/wire/sio"
@@ -74,5 +75,26 @@ func BenchmarkAppendEvent(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		buf = sio.AppendEvent(buf[:0], h, name, arg)
+	}
+}
+
+// BenchmarkParseLarge is what the longest message a server takes by default costs at worst.
+func BenchmarkParseLarge(b *testing.B) {
+	for _, c := range []struct{ name, head, item string }{
+		{"numbers", `2["x",`, `1,`},
+		{"empty arrays", `2["x",`, `[],`},
+		{"objects", `2["x",`, `{"":1},`},
+		{"strings", `2["x",`, `"",`},
+		{"placeholders", `51-["x",`, `{"_placeholder":true,"num":0},`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			text := []byte(c.head + strings.Repeat(c.item, (1_000_000-20)/len(c.item)) + `1]`)
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				if _, err := sio.Parse(text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

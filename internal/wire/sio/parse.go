@@ -114,6 +114,9 @@ func (p *Packet) checkData() *Error {
 	return nil
 }
 
+// maxEventName is the longest JSON of an event's name: it is read, looked up and logged wherever an event comes by.
+const maxEventName = 64 << 10
+
 // checkEventName looks at the first element of args, a valid JSON array: it has to be a number, or a string that is not
 // reserved (2.4).
 func checkEventName(args []byte) *Error {
@@ -122,13 +125,20 @@ func checkEventName(args []byte) *Error {
 	case c == ']':
 		return errorAt(i, "event without a name")
 	case c == '-' || isDigit(c):
-		return nil
+		end, err := scanNumber(args, i)
+		if err == nil && end-i > maxEventName {
+			return errorAt(i, "event name of %d digits, limit %d", end-i, maxEventName)
+		}
+		return err
 	case c != '"':
 		return errorAt(i, "event name is neither a string nor a number")
 	}
 	end, err := scanString(args, i)
 	if err != nil {
 		return err
+	}
+	if end-i > maxEventName {
+		return errorAt(i, "event name of %d bytes, limit %d", end-i, maxEventName)
 	}
 	if reservedString(args[i:end]) {
 		return errorAt(i, "reserved event name %s", args[i:end])

@@ -142,3 +142,22 @@ func TestParseAllocatesNothingWithoutAttachments(t *testing.T) {
 		}
 	}
 }
+
+func TestEventNameIsBounded(t *testing.T) {
+	const most = 64 << 10 // of JSON
+	for _, c := range []struct {
+		text string
+		ok   bool
+	}{
+		{`2["` + strings.Repeat("n", most-2) + `"]`, true},
+		{`2["` + strings.Repeat("n", most-1) + `"]`, false},
+		{`51-["` + strings.Repeat("n", most-1) + `",{"_placeholder":true,"num":0}]`, false},
+		{`2[` + strings.Repeat("1", most) + `]`, true},
+		{`2[` + strings.Repeat("1", most+1) + `]`, false},
+		{`3["` + strings.Repeat("n", 2*most) + `"]`, true},
+	} {
+		if _, err := sio.Parse([]byte(c.text)); (err == nil) != c.ok {
+			t.Errorf("%.20s… of %d bytes: %v", c.text, len(c.text), err)
+		}
+	}
+}

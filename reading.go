@@ -1,0 +1,88 @@
+package weir
+
+import (
+	"context"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/engineio"
+	"github.com/streamweir/weir/internal/socketio"
+)
+
+// largeText is how many bytes a message may have that a loop reads itself, which takes it up to half a millisecond. A
+// worker reads a longer one, which is the client's own, and the client is not read meanwhile.
+const largeText = engineio.Owned
+
+// largestLast is the longest message that a loop reads of a client that leaves, which cannot wait for a worker.
+const largestLast = 512 << 10
+
+// reading is a large message on its way through a worker.
+type reading struct {
+	c    *client
+	data []byte
+	text socketio.Text
+	err  error
+}
+
+// readAside gives a message to a worker, and holds reading until its task has come back; false: there are no workers any
+// more. Loop.
+func (c *client) readAside(data []byte) bool {
+	r := &reading{c: c, data: data}
+	if c.door.srv.workers.Submit(r) != nil {
+		return false
+	}
+	c.waits().reading = r
+	c.door.srv.hub.Hold(budget.Inbound, len(data))
+	c.hold()
+	return true
+}
+
+// Run implements guard.Job.
+func (r *reading) Run(context.Context) {
+	r.text, r.err = socketio.ParseText(r.data)
+	r.c.out.Shard().Post(hasRead{r})
+}
+
+// hasRead is the task that goes on with a client whose message was read.
+type hasRead struct{ r *reading }
+
+// Run implements base.Task.
+func (t hasRead) Run() {
+	r, c := t.r, t.r.c
+	w := c.waiting()
+	if w == nil || w.reading != r {
+		return // its client has left, with which it was handled
+	}
+	c.release(w, r)
+	if err := c.handleText(r); err != nil {
+		c.dropBacklog()
+		c.session.Fault(base.CauseParseError, err)
+	}
+	c.resume()
+}
+
+// release forgets what was read.
+func (c *client) release(w *waiting, r *reading) {
+	w.reading = nil
+	c.door.srv.hub.Hold(budget.Inbound, -len(r.data))
+}
+
+// handleText is handle for what a worker has read.
+func (c *client) handleText(r *reading) error {
+	before, err := c.proto.Held(), r.err
+	if err == nil {
+		err = c.proto.Take(c, r.text)
+	}
+	return c.handled(before, err)
+}
+
+// handleLast handles a message of a client that leaves. What comes after one that breaks the protocol is forgotten.
+func (c *client) handleLast(m message) {
+	if !m.binary && len(m.data) > largestLast {
+		c.door.log.Debug("message not read: its client has left", "address", c.address(), "bytes", len(m.data))
+		return
+	}
+	if err := c.handle(m.data, m.binary); err != nil {
+		c.dropBacklog()
+	}
+}
