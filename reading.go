@@ -6,6 +6,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/engineio"
+	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/socketio"
 )
 
@@ -16,8 +17,12 @@ const largeText = engineio.Owned
 // largestLast is the longest message that a loop reads of a client that leaves, which cannot wait for a worker.
 const largestLast = 512 << 10
 
+// readingLimits say nothing: a mailbox of a reading has one job, which readAside counts.
+var readingLimits guard.MailboxLimits
+
 // reading is a large message on its way through a worker.
 type reading struct {
+	box  guard.Mailbox // its own: what a socket's handlers do does not hold it up
 	c    *client
 	data []byte
 	text socketio.Text
@@ -28,7 +33,8 @@ type reading struct {
 // more. Loop.
 func (c *client) readAside(data []byte) bool {
 	r := &reading{c: c, data: data}
-	if c.door.srv.workers.Submit(r) != nil {
+	r.box.Init(c.door.srv.workers, &readingLimits, nil)
+	if r.box.Push(r, 0) == guard.Refused {
 		return false
 	}
 	c.waits().reading = r

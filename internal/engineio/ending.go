@@ -39,6 +39,16 @@ func (s *Session) fault(cause base.Cause, err error) error {
 	return err
 }
 
+// misuse is fault for what breaks Engine.IO itself: over polling the session is gone at once, as with npm, unless there is
+// something for the last GET besides that.
+func (s *Session) misuse(cause base.Cause, err error) error {
+	_ = s.fault(cause, err)
+	if s.state == closing && s.ws == nil && s.turn.words == nil && !s.poll.Writing() {
+		s.finish()
+	}
+	return err
+}
+
 // parts reports whether the host may write its last words.
 func (s *Session) parts() bool { return s.turn != nil && s.turn.parting }
 

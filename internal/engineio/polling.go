@@ -153,7 +153,7 @@ func (s *Session) goOn(turn bool) {
 		}
 		return
 	case s.state == open && err != nil:
-		s.Fault(base.CauseParseError, err)
+		_ = s.misuse(base.CauseParseError, err)
 	}
 	s.poll.EndPost(held.exchange, s.handled())
 	s.dropPolling()

@@ -377,7 +377,7 @@ func (s *Session) packet(p eio.Packet) error {
 		s.left()
 		return errClosed
 	case eio.Ping: // a client's in Engine.IO 3 only
-		return s.fault(base.CauseTransportError, errors.New("engineio: ping from a client"))
+		return s.misuse(base.CauseTransportError, errors.New("engineio: ping from a client"))
 	}
 	return nil // stray open, upgrade and noop packets are ignored (protocol.md 1.3)
 }
