@@ -110,8 +110,12 @@ func (l *Lane) Force(it *Item) {
 	l.append(it, it.Msg.Frame(l.form).Len())
 }
 
+// overflow does with a message that does not fit what the policy says. COALESCE found no entry of its key, and
+// SNAPSHOT_ONLY has nothing unsent: for them too the oldest gives way.
 func (l *Lane) overflow(it *Item, size int) Outcome {
 	switch l.class.Policy.Overflow {
+	case base.DropOldest, base.Coalesce, base.SnapshotOnly:
+		return l.dropOldest(it, size)
 	case base.RejectNew, base.SpillToDisk:
 		l.dropped(base.ReasonRejected)
 		return Rejected
@@ -119,6 +123,11 @@ func (l *Lane) overflow(it *Item, size int) Outcome {
 		l.dropped(base.ReasonOverflow)
 		return Disconnect
 	}
+	panic("lane: an overflow action without a meaning")
+}
+
+// dropOldest drops from the head until the message fits.
+func (l *Lane) dropOldest(it *Item, size int) Outcome {
 	for l.queue.len() > 0 && !l.fits(size) {
 		l.dropHead(base.ReasonOverflow)
 	}
