@@ -30,7 +30,11 @@ func (s *Session) fault(cause base.Cause, err error) error {
 	s.host.Faulted(cause)
 	switch {
 	case s.state != open: // the host has closed it
-	case s.ws != nil || s.poll.Waiting():
+	case s.ws != nil:
+		s.begin(cause, err)
+		s.ws.Dismiss()
+		s.host.Deadline(0)
+	case s.poll.Waiting():
 		s.end(cause, err, eio.Close)
 	default:
 		s.begin(cause, err)

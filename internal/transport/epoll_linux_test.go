@@ -252,6 +252,27 @@ func TestPeerThatBrokeTheProtocolIsOwedNoPatience(t *testing.T) {
 	wantGone(t, e.peer)
 }
 
+// So is one that broke the protocol above: nothing it sends is heard, not even the answer to our close frame.
+func TestPeerThatBrokeTheProtocolAboveIsOwedNoPatience(t *testing.T) {
+	p := newPort(t, "127.0.0.1:0", 1, nil)
+	e := p.open()
+	e.loop.do(e.socket.Dismiss)
+	e.loop.do(e.socket.Dismiss) // idempotent
+	peer := newReader(e.peer)
+	peer.want(t, "close:")
+	peer.wantEOF(t)
+	e.send(ws.Text, "it goes on")
+	p.turn(250*time.Millisecond - 1)
+	if len(e.closed) > 0 {
+		t.Fatal("what came was not drained")
+	}
+	p.turn(1)
+	if got := <-e.closed; got.cause != base.CauseForcedClose {
+		t.Errorf("closed with %v", got.cause)
+	}
+	wantGone(t, e.peer)
+}
+
 func TestCloseOfABlockedConnectionEndsInTime(t *testing.T) {
 	p := newPort(t, "127.0.0.1:0", 1, nil)
 	e := p.open()

@@ -56,7 +56,7 @@ type WebSocket struct {
 	state      wsState
 	deflates   bool
 	heard      bool // the peer's close frame came
-	deaf       bool // the peer broke the protocol: what else it sends is dropped
+	deaf       bool // the peer broke a protocol: what else it sends is dropped
 	paused     bool
 }
 
@@ -201,6 +201,17 @@ func (w *WebSocket) Resume() {
 // sees as 1005, then up to two seconds for the answer. In the middle of a
 // frame it is Abort. Receiver.Closed reports base.CauseForcedClose. Idempotent.
 func (w *WebSocket) Close() { w.close(0, base.CauseForcedClose, nil) }
+
+// Dismiss is Close for a peer that broke the protocol above websockets: what else it sends is dropped, and it is owed no
+// patience (RFC 6455 7.1.7). Receiver.Closed reports base.CauseForcedClose. Idempotent.
+func (w *WebSocket) Dismiss() { w.dismiss(base.CauseForcedClose, nil) }
+
+func (w *WebSocket) dismiss(cause base.Cause, err error) {
+	if w.state == wsOpen {
+		w.deaf = true
+		w.close(0, cause, err)
+	}
+}
 
 // Abort ends the connection at once. Receiver.Closed reports
 // base.CauseForcedClose unless the connection was closing already. Idempotent.
@@ -439,7 +450,7 @@ func (f frames) Message(op ws.Opcode, payload []byte) error {
 	}
 	w.options.Turns.Spend(turns.Message + turns.Parsed*len(payload))
 	if err := w.receiver.Message(payload, op == ws.Binary); err != nil {
-		w.close(0, base.CauseParseError, err)
+		w.dismiss(base.CauseParseError, err)
 	}
 	return nil
 }
