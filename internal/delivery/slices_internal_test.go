@@ -154,6 +154,5 @@ func BenchmarkSnapshots(b *testing.B) {
 		for sh.step() {
 		}
 		b.ReportMetric(float64(sh.watch.longest.Load())/float64(time.Millisecond), "ms/longest-step")
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(clients*keys), "ns/value")
 	}
 }
