@@ -54,6 +54,16 @@ var causeRows = [Causes]causeRow{
 
 func (c Cause) String() string { return causeRows[c].name }
 
+// CauseNamed returns the cause with that name.
+func CauseNamed(name string) (c Cause, ok bool) {
+	for i := range causeRows {
+		if causeRows[i].name == name {
+			return Cause(i), true
+		}
+	}
+	return 0, false
+}
+
 // SocketReason is the Socket.IO disconnect reason for handlers (protocol.md 2.10).
 func (c Cause) SocketReason() string { return causeRows[c].reason }
 
