@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
-	"github.com/streamweir/weir/internal/packet"
+	"github.com/streamweir/weir/internal/op"
 )
 
 // Broadcast is a choice of sockets of one namespace, made by To, Except and so on;
@@ -142,93 +141,62 @@ func (b Broadcast) runs() error {
 
 // Sockets returns the sockets chosen. When ctx ends before every loop has answered, it
 // returns those found until then, and ErrTimeout.
-func (b Broadcast) Sockets(ctx context.Context) ([]*Socket, error) {
-	return gather(ctx, b, func(d *delivery.Socket) (*Socket, bool) {
-		s, ok := d.Peer.(*Socket)
-		return s, ok
-	})
+func (b Broadcast) Sockets(ctx context.Context) (found []*Socket, err error) {
+	d, _, err := b.do(ctx, &op.Op{Kind: op.Fetch})
+	if d != nil {
+		found = socketsOf(d.Sockets)
+	}
+	return found, err
+}
+
+// socketsOf are the application's sides of sockets.
+func socketsOf(list []*delivery.Socket) (out []*Socket) {
+	for _, d := range list {
+		if s, ok := d.Peer.(*Socket); ok {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // Join puts the sockets chosen into rooms. A socket that has too many already is
 // left as it is and counted in skipped. When ctx ends first it returns ErrTimeout with
 // what is done by then: the rest goes on. So do Leave and Disconnect.
 func (b Broadcast) Join(ctx context.Context, rooms ...string) (joined, skipped int, err error) {
-	failed, err := gather(ctx, b, func(d *delivery.Socket) (error, bool) { return d.Join(rooms...), true })
-	for _, e := range failed {
-		if e != nil {
-			skipped++
-		} else {
-			joined++
-		}
-	}
-	return joined, skipped, err
+	_, out, err := b.do(ctx, &op.Op{Kind: op.Join, Rooms: slices.Clone(rooms)})
+	return out.Done, out.Skipped, err
 }
 
 // Leave takes the sockets chosen out of rooms.
 func (b Broadcast) Leave(ctx context.Context, rooms ...string) error {
-	return b.each(ctx, func(d *delivery.Socket) {
-		for _, r := range rooms {
-			d.Leave(r)
-		}
-	})
+	_, _, err := b.do(ctx, &op.Op{Kind: op.Leave, Rooms: slices.Clone(rooms)})
+	return err
 }
 
 // Disconnect takes the sockets chosen out of the namespace; with transport, their
 // connections are closed too. Official clients do not come back by themselves.
 func (b Broadcast) Disconnect(ctx context.Context, transport bool) error {
-	return b.each(ctx, func(d *delivery.Socket) {
-		d.Close(base.CauseServerDisconnect, packet.Disconnect(b.ns.path))
-		if s, ok := d.Peer.(*Socket); ok && transport {
-			s.client.leave()
-		}
-	})
+	_, _, err := b.do(ctx, &op.Op{Kind: op.Disconnect, Cause: base.CauseServerDisconnect, Transport: transport})
+	return err
 }
 
-// each runs f on the shards for every socket chosen and waits until all have, or ctx
-// ends: then f still runs, and whatever it writes to must be its own.
-func (b Broadcast) each(ctx context.Context, f func(*delivery.Socket)) error {
+// do has an operation done to every socket chosen and waits until it is, or ctx ends: then it
+// goes on. It returns nil if nothing was begun.
+func (b Broadcast) do(ctx context.Context, o *op.Op) (*delivery.Doing, op.Outcome, error) {
 	if b.wrong != "" {
-		return Errorf(ErrInvalid, b.wrong)
+		return nil, op.Outcome{}, Errorf(ErrInvalid, b.wrong)
 	}
 	if err := b.runs(); err != nil {
-		return err
+		return nil, op.Outcome{}, err
 	}
-	err := b.ns.srv.hub.EachAndWait(ctx, b.ns.d, b.to, f)
+	o.Namespace, o.Target = b.ns.path, b.to
+	d, err := b.ns.srv.hub.Begin(ctx, o)
+	if err != nil {
+		return nil, op.Outcome{}, wrap(err, "")
+	}
+	out, err := d.Wait(ctx)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return wrap(err, "the context ended before every loop had answered; what was begun goes on")
+		return d, out, wrap(err, "the context ended before every loop had answered; what was begun goes on")
 	}
-	return wrap(err, "")
-}
-
-// gather runs f on the shards for every socket chosen and returns what it yields with
-// true. When ctx ends first, that is what there is by then.
-func gather[T any](ctx context.Context, b Broadcast, f func(*delivery.Socket) (T, bool)) ([]T, error) {
-	var g gathering[T]
-	err := b.each(ctx, func(d *delivery.Socket) {
-		if v, ok := f(d); ok {
-			g.add(v)
-		}
-	})
-	return g.take(), err
-}
-
-// gathering is what shards have found and nobody has taken yet. Whoever takes it shares
-// nothing with those who still add to it.
-type gathering[T any] struct {
-	mu   sync.Mutex
-	list []T
-}
-
-func (g *gathering[T]) add(v T) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.list = append(g.list, v)
-}
-
-func (g *gathering[T]) take() []T {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	list := g.list
-	g.list = nil
-	return list
+	return d, out, wrap(err, "")
 }

@@ -66,6 +66,7 @@ var (
 	_ socketio.Door      = (*client)(nil)
 	_ delivery.Peer      = (*client)(nil)
 	_ delivery.Describer = (*client)(nil)
+	_ delivery.Addressed = (*client)(nil)
 	_ delivery.Outlet    = (*engineio.Session)(nil)
 )
 
@@ -264,15 +265,6 @@ func (c *client) Cut(cause base.Cause) {
 	}
 }
 
-// leave ends all namespaces of the connection with a DISCONNECT, then the
-// connection.
-func (c *client) leave() {
-	for _, s := range slices.Clone(c.out.Sockets()) {
-		s.Close(base.CauseServerDisconnect, packet.Disconnect(s.Namespace.Path))
-	}
-	c.out.Finish(base.CauseServerDisconnect)
-}
-
 // punish refuses a slow client for a while (protocol.md 4).
 func (c *client) punish() {
 	var penalty time.Duration
@@ -368,9 +360,12 @@ func (c *client) dropBacklog() {
 	w.backlog = nil
 }
 
+// Address implements delivery.Addressed.
+func (c *client) Address() string { return c.address().String() }
+
 // Describe implements delivery.Describer.
 func (c *client) Describe(v *delivery.ClientView) {
-	v.Address, v.Server, v.Transport = c.address().String(), c.door.opts.Name, c.session.Transport()
+	v.Address, v.Server, v.Transport = c.Address(), c.door.opts.Name, c.session.Transport()
 	v.Since, v.Agent = c.door.srv.hub.Time(c.since), c.door.srv.agents.Text(c.agent)
 	if k, ok := c.session.Kernel(); ok {
 		v.Kernel = &delivery.KernelView{

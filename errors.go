@@ -47,7 +47,7 @@ func wrap(err error, reason string) error {
 	}
 	code := base.CodeInternal
 	switch {
-	case errors.Is(err, delivery.ErrUnknownTopic):
+	case errors.Is(err, delivery.ErrUnknownTopic), errors.Is(err, delivery.ErrUnknownNamespace):
 		code = base.CodeUnknown
 	case errors.Is(err, delivery.ErrNothingKept):
 		code = base.CodeInvalid

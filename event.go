@@ -63,14 +63,7 @@ func (s *Socket) reply(f *base.Frame) error {
 }
 
 // refusalBody is how a refusal looks to a client (protocol.md 4).
-type refusalBody struct {
-	OK        bool   `json:"ok"`
-	Topic     string `json:"topic,omitempty"`
-	Event     string `json:"event,omitempty"`
-	Code      string `json:"code"`
-	Reason    string `json:"reason"`
-	Retryable bool   `json:"retryable"`
-}
+type refusalBody = packet.Refusal
 
 // refusalOf turns an error into what a client may know of it.
 func refusalOf(err error) refusalBody {
@@ -155,7 +148,7 @@ func (s *Socket) tell(why refusalBody) {
 }
 
 func (s *Socket) errorFrame(why refusalBody) (*base.Frame, error) {
-	f, _, err := packet.Event(sio.EventHeader{Namespace: s.ns.path}, "weir:error", []any{why})
+	f, err := packet.Refused(s.ns.path, &why)
 	if err != nil {
 		s.ns.log.Error("weir:error not encoded", "error", err)
 	}

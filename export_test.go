@@ -4,7 +4,6 @@ import (
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
 )
 
@@ -17,7 +16,7 @@ const (
 // ExpireWhileClosing lets the time to join run out for the socket's client, over polling,
 // after its session was closed; it reports whether a time is set for its end.
 func (s *Socket) ExpireWhileClosing() (armed bool, err error) {
-	err = s.onShard(func(*delivery.Socket) error {
+	err = s.onShard(func() error {
 		c := s.client
 		was := c.joined
 		c.joined = guard.NeverJoined
@@ -32,7 +31,7 @@ func (s *Socket) ExpireWhileClosing() (armed bool, err error) {
 
 // Residue lists what the socket and its connection keep beside themselves.
 func (s *Socket) Residue() (left []string, err error) {
-	err = s.onShard(func(*delivery.Socket) error {
+	err = s.onShard(func() error {
 		if s.mailbox != nil {
 			left = append(left, "a mailbox")
 		}
@@ -49,9 +48,37 @@ func (s *Socket) Residue() (left []string, err error) {
 	return left, err
 }
 
+// task is a base.Task.
+type task func()
+
+// Run implements base.Task.
+func (f task) Run() { f() }
+
+// onShard runs f on the shard of a socket that has not left and waits for it.
+func (s *Socket) onShard(f func() error) error {
+	d, err := s.sendable()
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	d.Conn().Shard().Post(task(func() {
+		if d.Closed() {
+			done <- ErrDisconnected
+			return
+		}
+		done <- f()
+	}))
+	select {
+	case err := <-done:
+		return err
+	case <-d.Conn().Shard().Done():
+		return ErrDraining
+	}
+}
+
 // OnShardForTest runs f on the socket's shard and waits for it.
 func (s *Socket) OnShardForTest(f func()) {
-	_ = s.onShard(func(*delivery.Socket) error { f(); return nil })
+	_ = s.onShard(func() error { f(); return nil })
 }
 
 // ShardForTest is the number of the socket's shard.

@@ -14,7 +14,7 @@ import (
 	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
-	"github.com/streamweir/weir/internal/packet"
+	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/ports"
 )
 
@@ -189,69 +189,55 @@ type sockets struct{ s *Server }
 
 // Join implements admin.Sockets.
 func (a sockets) Join(ctx context.Context, f admin.Filter, rooms []string) (n, skipped int, err error) {
-	failed, err := chosen(ctx, a.s, f, func(d *delivery.Socket) error { return d.Join(rooms...) })
-	for _, e := range failed {
-		if e != nil {
-			skipped++
-		}
-	}
-	return len(failed), skipped, err
+	_, out, err := a.do(ctx, f, &op.Op{Kind: op.Join, Rooms: rooms})
+	return out.Done + out.Skipped, out.Skipped, err
 }
 
 // Leave implements admin.Sockets.
 func (a sockets) Leave(ctx context.Context, f admin.Filter, rooms []string) (int, error) {
-	left, err := chosen(ctx, a.s, f, func(d *delivery.Socket) struct{} {
-		for _, r := range rooms {
-			d.Leave(r)
-		}
-		return struct{}{}
-	})
-	return len(left), err
+	_, out, err := a.do(ctx, f, &op.Op{Kind: op.Leave, Rooms: rooms})
+	return out.Done, err
 }
 
-// chosen runs do on the shards for every socket a filter means and returns what it said.
-func chosen[T any](ctx context.Context, s *Server, f admin.Filter, do func(*delivery.Socket) T) ([]T, error) {
-	ns := s.byPath.Find(f.Namespace)
+// do has an operation done to every socket that a filter means.
+func (a sockets) do(ctx context.Context, f admin.Filter, o *op.Op) (*delivery.Doing, op.Outcome, error) {
+	ns := a.s.byPath.Find(f.Namespace)
 	if ns == nil {
-		return nil, Errorf(ErrUnknown, "unknown namespace "+f.Namespace)
+		return nil, op.Outcome{}, Errorf(ErrUnknown, "unknown namespace "+f.Namespace)
 	}
 	b := ns.All()
 	b.to.Socket, b.to.Principal = f.ID, f.Principal
 	if f.Room != "" {
 		b = b.To(f.Room)
 	}
-	return gather(ctx, b, func(d *delivery.Socket) (v T, ok bool) {
-		if f.Topic != "" && !d.Subscribed(f.Topic) {
-			return v, false
-		}
-		if s, ok := d.Peer.(*Socket); f.Address != "" && (!ok || s.client.address().String() != f.Address) {
-			return v, false
-		}
-		return do(d), true
-	})
+	o.Only = op.Only{Topic: f.Topic, Address: f.Address}
+	return b.do(ctx, o)
 }
 
 // Disconnect implements admin.Sockets: the sockets are found now and sent away by
 // a goroutine of the server's.
 func (a sockets) Disconnect(ctx context.Context, r admin.DisconnectRequest) (int, error) {
-	found, err := chosen(ctx, a.s, r.Filter, func(d *delivery.Socket) *delivery.Socket { return d })
-	n := len(found)
-	if err != nil || r.DryRun || n == 0 {
-		return n, err
+	_, out, err := a.do(ctx, r.Filter, &op.Op{Kind: op.Fetch})
+	if err != nil || r.DryRun || out.Done == 0 {
+		return out.Done, err
 	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	if a.s.state.Load() == stateStopped {
 		return 0, Errorf(ErrDraining, "the server has stopped")
 	}
+	o := op.Op{Kind: op.Disconnect, Namespace: r.Filter.Namespace, Cause: base.CauseAdmin}
+	if !r.Reconnect {
+		o.Cause, o.Reason = base.CauseForbidden, "disconnected by an operator"
+	}
 	a.s.wg.Add(1)
-	go a.s.expel(found, r.Rate, r.Reconnect)
-	return n, nil
+	go a.s.expel(out.Sockets, r.Rate, o)
+	return out.Done, nil
 }
 
-// expel sends sockets away, rate a second or all at once. It ends early when the
-// server stops.
-func (s *Server) expel(found []*delivery.Socket, rate int, reconnect bool) {
+// expel does an operation to sockets one by one, rate a second or all as fast as the loops take
+// it. It ends early when the server stops.
+func (s *Server) expel(found []op.Description, rate int, o op.Op) {
 	defer s.wg.Done()
 	var pause <-chan time.Time
 	if rate > 0 {
@@ -260,7 +246,11 @@ func (s *Server) expel(found []*delivery.Socket, rate int, reconnect bool) {
 		pause = t.C
 	}
 	for _, d := range found {
-		d.Conn().Shard().Post(expulsion{d, reconnect})
+		one := o
+		one.Target.Socket = d.ID
+		if _, err := s.hub.Begin(context.Background(), &one); err != nil {
+			return // the loops have ended
+		}
 		if pause == nil {
 			continue
 		}
@@ -270,32 +260,4 @@ func (s *Server) expel(found []*delivery.Socket, rate int, reconnect bool) {
 			return
 		}
 	}
-}
-
-// expulsion is the task that sends one socket away (protocol.md 4, close causes).
-type expulsion struct {
-	d         *delivery.Socket
-	reconnect bool
-}
-
-// Run implements base.Task.
-func (e expulsion) Run() {
-	if e.d.Closed() {
-		return
-	}
-	e.d.Conn().RecordCut(base.CauseAdmin)
-	if e.reconnect {
-		e.d.Conn().Finish(base.CauseAdmin)
-		return
-	}
-	if s, ok := e.d.Peer.(*Socket); ok {
-		s.expel(&Error{Code: base.CodeForbidden, Reason: "disconnected by an operator"})
-	}
-}
-
-// expel ends a socket for good: weir:error, then DISCONNECT, after which official
-// clients stay away. Loop.
-func (s *Socket) expel(why *Error) {
-	s.tell(refusalOf(why))
-	s.out().Close(base.CauseForbidden, packet.Disconnect(s.ns.path))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
-	"github.com/streamweir/weir/internal/packet"
+	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/socketio"
 )
 
@@ -276,7 +276,11 @@ func (s *Socket) Join(rooms ...string) error {
 	if early, err := s.joinEarly(rooms); early {
 		return err
 	}
-	return s.onShard(func(d *delivery.Socket) error { return d.Join(rooms...) })
+	out, err := s.do(&op.Op{Kind: op.Join, Rooms: slices.Clone(rooms)})
+	if err == nil && out.Skipped > 0 {
+		err = wrap(delivery.ErrTooManyRooms, "")
+	}
+	return err
 }
 
 // joinEarly notes rooms for a client that is not let in yet; false: it is, or was.
@@ -284,7 +288,7 @@ func (s *Socket) joinEarly(rooms []string) (early bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.out() != nil || s.gone.Load() {
-		return false, nil // onShard tells one from the other
+		return false, nil // do tells one from the other
 	}
 	own := s.ownLocked()
 	for _, room := range rooms {
@@ -301,7 +305,8 @@ func (s *Socket) joinEarly(rooms []string) (early bool, err error) {
 
 // Leave takes the socket out of a room.
 func (s *Socket) Leave(room string) error {
-	return s.onShard(func(d *delivery.Socket) error { d.Leave(room); return nil })
+	_, err := s.do(&op.Op{Kind: op.Leave, Rooms: []string{room}})
+	return err
 }
 
 // Rooms returns the rooms the socket is in, its own id first; once it has left,
@@ -312,38 +317,37 @@ func (s *Socket) Rooms() (rooms []string, err error) {
 		defer s.mu.Unlock()
 		return s.hasLocked().rooms, nil
 	}
-	found := make(chan []string, 1) // by value: who no longer waits shares nothing with the shard
-	if err := s.onShard(func(d *delivery.Socket) error { found <- d.Rooms(); return nil }); err != nil {
+	out, err := s.do(&op.Op{Kind: op.Fetch, Describe: true})
+	if err != nil {
 		return nil, err
 	}
-	return <-found, nil
+	return out.Sockets[0].Rooms, nil
 }
 
-// onShard runs f on the socket's shard and waits for it.
-func (s *Socket) onShard(f func(*delivery.Socket) error) error {
+// do has an operation done to the socket, after everything sent before, and waits until it is.
+func (s *Socket) do(o *op.Op) (op.Outcome, error) {
+	d, err := s.begin(o)
+	if err != nil {
+		return op.Outcome{}, err
+	}
+	out, err := d.Wait(context.Background()) // ends with the server at the latest
+	if err == nil && out.Done+out.Skipped == 0 {
+		err = Errorf(ErrDisconnected, "the socket has left its namespace")
+	}
+	return out, wrap(err, "")
+}
+
+// begin is do without the wait.
+func (s *Socket) begin(o *op.Op) (*delivery.Doing, error) {
 	d, err := s.sendable()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	o.Namespace, o.Target.Socket = s.ns.path, d.ID
 	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
 	defer cancel()
-	done := make(chan error, 1)
-	err = d.Do(ctx, func() {
-		if d.Closed() {
-			done <- Errorf(ErrDisconnected, "the socket has left its namespace")
-			return
-		}
-		done <- f(d)
-	})
-	if err != nil {
-		return wrap(err, "")
-	}
-	select {
-	case err := <-done:
-		return wrap(err, "")
-	case <-s.client.out.Shard().Done():
-		return Errorf(ErrDraining, "the server has stopped")
-	}
+	doing, err := s.ns.srv.hub.Begin(ctx, o)
+	return doing, wrap(err, "")
 }
 
 // Disconnect takes the client out of the namespace after everything sent before:
@@ -354,17 +358,8 @@ func (s *Socket) Disconnect(transport bool) error {
 	if s.out() != nil {
 		s.expelled.Store(true) // also if it has left by itself
 	}
-	d, err := s.sendable()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
-	defer cancel()
-	err = d.End(ctx, base.CauseServerDisconnect, packet.Disconnect(s.ns.path))
-	if err == nil && transport {
-		err = d.Do(ctx, s.client.leave)
-	}
-	return wrap(err, "")
+	_, err := s.begin(&op.Op{Kind: op.Disconnect, Cause: base.CauseServerDisconnect, Transport: transport})
+	return err
 }
 
 // apply gives a socket that others decide about the id it will have. Loop.

@@ -44,6 +44,15 @@ func split(raw []byte, skip int, dst [][]byte) [][]byte {
 	return parts[min(skip, len(parts)):]
 }
 
+// Raw is the JSON array that the arguments are the elements of, byte for byte, from the first that is one; nil if
+// there are none.
+func (a *Args) Raw() []byte {
+	if a.skip == 0 || len(a.raw) == 0 {
+		return a.raw
+	}
+	return append(append([]byte{'['}, bytes.Join(split(a.raw, a.skip, nil), []byte{','})...), ']')
+}
+
 // Attachments returns the binary parts in the order of their placeholders.
 func (a *Args) Attachments() [][]byte { return a.attachments }
 

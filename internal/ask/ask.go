@@ -6,12 +6,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/op"
 )
 
 // patience is how long answers are waited for when the caller set no deadline.
@@ -34,6 +37,7 @@ type Question struct {
 	mu      sync.Mutex
 	shards  int // have not said yet whom they asked
 	open    map[*delivery.Socket]struct{}
+	asked   int
 	replies []Reply
 	over    bool
 }
@@ -60,6 +64,7 @@ func (q *Question) Sent(s *delivery.Socket) bool {
 	defer q.mu.Unlock()
 	if !q.over {
 		q.open[s] = struct{}{}
+		q.asked++
 	}
 	return !q.over
 }
@@ -137,3 +142,70 @@ type forgetting struct {
 
 // Run implements base.Task.
 func (f forgetting) Run() { f.s.Forget(f.id) }
+
+// Do asks what an operation asks and waits for the answers of this node's sockets: at most until ctx
+// ends, o.Wait is over or the server has stopped, as Wait does. Then the outcome is partial: it has
+// the answers that came.
+//
+// Errors: op.ErrInvalid, delivery.ErrUnknownNamespace, those of delivery.Hub.Emit and of Wait.
+func Do(ctx context.Context, h *delivery.Hub, o *op.Op, stopped <-chan struct{}) (out op.Outcome, err error) {
+	n := h.Namespace(o.Namespace)
+	switch err := o.Valid(); {
+	case err != nil:
+		return out, err
+	case o.Kind != op.Ask:
+		return out, fmt.Errorf("%w: %s is no question", op.ErrInvalid, o.Kind)
+	case n == nil:
+		return out, delivery.ErrUnknownNamespace
+	}
+	shards := h.Receivers(&o.Target)
+	if shards == 0 {
+		return out, nil // a socket of another node
+	}
+	if o.Wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.Wait)
+		defer cancel()
+	}
+	q, ctx, cancel := New(ctx, n.NextAckID(), shards, stopped)
+	defer cancel()
+	event, e, err := n.Emission(&o.Event, q, q.ID())
+	if err != nil {
+		return out, err
+	}
+	if err := h.Emit(ctx, n, event, e, o.Target); err != nil {
+		return out, err
+	}
+	replies, err := q.Wait(ctx)
+	for i := range replies {
+		out.Answers = append(out.Answers, replies[i].Answer())
+	}
+	out.Done, out.Partial = q.asked, err != nil
+	return out, err
+}
+
+// Answer is the reply as a value.
+func (r *Reply) Answer() op.Answer {
+	a := op.Answer{Socket: r.Socket}
+	if r.Err != nil {
+		a.Code, a.Reason = base.CodeInternal.Name, r.Err.Error()
+		if e := (*base.Error)(nil); errors.As(r.Err, &e) {
+			a.Code, a.Reason = e.Code.Name, e.Reason
+		}
+		return a
+	}
+	a.Args, a.Attachments = r.Args.Raw(), r.Args.Attachments()
+	return a
+}
+
+// ReplyOf is the reply whose Answer is a.
+func ReplyOf(a *op.Answer) Reply {
+	if a.Code == "" {
+		return Reply{Socket: a.Socket, Args: new(args.New(a.Args, 0, a.Attachments))}
+	}
+	e := &base.Error{Code: base.CodeInternal, Reason: a.Reason}
+	if i := slices.IndexFunc(base.Codes, func(c *base.Code) bool { return c.Name == a.Code }); i >= 0 {
+		e.Code = base.Codes[i]
+	}
+	return Reply{Socket: a.Socket, Err: e}
+}

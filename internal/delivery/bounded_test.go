@@ -1,7 +1,6 @@
 package delivery_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/op"
 )
 
 // crowd connects clients that take nothing, each with a socket.
@@ -39,9 +39,7 @@ func TestBudgetBoundsPlainEmits(t *testing.T) {
 			r := newRig(t, o)
 			_, sockets := r.crowd(clients)
 			for _, s := range sockets {
-				if err := s.Do(t.Context(), func() { _ = s.Join("all") }); err != nil {
-					t.Fatal(err)
-				}
+				r.do(&op.Op{Kind: op.Join, Target: delivery.Target{Socket: s.ID}, Rooms: []string{"all"}})
 			}
 			r.settle()
 			refused := 0
@@ -82,8 +80,8 @@ func TestDirectEmitsAndRepliesAreRefusedWhenTheBudgetIsSpent(t *testing.T) {
 	if err := s.Reply(t.Context(), f); !errors.Is(err, delivery.ErrBudget) {
 		t.Errorf("reply: %v", err)
 	}
-	if err := s.Do(t.Context(), func() {}); err != nil {
-		t.Errorf("what holds nothing is refused: %v", err)
+	if out := r.do(&op.Op{Kind: op.Fetch, Target: delivery.Target{Socket: s.ID}}); out.Done != 1 {
+		t.Errorf("what holds nothing is refused: %+v", out)
 	}
 	r.Hold(accounts.Mailboxes, -budget)
 	if err := s.Emit(t.Context(), "news", delivery.Emission{Frame: f}, false); err != nil {
@@ -172,10 +170,9 @@ func TestRoomsAreLeftWithoutSearching(t *testing.T) {
 		} else {
 			k = -1 - k
 		}
-		got := 0
-		err := r.EachAndWait(context.Background(), r.ns, delivery.Target{Rooms: []string{fmt.Sprint("room", k)}}, func(*delivery.Socket) { got++ })
-		if err != nil || got != want {
-			t.Errorf("room%d has %d members, want %d (%v)", k, got, want, err)
+		out := r.do(&op.Op{Kind: op.Fetch, Target: delivery.Target{Rooms: []string{fmt.Sprint("room", k)}}})
+		if out.Done != want || len(out.Sockets) != want {
+			t.Errorf("room%d has %d members, want %d", k, out.Done, want)
 		}
 	}
 	clients[0].do(func() {

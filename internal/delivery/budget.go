@@ -40,7 +40,7 @@ func (h *Hub) unclaim(f *fanOut) {
 // claimEmit counts a plain event before it is in any inbox, or refuses it. Who is in
 // rooms only the shards know: the entries of such an event are counted when they are there.
 func (h *Hub) claimEmit(f *fanOut) error {
-	receivers := int64(h.receivers(f.target))
+	receivers := int64(h.Receivers(f.target))
 	if f.topic != nil && f.topic.Declared.heavy.Load() {
 		return ErrBudget
 	}

@@ -14,12 +14,6 @@ func (d *direct) begin(sh *Shard, _ *underWay) {
 			d.acks.Sent(s)
 			d.acks.Answered(s, Answer{Err: ErrClosed})
 		}
-	case d.last:
-		var f *base.Frame
-		if d.msg != nil {
-			f = d.msg.Frame(base.Plain)
-		}
-		s.Close(d.cause, f)
 	case d.forced:
 		sh.force(s, d.msg)
 	default:
@@ -46,7 +40,7 @@ func (f *fanOut) begin(sh *Shard, u *underWay) {
 	if f.toAllMembers() {
 		u.left = len(f.topic.local[sh.index].members)
 	} else {
-		u.choosing = true
+		u.choose(sh, f.ns, f.target)
 	}
 	u.item = f.class(sh).Hold(f.msg)
 }

@@ -7,6 +7,7 @@ import (
 
 // What can be wrong with a request to this package; the root maps them to codes.
 var (
+	ErrUnknownNamespace     = errors.New("unknown namespace")
 	ErrUnknownTopic         = errors.New("unknown topic")
 	ErrTooManySubscriptions = errors.New("too many subscriptions on this socket")
 	ErrNothingKept          = errors.New("nothing is kept for a snapshot (the topic has snapshotMaxKeys: 0)")

@@ -5,6 +5,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/roster"
 )
 
@@ -14,8 +15,8 @@ type Target = roster.Target
 // everybody is the target of publications to all: they share it.
 var everybody = &Target{}
 
-// job is what waits in the inbox of a shard for its place in an order, see stream. There are four: fanOut, direct,
-// operation and call. All methods are called on the shard.
+// job is what waits in the inbox of a shard for its place in an order, see stream. There are three: fanOut, direct and
+// operation. All methods are called on the shard.
 type job interface {
 	// home is where the stream is found that the job belongs to.
 	home(*Shard) **stream
@@ -87,38 +88,28 @@ func (f *fanOut) audience() *Topic {
 	return nil
 }
 
-// direct is a packet to one socket: a plain event, an ack, or its last.
+// direct is a packet to one socket: a plain event, or an ack.
 type direct struct {
 	outgoing
 	load
 	socket *Socket
-	forced bool       // an ack or namespace packet: never dropped
-	late   bool       // not worth waking the shard for
-	last   bool       // the socket's last packet: close it for cause; there may be no message
-	cause  base.Cause // of last
+	forced bool // an ack: never dropped
+	late   bool // not worth waking the shard for
 }
 
-// operation is something that is done to the sockets a target means. All shards share it.
+// operation is something that is done to sockets. All shards share it.
 type operation struct {
 	load
 	ns      *Namespace
-	target  *Target
+	op      *op.Op
 	receipt *receipt
-	each    func(*Socket)
-}
-
-// call is a function that has its place in the order of a namespace's plain events.
-type call struct {
-	load
-	ns  *Namespace
-	run func()
+	found   findings
 }
 
 var (
 	_ job = (*fanOut)(nil)
 	_ job = (*direct)(nil)
 	_ job = (*operation)(nil)
-	_ job = (*call)(nil)
 )
 
 // AckSink collects the answers of a message that carries an ack id. Its methods

@@ -74,6 +74,18 @@ func (t *ties) asker(id uint64) AckSink {
 // somewhere else in memory.
 const lookCost = 2
 
+// choose begins to find whom a job is for: one socket at once, more in slices.
+func (u *underWay) choose(sh *Shard, n *Namespace, to *Target) {
+	if to.Socket == "" || to.Principal != "" || to.Rooms != nil || to.Except != nil {
+		u.choosing = true
+		return
+	}
+	if s, ok := n.on(sh).Find(to.Socket); ok {
+		u.chosen = append(u.chosen, s)
+		u.left = 1
+	}
+}
+
 // choose goes on finding whom a job is for, of those in a namespace, until spent reaches
 // most. If the search of another stream's job is under way it helps that one first.
 func (sh *Shard) choose(n *Namespace, to *Target, u *underWay, most int) (done bool) {

@@ -2,95 +2,256 @@ package delivery
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"sync"
 
+	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery/inbox"
+	"github.com/streamweir/weir/internal/op"
+	"github.com/streamweir/weir/internal/packet"
+	"github.com/streamweir/weir/internal/wire/sio"
 )
 
-// EachAndWait runs f on every socket a target means at one place in the namespace's
-// order of emits, on the sockets' shards, and waits until all have done so. f must
-// not block; different shards call it at the same time. A socket that leaves the
-// namespace meanwhile may be left out.
-func (h *Hub) EachAndWait(ctx context.Context, n *Namespace, to Target, f func(*Socket)) error {
-	o := &operation{ns: n, target: &to, load: load{weight: inbox.Cost(0)}, each: f}
-	o.receipt = newReceipt(h.receivers(&to))
-	if err := h.post(ctx, o); err != nil {
-		return err
-	}
-	select {
-	case <-o.receipt.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-h.done:
-		return ErrClosed
-	}
+// ErrAsk says that a question was handed to Begin: whoever asks waits for answers, see the room ask.
+var ErrAsk = errors.New("a question is not begun here")
+
+// Doing is an operation under way on this node.
+type Doing struct {
+	hub *Hub
+	job *operation // nil: there is nothing to wait for
+	// Sockets are those that a Fetch has found, once Wait has returned: what the outcome names, as
+	// this node's own.
+	Sockets []*Socket
 }
 
-// post appends an operation to the inboxes of all shards, or of the one its target
+// Begin gives an operation its place in the order of the namespace's emits, and has it done to
+// every socket of this node that it means, each once, on the sockets' shards. A socket that leaves
+// the namespace meanwhile may be left out. It waits for room in the inboxes as long as ctx allows.
+// o must not be changed any more.
+//
+// Errors: op.ErrInvalid, ErrUnknownNamespace, ErrAsk, ErrBusy, ErrClosed; for Emit those of Emit.
+func (h *Hub) Begin(ctx context.Context, o *op.Op) (*Doing, error) {
+	if err := o.Valid(); err != nil {
+		return nil, err
+	}
+	n := h.namespaces.Find(o.Namespace)
+	switch {
+	case n == nil:
+		return nil, ErrUnknownNamespace
+	case o.Kind == op.Ask:
+		return nil, ErrAsk
+	case o.Kind == op.Emit:
+		event, e, err := n.Emission(&o.Event, nil, 0)
+		if err != nil {
+			return nil, err
+		}
+		return &Doing{hub: h}, h.Emit(ctx, n, event, e, o.Target)
+	}
+	j := &operation{ns: n, op: o, load: load{weight: inbox.Cost(0)}, receipt: newReceipt(h.Receivers(&o.Target))}
+	if err := h.put(ctx, j); err != nil {
+		return nil, err
+	}
+	return &Doing{hub: h, job: j}, nil
+}
+
+// Wait waits until all shards have done their part, and returns what came of it. When ctx ends
+// first, or o.Wait is over, or the hub is closed, that is what there is by then, as an outcome that
+// is partial, with the context's error or ErrClosed: what was begun goes on. It is called once.
+func (d *Doing) Wait(ctx context.Context) (out op.Outcome, err error) {
+	if d.job == nil {
+		return out, nil
+	}
+	if wait := d.job.op.Wait; wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wait)
+		defer cancel()
+	}
+	select {
+	case <-d.job.receipt.done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-d.hub.done:
+		err = ErrClosed
+	}
+	out, d.Sockets = d.job.found.take()
+	out.Partial = err != nil
+	return out, err
+}
+
+// Do is Begin and Wait with the same context.
+func (h *Hub) Do(ctx context.Context, o *op.Op) (op.Outcome, error) {
+	d, err := h.Begin(ctx, o)
+	if err != nil {
+		return op.Outcome{}, err
+	}
+	return d.Wait(ctx)
+}
+
+// put appends an operation to the inboxes of all shards, or of the one its target
 // names, at one place in the namespace's order.
-func (h *Hub) post(ctx context.Context, o *operation) error {
+func (h *Hub) put(ctx context.Context, j *operation) error {
 	if h.closed() {
 		return ErrClosed
 	}
 	var held reservation
 	defer held.release()
-	if err := held.reserveAll(ctx, h, o.target, o.weight); err != nil {
+	if err := held.reserveAll(ctx, h, &j.op.Target, j.weight); err != nil {
 		return err
 	}
-	o.ns.mu.Lock()
-	defer o.ns.mu.Unlock()
-	held.put(o)
+	j.ns.mu.Lock()
+	defer j.ns.mu.Unlock()
+	held.put(j)
 	return nil
 }
 
+// Emission is the event of an operation, encoded, and its name. With a sink the client is to
+// answer it under the ack id.
+func (n *Namespace) Emission(v *op.Event, acks AckSink, id uint64) (event string, e Emission, err error) {
+	h := sio.EventHeader{Namespace: n.Path, ID: id, HasID: acks != nil}
+	e = Emission{AckID: id, Acks: acks, Volatile: v.Volatile}
+	if e.Frame, event, e.First, err = packet.Raw(h, v.Data, v.Attachments); err != nil {
+		return "", e, err
+	}
+	if v.Verbatim {
+		e.Frame.Verbatim()
+	}
+	return event, e, nil
+}
+
+// Value is the event of an emission as other nodes get it; its bytes are views into the frame.
+func (e *Emission) Value() (v op.Event, err error) {
+	v = op.Event{Volatile: e.Volatile, Verbatim: e.Frame.Packing() == base.Verbatim}
+	v.Data, v.Attachments, err = packet.Split(e.Frame)
+	return v, err
+}
+
+// findings are what shards have done and found, and nobody has taken yet. Whoever takes it shares
+// nothing with those who still add to it.
+type findings struct {
+	mu      sync.Mutex
+	out     op.Outcome
+	sockets []*Socket
+}
+
+func (f *findings) take() (out op.Outcome, sockets []*Socket) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out, sockets = f.out, f.sockets
+	f.out, f.sockets = op.Outcome{}, nil
+	return out, sockets
+}
+
+// add notes what was done to a socket.
+func (f *findings) add(done bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if done {
+		f.out.Done++
+	} else {
+		f.out.Skipped++
+	}
+}
+
+// fetch notes a socket that was found.
+func (f *findings) fetch(s *Socket, d op.Description) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.out.Done++
+	f.out.Sockets, f.sockets = append(f.out.Sockets, d), append(f.sockets, s)
+}
+
 // home implements job.
-func (o *operation) home(sh *Shard) **stream { return &o.ns.on(sh).orders }
+func (j *operation) home(sh *Shard) **stream { return &j.ns.on(sh).orders }
 
 // begin implements job.
-func (*operation) begin(_ *Shard, u *underWay) { u.choosing = true }
+func (j *operation) begin(sh *Shard, u *underWay) { u.choose(sh, j.ns, &j.op.Target) }
 
 // goOn implements job.
-func (o *operation) goOn(sh *Shard, u *underWay, most int) (done bool) {
-	if u.choosing && !sh.choose(o.ns, o.target, u, most) {
+func (j *operation) goOn(sh *Shard, u *underWay, most int) (done bool) {
+	if u.choosing && !sh.choose(j.ns, &j.op.Target, u, most) {
 		return false
 	}
 	for ; u.left > 0 && sh.spent < most; u.left-- {
 		sh.spent++
-		if s := u.chosen[u.left-1]; !s.closed {
-			o.each(s)
+		if s := u.chosen[u.left-1]; !s.closed && s.is(&j.op.Only) {
+			j.apply(sh, s)
 		}
 	}
 	return u.left == 0
 }
 
 // end implements job.
-func (o *operation) end(sh *Shard, _ *underWay) {
-	o.receipt.finished()
-	o.lift(sh)
+func (j *operation) end(sh *Shard, _ *underWay) {
+	j.receipt.finished()
+	j.lift(sh)
 }
 
-// Do runs f on the socket's shard, in order with the plain events sent before.
-func (s *Socket) Do(ctx context.Context, f func()) error {
-	if s.Namespace.hub.closed() {
-		return ErrClosed
+// apply does to one socket what the operation asks for.
+func (j *operation) apply(sh *Shard, s *Socket) {
+	done := true
+	switch o := j.op; o.Kind {
+	case op.Join:
+		done = s.Join(o.Rooms...) == nil
+	case op.Leave:
+		for _, name := range o.Rooms {
+			s.Leave(name)
+		}
+	case op.Disconnect:
+		sh.spent += writeCost // what waits is written first
+		s.sendAway(o)
+	case op.Fetch:
+		d := op.Description{ID: s.ID, Principal: s.Principal}
+		if o.Describe {
+			d.Address, d.Rooms = s.conn.address(), s.Rooms()
+		}
+		j.found.fetch(s, d)
+		return
 	}
-	sh := s.shard()
-	c := &call{ns: s.Namespace, load: load{weight: inbox.Cost(0)}, run: f}
-	if err := sh.reserve(ctx, c.weight); err != nil {
-		return err
-	}
-	sh.in.PutJob(c)
-	return nil
+	j.found.add(done)
 }
 
-// home implements job.
-func (c *call) home(sh *Shard) **stream { return &c.ns.on(sh).orders }
+// is reports whether an operation that is only for some is for the socket.
+func (s *Socket) is(only *op.Only) bool {
+	return (only.Topic == "" || s.Subscribed(only.Topic)) && (only.Address == "" || s.conn.address() == only.Address)
+}
 
-// begin implements job.
-func (c *call) begin(*Shard, *underWay) { c.run() }
+// Addressed says where a connection comes from. A Peer may implement it. Called on the loop.
+type Addressed interface{ Address() string }
 
-// goOn implements job.
-func (*call) goOn(*Shard, *underWay, int) bool { return true }
+// address is where the connection comes from, "" if its peer does not say.
+func (c *Conn) address() string {
+	if p, ok := c.peer.(Addressed); ok {
+		return p.Address()
+	}
+	return ""
+}
 
-// end implements job.
-func (c *call) end(sh *Shard, _ *underWay) { c.lift(sh) }
+// sendAway ends a socket as a Disconnect asks for.
+func (s *Socket) sendAway(o *op.Op) {
+	switch o.Cause {
+	case base.CauseAdmin:
+		s.conn.RecordCut(o.Cause)
+		s.conn.Finish(o.Cause)
+	case base.CauseForbidden:
+		s.conn.RecordCut(base.CauseAdmin)
+		why := packet.Refusal{Code: base.CodeForbidden.Name, Reason: o.Reason}
+		if f, err := packet.Refused(s.Namespace.Path, &why); err == nil { // texts always are encoded
+			s.Send(f)
+		}
+		s.Close(o.Cause, packet.Disconnect(s.Namespace.Path))
+	default:
+		s.Close(o.Cause, packet.Disconnect(s.Namespace.Path))
+		if o.Transport {
+			s.conn.Leave()
+		}
+	}
+}
+
+// Leave ends all namespaces of the connection with a DISCONNECT, then the connection. Loop only.
+func (c *Conn) Leave() {
+	for _, s := range slices.Clone(c.sockets) {
+		s.Close(base.CauseServerDisconnect, packet.Disconnect(s.Namespace.Path))
+	}
+	c.Finish(base.CauseServerDisconnect)
+}

@@ -216,14 +216,14 @@ func (h *Hub) commit(f *fanOut, held *reservation, wantReceipt bool) *Pending {
 	if wantReceipt {
 		f.receipt = newReceipt(len(held.shards))
 	}
-	h.put(f, held)
+	h.enqueue(f, held)
 	about := Published{MessageID: f.msg.ID, Offset: t.offset, Epoch: t.epoch, deaf: !wantReceipt}
 	return &Pending{Published: about, receipt: f.receipt, hub: h}
 }
 
-// put appends a fan-out to the inboxes for which room is held. What was claimed for it
+// enqueue puts a fan-out into the inboxes for which room is held. What was claimed for it
 // is from now on counted there.
-func (h *Hub) put(f *fanOut, held *reservation) {
+func (h *Hub) enqueue(f *fanOut, held *reservation) {
 	f.hold = messageBytes(f.msg)
 	n := int64(len(held.shards))
 	h.budget.Add(f.hold*n - f.claim)
@@ -344,7 +344,7 @@ func (h *Hub) emit(ctx context.Context, n *Namespace, event string, e Emission, 
 		pending, err = h.sequence(ctx, f, receipt)
 	} else {
 		if receipt {
-			f.receipt = newReceipt(h.receivers(&to))
+			f.receipt = newReceipt(h.Receivers(&to))
 			pending = &Pending{receipt: f.receipt, hub: h}
 		}
 		err = h.spread(ctx, f)
@@ -368,12 +368,12 @@ func (h *Hub) spread(ctx context.Context, f *fanOut) error {
 	}
 	f.ns.mu.Lock()
 	defer f.ns.mu.Unlock()
-	h.put(f, &held)
+	h.enqueue(f, &held)
 	return nil
 }
 
-// receivers is how many shards a job for a target goes to.
-func (h *Hub) receivers(to *Target) int {
+// Receivers is how many shards an event or an operation for a target goes to.
+func (h *Hub) Receivers(to *Target) int {
 	switch {
 	case to.Socket == "":
 		return len(h.shards)
@@ -449,16 +449,6 @@ func (s *Socket) Reply(ctx context.Context, f *base.Frame) error {
 	return s.direct(ctx, &r.direct)
 }
 
-// End takes the socket out of its namespace after the plain events sent before. last
-// is its final packet, nil for none.
-func (s *Socket) End(ctx context.Context, cause base.Cause, last *base.Frame) error {
-	d := &direct{outgoing: outgoing{ns: s.Namespace}, load: load{weight: inbox.Cost(0)}, socket: s, last: true, cause: cause}
-	if last != nil {
-		d.msg = base.NewPlainMessage(last)
-	}
-	return s.direct(ctx, d)
-}
-
 func (s *Socket) direct(ctx context.Context, d *direct) error {
 	if s.Namespace.hub.closed() {
 		return ErrClosed
@@ -467,14 +457,10 @@ func (s *Socket) direct(ctx context.Context, d *direct) error {
 	if err := sh.reserve(ctx, d.weight); err != nil {
 		return err
 	}
-	if d.msg != nil {
-		d.hold = messageBytes(d.msg)
-		if b := &s.Namespace.hub.budget; d.last {
-			b.Add(d.hold)
-		} else if !b.Reserve(d.hold, 0) {
-			sh.in.Release(d.weight)
-			return ErrBudget
-		}
+	d.hold = messageBytes(d.msg)
+	if !s.Namespace.hub.budget.Reserve(d.hold, 0) {
+		sh.in.Release(d.weight)
+		return ErrBudget
 	}
 	if d.late {
 		sh.in.PutJobLate(d)

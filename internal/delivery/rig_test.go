@@ -11,6 +11,7 @@ import (
 	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/wire/sio"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
@@ -119,6 +120,17 @@ func (r *rig) publishWith(topic string, p delivery.Publication) *delivery.Pendin
 		r.t.Fatalf("publish to %s: %v", topic, err)
 	}
 	return sent
+}
+
+// do has an operation done to sockets of /feed.
+func (r *rig) do(o *op.Op) op.Outcome {
+	r.t.Helper()
+	o.Namespace = r.ns.Path
+	out, err := r.Do(context.Background(), o)
+	if err != nil || out.Partial {
+		r.t.Fatalf("%s: %+v, %v", o.Kind, out, err)
+	}
+	return out
 }
 
 func (r *rig) totals(topic string) delivery.Totals { return r.ns.Declared(topic).Totals() }

@@ -7,12 +7,12 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"sync"
 	"testing"
 	"weak"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/op"
 )
 
 // Deliveries are sliced: a publication to many takes several steps of the loop, in
@@ -238,8 +238,13 @@ func TestFloodOfOneTopicHoldsUpNothingElse(t *testing.T) {
 	s := c.join("other")
 	left := make(map[string]int) // publications still to be delivered when something happened
 	note := func(what string) { left[what] = c.shard.Stats().Jobs }
+	var leaver delivery.Target
 	c.do(func() {
 		c.take = func(n int) int { note("written"); return n }
+		leaver.Socket = c.conn.OpenSocket(r.ns, c.conn.NewSocketID(), "", leaving(func() {
+			note("called")
+			c.shard.Post(taskFunc(func() { note("served") }))
+		})).ID
 	})
 	release := r.block(c.shard)
 	for n := range 200 {
@@ -250,10 +255,7 @@ func TestFloodOfOneTopicHoldsUpNothingElse(t *testing.T) {
 	if err := s.Reply(t.Context(), event("answer")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Do(t.Context(), func() {
-		note("called")
-		c.shard.Post(taskFunc(func() { note("served") }))
-	}); err != nil {
+	if _, err := r.Begin(t.Context(), &op.Op{Kind: op.Disconnect, Namespace: "/feed", Target: leaver, Cause: base.CauseServerDisconnect}); err != nil {
 		t.Fatal(err)
 	}
 	release()
@@ -323,49 +325,66 @@ func canceled() context.Context {
 	return ctx
 }
 
-// EachAndWait meets everyone who is there when its turn comes, once, although they
-// leave and others come meanwhile.
-func TestEachAndWaitIsSliced(t *testing.T) {
+// leaving is a SocketPeer that is called when its socket leaves.
+type leaving func()
+
+func (f leaving) Gone(base.Cause) { f() }
+
+// An operation is done to everyone who is there when its turn comes, once, although they
+// leave and others come meanwhile; and a step sends away no more than it may write to.
+func TestOperationsAreSliced(t *testing.T) {
+	const pairs = 20
 	r := newRig(t, options(1))
-	var mu sync.Mutex
-	met := make(map[*delivery.Socket]int)
-	var before []*delivery.Socket
-	for range 40 {
-		before = append(before, r.connect(0).join())
-	}
-	r.pace(3, 3)
-	sh := r.Shards()[0]
-	release := r.block(sh)
-	done := make(chan error, 1)
-	go func() {
-		done <- r.EachAndWait(context.Background(), r.ns, delivery.Target{}, func(s *delivery.Socket) {
-			mu.Lock()
-			defer mu.Unlock()
-			if met[s]++; len(met)%2 == 0 { // every other one leaves, and another comes
-				c := s.Conn()
-				s.Close(base.CauseServerDisconnect, nil)
-				c.OpenSocket(r.ns, c.NewSocketID(), "", nil)
-			}
+	before := make(map[string]bool)
+	others := 0
+	var left []*delivery.Socket
+	for i := range 2 * pairs {
+		c := r.connect(0)
+		c.do(func() {
+			s := c.conn.OpenSocket(r.ns, c.conn.NewSocketID(), "", leaving(func() { // its partner goes too, and another comes
+				others++
+				left[i^1].Close(base.CauseServerDisconnect, nil)
+				c.conn.OpenSocket(r.ns, c.conn.NewSocketID(), "", nil)
+			}))
+			before[s.ID], left = true, append(left, s)
 		})
-	}()
-	for sh.Stats().Jobs == 0 {
-		runtime.Gosched()
 	}
+	begin := func(o op.Op) *delivery.Doing {
+		o.Namespace = "/feed"
+		d, err := r.Begin(context.Background(), &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	finish := func(d *delivery.Doing, want int) op.Outcome {
+		out, err := d.Wait(context.Background())
+		if err != nil || out.Done != want {
+			t.Errorf("done to %d, want %d, %v", out.Done, want, err)
+		}
+		return out
+	}
+	sh := r.Shards()[0]
+	r.pace(16, 16)
+	release := r.block(sh)
+	everybody, gone := begin(op.Op{Kind: op.Fetch}), begin(op.Op{Kind: op.Disconnect, Cause: base.CauseServerDisconnect})
 	steps := countSteps(sh, func() {})
 	release()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	for i, s := range before {
-		if met[s] != 1 {
-			t.Errorf("socket %d was met %d times", i, met[s])
+	out := finish(everybody, 2*pairs)
+	for i, d := range out.Sockets {
+		if !before[d.ID] || everybody.Sockets[i].ID != d.ID {
+			t.Errorf("%s is found twice, or was not there", d.ID)
 		}
+		delete(before, d.ID)
 	}
-	if len(met) != len(before) {
-		t.Errorf("met %d sockets, %d were there", len(met), len(before))
+	if len(before) > 0 {
+		t.Errorf("not found: %v", before)
 	}
-	if r.settle(); *steps < 40/3 {
-		t.Errorf("40 sockets in %d steps of 3", *steps)
+	if finish(gone, pairs); others != 2*pairs {
+		t.Errorf("%d came", others)
+	}
+	if r.settle(); *steps < pairs {
+		t.Errorf("%d disconnects in %d steps that may write to one", pairs, *steps)
 	}
 }
 
@@ -385,7 +404,8 @@ func TestSlicesKeepTheOrderOfASocket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.End(t.Context(), base.CauseServerDisconnect, disconnectFrame("/feed")); err != nil {
+	over := &op.Op{Kind: op.Disconnect, Namespace: "/feed", Target: delivery.Target{Socket: s.ID}, Cause: base.CauseServerDisconnect}
+	if _, err := r.Begin(t.Context(), over); err != nil {
 		t.Fatal(err)
 	}
 	release()

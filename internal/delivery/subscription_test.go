@@ -12,6 +12,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/op"
 )
 
 // emitTo sends a plain event under a name to all sockets.
@@ -301,13 +302,13 @@ func TestRoomsAreLimited(t *testing.T) {
 	})
 }
 
-func TestEachAndWaitMayCloseWhomItIsGiven(t *testing.T) {
+func TestDisconnectClosesWhomItMeans(t *testing.T) {
 	r, clients, _ := crowd(t)
-	err := r.EachAndWait(t.Context(), r.ns, delivery.Target{Rooms: []string{"red", "blue"}}, func(s *delivery.Socket) {
-		s.Close(base.CauseAdmin, nil)
+	out, err := r.Do(t.Context(), &op.Op{
+		Kind: op.Disconnect, Namespace: "/feed", Target: delivery.Target{Rooms: []string{"red", "blue"}}, Cause: base.CauseServerDisconnect,
 	})
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || out.Done != 3 || out.Partial {
+		t.Fatalf("%+v, %v", out, err)
 	}
 	for name, c := range clients {
 		var gone int

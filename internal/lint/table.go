@@ -46,7 +46,7 @@ func Table() []Room {
 		{Path: "internal/journal", May: []string{"internal/base", "internal/vfs"}},
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/kept", "internal/topiclog", "internal/cursor", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
-			"internal/delivery/inbox", "internal/delivery/fair", "internal/delivery/linger", "internal/delivery/recent", "internal/turns", "internal/roster", "internal/packet", "internal/latency",
+			"internal/delivery/inbox", "internal/delivery/fair", "internal/delivery/linger", "internal/delivery/recent", "internal/turns", "internal/roster", "internal/op", "internal/packet", "internal/latency",
 			"internal/lately", "internal/top", "internal/bell", "internal/budget",
 		}},
 		{Path: "internal/delivery/inbox", May: []string{"internal/base"}},
@@ -54,6 +54,7 @@ func Table() []Room {
 		{Path: "internal/delivery/recent", StdOnly: true},
 		{Path: "internal/delivery/linger", StdOnly: true, May: []string{"internal/wheel"}},
 		{Path: "internal/roster", StdOnly: true},
+		{Path: "internal/op", StdOnly: true, May: []string{"internal/base", "internal/roster"}},
 		{Path: "internal/aside", StdOnly: true},
 		{Path: "internal/logqueue", StdOnly: true, May: []string{"internal/aside"}},
 
@@ -62,7 +63,7 @@ func Table() []Room {
 		{Path: "internal/ports", StdOnly: true},
 		{Path: "internal/drain", StdOnly: true},
 		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/sio"}},
-		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery"}},
+		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery", "internal/op"}},
 		{Path: "internal/metrics", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/latency"}},
 		{Path: "internal/admin", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics", "internal/wire/sio"}},
 
@@ -70,7 +71,7 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/budget", "cluster",
+			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/budget", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.
