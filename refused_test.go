@@ -97,6 +97,7 @@ func TestOnlyWrongTokensLockAnAddressOut(t *testing.T) {
 	if a := p.subscribe("/open", "private", map[string]any{"token": "reader"}); a["code"] != "limited" {
 		t.Errorf("after as many wrong ones as there may be: %v", a)
 	}
+	eventually(t, "the log tells of the lock-out", func() bool { return len(log.lines("address refused", "127.0.0.1")) > 0 })
 	if got := log.lines("address refused", "127.0.0.1"); len(got) != 1 {
 		t.Errorf("the lock-out has %d lines: %q", len(got), got)
 	}
