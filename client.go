@@ -269,7 +269,7 @@ func (c *client) Cut(cause base.Cause) {
 func (c *client) punish() {
 	var penalty time.Duration
 	for _, s := range c.out.Sockets() {
-		if ns := c.door.namespaces[s.Namespace.Path]; ns != nil {
+		if ns := c.door.namespaces.Find(s.Namespace.Path); ns != nil {
 			penalty = max(penalty, orDefault(ns.opts.SlowPenalty, defaultSlowPenalty))
 		}
 	}
@@ -379,7 +379,7 @@ func (c *client) MaxPacket() int { return c.door.opts.SocketIO.MaxHTTPBufferSize
 
 // Connect implements socketio.Door: a client asks to join a namespace.
 func (c *client) Connect(path string, auth []byte) {
-	n := c.door.namespaces[path]
+	n := c.door.namespaces.Find(path)
 	if n == nil {
 		c.proto.Leave(path)
 		c.out.Refuse(c.door.srv.lobby, packet.ConnectError(path, "Invalid namespace", nil))

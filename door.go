@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/engineio"
 	"github.com/streamweir/weir/internal/guard"
@@ -24,13 +25,13 @@ type door struct {
 	opts       ServerOptions
 	origins    guard.Origins
 	engine     *engineio.Server
-	namespaces map[string]*Namespace
+	namespaces base.Names[*Namespace]
 	log        *slog.Logger
 	admission  *guard.Admission
 	lost       atomic.Pointer[atomic.Uint64] // connections closed for want of room; nil without a port
 	next       [2]atomic.Uint32              // turns of the loops, by transport
 	curious    atomic.Bool                   // an application's function may ask for a handshake
-	strict     bool                          // every namespace asks for a token
+	strict     atomic.Bool                   // every namespace asks for a token
 	refused    [refusals]atomic.Uint64
 }
 
@@ -58,9 +59,9 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &door{srv: srv, opts: o, origins: origins, namespaces: make(map[string]*Namespace), log: srv.log.With("server", o.Name)}
+	d := &door{srv: srv, opts: o, origins: origins, log: srv.log.With("server", o.Name)}
 	d.curious.Store(o.Auth)
-	d.strict = o.Auth && !slices.ContainsFunc(o.Namespaces, func(n NamespaceOptions) bool { return !n.AuthRequired })
+	d.strict.Store(o.Auth) // until a namespace is declared that asks for none
 	d.admission = guard.NewAdmission(guard.AdmissionLimits{
 		Connections: o.Limits.Connections, Pending: o.Limits.Pending, HandshakesPerSecond: o.Limits.HandshakesPerSecond,
 	})
@@ -157,7 +158,7 @@ func (d *door) Admit(r *http.Request) *engineio.Refusal {
 		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(5 * time.Second)}
 	}
 	now := time.Now()
-	if d.strict && d.srv.failures.Blocked(guard.AddressOf(r), now) {
+	if d.strict.Load() && d.srv.failures.Blocked(guard.AddressOf(r), now) {
 		d.refused[refusedAuth].Add(1)
 		d.srv.count.authLimited.Add(1)
 		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: guard.Jitter(30 * time.Second)}

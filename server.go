@@ -22,7 +22,6 @@ import (
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/logqueue"
 	"github.com/streamweir/weir/internal/metrics"
-	"github.com/streamweir/weir/internal/pointer"
 	"github.com/streamweir/weir/internal/ports"
 )
 
@@ -116,63 +115,15 @@ func New(o Options) (*Server, error) {
 		}
 		s.doors = append(s.doors, d)
 		for _, no := range so.Namespaces {
-			s.declare(d, no)
+			if _, err := s.declare(d, no, nil); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := s.register(); err != nil {
 		return nil, err
 	}
 	return s, nil
-}
-
-// declare adds a namespace to a door.
-func (s *Server) declare(d *door, o NamespaceOptions) *Namespace {
-	spec := delivery.NamespaceSpec{
-		Path: o.Path, Events: o.eventsPolicy(),
-		Subscriptions: d.opts.Limits.SubscriptionsPerSocket, Rooms: d.opts.Limits.RoomsPerSocket,
-		Names:   d.opts.Limits.TopicsPerNamespace,
-		Deflate: d.opts.SocketIO.PerMessageDeflate, Watch: s.opts.Events.Room,
-	}
-	for i := range o.Topics {
-		t := &o.Topics[i]
-		spec.Topics = append(spec.Topics, delivery.TopicSpec{
-			Name: t.Name, Policy: t.policy(), Shape: o.Dialect, TTL: t.TTL, FlushDelay: t.FlushDelay,
-			Key: pointer.Key(t.Key), Keep: t.keep(), Snapshot: t.Snapshot,
-		})
-	}
-	n := &Namespace{
-		srv: s, door: d, path: o.Path, opts: o, log: d.log.With("namespace", o.Path),
-		d: s.hub.Declare(spec), topics: make(map[*delivery.Declared]*TopicOptions),
-	}
-	n.mail = n.mailboxLimits()
-	for i, decl := range n.d.Topics() {
-		n.topics[decl] = &o.Topics[i]
-		n.request = max(n.request, spec.Topics[i].Policy.MaxBytes)
-	}
-	n.request += requestFrame
-	d.namespaces[o.Path] = n
-	s.byPath.Add(o.Path, n)
-	return n
-}
-
-// Namespace returns a namespace, and declares it on the first door if no option
-// did. New namespaces must be asked for before Run: after that it panics, as a
-// client could have been refused already.
-func (s *Server) Namespace(path string) *Namespace {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := s.byPath.Find(path); n != nil {
-		return n
-	}
-	if s.state.Load() != stateNew {
-		panic("weir: namespace " + path + " is not declared and the server runs already")
-	}
-	o := NamespaceOptions{Path: path}
-	var p problems
-	if o.validate(&p, "Namespace", false); p != nil {
-		panic("weir: " + errors.Join(p...).Error())
-	}
-	return s.declare(s.doors[0], o)
 }
 
 func (s *Server) running() bool { return s.state.Load() == stateRunning || s.leaving() }

@@ -82,11 +82,19 @@ func New(o Options) *Hub {
 // Declare adds a namespace, at any time: the loops take no notice of it until somebody is in it. There must be none of
 // that path. Any goroutine may call it.
 func (h *Hub) Declare(spec NamespaceSpec) *Namespace {
-	n := newNamespace(h, spec)
+	n := h.NewNamespace(spec)
+	h.Add(n)
+	return n
+}
+
+// NewNamespace makes a namespace that nobody finds yet, to be added.
+func (h *Hub) NewNamespace(spec NamespaceSpec) *Namespace { return newNamespace(h, spec) }
+
+// Add adds a namespace that NewNamespace has made, at any time, see Declare.
+func (h *Hub) Add(n *Namespace) {
 	h.declaring.Lock()
 	defer h.declaring.Unlock()
-	h.namespaces.Add(spec.Path, n)
-	return n
+	h.namespaces.Add(n.Path, n)
 }
 
 // Start runs the shards until Close.

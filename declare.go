@@ -1,0 +1,98 @@
+package weir
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/pointer"
+)
+
+// Namespace returns a namespace, and declares it on the first door if no option
+// did. New namespaces must be asked for before Run: after that it panics, as a
+// client could have been refused already. Declare makes one at any time.
+func (s *Server) Namespace(path string) *Namespace {
+	if n := s.byPath.Find(path); n != nil {
+		return n
+	}
+	if s.state.Load() != stateNew {
+		panic("weir: namespace " + path + " is not declared and the server runs already")
+	}
+	n, err := s.Declare(NamespaceOptions{Path: path}, nil)
+	if err != nil {
+		if n := s.byPath.Find(path); n != nil { // somebody else was faster
+			return n
+		}
+		panic("weir: " + err.Error())
+	}
+	return n
+}
+
+// Declare adds a namespace to the first door, before Run or while the server runs. From when it
+// returns clients can join it; those that asked for it before were refused and have to ask again.
+// setUp, if it is not nil, is called before the first client can come: there the checks and
+// handlers are registered that its clients must not get around. It must not wait for clients of the
+// namespace.
+//
+// A namespace stays until the end of the server. Errors: ErrInvalid, with every problem of the
+// options at once, or because a door has a namespace of that path; ErrDraining once the server has
+// stopped.
+func (s *Server) Declare(o NamespaceOptions, setUp func(*Namespace)) (*Namespace, error) {
+	return s.declare(s.doors[0], o, setUp)
+}
+
+// declare adds a namespace to a door.
+func (s *Server) declare(d *door, o NamespaceOptions, setUp func(*Namespace)) (*Namespace, error) {
+	var p problems
+	if o.validate(&p, "Namespace", d.opts.Auth); p != nil {
+		return nil, &Error{Code: ErrInvalid.Code, Reason: errors.Join(p...).Error()}
+	}
+	o.Topics, o.AutoSubscribe = slices.Clone(o.Topics), slices.Clone(o.AutoSubscribe)
+	n := s.newNamespace(d, o)
+	if setUp != nil {
+		setUp(n)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state.Load() == stateStopped:
+		return nil, Errorf(ErrDraining, "the server has stopped")
+	case s.byPath.Find(o.Path) != nil:
+		return nil, Errorf(ErrInvalid, "the namespace "+o.Path+" is declared already")
+	}
+	s.hub.Add(n.d)
+	if d.opts.Auth && !o.AuthRequired {
+		d.strict.Store(false)
+	}
+	s.byPath.Add(o.Path, n)
+	d.namespaces.Add(o.Path, n) // last: from now on clients find it
+	return n, nil
+}
+
+// newNamespace makes a namespace of a door that nobody finds yet.
+func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
+	spec := delivery.NamespaceSpec{
+		Path: o.Path, Events: o.eventsPolicy(),
+		Subscriptions: d.opts.Limits.SubscriptionsPerSocket, Rooms: d.opts.Limits.RoomsPerSocket,
+		Names:   d.opts.Limits.TopicsPerNamespace,
+		Deflate: d.opts.SocketIO.PerMessageDeflate, Watch: s.opts.Events.Room,
+	}
+	for i := range o.Topics {
+		t := &o.Topics[i]
+		spec.Topics = append(spec.Topics, delivery.TopicSpec{
+			Name: t.Name, Policy: t.policy(), Shape: o.Dialect, TTL: t.TTL, FlushDelay: t.FlushDelay,
+			Key: pointer.Key(t.Key), Keep: t.keep(), Snapshot: t.Snapshot,
+		})
+	}
+	n := &Namespace{
+		srv: s, door: d, path: o.Path, opts: o, log: d.log.With("namespace", o.Path),
+		d: s.hub.NewNamespace(spec), topics: make(map[*delivery.Declared]*TopicOptions),
+	}
+	n.mail = n.mailboxLimits()
+	for i, decl := range n.d.Topics() {
+		n.topics[decl] = &o.Topics[i]
+		n.request = max(n.request, spec.Topics[i].Policy.MaxBytes)
+	}
+	n.request += requestFrame
+	return n
+}
