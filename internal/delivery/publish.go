@@ -316,7 +316,7 @@ func (r *reservation) release() {
 }
 
 // Emit sends a plain event, already encoded, to the sockets a target means. Under
-// the name of a declared best-effort topic it takes that topic's lanes (design
+// the name of a declared best-effort topic it takes that topic's lanes (architecture.md
 // D1). sink collects answers if the event carries ack id; it may be nil.
 //
 // Errors: ErrTooLarge, ErrBusy, ErrClosed.

@@ -1,4 +1,4 @@
-// Package op is what is done to the sockets of a namespace, or asked of them, as a value (design
+// Package op is what is done to the sockets of a namespace, or asked of them, as a value (architecture.md
 // D13, ADR 0014): the same value goes to the loops of this node and, encoded, to other nodes. What
 // comes of it is a value too. It is pure.
 package op

@@ -60,7 +60,7 @@ func parse(f *base.Frame) (p sio.Packet, err error) {
 }
 
 // Refusal is how a client reads that something is refused, or that it is sent away: as the
-// argument of weir:error, or as an answer (design 5.4).
+// argument of weir:error, or as an answer (protocol.md 4).
 type Refusal struct {
 	OK        bool   `json:"ok"`
 	Topic     string `json:"topic,omitempty"`
