@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,12 +151,12 @@ func TestNobodyEntersANamespaceBeforeItIsSetUp(t *testing.T) {
 	if got := knock(); got != refused {
 		t.Fatalf("before: %s", got)
 	}
-	checked := 0
+	var checked atomic.Int32
 	n, err := srv.Declare(weir.NamespaceOptions{Path: "/late"}, func(n *weir.Namespace) {
 		if got := knock(); got != refused {
 			t.Errorf("while it is set up: %s", got)
 		}
-		n.Use(func(context.Context, *weir.Socket) error { checked++; return nil })
+		n.Use(func(context.Context, *weir.Socket) error { checked.Add(1); return nil })
 		if got := knock(); got != refused {
 			t.Errorf("while it is set up: %s", got)
 		}
@@ -163,8 +164,8 @@ func TestNobodyEntersANamespaceBeforeItIsSetUp(t *testing.T) {
 	if err != nil || n.Path() != "/late" {
 		t.Fatal(err)
 	}
-	if got := knock(); !strings.HasPrefix(got, `40/late,{"sid"`) || checked != 1 {
-		t.Errorf("after: %s, checked %d times", got, checked)
+	if got := knock(); !strings.HasPrefix(got, `40/late,{"sid"`) || checked.Load() != 1 {
+		t.Errorf("after: %s, checked %d times", got, checked.Load())
 	}
 }
 
