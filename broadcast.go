@@ -164,7 +164,7 @@ func socketsOf(list []*delivery.Socket) (out []*Socket) {
 // what is done by then: the rest goes on. So do Leave and Disconnect.
 func (b Broadcast) Join(ctx context.Context, rooms ...string) (joined, skipped int, err error) {
 	_, out, err := b.do(ctx, &op.Op{Kind: op.Join, Rooms: slices.Clone(rooms)})
-	return out.Done, out.Skipped, err
+	return out.Done, out.Skipped + out.Short, err
 }
 
 // Leave takes the sockets chosen out of rooms.

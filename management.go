@@ -190,7 +190,8 @@ type sockets struct{ s *Server }
 // Join implements admin.Sockets.
 func (a sockets) Join(ctx context.Context, f admin.Filter, rooms []string) (n, skipped int, err error) {
 	_, out, err := a.do(ctx, f, &op.Op{Kind: op.Join, Rooms: rooms})
-	return out.Done + out.Skipped, out.Skipped, err
+	skipped = out.Skipped + out.Short
+	return out.Done + skipped, skipped, err
 }
 
 // Leave implements admin.Sockets.

@@ -277,10 +277,15 @@ func (s *Socket) Join(rooms ...string) error {
 		return err
 	}
 	out, err := s.do(&op.Op{Kind: op.Join, Rooms: slices.Clone(rooms)})
-	if err == nil && out.Skipped > 0 {
-		err = wrap(delivery.ErrTooManyRooms, "")
+	switch {
+	case err != nil:
+		return err
+	case out.Skipped > 0:
+		return wrap(delivery.ErrTooManyRooms, "")
+	case out.Short > 0:
+		return wrap(delivery.ErrBudget, "")
 	}
-	return err
+	return nil
 }
 
 // joinEarly notes rooms for a client that is not let in yet; false: it is, or was.
@@ -331,7 +336,7 @@ func (s *Socket) do(o *op.Op) (op.Outcome, error) {
 		return op.Outcome{}, err
 	}
 	out, err := d.Wait(context.Background()) // ends with the server at the latest
-	if err == nil && out.Done+out.Skipped == 0 {
+	if err == nil && out.Done+out.Skipped+out.Short == 0 {
 		err = Errorf(ErrDisconnected, "the socket has left its namespace")
 	}
 	return out, wrap(err, "")

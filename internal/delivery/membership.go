@@ -83,6 +83,7 @@ func (u *underWay) choose(sh *Shard, n *Namespace, to *Target) {
 	if s, ok := n.on(sh).Find(to.Socket); ok {
 		u.chosen = append(u.chosen, s)
 		u.left = 1
+		sh.chosen += socketPlace
 	}
 }
 

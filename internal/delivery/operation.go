@@ -142,13 +142,16 @@ func (f *findings) take() (out op.Outcome, sockets []*Socket) {
 	return out, sockets
 }
 
-// add notes what was done to a socket.
-func (f *findings) add(done bool) {
+// add notes what was done to a socket, or why it was not.
+func (f *findings) add(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if done {
+	switch {
+	case err == nil:
 		f.out.Done++
-	} else {
+	case errors.Is(err, ErrBudget):
+		f.out.Short++
+	default:
 		f.out.Skipped++
 	}
 }
@@ -189,10 +192,10 @@ func (j *operation) end(sh *Shard, _ *underWay) {
 
 // apply does to one socket what the operation asks for.
 func (j *operation) apply(sh *Shard, s *Socket) {
-	done := true
+	var err error
 	switch o := j.op; o.Kind {
 	case op.Join:
-		done = s.Join(o.Rooms...) == nil
+		err = s.Join(o.Rooms...)
 	case op.Leave:
 		for _, name := range o.Rooms {
 			s.Leave(name)
@@ -208,7 +211,7 @@ func (j *operation) apply(sh *Shard, s *Socket) {
 		j.found.fetch(s, d)
 		return
 	}
-	j.found.add(done)
+	j.found.add(err)
 }
 
 // is reports whether an operation that is only for some is for the socket.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/op"
@@ -241,5 +242,19 @@ func TestOutcomesOfThoseWhoDoNotWaitArePartial(t *testing.T) {
 		if len(out.Sockets) != 4 || out.Sockets[3].ID != "mine" {
 			t.Errorf("wait %v: a loop has added to what was given: %+v", wait, out)
 		}
+	}
+}
+
+// Whoever cannot be put into a room because memory is short is told apart from who is in too many.
+func TestJoinsForWhichMemoryIsShortAreCounted(t *testing.T) {
+	r := newRig(t, tight(1, topic("a", latest())))
+	s := r.connect(0).join()
+	r.Hold(accounts.Mailboxes, budget)
+	if out := r.doRemotely(t, &op.Op{Kind: op.Join, Rooms: []string{"red"}}); out.Done != 0 || out.Short != 1 || out.Skipped != 0 {
+		t.Errorf("%+v", out)
+	}
+	r.Hold(accounts.Mailboxes, -budget)
+	if out := r.doRemotely(t, &op.Op{Kind: op.Join, Target: delivery.Target{Socket: s.ID}, Rooms: []string{"red"}}); out.Done != 1 {
+		t.Errorf("%+v", out)
 	}
 }

@@ -124,6 +124,7 @@ func Parse(b []byte) (*Op, error) {
 const (
 	tagDone byte = iota + 1
 	tagSkipped
+	tagShort
 	tagSockets
 	tagAnswers
 	tagPartial
@@ -147,13 +148,14 @@ const (
 // AppendOutcome appends the encoded outcome of an operation of that kind. Errors: ErrInvalid,
 // ErrTooLarge.
 func AppendOutcome(dst []byte, k Kind, o *Outcome) ([]byte, error) {
-	if k == 0 || int(k) >= kinds || o.Done < 0 || o.Skipped < 0 {
-		return dst, fmt.Errorf("%w: outcome of %s: %d done, %d skipped", ErrInvalid, k, o.Done, o.Skipped)
+	if k == 0 || int(k) >= kinds || o.Done < 0 || o.Skipped < 0 || o.Short < 0 {
+		return dst, fmt.Errorf("%w: outcome of %s: %d done, %d skipped, %d short", ErrInvalid, k, o.Done, o.Skipped, o.Short)
 	}
 	w := &writer{b: dst}
 	w.head(byte(k))
 	w.number(tagDone, uint64(o.Done))
 	w.number(tagSkipped, uint64(o.Skipped))
+	w.number(tagShort, uint64(o.Short))
 	sockets, answers := make([][]byte, len(o.Sockets)), make([][]byte, len(o.Answers))
 	for i := range o.Sockets {
 		s, in := &o.Sockets[i], &writer{}
@@ -198,6 +200,7 @@ func ParseOutcome(b []byte) (Kind, *Outcome, error) {
 	}
 	o.Done = int(r.number(tagDone, math.MaxInt))
 	o.Skipped = int(r.number(tagSkipped, math.MaxInt))
+	o.Short = int(r.number(tagShort, math.MaxInt))
 	for _, item := range r.items(tagSockets, false) {
 		in := &reader{b: item, err: r.err}
 		o.Sockets = append(o.Sockets, Description{

@@ -132,7 +132,8 @@ func (o *Op) validDeparture() error {
 // Outcome is what came of an operation on one node.
 type Outcome struct {
 	Done    int           // sockets it was done to, or that were found or asked; of Emit nothing is known
-	Skipped int           // of Join: sockets left as they are because they are in too many rooms
+	Skipped int           // of Join: sockets that may not be in so many rooms: they are in as many of those named as fit
+	Short   int           // of Join: sockets for which memory is short: they are in some of the rooms named
 	Sockets []Description // of Fetch
 	Answers []Answer      // of Ask: of some of those asked, where Partial
 	Partial bool          // the wait was over before everybody had done their part: what was begun goes on
@@ -142,6 +143,7 @@ type Outcome struct {
 func (o *Outcome) Add(more *Outcome) {
 	o.Done += more.Done
 	o.Skipped += more.Skipped
+	o.Short += more.Short
 	o.Sockets = append(o.Sockets, more.Sockets...)
 	o.Answers = append(o.Answers, more.Answers...)
 	o.Partial = o.Partial || more.Partial

@@ -77,7 +77,7 @@ func (r random) op() *op.Op {
 }
 
 func (r random) outcome() *op.Outcome {
-	o := &op.Outcome{Done: r.IntN(1000), Skipped: r.IntN(2), Partial: r.IntN(2) == 0}
+	o := &op.Outcome{Done: r.IntN(1000), Skipped: r.IntN(2), Short: r.IntN(2), Partial: r.IntN(2) == 0}
 	for range r.IntN(4) {
 		o.Sockets = append(o.Sockets, op.Description{ID: r.text(), Principal: r.text(), Address: r.text(), Rooms: r.some()})
 	}
@@ -237,7 +237,7 @@ func TestInvalidOperationsAreNeitherWrittenNorDone(t *testing.T) {
 			t.Errorf("%s is encoded as %q, %v", name, b, err)
 		}
 	}
-	for _, o := range []op.Outcome{{Done: -1}, {Skipped: -1}} {
+	for _, o := range []op.Outcome{{Done: -1}, {Skipped: -1}, {Short: -1}} {
 		if _, err := op.AppendOutcome(nil, op.Join, &o); !errors.Is(err, op.ErrInvalid) {
 			t.Errorf("%+v: %v", o, err)
 		}
@@ -250,9 +250,9 @@ func TestInvalidOperationsAreNeitherWrittenNorDone(t *testing.T) {
 // What came of an operation on two nodes is one outcome.
 func TestOutcomesAddUp(t *testing.T) {
 	sum := op.Outcome{Done: 1, Sockets: []op.Description{{ID: "a"}}}
-	sum.Add(&op.Outcome{Done: 2, Skipped: 1, Sockets: []op.Description{{ID: "b"}}, Answers: []op.Answer{{Socket: "b"}}, Partial: true})
+	sum.Add(&op.Outcome{Done: 2, Skipped: 1, Short: 4, Sockets: []op.Description{{ID: "b"}}, Answers: []op.Answer{{Socket: "b"}}, Partial: true})
 	sum.Add(&op.Outcome{})
-	want := op.Outcome{Done: 3, Skipped: 1, Sockets: []op.Description{{ID: "a"}, {ID: "b"}}, Answers: []op.Answer{{Socket: "b"}}, Partial: true}
+	want := op.Outcome{Done: 3, Skipped: 1, Short: 4, Sockets: []op.Description{{ID: "a"}, {ID: "b"}}, Answers: []op.Answer{{Socket: "b"}}, Partial: true}
 	if !reflect.DeepEqual(sum, want) {
 		t.Errorf("%+v, want %+v", sum, want)
 	}
