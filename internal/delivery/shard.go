@@ -52,9 +52,8 @@ type Shard struct {
 	resting    lane.Pool[outLane]        // events lanes that no socket needs now
 	streams    fair.Lines[job, underWay] // publications taken from the inbox and not delivered yet
 	pace       pace
-	spent      int                     // of pace.step in the current step
-	marks      map[*outLane]*lossMarks // of lanes that were seen to have lost messages
-	departs    int                     // place in conns of the last one that was sent away, see finishSome
+	spent      int // of pace.step in the current step
+	departs    int // place in conns of the last one that was sent away, see finishSome
 
 	turns shares.Turns // of connections that have sent more than their share of a step
 
@@ -336,7 +335,6 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) lane.Outcome {
 
 // closeLane empties a topic's lane, ends its timer and its membership.
 func (sh *Shard) closeLane(l *outLane, r base.Reason) {
-	sh.forgetLoss(l)
 	sh.leaveTopic(l)
 	if l.stage == stageBehind {
 		sh.abandon(l.catchUp(), r)

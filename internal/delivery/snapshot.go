@@ -227,7 +227,6 @@ func (sh *Shard) forget(c *catchUp) {
 	s := c.socket
 	s.conn.ready[c.kind].remove(&c.outLane)
 	sh.disarm(&c.outLane)
-	sh.forgetLoss(&c.outLane)
 	c.End()
 	c.stage, c.main.stage = stageLive, stageLive
 	s.ties.behind = slices.DeleteFunc(s.ties.behind, func(o *catchUp) bool { return o == c })

@@ -22,6 +22,7 @@ type rare struct {
 	retries uint64
 	untold  uint64      // messages lost since the client was last told
 	because base.Reason // why the last of them was
+	marks   marks       // see Lately
 }
 
 // reliable reports whether messages are settled by acknowledgements.
