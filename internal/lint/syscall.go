@@ -22,6 +22,7 @@ var syscallFiles = []string{
 	"internal/loadtest/swarm/*_linux_test.go",
 	"internal/loadtest/descriptors_*.go", // RLIMIT_NOFILE of the load tool
 	"bench/floor/*_linux.go",             // the bare system calls that a server is compared with
+	"internal/vfs/os_linux.go",           // flock, fdatasync, statfs
 	"internal/doctor/*_linux.go",         // limits and clocks of the machine
 	"cmd/weir/descriptors_*.go",          // RLIMIT_NOFILE at start
 	"epoll_leaks_linux_test.go",          // a child process with few descriptors

@@ -28,6 +28,7 @@ func Table() []Room {
 		{Path: "internal/bell", StdOnly: true},
 		{Path: "internal/top", StdOnly: true},
 		{Path: "internal/vfs", StdOnly: true},
+		{Path: "internal/vfs/memfs", StdOnly: true, May: []string{"internal/vfs"}},
 		{Path: "internal/pointer"},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "internal/kept", StdOnly: true, May: []string{"internal/base"}},
@@ -43,7 +44,7 @@ func Table() []Room {
 		{Path: "internal/socketio", May: []string{"internal/base", "internal/engineio", "internal/wire/sio"}},
 
 		// The delivery half.
-		{Path: "internal/journal", May: []string{"internal/base", "internal/vfs"}},
+		{Path: "internal/journal", StdOnly: true, May: []string{"internal/topiclog", "internal/vfs"}},
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/kept", "internal/topiclog", "internal/cursor", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
 			"internal/delivery/inbox", "internal/delivery/fair", "internal/delivery/linger", "internal/delivery/recent", "internal/turns", "internal/roster", "internal/op", "internal/packet", "internal/latency",

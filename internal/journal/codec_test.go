@@ -1,0 +1,144 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testMark = 0x7a69_1f03
+
+func full() topiclog.Entry {
+	return topiclog.Entry{
+		Record: &topiclog.Record{
+			ID: "id-1", Key: "AAPL", At: 1_700_000_000_000_000_001, Expires: 1_700_000_000_000_000_777,
+			To:      topiclog.Recipient{Socket: "s", Principal: "alice", Room: "r"},
+			Payload: []byte{0, 1, 0xff, '{', '}'}, Binary: true,
+		},
+		Position: topiclog.Position{Offset: 1 << 40, Previous: 1<<40 - 3},
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	for name, e := range map[string]topiclog.Entry{
+		"full":  full(),
+		"empty": {Record: &topiclog.Record{Payload: []byte{}}, Position: topiclog.Position{Offset: 1}},
+		"long":  {Record: &topiclog.Record{ID: string(make([]byte, 300)), Payload: make([]byte, 1<<20)}, Position: topiclog.Position{Offset: 2, Previous: 1}},
+	} {
+		b := appendRecord([]byte("in front"), testMark, e)[8:]
+		size, err := recordAt(append(b, "behind"...), testMark)
+		if err != nil || size != len(b) || size != encodedSize(e.Record) {
+			t.Fatalf("%s: %d of %d bytes (%d counted), %v", name, size, len(b), encodedSize(e.Record), err)
+		}
+		got, err := decodeRecord(b)
+		if err != nil || !reflect.DeepEqual(got, e) {
+			t.Errorf("%s: %+v, %v", name, got.Record, err)
+		}
+	}
+}
+
+// No flipped bit of a record, whatever field it is in, is taken for a record; no cut one is taken for a damaged one.
+func TestRecordKnowsItsDamage(t *testing.T) {
+	b := appendRecord(nil, testMark, full())
+	for i := range 8 * len(b) {
+		c := bytes.Clone(b)
+		c[i/8] ^= 1 << (i % 8)
+		if _, err := recordAt(c, testMark); !errors.Is(err, errDamaged) {
+			t.Fatalf("bit %d: %v", i, err)
+		}
+	}
+	for n := range b {
+		if _, err := recordAt(b[:n], testMark); !errors.Is(err, errTorn) {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+	}
+	if _, err := recordAt(make([]byte, 4096), testMark); !errors.Is(err, errTorn) {
+		t.Errorf("zeros: %v", err)
+	}
+	if _, err := recordAt(b, testMark+1); !errors.Is(err, errDamaged) {
+		t.Errorf("a record of another segment: %v", err)
+	}
+}
+
+func TestHeaderKnowsItsDamage(t *testing.T) {
+	h := header{testMark, 7, 5, "epoch", "/feed", "ticks"}
+	b := h.encode()
+	if got, size, err := decodeHeader(append(bytes.Clone(b), 1, 2, 3)); err != nil || size != len(b) || got != h {
+		t.Fatalf("%+v, %d, %v", got, size, err)
+	}
+	for i := range 8 * len(b) {
+		c := bytes.Clone(b)
+		c[i/8] ^= 1 << (i % 8)
+		if got, _, err := decodeHeader(c); err == nil {
+			t.Fatalf("bit %d: %+v", i, got)
+		}
+	}
+	for n := range b {
+		if _, _, err := decodeHeader(b[:n]); err == nil {
+			t.Fatalf("%d bytes are a header", n)
+		}
+	}
+	b[7] = version + 1
+	if _, _, err := decodeHeader(b); !errors.Is(err, errVersion) {
+		t.Errorf("another version: %v", err)
+	}
+}
+
+// One flipped bit of a state leaves its content, and is told.
+func TestStateOutlivesAFlippedBit(t *testing.T) {
+	s := state{Reserved: 1 << 20, Previous: 7, Clean: true, Epoch: "e", Namespace: "/feed", Topic: "ticks"}
+	b := s.encode()
+	if got, damaged, err := decodeState(b); err != nil || damaged || got != s {
+		t.Fatalf("%+v, %v, %v", got, damaged, err)
+	}
+	for i := range 8 * len(b) {
+		c := bytes.Clone(b)
+		c[i/8] ^= 1 << (i % 8)
+		if got, damaged, err := decodeState(c); err != nil || !damaged || got != s {
+			t.Fatalf("bit %d: %+v, %v, %v", i, got, damaged, err)
+		}
+	}
+	for n := range b {
+		if got, damaged, err := decodeState(b[:n]); err == nil && (got != s || !damaged) {
+			t.Fatalf("%d bytes: %+v", n, got)
+		}
+	}
+}
+
+// Names of files are of one alphabet and one length, whatever a topic is called.
+func TestTopicNamesAreNoPaths(t *testing.T) {
+	seen := map[string][2]string{}
+	for _, name := range [][2]string{
+		{"/", "a"}, {"/", "A"}, {"/a", ""}, {"", "/a"}, {"/feed", "../../etc/passwd"}, {"/feed", "CON"}, {"/feed", "nul.txt"}, {"/feed", ".."},
+		{"/feed", string(make([]byte, 5000))}, {"/feed", "x/y\x00z"}, {"/feed", "state"}, {"/fe", "edx"}, {"/feed", "x"}, {"/feed", "ü"}, {"/feed", "u\u0308"},
+	} {
+		d := directory(name[0], name[1])
+		if !isDirectory(d) || len(d) != 32 {
+			t.Errorf("%q: %q", name, d)
+		}
+		if other, ok := seen[d]; ok {
+			t.Errorf("%q and %q have one directory", name, other)
+		}
+		seen[d] = name
+	}
+	for _, name := range []string{"lock", "state", "", "..", directory("a", "b") + "x", "ABCDEF0123456789ABCDEF0123456789"} {
+		if isDirectory(name) {
+			t.Errorf("%q is taken for a log", name)
+		}
+	}
+	if base, ok := segmentBase(segmentName(77)); !ok || base != 77 || segmentName(9) >= segmentName(10) {
+		t.Errorf("%q", segmentName(77))
+	}
+	for _, name := range []string{"state", "00000000000000000077.seg.damaged", "77.seg", "0000000000000000007x.seg"} {
+		if _, ok := segmentBase(name); ok {
+			t.Errorf("%q is taken for a segment", name)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+// The head of a record, little endian (docs/formats.md).
+const (
+	atMark     = 0
+	atSize     = 4
+	atOffset   = 8
+	atPrevious = 16
+	atTime     = 24
+	atExpires  = 32
+	atFlags    = 40
+	atBodySum  = 44
+	atHeadSum  = 48
+	headSize   = 52
+)
+
+const flagBinary = 1
+
+// maxBody ends the body of a record: no length that was read makes anybody allocate more.
+const maxBody = 1 << 30
+
+// What a decoder finds instead of a record.
+var (
+	// errTorn says that the bytes end before the record does, as after a crash.
+	errTorn = errors.New("the record is not complete")
+
+	// errDamaged says that the bytes are not those that were written.
+	errDamaged = errors.New("the record is damaged")
+
+	// errTooLarge says that no record has that many bytes.
+	errTooLarge = errors.New("the record is too large for a journal")
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func sum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
+
+// encodedSize is how many bytes appendRecord appends.
+func encodedSize(r *topiclog.Record) int {
+	n := headSize + len(r.Payload)
+	for _, s := range texts(r) {
+		n += uvarintSize(uint64(len(*s))) + len(*s)
+	}
+	return n
+}
+
+func uvarintSize(x uint64) int {
+	n := 1
+	for ; x >= 0x80; x >>= 7 {
+		n++
+	}
+	return n
+}
+
+// texts are the fields of a body in front of the payload.
+func texts(r *topiclog.Record) [5]*string {
+	return [5]*string{&r.ID, &r.Key, &r.To.Socket, &r.To.Principal, &r.To.Room}
+}
+
+// appendRecord appends a record at its place to b. Namespace and topic are the log's.
+func appendRecord(b []byte, mark uint32, e topiclog.Entry) []byte {
+	from := len(b)
+	b = append(b, make([]byte, headSize)...)
+	for _, s := range texts(e.Record) {
+		b = binary.AppendUvarint(b, uint64(len(*s)))
+		b = append(b, *s...)
+	}
+	b = append(b, e.Payload...)
+	head, body := b[from:from+headSize], b[from+headSize:]
+	le := binary.LittleEndian
+	le.PutUint32(head[atMark:], mark)
+	le.PutUint32(head[atSize:], uint32(len(body))) //nolint:gosec // Append refuses what is larger than maxBody
+	le.PutUint64(head[atOffset:], e.Offset)
+	le.PutUint64(head[atPrevious:], e.Previous)
+	le.PutUint64(head[atTime:], uint64(e.At))         //nolint:gosec // the bits
+	le.PutUint64(head[atExpires:], uint64(e.Expires)) //nolint:gosec // the bits
+	if e.Binary {
+		le.PutUint32(head[atFlags:], flagBinary)
+	}
+	le.PutUint32(head[atBodySum:], sum(body))
+	le.PutUint32(head[atHeadSum:], sum(head[:atHeadSum]))
+	return b
+}
+
+// recordAt checks the record that b begins with, and returns how many bytes it has. errTorn: b ends before it does;
+// the zeros that some file systems leave at the end of a file after a crash count as such.
+func recordAt(b []byte, mark uint32) (size int, err error) {
+	if len(b) < headSize {
+		return 0, errTorn
+	}
+	le := binary.LittleEndian
+	if le.Uint32(b[atMark:]) != mark || sum(b[:atHeadSum]) != le.Uint32(b[atHeadSum:]) || le.Uint32(b[atSize:]) > maxBody {
+		if allZero(b) {
+			return 0, errTorn
+		}
+		return 0, errDamaged
+	}
+	size = headSize + int(le.Uint32(b[atSize:]))
+	switch {
+	case len(b) < size:
+		return 0, errTorn
+	case sum(b[headSize:size]) != le.Uint32(b[atBodySum:]):
+		return 0, errDamaged
+	}
+	return size, nil
+}
+
+func allZero(b []byte) bool {
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// place is offset and predecessor of a record that recordAt has checked.
+func placeOf(b []byte) (offset, previous uint64) {
+	return binary.LittleEndian.Uint64(b[atOffset:]), binary.LittleEndian.Uint64(b[atPrevious:])
+}
+
+// decodeRecord returns the record in b, all of which recordAt has checked. It shares nothing with b.
+func decodeRecord(b []byte) (topiclog.Entry, error) {
+	le := binary.LittleEndian
+	r := &topiclog.Record{
+		At:      int64(le.Uint64(b[atTime:])),    //nolint:gosec // the bits
+		Expires: int64(le.Uint64(b[atExpires:])), //nolint:gosec // the bits
+		Binary:  le.Uint32(b[atFlags:])&flagBinary != 0,
+	}
+	e := topiclog.Entry{Record: r}
+	e.Offset, e.Previous = placeOf(b)
+	if le.Uint32(b[atFlags:])&^flagBinary != 0 {
+		return e, errDamaged // of a version that this one does not know
+	}
+	body := b[headSize:]
+	for _, s := range texts(r) {
+		n, used := binary.Uvarint(body)
+		if used <= 0 || n > uint64(len(body)-used) {
+			return e, errDamaged
+		}
+		*s, body = string(body[used:used+int(n)]), body[used+int(n):] //nolint:gosec // not above the length
+	}
+	r.Payload = append([]byte{}, body...)
+	return e, nil
+}

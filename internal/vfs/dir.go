@@ -1,0 +1,105 @@
+package vfs
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Dir is a directory of the operating system, by its path.
+type Dir string
+
+func (d Dir) path(name string) string { return filepath.Join(string(d), filepath.FromSlash(name)) }
+
+// MkdirAll implements FS.
+func (d Dir) MkdirAll(dir string) error { return os.MkdirAll(d.path(dir), 0o700) }
+
+// Create implements FS.
+func (d Dir) Create(name string) (File, error) {
+	return d.open(name, os.O_CREATE|os.O_EXCL|os.O_RDWR|os.O_APPEND)
+}
+
+// Append implements FS.
+func (d Dir) Append(name string) (File, error) { return d.open(name, os.O_RDWR|os.O_APPEND) }
+
+// Open implements FS.
+func (d Dir) Open(name string) (File, error) { return d.open(name, os.O_RDONLY) }
+
+func (d Dir) open(name string, flags int) (File, error) {
+	f, err := os.OpenFile(d.path(name), flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return file{f}, nil
+}
+
+// Rename implements FS.
+func (d Dir) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
+
+// Remove implements FS.
+func (d Dir) Remove(name string) error { return os.Remove(d.path(name)) }
+
+// List implements FS.
+func (d Dir) List(dir string) ([]Info, error) {
+	entries, err := os.ReadDir(d.path(dir))
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]Info, 0, len(entries))
+	for _, e := range entries {
+		info := Info{Name: e.Name(), Dir: e.IsDir()}
+		if !info.Dir {
+			stat, err := e.Info()
+			if os.IsNotExist(err) {
+				continue // it went meanwhile
+			}
+			if err != nil {
+				return nil, err
+			}
+			info.Size = stat.Size()
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+// SyncDir implements FS.
+func (d Dir) SyncDir(dir string) error {
+	f, err := os.Open(d.path(dir))
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	return f.Sync()
+}
+
+// Lock implements FS. The file stays when the lock is let go: to remove it would let two have it.
+func (d Dir) Lock(name string) (io.Closer, error) {
+	f, err := os.OpenFile(d.path(name), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(f); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Free implements FS.
+func (d Dir) Free() (int64, error) { return free(string(d)) }
+
+// file is an *os.File.
+type file struct{ *os.File }
+
+// Sync implements File.
+func (f file) Sync() error { return datasync(f.File) }
+
+// Size implements File.
+func (f file) Size() (int64, error) {
+	stat, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return stat.Size(), nil
+}
