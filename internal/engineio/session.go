@@ -149,7 +149,7 @@ func (s *Session) Control(dst []byte) []byte {
 		dst = s.appendOpen(dst)
 	}
 	if s.heart.take() {
-		dst = transport.AppendText(dst, []byte{byte(eio.Ping)})
+		dst = transport.AppendText(dst, eio.Ping.Text())
 	}
 	if s.ws != nil {
 		dst = s.ws.Control(dst)

@@ -114,8 +114,8 @@ func (s *Session) probePacket(p eio.Packet) {
 	switch {
 	case now >= u.giveUp: // decided by the clock: the timer is late
 		s.endProbe()
-	case p.Type == eio.Ping && string(p.Data) == "probe":
-		frame := transport.AppendText(nil, []byte("3probe"))
+	case p.Type == eio.Ping && string(p.Data) == eio.Probe:
+		frame := transport.AppendText(nil, eio.AppendPacket(nil, eio.Pong, eio.Probe))
 		if n, err := u.socket.Write(frame); n < len(frame) || err != nil {
 			s.endProbe()
 			return

@@ -39,6 +39,7 @@ func Rules() []Rule {
 		packageSize(6000),
 		goroutines(),
 		rawSyscalls(),
+		engineBytes(),
 		printing(),
 		contextTODO(),
 		sleeps(),

@@ -167,6 +167,35 @@ func f(wg *sync.WaitGroup, g *errgroup.Group) {
 			want: []string{"cmd/weir/limits.go:3", "internal/journal/a_linux.go:3", "internal/transport/stream.go:3"},
 		},
 		{
+			rule: "engine.io bytes", says: "by literal or by conversion, in the server's rooms but the codecs",
+			tree: module{
+				"internal/engineio/a.go": `package engineio
+
+import engine "example.org/weir/internal/wire/eio"
+
+func f(dst []byte, t engine.PacketType, code byte) []byte {
+	dst = append(dst, byte(engine.Ping))
+	dst = append(dst, byte(t))
+	dst = append(dst, '4')
+	dst = append(dst, "3probe"...)
+	send([]byte{'6'})
+	send([]byte("42[1]"))
+	send([]byte("7"), []byte("4 of"), []byte{'7'}, engine.Noop.Text())
+	return append(dst, byte(code), byte(engine.SIDLen), 'x')
+}
+`,
+				"internal/wire/eio/a.go": "package eio\n\nvar b = append([]byte{'4'}, \"3probe\"...)\n",
+				"internal/packet/a.go":   "package packet\n\nimport \"example.org/weir/internal/wire/eio\"\n\nvar b = []byte{byte(eio.Message), '4'}\n",
+				"internal/peer/a.go":     "package peer\n\nvar b = []byte(\"2probe\")\n",
+				"a_test.go":              "package weir\n\nvar b = []byte(\"40\")\n",
+				"a.go":                   "package weir\n\nvar b = []byte(\"40{}\")\n",
+			},
+			want: []string{
+				"a.go:3", "internal/engineio/a.go:6", "internal/engineio/a.go:7", "internal/engineio/a.go:8", "internal/engineio/a.go:9",
+				"internal/engineio/a.go:10", "internal/engineio/a.go:11",
+			},
+		},
+		{
 			rule: "printing", says: "fmt, log and the builtins, under any name, called or passed on",
 			tree: module{
 				"internal/x/a.go": `package x

@@ -63,7 +63,7 @@ func Table() []Room {
 		{Path: "internal/guard", May: []string{"internal/base"}},
 		{Path: "internal/ports", StdOnly: true},
 		{Path: "internal/drain", StdOnly: true},
-		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/sio"}},
+		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/*"}},
 		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery", "internal/op"}},
 		{Path: "internal/metrics", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/latency"}},
 		{Path: "internal/admin", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics", "internal/wire/sio"}},

@@ -109,7 +109,7 @@ func (p *Polling) EndGetWith(payload []byte, packet eio.PacketType) bool {
 	if p.get == nil {
 		return false
 	}
-	body := eio.AppendText(payload, len(payload) == 0, []byte{byte(packet)})
+	body := eio.AppendText(payload, len(payload) == 0, packet.Text())
 	if p.response != nil { // the earlier response is what counts: see Done
 		p.get.Answer(packets(body, base.Packable))
 		p.get = nil

@@ -19,6 +19,23 @@ const (
 // binaryMark starts a binary message in text, before its base64.
 const binaryMark = 'b'
 
+// types are the texts of the packets that are nothing but their type.
+var types = []byte{byte(Open), byte(Close), byte(Ping), byte(Pong), byte(Message), byte(Upgrade), byte(Noop)}
+
+// Text is the text of a packet of that type without data. The caller must not change it.
+func (t PacketType) Text() []byte {
+	i := t - Open
+	return types[i : i+1 : i+1]
+}
+
+// AppendPacket appends the text of a packet.
+func AppendPacket(dst []byte, t PacketType, data string) []byte {
+	return append(append(dst, byte(t)), data...)
+}
+
+// Probe is the data of the ping and the pong by which a websocket is tried before an upgrade (1.7).
+const Probe = "probe"
+
 func (t PacketType) String() string {
 	names := [...]string{"open", "close", "ping", "pong", "message", "upgrade", "noop"}
 	if t < Open || t > Noop {
