@@ -78,6 +78,7 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 		c.extra.Store(&extra{shake: &kept})
 	}
 	c.out = sh.Open(s, c)
+	c.out.Speak(base.NewDialect(base.JSON, h.Protocol))
 	c.timer.Init(c)
 	if !d.admission.Enter() { // others were faster since Admit
 		d.refused[refusedFull].Add(1)

@@ -7,10 +7,11 @@ import (
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
-// Frame is one Socket.IO packet, encoded once: the websocket frames of its text
-// part and of its attachments, back to back, as a server sends them (architecture.md D2).
-// It is immutable and shared by every queue that holds it. The websocket form is
-// the canonical one; long-polling walks it with Parts.
+// Frame is one Socket.IO packet, encoded once in one dialect: the websocket frames of
+// its text part and of its attachments, back to back, as a server sends them (architecture.md
+// D2). It is immutable and shared by every queue that holds it. The websocket form is
+// the canonical one; long-polling walks it with Parts. Package packet makes frames:
+// which bytes of Engine.IO and Socket.IO they hold is its matter.
 type Frame struct {
 	wire     []byte
 	verbatim bool
@@ -27,32 +28,7 @@ const (
 	Verbatim
 )
 
-// messageType is the Engine.IO packet type "message" that precedes the text of
-// every Socket.IO packet (protocol.md 1.3).
-const messageType = '4'
-
-// NewFrame encodes one packet. text appends the Socket.IO packet without the
-// Engine.IO type, which NewFrame adds; sizeHint is the expected length of what it
-// appends. attachments follow in order as binary messages.
-func NewFrame(sizeHint int, text func(dst []byte) []byte, attachments ...[]byte) *Frame {
-	for _, a := range attachments {
-		sizeHint += ws.MaxHeaderLen + len(a)
-	}
-	// The header's length depends on the text's: leave room for the longest and
-	// start the frame where the real one begins.
-	b := make([]byte, ws.MaxHeaderLen, ws.MaxHeaderLen+1+sizeHint)
-	b = append(b, messageType)
-	b = text(b)
-	n := len(b) - ws.MaxHeaderLen
-	start := ws.MaxHeaderLen - ws.HeaderLen(n)
-	ws.AppendHeader(b[start:start], ws.Text, n)
-	for _, a := range attachments {
-		b = ws.AppendFrame(b, ws.Binary, a)
-	}
-	return &Frame{wire: b[start:]}
-}
-
-// RawFrame wraps bytes that already are complete server frames.
+// RawFrame wraps bytes that are complete server frames, and from now on the frame's.
 func RawFrame(wire []byte) *Frame { return &Frame{wire: wire} }
 
 // Verbatim keeps the frame from being compressed. It is called before the frame is shared, and returns it.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
@@ -39,7 +40,7 @@ func TestFramePartsAreTheTextAndItsAttachments(t *testing.T) {
 			text := strings.Repeat("t", n)
 			attachments := [][]byte{{}, []byte("x"), bytes.Repeat([]byte{0xff}, n)}
 			for count := range len(attachments) + 1 {
-				f := base.NewFrame(hint, appender(text), attachments[:count]...)
+				f := packet.NewFrame(hint, appender(text), attachments[:count]...)
 				want := []part{{ws.Text, "4" + text}}
 				for _, a := range attachments[:count] {
 					want = append(want, part{ws.Binary, string(a)})
@@ -63,7 +64,7 @@ func TestFrameHeaderIsTheShortestThatFits(t *testing.T) {
 		65535: {0x81, 126, 0xff, 0xff},
 		65536: {0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0},
 	} {
-		f := base.NewFrame(payload, appender(strings.Repeat("t", payload-1)))
+		f := packet.NewFrame(payload, appender(strings.Repeat("t", payload-1)))
 		if !bytes.HasPrefix(f.Wire(), want) || f.Len() != len(want)+payload {
 			t.Errorf("payload of %d: wire of %d starts with % x, want % x", payload, f.Len(), f.Wire()[:len(want)], want)
 		}
@@ -72,7 +73,7 @@ func TestFrameHeaderIsTheShortestThatFits(t *testing.T) {
 
 // A client's own decoder reads what NewFrame makes.
 func TestFrameIsTheBytesOfAppendFrame(t *testing.T) {
-	f := base.NewFrame(3, appender(`51-["a",{"_placeholder":true,"num":0}]`), []byte{1, 2, 3})
+	f := packet.NewFrame(3, appender(`51-["a",{"_placeholder":true,"num":0}]`), []byte{1, 2, 3})
 	want := ws.AppendFrame(nil, ws.Text, []byte(`451-["a",{"_placeholder":true,"num":0}]`))
 	want = ws.AppendFrame(want, ws.Binary, []byte{1, 2, 3})
 	if !bytes.Equal(f.Wire(), want) {
@@ -81,7 +82,7 @@ func TestFrameIsTheBytesOfAppendFrame(t *testing.T) {
 }
 
 func TestFrameKeepsWhatTextWrites(t *testing.T) {
-	f := base.NewFrame(0, func(dst []byte) []byte {
+	f := packet.NewFrame(0, func(dst []byte) []byte {
 		// An encoder may grow, and may write beyond its hint piece by piece.
 		for i := range 1000 {
 			dst = fmt.Appendf(dst, "%d,", i)
@@ -99,7 +100,7 @@ func TestFrameKeepsWhatTextWrites(t *testing.T) {
 
 func TestFrameDoesNotKeepTheAttachment(t *testing.T) {
 	attachment := []byte("before")
-	f := base.NewFrame(0, appender("x"), attachment)
+	f := packet.NewFrame(0, appender("x"), attachment)
 	copy(attachment, "after!")
 	if got := parts(f.Wire())[1].payload; got != "before" {
 		t.Fatalf("frame follows its attachment's changes: %q", got)
@@ -115,7 +116,7 @@ func TestRawFrameIsItsBytes(t *testing.T) {
 }
 
 func TestPartsStopsAtTheFirstIncompleteFrame(t *testing.T) {
-	whole := base.NewFrame(0, appender(strings.Repeat("t", 300)), []byte("attachment")).Wire()
+	whole := packet.NewFrame(0, appender(strings.Repeat("t", 300)), []byte("attachment")).Wire()
 	first := ws.HeaderLen(301) + 301
 	for cut := range whole {
 		want := 0
@@ -129,7 +130,7 @@ func TestPartsStopsAtTheFirstIncompleteFrame(t *testing.T) {
 }
 
 func TestPartsEndsWhenAsked(t *testing.T) {
-	wire := base.NewFrame(0, appender("x"), []byte("1"), []byte("2")).Wire()
+	wire := packet.NewFrame(0, appender("x"), []byte("1"), []byte("2")).Wire()
 	n := 0
 	for range base.Parts(wire) {
 		if n++; n == 2 {
@@ -159,7 +160,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(0, []byte("text"), []byte(nil), []byte("b"))
 	f.Add(1000, bytes.Repeat([]byte("t"), 125), []byte("a"), bytes.Repeat([]byte("b"), 126))
 	f.Fuzz(func(t *testing.T, hint int, text, a, b []byte) {
-		frame := base.NewFrame(hint&0xffff, appender(string(text)), a, b)
+		frame := packet.NewFrame(hint&0xffff, appender(string(text)), a, b)
 		want := []part{{ws.Text, "4" + string(text)}, {ws.Binary, string(a)}, {ws.Binary, string(b)}}
 		if got := parts(frame.Wire()); !slices.Equal(got, want) {
 			t.Fatalf("parts %q, want %q", got, want)
@@ -171,6 +172,6 @@ func BenchmarkNewFrame(b *testing.B) {
 	text := bytes.Repeat([]byte("t"), 200)
 	b.ReportAllocs()
 	for range b.N {
-		base.NewFrame(len(text), func(dst []byte) []byte { return append(dst, text...) })
+		packet.NewFrame(len(text), func(dst []byte) []byte { return append(dst, text...) })
 	}
 }

@@ -2,19 +2,26 @@ package base
 
 import "sync/atomic"
 
-// Form is one way a message is put on the wire: the dialect of its metadata and
-// whether this is a repeat. A message is encoded once for each form in use.
+// Form is one way a message is put on the wire: the shape of its metadata, whether the client answers by callback, whether
+// this is a repeat, and the Dialect of the client. A message is encoded once for each form in use.
 type Form uint8
 
-// The forms combine: Envelope|Redelivered is an envelope marked as a repeat.
+// The forms combine: Envelope|Redelivered is an envelope marked as a repeat. In adds the dialect.
 const (
-	Plain       Form = 0               // js dialect: the payload, and for reliable topics the metadata as a second argument
+	Plain       Form = 0               // js shape: the payload, and for reliable topics the metadata as a second argument
 	Envelope    Form = 1 << (iota - 1) // one argument {metadata, payload}
-	Redelivered                        // metadata says redelivered: true
 	Callback                           // carries a Socket.IO ack id: the client answers by callback
+	Redelivered                        // metadata says redelivered: true
 
-	forms = 8
+	shapes = 2 * Redelivered // all that combine, in each dialect; Dialects of them are 256
+	common = Redelivered     // the forms below it, first deliveries in the first dialect, have their place in a Message
 )
+
+// In is the form in dialect d.
+func (f Form) In(d Dialect) Form { return f%shapes + Form(d)*shapes }
+
+// Dialect is the one the form is in.
+func (f Form) Dialect() Dialect { return Dialect(f / shapes) }
 
 // Encoder makes the frame of a message in one form. It is called at most a few
 // times per form (two shards may race; one result is kept) and from any shard.
@@ -35,6 +42,13 @@ type snapshot struct{ SnapshotEncoder }
 // Encode implements Encoder.
 func (s *snapshot) Encode(m *Message, f Form) *Frame { return s.EncodeSnapshot(m, f) }
 
+// Translator makes the frame of a packet in another dialect, which is not the first, from its frame in the first one. It is
+// called as an Encoder is.
+type Translator func(f *Frame, d Dialect) *Frame
+
+// Encode implements Encoder, for a plain message.
+func (t Translator) Encode(m *Message, f Form) *Frame { return t(m.frames[Plain].Load(), f.Dialect()) }
+
 // Message is one publication or one plain event. All fields are set before it is
 // handed on and never change after; shards share it.
 type Message struct {
@@ -48,7 +62,25 @@ type Message struct {
 	AckID     uint64 // Socket.IO ack id of the Callback form
 
 	encoder Encoder
-	frames  [forms]atomic.Pointer[Frame]
+	frames  [common]atomic.Pointer[Frame]
+	seldom  atomic.Pointer[seldom] // the frames in other forms; nil for nearly every message
+}
+
+// seldom is a frame in a form that few messages are asked for: a repeat, or another dialect's. They are a list, whose
+// elements do not change.
+type seldom struct {
+	form  Form
+	frame *Frame
+	next  *seldom
+}
+
+func (s *seldom) find(f Form) *Frame {
+	for ; s != nil; s = s.next {
+		if s.form == f {
+			return s.frame
+		}
+	}
+	return nil
 }
 
 // NewMessage returns a message whose frames encoder makes on demand.
@@ -74,31 +106,55 @@ func (m *Message) IsSnapshot() bool {
 	return ok
 }
 
-// NewPlainMessage returns a message that has one frame for every form: a plain
-// event, an ack, a namespace packet.
-func NewPlainMessage(f *Frame) *Message {
-	m := &Message{}
-	m.InitPlain(f)
-	return m
+// InitPlain makes m, which is zero, a plain event, an ack or a namespace packet: one that has the same frame in every
+// form, f in the first dialect and in each other one what t makes of it. Package packet has the Translator.
+func (m *Message) InitPlain(f *Frame, t Translator) {
+	m.encoder = t
+	m.frames[Plain].Store(f)
 }
-
-// InitPlain makes m, which is zero, what NewPlainMessage returns.
-func (m *Message) InitPlain(f *Frame) { m.frames[Plain].Store(f) }
 
 // Frame returns the message in form f, encoding it on first use.
 // Any goroutine may call it.
 func (m *Message) Frame(f Form) *Frame {
-	if m.encoder == nil {
-		return m.frames[Plain].Load()
+	if f < common {
+		if fr := m.frames[f].Load(); fr != nil {
+			return fr
+		}
 	}
-	if fr := m.frames[f].Load(); fr != nil {
-		return fr
+	return m.frame(f)
+}
+
+// frame is Frame where the frame is not in its place.
+func (m *Message) frame(f Form) *Frame {
+	if _, plain := m.encoder.(Translator); plain {
+		if f = Plain.In(f.Dialect()); f == Plain {
+			return m.frames[Plain].Load()
+		}
+	}
+	if f >= common {
+		return m.seldomFrame(f)
 	}
 	fr := m.encoder.Encode(m, f)
 	if !m.frames[f].CompareAndSwap(nil, fr) {
 		return m.frames[f].Load()
 	}
 	return fr
+}
+
+func (m *Message) seldomFrame(f Form) *Frame {
+	head := m.seldom.Load()
+	if fr := head.find(f); fr != nil {
+		return fr
+	}
+	s := &seldom{form: f, frame: m.encoder.Encode(m, f), next: head}
+	for !m.seldom.CompareAndSwap(s.next, s) { // another was added: perhaps the same
+		head = m.seldom.Load()
+		if fr := head.find(f); fr != nil {
+			return fr
+		}
+		s.next = head
+	}
+	return s.frame
 }
 
 // Bytes is what the message holds in memory in all forms made so far; the budget
@@ -108,6 +164,9 @@ func (m *Message) Bytes() (n int) {
 		if f := m.frames[i].Load(); f != nil {
 			n += f.Held()
 		}
+	}
+	for s := m.seldom.Load(); s != nil; s = s.next {
+		n += s.frame.Held()
 	}
 	return n
 }

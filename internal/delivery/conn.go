@@ -3,6 +3,7 @@ package delivery
 import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/wheel"
 )
 
@@ -50,6 +51,7 @@ type Conn struct {
 
 	at      int32 // place among the shard's connections
 	refused int32 // sockets that only carry the refusal of a namespace
+	dialect base.Dialect
 	turn    uint8 // place in the pattern of turns
 	dirty   bool
 	paused  bool // not read, because an events lane fills with answers
@@ -84,6 +86,10 @@ func (sh *Shard) Open(out Outlet, peer Peer) *Conn {
 	return c
 }
 
+// Speak says which dialect the client speaks: the one its handshake has settled, and the first dialect if nobody says.
+// Package packet must know it. It is called before the connection has a socket. Loop only.
+func (c *Conn) Speak(d base.Dialect) { c.dialect = d }
+
 // Shard returns the shard that owns the connection.
 func (c *Conn) Shard() *Shard { return c.shard }
 
@@ -116,7 +122,7 @@ func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
 	s := &Socket{Namespace: n, conn: c, closed: true, refusal: true}
 	c.sockets = append(c.sockets, s)
 	c.refused++
-	c.shard.force(s, base.NewPlainMessage(f))
+	c.shard.force(s, packet.NewMessage(f))
 	c.checkReading()
 }
 
@@ -128,7 +134,7 @@ const maxRefused = 64
 // answer to a request. It is never dropped, unless the socket has left. Loop only.
 func (s *Socket) Send(f *base.Frame) {
 	if !s.closed {
-		s.shard().force(s, base.NewPlainMessage(f))
+		s.shard().force(s, packet.NewMessage(f))
 	}
 }
 
@@ -168,7 +174,7 @@ func (s *Socket) Close(cause base.Cause, last *base.Frame) {
 	}
 	if last != nil {
 		s.conn.hasten()
-		s.shard().force(s, base.NewPlainMessage(last))
+		s.shard().force(s, packet.NewMessage(last))
 	} else {
 		s.shard().closeEvents(s)
 	}

@@ -126,7 +126,7 @@ func (s *Socket) laneForEmit(t *Topic) *outLane {
 		if c := s.crowd(); c != nil && c.emits >= maxEmitLanes && !s.makeRoom(t) {
 			return nil
 		}
-		l = s.openLane(t, base.Plain, false)
+		l = s.openLane(t, s.plain(), false)
 	}
 	if !l.subscribed() {
 		l.from = uint64(s.shard().now) // when it was last used, for makeRoom

@@ -34,7 +34,7 @@ func (s *Socket) eventsLane() *outLane {
 // begin makes l, which is zero, the events lane of s.
 func (l *outLane) begin(s *Socket) {
 	l.socket, l.kind = s, kindEvents
-	l.Init(s.Namespace.events[s.shard().index], base.Plain, false)
+	l.Init(s.Namespace.events[s.shard().index], s.plain(), false)
 	l.Resume(s.past)
 }
 

@@ -141,7 +141,7 @@ func (c *Conn) nextLane() *outLane {
 // take takes one entry, or the notice of losses before it, and moves the turn on.
 func (c *Conn) take(l *outLane) (pick, bool) {
 	if n, why, ok := l.TakeLoss(); ok && l.topic != nil {
-		f := packet.Lost(l.socket.Namespace.Path, l.name(), n, why)
+		f := packet.In(packet.Lost(l.socket.Namespace.Path, l.name(), n, why), c.dialect)
 		return pick{lane: l, frame: f, lost: n, reason: why, notice: true}, true
 	}
 	e, ok := c.shard.takeLive(l)

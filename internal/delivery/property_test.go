@@ -13,6 +13,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
+	frames "github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/wire/sio"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
@@ -240,7 +241,7 @@ func (a *actor) act() {
 	case 6, 7, 8:
 		a.acknowledge(s)
 	case 9:
-		a.conn.Refuse(a.world.Namespace("/lobby"), base.NewFrame(32, func(dst []byte) []byte {
+		a.conn.Refuse(a.world.Namespace("/lobby"), frames.NewFrame(32, func(dst []byte) []byte {
 			return sio.AppendConnectError(dst, "/refused", "no", nil)
 		}))
 	case 10:
@@ -291,7 +292,7 @@ func (w *world) event(path, name string, m mark, attachments int) *base.Frame {
 	for i := range parts {
 		parts[i] = m.json()
 	}
-	return base.NewFrame(64, func(dst []byte) []byte {
+	return frames.NewFrame(64, func(dst []byte) []byte {
 		return sio.AppendEvent(dst, sio.EventHeader{Namespace: path, Attachments: attachments}, fmt.Appendf(nil, "%q", name), m.json())
 	}, parts...)
 }

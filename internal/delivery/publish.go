@@ -8,6 +8,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery/inbox"
 	"github.com/streamweir/weir/internal/delivery/recent"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/packet"
 )
 
 // Published is what a publisher is told at once.
@@ -397,7 +398,7 @@ type Emission struct {
 // emission makes the message of a plain event. An event that asks for acks is a
 // question, not data: it goes through the events lane, in order with others.
 func (n *Namespace) emission(event string, e Emission) (outgoing, error) {
-	m := base.NewPlainMessage(n.prepare(e.Frame))
+	m := packet.NewMessage(n.prepare(e.Frame))
 	m.Namespace, m.Topic, m.At, m.AckID = n.Path, event, n.hub.Now(), e.AckID
 	o := outgoing{msg: m, ns: n, acks: e.Acks, volatile: e.Volatile}
 	limit := n.events[0].Policy.MaxBytes
@@ -441,7 +442,7 @@ func (s *Socket) Reply(ctx context.Context, f *base.Frame) error {
 		direct
 		msg base.Message
 	}{}
-	r.msg.InitPlain(s.Namespace.prepare(f))
+	packet.InitMessage(&r.msg, s.Namespace.prepare(f))
 	r.msg.At = s.Namespace.hub.Now()
 	r.direct = direct{
 		outgoing: outgoing{msg: &r.msg, ns: s.Namespace}, load: load{weight: inbox.Cost(f.Len())}, socket: s, forced: true, late: true,
@@ -457,6 +458,7 @@ func (s *Socket) direct(ctx context.Context, d *direct) error {
 	if err := sh.reserve(ctx, d.weight); err != nil {
 		return err
 	}
+	s.Namespace.prepare(d.msg.Frame(s.plain())) // here, so that the loop need not
 	d.hold = messageBytes(d.msg)
 	if !s.Namespace.hub.budget.Reserve(d.hold, 0) {
 		sh.in.Release(d.weight)

@@ -12,6 +12,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/op"
+	frames "github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/wire/sio"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
@@ -346,7 +347,7 @@ func parsePacket(t testing.TB, data []byte, at int) packet {
 
 // event is the frame of a plain event of /feed.
 func event(name string, args ...string) *base.Frame {
-	return base.NewFrame(64, func(dst []byte) []byte {
+	return frames.NewFrame(64, func(dst []byte) []byte {
 		all := [][]byte{fmt.Appendf(nil, "%q", name)}
 		for _, a := range args {
 			all = append(all, []byte(a))
@@ -356,7 +357,7 @@ func event(name string, args ...string) *base.Frame {
 }
 
 func disconnectFrame(namespace string) *base.Frame {
-	return base.NewFrame(16, func(dst []byte) []byte { return sio.AppendDisconnect(dst, namespace) })
+	return frames.NewFrame(16, func(dst []byte) []byte { return sio.AppendDisconnect(dst, namespace) })
 }
 
 func wantTexts(t testing.TB, got []string, want ...string) {

@@ -36,6 +36,9 @@ type SocketPeer interface {
 
 func (s *Socket) shard() *Shard { return s.conn.shard }
 
+// plain is the form of plain events, acks and namespace packets to the socket. Any goroutine may call it.
+func (s *Socket) plain() base.Form { return base.Plain.In(s.conn.dialect) }
+
 // Conn returns the connection the socket is on.
 func (s *Socket) Conn() *Conn { return s.conn }
 
@@ -114,7 +117,7 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 		answer(Subscription{Epoch: t.epoch, Offset: from, Stuck: stuck, Again: true})
 		return nil
 	}
-	f, tell := t.Declared.form(o.Shape), o.Tell || t.Declared.Reliable()
+	f, tell := t.Declared.form(o.Shape).In(s.conn.dialect), o.Tell || t.Declared.Reliable()
 	if o.Callback && t.Declared.Reliable() {
 		f |= base.Callback
 	}
@@ -142,7 +145,7 @@ func (l *outLane) adjust(o *SubscribeOptions) bool {
 	}
 	want := form
 	if o.Given.Shape {
-		want = l.topic.Declared.form(o.Shape) | form&base.Callback
+		want = l.topic.Declared.form(o.Shape).In(form.Dialect()) | form&base.Callback
 	}
 	if o.Given.Callback {
 		want &^= base.Callback

@@ -10,6 +10,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/packet"
 )
 
 // A socket holds ties while it is in a room or is asked something, in whatever order these end.
@@ -152,7 +153,7 @@ func TestLaneWaitsForItsAnswerAcrossTheWrap(t *testing.T) {
 }
 
 func packetOf(text string) *base.Frame {
-	return base.NewFrame(16, func(dst []byte) []byte { return append(dst, `42["`+text+`"]`...) })
+	return packet.NewFrame(16, func(dst []byte) []byte { return append(dst, `42["`+text+`"]`...) })
 }
 
 // Nobody changes the target that publications share.

@@ -86,7 +86,7 @@ func (d *Declared) AllRefused() (n uint64) {
 	return n
 }
 
-// Form is the wire form of first deliveries.
+// form is that of first deliveries, in the first dialect.
 func (d *Declared) form(s base.Shape) base.Form {
 	if s == base.ShapeEnvelope {
 		return base.Envelope

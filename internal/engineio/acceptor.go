@@ -62,6 +62,7 @@ type Handshake struct {
 	TLS        bool
 	Time       time.Time
 	Transport  string // Polling or WebSocket
+	Protocol   base.Protocol
 }
 
 // Refusal is the answer to a handshake that Admit does not welcome.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
 	"github.com/streamweir/weir/internal/wire/eio"
 )
@@ -318,6 +319,7 @@ func (rq *request) newcomer(name string, assign func(transport string) int) (new
 		TLS:        rq.r.TLS != nil,
 		Time:       time.Now(),
 		Transport:  name,
+		Protocol:   base.EIO4, // others are refused: see checkHandshake and openWebSocket
 	}}, true
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/packet"
 )
 
 // loser is a lane of one place, so that each message but the first drops the one before it.
@@ -16,7 +17,7 @@ func loser(overflow base.Overflow) (offer func(n int), look func(at time.Duratio
 	l.Init(c, base.Plain, false)
 	offer = func(n int) {
 		for range n {
-			m := base.NewPlainMessage(base.NewFrame(0, func(b []byte) []byte { return b }))
+			m := packet.NewMessage(packet.NewFrame(0, func(b []byte) []byte { return b }))
 			m.Key = "k"
 			it := c.Hold(m)
 			l.Offer(it, 0)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/packet"
 )
 
 // reliableLane holds one message.
@@ -15,7 +16,7 @@ func reliableLane(p lane.Policy) *lane.Lane {
 	c := &lane.Class{Policy: p}
 	l := new(lane.Lane)
 	l.Init(c, base.Plain, false)
-	m := base.NewPlainMessage(base.RawFrame([]byte{0x81, 1, '2'}))
+	m := packet.NewMessage(base.RawFrame([]byte{0x81, 1, '2'}))
 	m.ID = "x"
 	it := c.Hold(m)
 	l.Offer(it, 0)

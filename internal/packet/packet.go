@@ -1,5 +1,5 @@
-// Package packet makes the frames of outgoing Socket.IO packets (protocol.md 2.1) from Go values. What cannot be
-// encoded is a *base.Error with CodeInvalid. It is pure.
+// Package packet makes the frames of outgoing Socket.IO packets (protocol.md 2.1) from Go values, in every dialect that
+// clients speak. What cannot be encoded is a *base.Error with CodeInvalid. It is pure.
 package packet
 
 import (
@@ -28,7 +28,7 @@ func Event(h sio.EventHeader, event string, values []any) (f *base.Frame, first 
 	}
 	h.Attachments = len(attachments)
 	all := append([][]byte{sio.AppendString(nil, event)}, raw...)
-	f = base.NewFrame(size(all)+len(h.Namespace)+overhead, func(dst []byte) []byte {
+	f = NewFrame(size(all)+len(h.Namespace)+overhead, func(dst []byte) []byte {
 		return sio.AppendEvent(dst, h, all...)
 	}, attachments...)
 	return f, first, nil
@@ -41,28 +41,28 @@ func Ack(h sio.EventHeader, values []any) (*base.Frame, error) {
 		return nil, invalid(err)
 	}
 	h.HasID, h.Attachments = true, len(attachments)
-	return base.NewFrame(size(raw)+len(h.Namespace)+overhead, func(dst []byte) []byte {
+	return NewFrame(size(raw)+len(h.Namespace)+overhead, func(dst []byte) []byte {
 		return sio.AppendAck(dst, h, raw...)
 	}, attachments...), nil
 }
 
 // Connect encodes the answer to a CONNECT: the client is in, under that Socket.IO id.
 func Connect(namespace, id string) *base.Frame {
-	return base.NewFrame(len(namespace)+len(id)+overhead, func(dst []byte) []byte {
+	return NewFrame(len(namespace)+len(id)+overhead, func(dst []byte) []byte {
 		return sio.AppendConnect(dst, namespace, id, "")
 	})
 }
 
 // ConnectError encodes the refusal of a CONNECT; data is JSON or empty.
 func ConnectError(namespace, message string, data []byte) *base.Frame {
-	return base.NewFrame(len(namespace)+len(message)+len(data)+overhead, func(dst []byte) []byte {
+	return NewFrame(len(namespace)+len(message)+len(data)+overhead, func(dst []byte) []byte {
 		return sio.AppendConnectError(dst, namespace, message, data)
 	})
 }
 
 // Disconnect encodes the last packet of a namespace.
 func Disconnect(namespace string) *base.Frame {
-	return base.NewFrame(len(namespace)+overhead, func(dst []byte) []byte { return sio.AppendDisconnect(dst, namespace) })
+	return NewFrame(len(namespace)+overhead, func(dst []byte) []byte { return sio.AppendDisconnect(dst, namespace) })
 }
 
 func invalid(err error) error {

@@ -48,25 +48,36 @@ func (p *Publication) encode(m *base.Message, f base.Form, snapshot bool) *base.
 	if f&base.Callback != 0 {
 		h.ID, h.HasID = m.AckID, true
 	}
-	return base.NewFrame(len(p.Payload)+192, func(dst []byte) []byte {
-		dst = sio.AppendHeader(dst, typ, h)
-		dst = append(dst, '[')
-		dst = sio.AppendString(dst, m.Topic)
-		dst = append(dst, ',')
-		if f&base.Envelope != 0 {
-			dst = append(dst, `{"metadata":`...)
-			dst = p.appendMetadata(dst, m, f, snapshot)
-			dst = append(dst, `,"payload":`...)
-			dst = p.appendPayload(dst)
-			return append(dst, `}]`...)
-		}
-		dst = p.appendPayload(dst)
-		if p.Reliable || snapshot {
-			dst = append(dst, ',')
-			dst = p.appendMetadata(dst, m, f, snapshot)
-		}
-		return append(dst, ']')
+	size := len(p.Payload) + 192
+	if d := f.Dialect(); d != 0 {
+		return encoder(d).Encode(sio.Packet{
+			Namespace: []byte(m.Namespace), Data: p.appendArgs(make([]byte, 0, size), m, f, snapshot), ID: h.ID,
+			Attachments: h.Attachments, Type: typ, HasID: h.HasID,
+		}, attachments)
+	}
+	return NewFrame(size, func(dst []byte) []byte {
+		return p.appendArgs(sio.AppendHeader(dst, typ, h), m, f, snapshot)
 	}, attachments...)
+}
+
+// appendArgs appends the JSON array of a delivery: the topic, then what its shape asks for.
+func (p *Publication) appendArgs(dst []byte, m *base.Message, f base.Form, snapshot bool) []byte {
+	dst = append(dst, '[')
+	dst = sio.AppendString(dst, m.Topic)
+	dst = append(dst, ',')
+	if f&base.Envelope != 0 {
+		dst = append(dst, `{"metadata":`...)
+		dst = p.appendMetadata(dst, m, f, snapshot)
+		dst = append(dst, `,"payload":`...)
+		dst = p.appendPayload(dst)
+		return append(dst, `}]`...)
+	}
+	dst = p.appendPayload(dst)
+	if p.Reliable || snapshot {
+		dst = append(dst, ',')
+		dst = p.appendMetadata(dst, m, f, snapshot)
+	}
+	return append(dst, ']')
 }
 
 func (p *Publication) appendPayload(dst []byte) []byte {
@@ -97,7 +108,7 @@ func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form, s
 	return append(dst, '}')
 }
 
-// Lost is the event weir:lost (protocol.md 4).
+// Lost is the event weir:lost (protocol.md 4), in the first dialect.
 func Lost(namespace, topic string, count uint64, reason base.Reason) *base.Frame {
 	body, err := json.Marshal(struct {
 		Topic  string `json:"topic"`
@@ -107,7 +118,7 @@ func Lost(namespace, topic string, count uint64, reason base.Reason) *base.Frame
 	if err != nil {
 		body = []byte("{}") // strings and a number always marshal
 	}
-	return base.NewFrame(len(body)+len(namespace)+32, func(dst []byte) []byte {
+	return NewFrame(len(body)+len(namespace)+32, func(dst []byte) []byte {
 		return sio.AppendEvent(dst, sio.EventHeader{Namespace: namespace}, []byte(`"weir:lost"`), body)
 	})
 }

@@ -15,7 +15,7 @@ func Raw(h sio.EventHeader, data []byte, attachments [][]byte) (f *base.Frame, e
 	if h.Attachments = len(attachments); h.Attachments > 0 {
 		typ = sio.BinaryEvent
 	}
-	f = base.NewFrame(len(data)+len(h.Namespace)+overhead, func(dst []byte) []byte {
+	f = NewFrame(len(data)+len(h.Namespace)+overhead, func(dst []byte) []byte {
 		return append(sio.AppendHeader(dst, typ, h), data...)
 	}, attachments...)
 	p, err := parse(f)

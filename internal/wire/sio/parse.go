@@ -11,27 +11,42 @@ var root = []byte("/")
 // leading zeros; no white space precedes the JSON; events and acks have their array; an attachment index is an integer.
 // It does not allocate for packets without attachments, unless it fails or the event's name holds escapes.
 func Parse(text []byte) (Packet, error) {
-	if len(text) == 0 {
-		return Packet{}, errorAt(0, "empty packet")
-	}
-	p := Packet{Type: Type(text[0]), Namespace: root}
-	if p.Type < Connect || p.Type > BinaryAck {
-		return Packet{}, errorAt(0, "unknown packet type %q", text[0])
-	}
-	i, err := p.parseAttachments(text, 1)
+	p, i, err := parseHeader(text)
 	if err != nil {
 		return Packet{}, err
 	}
-	i = p.parseNamespace(text, i)
-	if i, err = p.parseID(text, i); err != nil {
-		return Packet{}, err
-	}
-	p.Data = text[i:]
 	if err := p.checkData(); err != nil {
 		err.Pos += i
 		return Packet{}, err
 	}
 	return p, nil
+}
+
+// ParseOwn is [Parse] for the text of a packet that this process has written: its JSON is taken for what it is, unread.
+func ParseOwn(text []byte) (Packet, error) {
+	p, _, err := parseHeader(text)
+	return p, err
+}
+
+// parseHeader reads all but the JSON, which begins at i.
+func parseHeader(text []byte) (p Packet, i int, _ error) {
+	if len(text) == 0 {
+		return Packet{}, 0, errorAt(0, "empty packet")
+	}
+	p = Packet{Type: Type(text[0]), Namespace: root}
+	if p.Type < Connect || p.Type > BinaryAck {
+		return Packet{}, 0, errorAt(0, "unknown packet type %q", text[0])
+	}
+	i, err := p.parseAttachments(text, 1)
+	if err != nil {
+		return Packet{}, 0, err
+	}
+	i = p.parseNamespace(text, i)
+	if i, err = p.parseID(text, i); err != nil {
+		return Packet{}, 0, err
+	}
+	p.Data = text[i:]
+	return p, i, nil
 }
 
 // parseAttachments reads "<count>-" where the type asks for it.
