@@ -10,10 +10,10 @@ import (
 	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
-	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/socketio"
 	"github.com/streamweir/weir/internal/wire/sio"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // Event is an event a client has sent.
@@ -75,35 +75,35 @@ func refusalOf(err error) refusalBody {
 }
 
 // jobFunc is a function as a job of a mailbox.
-type jobFunc = guard.JobFunc
+type jobFunc = workers.JobFunc
 
 // enqueue gives a job to the socket's mailbox; when that is full the client is
 // not read until it has room again. The budget counts its bytes until then. Loop.
-func (s *Socket) enqueue(job guard.Job, bytes int) {
+func (s *Socket) enqueue(job workers.Job, bytes int) {
 	if s.mailbox == nil {
-		s.mailbox = new(guard.Mailbox)
+		s.mailbox = new(workers.Mailbox)
 		s.mailbox.Init(s.ns.srv.workers, &s.ns.mail, s)
 	}
 	switch s.mailbox.Push(job, bytes) {
-	case guard.AcceptedFull:
+	case workers.AcceptedFull:
 		if !s.full && !s.gone.Load() {
 			s.full = true
 			s.client.hold()
 		}
-	case guard.Refused: // the server has stopped
+	case workers.Refused: // the server has stopped
 		if _, event := job.(*eventJob); event {
 			s.ns.count.skipped.Add(1)
 		}
 	}
 }
 
-// Drained implements guard.Drainer; it is called on a worker.
-func (s *Socket) Drained(m *guard.Mailbox) { s.client.out.Shard().Post(resumption{s, m}) }
+// Drained implements workers.Drainer; it is called on a worker.
+func (s *Socket) Drained(m *workers.Mailbox) { s.client.out.Shard().Post(resumption{s, m}) }
 
 // resumption is the task that reads a socket on whose mailbox has room again.
 type resumption struct {
 	s *Socket
-	m *guard.Mailbox
+	m *workers.Mailbox
 }
 
 // Run implements base.Task.
@@ -166,7 +166,7 @@ func (s *Socket) Answered(id uint64, args []byte, attachments [][]byte) {
 // nothing: what had arrived is handled, and only its answers have nowhere to go.
 type eventJob struct{ Event }
 
-// Run implements guard.Job.
+// Run implements workers.Job.
 func (j *eventJob) Run(ctx context.Context) {
 	if j.socket.expelled.Load() {
 		j.socket.ns.count.skipped.Add(1)

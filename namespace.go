@@ -9,8 +9,8 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
-	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/wire/sio"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // Handler handles one event of one client. Handlers of one socket run one after
@@ -45,8 +45,8 @@ type Namespace struct {
 	log  *slog.Logger
 
 	topics  map[*delivery.Declared]*TopicOptions
-	request int                 // the longest delivery event of a client that is looked into
-	mail    guard.MailboxLimits // of each socket's mailbox
+	request int                   // the longest delivery event of a client that is looked into
+	mail    workers.MailboxLimits // of each socket's mailbox
 	count   figures
 
 	mu         sync.RWMutex
@@ -66,9 +66,9 @@ const maxUnhandledNames = 1000
 
 // mailboxLimits bound the events that wait for one socket's handlers. Their
 // answers must fit into what reading leaves free of the events lane (architecture.md D1).
-func (n *Namespace) mailboxLimits() guard.MailboxLimits {
+func (n *Namespace) mailboxLimits() workers.MailboxLimits {
 	w := n.srv.opts.Workers
-	return guard.MailboxLimits{
+	return workers.MailboxLimits{
 		Jobs:  min(orDefault(w.MailboxEvents, 128), max(n.opts.eventsPolicy().MaxMessages/2, 1)),
 		Bytes: orDefault(w.MailboxBytes, 1<<20),
 		Hold:  n.srv.hub.Holder(budget.Mailboxes),

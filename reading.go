@@ -6,7 +6,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/engineio"
-	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/workers"
 	"github.com/streamweir/weir/internal/socketio"
 )
 
@@ -18,11 +18,11 @@ const largeText = engineio.Owned
 const largestLast = 512 << 10
 
 // readingLimits say nothing: a mailbox of a reading has one job, which readAside counts.
-var readingLimits guard.MailboxLimits
+var readingLimits workers.MailboxLimits
 
 // reading is a large message on its way through a worker.
 type reading struct {
-	box  guard.Mailbox // its own: what a socket's handlers do does not hold it up
+	box  workers.Mailbox // its own: what a socket's handlers do does not hold it up
 	c    *client
 	data []byte
 	text socketio.Text
@@ -34,7 +34,7 @@ type reading struct {
 func (c *client) readAside(data []byte) bool {
 	r := &reading{c: c, data: data}
 	r.box.Init(c.door.srv.workers, &readingLimits, nil)
-	if r.box.Push(r, 0) == guard.Refused {
+	if r.box.Push(r, 0) == workers.Refused {
 		return false
 	}
 	c.waits().reading = r
@@ -43,7 +43,7 @@ func (c *client) readAside(data []byte) bool {
 	return true
 }
 
-// Run implements guard.Job.
+// Run implements workers.Job.
 func (r *reading) Run(context.Context) {
 	r.text, r.err = socketio.ParseText(r.data)
 	r.c.out.Shard().Post(hasRead{r})

@@ -23,6 +23,7 @@ import (
 	"github.com/streamweir/weir/internal/logqueue"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/ports"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // Server is one node: its doors, namespaces and shards. All methods may be called
@@ -37,7 +38,7 @@ type Server struct {
 	ports   *ports.Set
 	pollers pollers // one for each shard; nil: no driver is epoll
 
-	workers   *guard.Workers
+	workers   *workers.Pool
 	failures  *guard.Failures
 	penalties *guard.Penalties
 	refusals  *guard.Refusals
@@ -102,7 +103,7 @@ func New(o Options) (*Server, error) {
 	lobby := NamespaceOptions{}
 	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
 	var err error
-	s.workers, err = guard.NewWorkers(guard.WorkersOptions{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Rest: s.hub.Nudge, Logger: s.log})
+	s.workers, err = workers.New(workers.Options{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Rest: s.hub.Nudge, Logger: s.log})
 	if err != nil {
 		return nil, err
 	}

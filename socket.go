@@ -12,9 +12,9 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
-	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/socketio"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // Socket is one client in one namespace. All exported methods may be called from
@@ -24,8 +24,8 @@ type Socket struct {
 	client *client
 	member atomic.Pointer[delivery.Socket] // nil until the client was let in
 
-	mailbox *guard.Mailbox // loop: nil while no job waits or runs, see trim
-	full    bool           // loop: reading is held because the mailbox is full
+	mailbox *workers.Mailbox // loop: nil while no job waits or runs, see trim
+	full    bool             // loop: reading is held because the mailbox is full
 	gone    atomic.Bool
 	mu      sync.Mutex
 	own     *belongings // nil until there is one; an idle client has none
@@ -76,7 +76,7 @@ func (s *Socket) hasLocked() *belongings {
 var (
 	_ socketio.Socket     = (*Socket)(nil)
 	_ delivery.SocketPeer = (*Socket)(nil)
-	_ guard.Drainer       = (*Socket)(nil)
+	_ workers.Drainer     = (*Socket)(nil)
 )
 
 func newSocket(n *Namespace, c *client, auth []byte) *Socket {

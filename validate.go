@@ -12,6 +12,7 @@ import (
 	"github.com/streamweir/weir/internal/kept"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/wire/sio"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // Defaults that more than one place needs.
@@ -83,7 +84,7 @@ func (o *Options) Validate() error {
 		}
 	}
 	o.numbers(&p)
-	if o.Workers.Nice != 0 && !guard.NiceSupported {
+	if o.Workers.Nice != 0 && !workers.NiceSupported {
 		p.add("Workers.Nice %d: only Linux can run handlers at another priority", o.Workers.Nice)
 	}
 	o.Management.validate(&p)

@@ -13,10 +13,9 @@ var syscallFiles = []string{
 	"internal/transport/*_unix.go",  // socket options where there is no epoll
 	"internal/transport/*_linux_test.go",
 	"internal/transport/*_unix_test.go",
-	"internal/guard/*_linux_test.go",  // takes the descriptors away
-	"internal/guard/descriptors_*.go", // RLIMIT_NOFILE, for how many clients there is room
-	"internal/guard/workers_linux.go", // setpriority of the workers' threads (architecture.md D8)
-	"internal/guard/workers_linux_test.go",
+	"internal/guard/descriptors_*.go",    // RLIMIT_NOFILE, for how many clients there is room
+	"internal/workers/thread_linux.go",   // setpriority of the workers' threads (architecture.md D8)
+	"internal/workers/*_linux_test.go",   // and takes the descriptors away
 	"internal/peer/rcvbuf_*.go",          // SO_RCVBUF before connect
 	"internal/loadtest/swarm/*_linux.go", // the load tool's own epoll, clock and sockets
 	"internal/loadtest/swarm/*_linux_test.go",

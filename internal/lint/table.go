@@ -61,6 +61,7 @@ func Table() []Room {
 
 		// At the door, and the readers.
 		{Path: "internal/guard", May: []string{"internal/base"}},
+		{Path: "internal/workers"},
 		{Path: "internal/ports", StdOnly: true},
 		{Path: "internal/drain", StdOnly: true},
 		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/*"}},
@@ -72,7 +73,7 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/budget", "cluster",
+			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/budget", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

@@ -1,4 +1,4 @@
-package guard
+package workers
 
 import "time"
 
@@ -23,7 +23,7 @@ type handing struct {
 }
 
 // watchLocked sets the watch, unless it is set.
-func (w *Workers) watchLocked() {
+func (w *Pool) watchLocked() {
 	switch {
 	case w.awake:
 		return
@@ -38,7 +38,7 @@ func (w *Workers) watchLocked() {
 // watch looks for workers that are held up by their jobs and calls others to the queue in their place, a few more each
 // time; of workers that are too many some are told to step back. It is set again as long as anybody works. There is one at
 // a time.
-func (w *Workers) watch() {
+func (w *Pool) watch() {
 	w.rest()
 	l := w.look()
 	for _, s := range l.sample {
@@ -60,7 +60,7 @@ type look struct {
 }
 
 // look takes another sample each time.
-func (w *Workers) look() (l look) {
+func (w *Pool) look() (l look) {
 	if w.nice == 0 {
 		return l
 	}
@@ -108,7 +108,7 @@ func (s *seat) judge(now int64) bool {
 }
 
 // relieve draws the consequences.
-func (w *Workers) relieve(l look) (calls []handing) {
+func (w *Pool) relieve(l look) (calls []handing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.awake, w.long, w.excess = false, 0, 0
@@ -145,7 +145,7 @@ func (w *Workers) relieve(l look) (calls []handing) {
 
 // oldLocked is how many workers have been at their job for long. Of plain goroutines, which share threads, nothing else is
 // known; but they do not push each other off them either.
-func (w *Workers) oldLocked() (n int) {
+func (w *Pool) oldLocked() (n int) {
 	now := int64(time.Since(w.start))
 	for _, s := range w.crew {
 		if since := s.since.Load(); since != 0 && now-since > int64(watchEvery) {

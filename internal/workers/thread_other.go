@@ -1,13 +1,13 @@
 //go:build !linux
 
-package guard
+package workers
 
 import (
 	"errors"
 	"time"
 )
 
-// NiceSupported says whether WorkersOptions.Nice can be enforced here: only Linux gives every thread its own niceness.
+// NiceSupported says whether Options.Nice can be enforced here: only Linux gives every thread its own niceness.
 const NiceSupported = false
 
 func setThreadNice(int) error { return errors.ErrUnsupported }

@@ -1,4 +1,4 @@
-package guard_test
+package workers_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // niceness is that of the calling thread; the system call answers 20 - nice.
@@ -28,7 +28,7 @@ func TestNicedWorkersLowerOnlyThemselves(t *testing.T) {
 		if nice == 0 {
 			want = before // plain goroutines, on threads no niced worker has left behind
 		}
-		w := pool(t, guard.WorkersOptions{Max: 4, Nice: nice})
+		w := pool(t, workers.Options{Max: 4, Nice: nice})
 		var all sync.WaitGroup
 		all.Add(4)
 		for range 4 { // held until each of the four workers has one
@@ -48,7 +48,7 @@ func TestNicedWorkersLowerOnlyThemselves(t *testing.T) {
 }
 
 func sleeps(thread int) bool {
-	waiting, _ := guard.Waits(thread)
+	waiting, _ := workers.Waits(thread)
 	return waiting
 }
 
@@ -58,7 +58,7 @@ func TestWatchKnowsWhatThreadsDo(t *testing.T) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
-		ids <- guard.ThreadID()
+		ids <- workers.ThreadID()
 		<-stop // waits
 		runtime.UnlockOSThread()
 	}()
@@ -67,7 +67,7 @@ func TestWatchKnowsWhatThreadsDo(t *testing.T) {
 	var all sync.WaitGroup
 	all.Go(func() {
 		runtime.LockOSThread()
-		ids <- guard.ThreadID()
+		ids <- workers.ThreadID()
 		for !ending.Load() { // computes
 		}
 		runtime.UnlockOSThread()
@@ -76,13 +76,13 @@ func TestWatchKnowsWhatThreadsDo(t *testing.T) {
 	for !sleeps(waiting) {
 		runtime.Gosched()
 	}
-	for before := guard.ThreadTime(computing); guard.ThreadTime(computing) < before+5*time.Millisecond; {
+	for before := workers.ThreadTime(computing); workers.ThreadTime(computing) < before+5*time.Millisecond; {
 		runtime.Gosched()
 	}
 	for sleeps(computing) { // for a moment it may, for one of Go's processors
 		runtime.Gosched()
 	}
-	if used := guard.ThreadTime(waiting); used > time.Second {
+	if used := workers.ThreadTime(waiting); used > time.Second {
 		t.Errorf("a thread that waits has used %v", used)
 	}
 	ending.Store(true)
@@ -90,14 +90,14 @@ func TestWatchKnowsWhatThreadsDo(t *testing.T) {
 	close(stop)
 	<-done
 	const none = 1 << 22 // the kernel numbers threads below that
-	if _, known := guard.Waits(none); known || guard.ThreadTime(none) != 0 {
+	if _, known := workers.Waits(none); known || workers.ThreadTime(none) != 0 {
 		t.Error("something is known of threads that are none")
 	}
 }
 
 // Jobs that wait do not hold up those behind them on threads of their own either.
 func TestNicedWorkersThatWaitAreRelieved(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 40, Nice: 1})
+	w := pool(t, workers.Options{Max: 40, Nice: 1})
 	gate := make(chan struct{})
 	var began, ended sync.WaitGroup
 	began.Add(40)
@@ -116,7 +116,7 @@ func TestNicedWorkersThatWaitAreRelieved(t *testing.T) {
 
 // A job that computes for long does not hold up those behind it.
 func TestNicedWorkersThatComputeAreRelieved(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 4*runtime.NumCPU() + 1, Nice: 1})
+	w := pool(t, workers.Options{Max: 4*runtime.NumCPU() + 1, Nice: 1})
 	var short atomic.Int64
 	for range 4 * runtime.NumCPU() {
 		submit(t, w, func(context.Context) {

@@ -1,4 +1,4 @@
-package guard_test
+package workers_test
 
 import (
 	"context"
@@ -13,23 +13,23 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // inbox is a socket: a mailbox and what its owner hears.
 type inbox struct {
-	guard.Mailbox
+	workers.Mailbox
 	drained atomic.Int64
 	hear    func()
 }
 
-func newInbox(w *guard.Workers, limits guard.MailboxLimits) *inbox {
+func newInbox(w *workers.Pool, limits workers.MailboxLimits) *inbox {
 	b := &inbox{}
 	b.Init(w, &limits, b)
 	return b
 }
 
-func (b *inbox) Drained(m *guard.Mailbox) {
+func (b *inbox) Drained(m *workers.Mailbox) {
 	if m != &b.Mailbox {
 		panic("drained somebody else's mailbox")
 	}
@@ -39,9 +39,9 @@ func (b *inbox) Drained(m *guard.Mailbox) {
 	}
 }
 
-func (b *inbox) push(t testing.TB, bytes int, want guard.Intake, f func()) {
+func (b *inbox) push(t testing.TB, bytes int, want workers.Intake, f func()) {
 	t.Helper()
-	if got := b.Push(guard.JobFunc(func(context.Context) { f() }), bytes); got != want {
+	if got := b.Push(workers.JobFunc(func(context.Context) { f() }), bytes); got != want {
 		t.Errorf("Push = %v, want %v", got, want)
 	}
 }
@@ -57,22 +57,22 @@ func (g gate) release() { close(g.hold) }
 func nothing() {}
 
 func TestMailboxIsSmallWhileEmpty(t *testing.T) {
-	if size := unsafe.Sizeof(guard.Mailbox{}); size > 96 {
+	if size := unsafe.Sizeof(workers.Mailbox{}); size > 96 {
 		t.Errorf("a mailbox takes %d bytes, want at most 96", size)
 	}
 }
 
 func TestMailboxRunsItsJobsInOrderAndOneAtATime(t *testing.T) {
 	const boxes, jobs = 50, 200
-	w := pool(t, guard.WorkersOptions{Max: 8})
+	w := pool(t, workers.Options{Max: 8})
 	var pushers sync.WaitGroup
 	orders := make([][]int, boxes)
 	for b := range boxes {
-		box := newInbox(w, guard.MailboxLimits{Jobs: jobs + 1})
+		box := newInbox(w, workers.MailboxLimits{Jobs: jobs + 1})
 		pushers.Go(func() {
 			var inside atomic.Int64
 			for i := range jobs {
-				box.push(t, 1, guard.Accepted, func() {
+				box.push(t, 1, workers.Accepted, func() {
 					if inside.Add(1) != 1 {
 						t.Error("two jobs of one mailbox at once")
 					}
@@ -98,14 +98,14 @@ func TestMailboxRunsItsJobsInOrderAndOneAtATime(t *testing.T) {
 }
 
 func TestMailboxSaysFullAtItsCountAndDrainedBelowHalf(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
-	box := newInbox(w, guard.MailboxLimits{Jobs: 4})
+	w := pool(t, workers.Options{Max: 1})
+	box := newInbox(w, workers.MailboxLimits{Jobs: 4})
 	var gates [5]gate
 	for i := range gates {
 		gates[i] = newGate()
-		want := guard.Accepted
+		want := workers.Accepted
 		if i >= 3 { // the fifth is taken beyond the limit
-			want = guard.AcceptedFull
+			want = workers.AcceptedFull
 		}
 		box.push(t, 10, want, gates[i].run)
 	}
@@ -131,11 +131,11 @@ func TestMailboxSaysFullAtItsCountAndDrainedBelowHalf(t *testing.T) {
 }
 
 func TestMailboxSaysFullAtItsBytes(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
-	box := newInbox(w, guard.MailboxLimits{Bytes: 100})
+	w := pool(t, workers.Options{Max: 1})
+	box := newInbox(w, workers.MailboxLimits{Bytes: 100})
 	first, second := newGate(), newGate()
-	box.push(t, 50, guard.Accepted, first.run)
-	box.push(t, 50, guard.AcceptedFull, second.run)
+	box.push(t, 50, workers.Accepted, first.run)
+	box.push(t, 50, workers.AcceptedFull, second.run)
 	first.release()
 	<-second.entered
 	if box.drained.Load() != 0 {
@@ -149,43 +149,43 @@ func TestMailboxSaysFullAtItsBytes(t *testing.T) {
 }
 
 func TestMailboxOfOneJobDrainsAfterEach(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{})
-	box := newInbox(w, guard.MailboxLimits{Jobs: 1})
+	w := pool(t, workers.Options{})
+	box := newInbox(w, workers.MailboxLimits{Jobs: 1})
 	ready := make(chan struct{}, 1)
 	box.hear = func() { ready <- struct{}{} }
 	for range 100 {
-		box.push(t, 0, guard.AcceptedFull, nothing)
+		box.push(t, 0, workers.AcceptedFull, nothing)
 		<-ready
 	}
 }
 
 func TestMailboxDefaults(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
+	w := pool(t, workers.Options{Max: 1})
 	release := block(t, w)
 	defer release()
-	count, size := newInbox(w, guard.MailboxLimits{}), newInbox(w, guard.MailboxLimits{})
+	count, size := newInbox(w, workers.MailboxLimits{}), newInbox(w, workers.MailboxLimits{})
 	for range 127 {
-		count.push(t, 0, guard.Accepted, nothing)
+		count.push(t, 0, workers.Accepted, nothing)
 	}
-	count.push(t, 0, guard.AcceptedFull, nothing)
-	size.push(t, 1<<20-1, guard.Accepted, nothing)
-	size.push(t, 1, guard.AcceptedFull, nothing)
+	count.push(t, 0, workers.AcceptedFull, nothing)
+	size.push(t, 1<<20-1, workers.Accepted, nothing)
+	size.push(t, 1, workers.AcceptedFull, nothing)
 	if s := w.Stats(); s.Queued != 130 {
 		t.Errorf("%d jobs queued, want the 130 of both mailboxes", s.Queued)
 	}
 }
 
 func TestBusyMailboxStepsBackBehindOthers(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
-	busy, other := newInbox(w, guard.MailboxLimits{}), newInbox(w, guard.MailboxLimits{})
+	w := pool(t, workers.Options{Max: 1})
+	busy, other := newInbox(w, workers.MailboxLimits{}), newInbox(w, workers.MailboxLimits{})
 	var order []string
 	g := newGate()
-	busy.push(t, 0, guard.Accepted, g.run)
+	busy.push(t, 0, workers.Accepted, g.run)
 	<-g.entered
 	for range 100 {
-		busy.push(t, 0, guard.Accepted, func() { order = append(order, "busy") })
+		busy.push(t, 0, workers.Accepted, func() { order = append(order, "busy") })
 	}
-	other.push(t, 0, guard.Accepted, func() { order = append(order, "other") })
+	other.push(t, 0, workers.Accepted, func() { order = append(order, "other") })
 	g.release()
 	closePool(t, w)
 	if at := slices.Index(order, "other"); at < 0 || at > 16 {
@@ -196,16 +196,16 @@ func TestBusyMailboxStepsBackBehindOthers(t *testing.T) {
 // A socket whose jobs take long steps back after each.
 func TestMailboxOfLongJobsStepsBackAfterEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, err := guard.NewWorkers(guard.WorkersOptions{Max: 1})
+		w, err := workers.New(workers.Options{Max: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		busy, other := newInbox(w, guard.MailboxLimits{}), newInbox(w, guard.MailboxLimits{})
+		busy, other := newInbox(w, workers.MailboxLimits{}), newInbox(w, workers.MailboxLimits{})
 		var order []string
 		for range 3 {
-			busy.push(t, 0, guard.Accepted, func() { time.Sleep(time.Second); order = append(order, "busy") })
+			busy.push(t, 0, workers.Accepted, func() { time.Sleep(time.Second); order = append(order, "busy") })
 		}
-		other.push(t, 0, guard.Accepted, func() { order = append(order, "other") })
+		other.push(t, 0, workers.Accepted, func() { order = append(order, "other") })
 		closePool(t, w)
 		if got := strings.Join(order, " "); got != "busy other busy busy" {
 			t.Errorf("ran %q, want the other socket's job after one", got)
@@ -214,36 +214,36 @@ func TestMailboxOfLongJobsStepsBackAfterEach(t *testing.T) {
 }
 
 func TestMailboxGoesOnAfterAPanicOrGoexit(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
-	box := newInbox(w, guard.MailboxLimits{})
+	w := pool(t, workers.Options{Max: 1})
+	box := newInbox(w, workers.MailboxLimits{})
 	release := block(t, w)
 	ran := 0
 	for range 3 {
-		box.push(t, 1, guard.Accepted, explode)
-		box.push(t, 1, guard.Accepted, func() { ran++ })
-		box.push(t, 1, guard.Accepted, runtime.Goexit)
-		box.push(t, 1, guard.Accepted, func() { ran++ })
+		box.push(t, 1, workers.Accepted, explode)
+		box.push(t, 1, workers.Accepted, func() { ran++ })
+		box.push(t, 1, workers.Accepted, runtime.Goexit)
+		box.push(t, 1, workers.Accepted, func() { ran++ })
 	}
 	release()
 	closePool(t, w)
 	if jobs, bytes := box.Held(); ran != 6 || jobs != 0 || bytes != 0 {
 		t.Errorf("%d of 6 jobs ran, %d jobs and %d bytes held", ran, jobs, bytes)
 	}
-	if s := w.Stats(); s != (guard.WorkersStats{Panics: 3}) {
+	if s := w.Stats(); s != (workers.Stats{Panics: 3}) {
 		t.Errorf("stats %+v, want 3 panics and nothing else", s)
 	}
 }
 
 func TestCloseRunsTheMailboxesEmpty(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 2})
+	w := pool(t, workers.Options{Max: 2})
 	var ran atomic.Int64
 	release := block(t, w)
 	var boxes []*inbox
 	for range 10 {
-		box := newInbox(w, guard.MailboxLimits{})
+		box := newInbox(w, workers.MailboxLimits{})
 		boxes = append(boxes, box)
 		for range 10 {
-			box.push(t, 1, guard.Accepted, func() { ran.Add(1) })
+			box.push(t, 1, workers.Accepted, func() { ran.Add(1) })
 		}
 	}
 	go release()
@@ -251,22 +251,22 @@ func TestCloseRunsTheMailboxesEmpty(t *testing.T) {
 	if ran.Load() != 100 {
 		t.Errorf("%d of 100 jobs ran", ran.Load())
 	}
-	boxes[0].push(t, 1, guard.Refused, func() { t.Error("a refused job ran") })
+	boxes[0].push(t, 1, workers.Refused, func() { t.Error("a refused job ran") })
 	if jobs, bytes := boxes[0].Held(); jobs != 0 || bytes != 0 {
 		t.Errorf("a refused job is held: %d jobs, %d bytes", jobs, bytes)
 	}
 }
 
 func TestCloseThatGivesUpCountsTheMailboxes(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
-	running, queued := newInbox(w, guard.MailboxLimits{}), newInbox(w, guard.MailboxLimits{})
+	w := pool(t, workers.Options{Max: 1})
+	running, queued := newInbox(w, workers.MailboxLimits{}), newInbox(w, workers.MailboxLimits{})
 	lost := func() { t.Error("a dropped job ran") }
 	g := newGate()
-	running.push(t, 1, guard.Accepted, g.run)
+	running.push(t, 1, workers.Accepted, g.run)
 	<-g.entered
 	for range 3 {
-		running.push(t, 1, guard.Accepted, lost)
-		queued.push(t, 1, guard.Accepted, lost)
+		running.push(t, 1, workers.Accepted, lost)
+		queued.push(t, 1, workers.Accepted, lost)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -274,8 +274,8 @@ func TestCloseThatGivesUpCountsTheMailboxes(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 jobs running, 6 queued jobs dropped") {
 		t.Errorf("Close = %v, want 1 running, 6 dropped", err)
 	}
-	running.push(t, 1, guard.Refused, lost)
-	queued.push(t, 1, guard.Refused, lost)
+	running.push(t, 1, workers.Refused, lost)
+	queued.push(t, 1, workers.Refused, lost)
 	g.release()
 	closePool(t, w)
 	for _, box := range []*inbox{running, queued} {
@@ -283,17 +283,17 @@ func TestCloseThatGivesUpCountsTheMailboxes(t *testing.T) {
 			t.Errorf("%d jobs and %d bytes are still held", jobs, bytes)
 		}
 	}
-	if s := w.Stats(); s != (guard.WorkersStats{}) {
+	if s := w.Stats(); s != (workers.Stats{}) {
 		t.Errorf("stats after Close: %+v", s)
 	}
 }
 
 // A reader that obeys AcceptedFull and Drained must come to its end, whatever the interleaving.
 func TestObedientReaderNeverStalls(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 3})
+	w := pool(t, workers.Options{Max: 3})
 	var readers sync.WaitGroup
 	for range 20 {
-		box := newInbox(w, guard.MailboxLimits{Jobs: 3, Bytes: 1000})
+		box := newInbox(w, workers.MailboxLimits{Jobs: 3, Bytes: 1000})
 		resume := make(chan struct{}, 1)
 		box.hear = func() {
 			select {
@@ -303,7 +303,7 @@ func TestObedientReaderNeverStalls(t *testing.T) {
 		}
 		readers.Go(func() {
 			for range 300 {
-				if box.Push(guard.JobFunc(func(context.Context) { runtime.Gosched() }), 1) == guard.AcceptedFull {
+				if box.Push(workers.JobFunc(func(context.Context) { runtime.Gosched() }), 1) == workers.AcceptedFull {
 					<-resume
 				}
 				if held, _ := box.Held(); held > 4 {
@@ -316,14 +316,14 @@ func TestObedientReaderNeverStalls(t *testing.T) {
 }
 
 func TestMailboxIsIdleOnceItsTurnIsOver(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
-	box := newInbox(w, guard.MailboxLimits{Jobs: 1})
+	w := pool(t, workers.Options{Max: 1})
+	box := newInbox(w, workers.MailboxLimits{Jobs: 1})
 	if !box.Idle() {
 		t.Error("a fresh mailbox is not idle")
 	}
 	job, drained := newGate(), newGate()
 	box.hear = drained.run
-	box.push(t, 0, guard.AcceptedFull, job.run)
+	box.push(t, 0, workers.AcceptedFull, job.run)
 	if box.Idle() {
 		t.Error("idle with a job that waits or runs")
 	}
@@ -341,11 +341,11 @@ func TestMailboxIsIdleOnceItsTurnIsOver(t *testing.T) {
 
 // successor owns one mailbox after the other, as a socket does.
 type successor struct {
-	box     atomic.Pointer[guard.Mailbox]
+	box     atomic.Pointer[workers.Mailbox]
 	strange atomic.Int64 // Drained of mailboxes let go of
 }
 
-func (s *successor) Drained(m *guard.Mailbox) {
+func (s *successor) Drained(m *workers.Mailbox) {
 	if s.box.Load() != m {
 		s.strange.Add(1)
 	}
@@ -353,8 +353,8 @@ func (s *successor) Drained(m *guard.Mailbox) {
 
 // Jobs write what they share without a lock: the race detector would see two at once.
 func TestIdleMailboxCanBeLetGoOf(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 3})
-	limits := guard.MailboxLimits{Jobs: 1}
+	w := pool(t, workers.Options{Max: 3})
+	limits := workers.MailboxLimits{Jobs: 1}
 	var owners sync.WaitGroup
 	for range 20 {
 		owners.Go(func() {
@@ -363,12 +363,12 @@ func TestIdleMailboxCanBeLetGoOf(t *testing.T) {
 			for i := range 300 {
 				box := s.box.Load()
 				if box == nil || box.Idle() {
-					box = new(guard.Mailbox)
+					box = new(workers.Mailbox)
 					box.Init(w, &limits, &s)
 					s.box.Store(box)
 					begun++
 				}
-				box.Push(guard.JobFunc(func(context.Context) {
+				box.Push(workers.JobFunc(func(context.Context) {
 					if ran != i {
 						t.Errorf("job %d ran at place %d", i, ran)
 					}
@@ -390,14 +390,14 @@ func TestIdleMailboxCanBeLetGoOf(t *testing.T) {
 }
 
 func BenchmarkMailboxPush(b *testing.B) {
-	w := pool(b, guard.WorkersOptions{Max: 2})
-	box := newInbox(w, guard.MailboxLimits{Jobs: 64})
+	w := pool(b, workers.Options{Max: 2})
+	box := newInbox(w, workers.MailboxLimits{Jobs: 64})
 	resume := make(chan struct{}, 1)
 	box.hear = func() { resume <- struct{}{} }
-	job := guard.JobFunc(func(context.Context) {})
+	job := workers.JobFunc(func(context.Context) {})
 	b.ReportAllocs()
 	for b.Loop() {
-		if box.Push(job, 100) == guard.AcceptedFull {
+		if box.Push(job, 100) == workers.AcceptedFull {
 			<-resume
 		}
 	}
@@ -406,15 +406,15 @@ func BenchmarkMailboxPush(b *testing.B) {
 // The bytes of a job count from when it is accepted until it has run, however it ends, or is dropped.
 func TestMailboxTellsWhatItHolds(t *testing.T) {
 	var held atomic.Int64
-	limits := guard.MailboxLimits{Hold: func(n int) { held.Add(int64(n)) }}
-	w := pool(t, guard.WorkersOptions{})
-	var m guard.Mailbox
+	limits := workers.MailboxLimits{Hold: func(n int) { held.Add(int64(n)) }}
+	w := pool(t, workers.Options{})
+	var m workers.Mailbox
 	m.Init(w, &limits, nil)
 	gate := make(chan struct{})
-	m.Push(guard.JobFunc(func(context.Context) { <-gate }), 1)
-	m.Push(guard.JobFunc(func(context.Context) { panic("as planned") }), 10)
-	m.Push(guard.JobFunc(func(context.Context) { runtime.Goexit() }), 100)
-	if n := held.Load(); n != 111+3*guard.JobBytes {
+	m.Push(workers.JobFunc(func(context.Context) { <-gate }), 1)
+	m.Push(workers.JobFunc(func(context.Context) { panic("as planned") }), 10)
+	m.Push(workers.JobFunc(func(context.Context) { runtime.Goexit() }), 100)
+	if n := held.Load(); n != 111+3*workers.JobBytes {
 		t.Errorf("%d bytes of three jobs are held", n)
 	}
 	close(gate)
@@ -422,18 +422,18 @@ func TestMailboxTellsWhatItHolds(t *testing.T) {
 	if n := held.Load(); n != 0 {
 		t.Errorf("%d bytes are held when all have run", n)
 	}
-	if m.Push(guard.JobFunc(func(context.Context) {}), 1) != guard.Refused || held.Load() != 0 {
+	if m.Push(workers.JobFunc(func(context.Context) {}), 1) != workers.Refused || held.Load() != 0 {
 		t.Errorf("%d bytes of a refused job are held", held.Load())
 	}
 
-	w, err := guard.NewWorkers(guard.WorkersOptions{Max: 1})
+	w, err := workers.New(workers.Options{Max: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var dropped guard.Mailbox
+	var dropped workers.Mailbox
 	dropped.Init(w, &limits, nil)
 	stay := block(t, w)
-	dropped.Push(guard.JobFunc(func(context.Context) {}), 1000)
+	dropped.Push(workers.JobFunc(func(context.Context) {}), 1000)
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if err := w.Close(ended); err == nil {

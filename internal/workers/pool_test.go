@@ -1,4 +1,4 @@
-package guard_test
+package workers_test
 
 import (
 	"context"
@@ -12,16 +12,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/workers"
 )
 
-// pool is a Workers that the test closes, waiting for every job.
-func pool(t testing.TB, o guard.WorkersOptions) *guard.Workers {
+// pool is one that the test closes, waiting for every job.
+func pool(t testing.TB, o workers.Options) *workers.Pool {
 	t.Helper()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	w, err := guard.NewWorkers(o)
+	w, err := workers.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,22 +29,22 @@ func pool(t testing.TB, o guard.WorkersOptions) *guard.Workers {
 	return w
 }
 
-func closePool(t testing.TB, w *guard.Workers) {
+func closePool(t testing.TB, w *workers.Pool) {
 	t.Helper()
 	if err := w.Close(context.Background()); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 }
 
-func submit(t testing.TB, w *guard.Workers, f func(context.Context)) {
+func submit(t testing.TB, w *workers.Pool, f func(context.Context)) {
 	t.Helper()
-	if err := w.Submit(guard.JobFunc(f)); err != nil {
+	if err := w.Submit(workers.JobFunc(f)); err != nil {
 		t.Errorf("Submit: %v", err)
 	}
 }
 
 // block occupies one worker until the returned function is called, and returns when it does.
-func block(t testing.TB, w *guard.Workers) (release func()) {
+func block(t testing.TB, w *workers.Pool) (release func()) {
 	t.Helper()
 	started, hold := make(chan struct{}), make(chan struct{})
 	submit(t, w, func(context.Context) { close(started); <-hold })
@@ -53,7 +53,7 @@ func block(t testing.TB, w *guard.Workers) (release func()) {
 }
 
 func TestWorkersReportEveryBadOption(t *testing.T) {
-	_, err := guard.NewWorkers(guard.WorkersOptions{Max: -1, Idle: -time.Second, Nice: 20})
+	_, err := workers.New(workers.Options{Max: -1, Idle: -time.Second, Nice: 20})
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -66,7 +66,7 @@ func TestWorkersReportEveryBadOption(t *testing.T) {
 
 func TestWorkersRunAtMostMaxAtOnce(t *testing.T) {
 	const limit, jobs = 4, 400
-	w := pool(t, guard.WorkersOptions{Max: limit})
+	w := pool(t, workers.Options{Max: limit})
 	var now, peak, done atomic.Int64
 	for range jobs {
 		submit(t, w, func(context.Context) {
@@ -85,7 +85,7 @@ func TestWorkersRunAtMostMaxAtOnce(t *testing.T) {
 }
 
 func TestWorkersRunSideBySide(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 3})
+	w := pool(t, workers.Options{Max: 3})
 	var all sync.WaitGroup
 	all.Add(3)
 	for range 3 { // each waits for the others: only three workers get through
@@ -95,7 +95,7 @@ func TestWorkersRunSideBySide(t *testing.T) {
 }
 
 func TestWorkersStartJobsInOrder(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
+	w := pool(t, workers.Options{Max: 1})
 	var order []int
 	release := block(t, w)
 	for i := range 5000 { // grows the ring several times
@@ -117,7 +117,7 @@ func TestWorkersStartJobsInOrder(t *testing.T) {
 }
 
 func TestQueueKeepsItsOrderWhileItGrows(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
+	w := pool(t, workers.Options{Max: 1})
 	var order []int
 	proceed, done := make(chan struct{}), make(chan struct{})
 	next := 0
@@ -150,7 +150,7 @@ func TestQueueKeepsItsOrderWhileItGrows(t *testing.T) {
 
 func TestWorkersComeOnDemandAndLeaveWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, err := guard.NewWorkers(guard.WorkersOptions{Max: 8})
+		w, err := workers.New(workers.Options{Max: 8})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestWorkersComeOnDemandAndLeaveWhenIdle(t *testing.T) {
 
 func TestWorkersSurviveAPanic(t *testing.T) {
 	var logged strings.Builder
-	w := pool(t, guard.WorkersOptions{Max: 1, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	w := pool(t, workers.Options{Max: 1, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	submit(t, w, func(context.Context) { explode() })
 	ran := false
 	submit(t, w, func(context.Context) { ran = true })
@@ -198,7 +198,7 @@ func TestWorkersSurviveAPanic(t *testing.T) {
 	if s := w.Stats(); !ran || s.Panics != 1 || s.Running != 0 || s.Queued != 0 {
 		t.Errorf("the job after the panic ran: %v; stats %+v", ran, s)
 	}
-	for _, want := range []string{"kaboom", "guard_test.explode"} {
+	for _, want := range []string{"kaboom", "workers_test.explode"} {
 		if !strings.Contains(logged.String(), want) {
 			t.Errorf("the log does not hold %q: %s", want, logged.String())
 		}
@@ -208,7 +208,7 @@ func TestWorkersSurviveAPanic(t *testing.T) {
 func explode() { panic("kaboom") }
 
 func TestWorkersSurviveAJobThatEndsItsGoroutine(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
+	w := pool(t, workers.Options{Max: 1})
 	release := block(t, w)
 	ran := 0
 	for range 3 {
@@ -216,13 +216,13 @@ func TestWorkersSurviveAJobThatEndsItsGoroutine(t *testing.T) {
 	}
 	release()
 	closePool(t, w)
-	if s := w.Stats(); ran != 3 || s != (guard.WorkersStats{}) {
+	if s := w.Stats(); ran != 3 || s != (workers.Stats{}) {
 		t.Errorf("%d of 3 jobs ran, stats %+v", ran, s)
 	}
 }
 
 func TestCloseWaitsForWhatWasAccepted(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 2})
+	w := pool(t, workers.Options{Max: 2})
 	var ran atomic.Int64
 	release := block(t, w)
 	for range 50 {
@@ -237,16 +237,16 @@ func TestCloseWaitsForWhatWasAccepted(t *testing.T) {
 	if ran.Load() != 50 {
 		t.Errorf("%d of 50 jobs ran to their end", ran.Load())
 	}
-	if err := w.Submit(guard.JobFunc(func(context.Context) {})); !errors.Is(err, guard.ErrWorkersClosed) {
-		t.Errorf("Submit after Close = %v, want %v", err, guard.ErrWorkersClosed)
+	if err := w.Submit(workers.JobFunc(func(context.Context) {})); !errors.Is(err, workers.ErrClosed) {
+		t.Errorf("Submit after Close = %v, want %v", err, workers.ErrClosed)
 	}
-	if s := w.Stats(); s != (guard.WorkersStats{}) {
+	if s := w.Stats(); s != (workers.Stats{}) {
 		t.Errorf("stats after Close: %+v", s)
 	}
 }
 
 func TestCloseThatGivesUpSaysWhatIsLost(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 1})
+	w := pool(t, workers.Options{Max: 1})
 	started, sawEnd := make(chan struct{}), make(chan struct{})
 	submit(t, w, func(ctx context.Context) { close(started); <-ctx.Done(); close(sawEnd) })
 	<-started
@@ -261,13 +261,13 @@ func TestCloseThatGivesUpSaysWhatIsLost(t *testing.T) {
 	}
 	<-sawEnd
 	closePool(t, w) // a second call waits for the job that was left
-	if s := w.Stats(); s != (guard.WorkersStats{}) {
+	if s := w.Stats(); s != (workers.Stats{}) {
 		t.Errorf("stats after Close: %+v", s)
 	}
 }
 
 func TestCloseOfAnIdlePoolNeverFails(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 4})
+	w := pool(t, workers.Options{Max: 4})
 	for range 4 {
 		block(t, w)()
 	}
@@ -283,13 +283,13 @@ func TestCloseOfAnIdlePoolNeverFails(t *testing.T) {
 
 func TestSubmitRacingCloseRunsOrRefuses(t *testing.T) {
 	for range 50 {
-		w := pool(t, guard.WorkersOptions{Max: 3})
+		w := pool(t, workers.Options{Max: 3})
 		var accepted, ran atomic.Int64
 		var submitters sync.WaitGroup
 		for range 4 {
 			submitters.Go(func() {
 				for range 50 {
-					if w.Submit(guard.JobFunc(func(context.Context) { ran.Add(1) })) == nil {
+					if w.Submit(workers.JobFunc(func(context.Context) { ran.Add(1) })) == nil {
 						accepted.Add(1)
 					}
 				}
@@ -304,8 +304,8 @@ func TestSubmitRacingCloseRunsOrRefuses(t *testing.T) {
 }
 
 func BenchmarkSubmit(b *testing.B) {
-	w := pool(b, guard.WorkersOptions{Max: 2})
-	job := guard.JobFunc(func(context.Context) {})
+	w := pool(b, workers.Options{Max: 2})
+	job := workers.JobFunc(func(context.Context) {})
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := w.Submit(job); err != nil {
@@ -317,7 +317,7 @@ func BenchmarkSubmit(b *testing.B) {
 // Short jobs are worked off by as many workers as there are CPUs, however many wait.
 func TestWorkersForShortJobsAreAsManyAsCPUs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, err := guard.NewWorkers(guard.WorkersOptions{Max: 256})
+		w, err := workers.New(workers.Options{Max: 256})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +336,7 @@ func TestWorkersForShortJobsAreAsManyAsCPUs(t *testing.T) {
 // Jobs that wait do not hold others up for long: others take their workers' places, up to the maximum, and no further.
 func TestWorkersWhoseJobsTakeLongAreRelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, err := guard.NewWorkers(guard.WorkersOptions{Max: 40})
+		w, err := workers.New(workers.Options{Max: 40})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +362,7 @@ func TestWorkersWhoseJobsTakeLongAreRelieved(t *testing.T) {
 func TestWorkersRestBeforeTheyWaitAndBesideLongJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var put, done atomic.Bool
-		w, err := guard.NewWorkers(guard.WorkersOptions{Rest: func() {
+		w, err := workers.New(workers.Options{Rest: func() {
 			if put.Load() {
 				done.Store(true)
 			}

@@ -1,4 +1,4 @@
-package guard
+package workers
 
 import (
 	"context"
@@ -29,8 +29,8 @@ type JobFunc func(ctx context.Context)
 // Run calls f.
 func (f JobFunc) Run(ctx context.Context) { f(ctx) }
 
-// WorkersOptions shapes a pool; the zero value is usable.
-type WorkersOptions struct {
+// Options shapes a pool; the zero value is usable.
+type Options struct {
 	// Max is how many jobs run at the same time; 0 means 64.
 	Max int
 	// Idle is how long a worker without work stays; 0 means 10 s.
@@ -46,7 +46,7 @@ type WorkersOptions struct {
 	Logger *slog.Logger
 }
 
-func (o WorkersOptions) validate() error {
+func (o Options) validate() error {
 	var errs []error
 	if o.Max < 0 {
 		errs = append(errs, fmt.Errorf("workers max %d is negative", o.Max))
@@ -63,15 +63,15 @@ func (o WorkersOptions) validate() error {
 	return errors.Join(errs...)
 }
 
-// WorkersStats is a snapshot of a pool.
-type WorkersStats struct {
+// Stats is a snapshot of a pool.
+type Stats struct {
 	Live    int    // goroutines, idle ones included
 	Running int    // jobs being run
 	Queued  int    // jobs waiting in mailboxes
 	Panics  uint64 // jobs that ended in a panic since the start
 }
 
-// Workers runs user code off the shards (architecture.md D8). Workers start on demand, up to a maximum, and end when they have
+// Pool runs user code off the shards (architecture.md D8). Workers start on demand, up to a maximum, and end when they have
 // been idle for a while: an idle pool is no goroutine. Everything on it may be called concurrently.
 //
 // Short jobs are worked off by as many workers as there are CPUs: more would only push each other off them, and a locked
@@ -79,7 +79,7 @@ type WorkersStats struct {
 // maximum; see watch. A job so waits for watchEvery, more or less, because others wait.
 //
 // The queue itself has no limit: what enters it is one turn per Mailbox, which bounds what its owner may pile up.
-type Workers struct {
+type Pool struct {
 	max    int
 	floor  int // how many are kept free of jobs that take long, see watch
 	idle   time.Duration
@@ -110,10 +110,10 @@ type Workers struct {
 	niceFail sync.Once
 }
 
-// seat is a worker. Where it waits while idle: whoever takes it off Workers.seats may put one job in, or close it.
+// seat is a worker. Where it waits while idle: whoever takes it off Pool.seats may put one job in, or close it.
 type seat struct {
 	job    chan *turn
-	since  atomic.Int64 // when it began its job, in nanoseconds of Workers.start; 0 while idle
+	since  atomic.Int64 // when it began its job, in nanoseconds of Pool.start; 0 while idle
 	thread atomic.Int32 // the one it is locked to; 0 = none
 	rested int64        // the worker's: when it last called Rest, as since
 	seen   sighting     // the watch's
@@ -123,12 +123,12 @@ type seat struct {
 // its worker then, and seldom enough that some tens of jobs share what is put off.
 const restEvery = 500 * time.Microsecond
 
-// NewWorkers returns a pool without goroutines, or every problem of its options.
-func NewWorkers(o WorkersOptions) (*Workers, error) {
+// New returns a pool without goroutines, or every problem of its options.
+func New(o Options) (*Pool, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	w := &Workers{
+	w := &Pool{
 		max: o.Max, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, rest: o.Rest, log: o.Logger, start: time.Now(), done: make(chan struct{}),
 	}
 	if w.max == 0 {
@@ -148,7 +148,7 @@ func NewWorkers(o WorkersOptions) (*Workers, error) {
 }
 
 // enter lets the first turn of a mailbox into a pool that is open.
-func (w *Workers) enter(t *turn) (open bool) {
+func (w *Pool) enter(t *turn) (open bool) {
 	w.mu.Lock()
 	if w.closing {
 		w.mu.Unlock()
@@ -162,7 +162,7 @@ func (w *Workers) enter(t *turn) (open bool) {
 
 // reenter queues the next turn of a mailbox, whose jobs were accepted before Close. It is false once Close has given
 // up on them.
-func (w *Workers) reenter(t *turn) bool {
+func (w *Pool) reenter(t *turn) bool {
 	w.mu.Lock()
 	if w.dropped.Load() {
 		w.mu.Unlock()
@@ -178,7 +178,7 @@ func (w *Workers) reenter(t *turn) bool {
 // ends first, it ends the context of the running jobs, drops the queued ones and says how many of each in its error;
 // a job just being started may be counted as dropped and yet run, its context ended. It may be called again, but not
 // from a job.
-func (w *Workers) Close(ctx context.Context) error {
+func (w *Pool) Close(ctx context.Context) error {
 	defer w.cancel()
 	w.mu.Lock()
 	seats := w.seats
@@ -206,11 +206,11 @@ func (w *Workers) Close(ctx context.Context) error {
 }
 
 // Stats counts a job twice while it is being started.
-func (w *Workers) Stats() WorkersStats {
+func (w *Pool) Stats() Stats {
 	w.mu.Lock()
 	live := len(w.crew)
 	w.mu.Unlock()
-	return WorkersStats{
+	return Stats{
 		Live:    live,
 		Running: int(w.running.Load()),
 		Queued:  int(w.pending.Load()),
@@ -220,7 +220,7 @@ func (w *Workers) Stats() WorkersStats {
 
 // dispatchLocked finds job a place: a worker that is idle or new, if there are too few that can take it soon, or the
 // queue. Of an idle one the seat is returned, for the caller to hand the job to once it has let go of the lock.
-func (w *Workers) dispatchLocked(job *turn) *seat {
+func (w *Pool) dispatchLocked(job *turn) *seat {
 	w.watchLocked()
 	if len(w.crew)-len(w.seats)-w.long < w.floor {
 		if s, ok := w.callLocked(job); ok {
@@ -233,7 +233,7 @@ func (w *Workers) dispatchLocked(job *turn) *seat {
 }
 
 // callLocked gives job to an idle worker, whose seat it returns, or to a new one; false if there may be none.
-func (w *Workers) callLocked(job *turn) (*seat, bool) {
+func (w *Pool) callLocked(job *turn) (*seat, bool) {
 	if n := len(w.seats); n > 0 {
 		s := w.seats[n-1]
 		w.seats[n-1] = nil
@@ -247,7 +247,7 @@ func (w *Workers) callLocked(job *turn) (*seat, bool) {
 	return nil, true
 }
 
-func (w *Workers) startLocked(job *turn) {
+func (w *Pool) startLocked(job *turn) {
 	s := &seat{job: make(chan *turn, 1)}
 	w.crew = append(w.crew, s)
 	go w.run(s, job)
@@ -261,7 +261,7 @@ func (s *seat) hand(job *turn) {
 }
 
 // run is one worker. It ends when idle for long, when the pool closes, or when a job ends its goroutine.
-func (w *Workers) run(s *seat, job *turn) {
+func (w *Pool) run(s *seat, job *turn) {
 	defer w.leave(s)
 	if w.nice > 0 {
 		w.slowDown(s)
@@ -281,7 +281,7 @@ func (w *Workers) run(s *seat, job *turn) {
 
 // slowDown ties the worker to a thread of its own and lowers that thread's priority. The thread is never untied: it
 // ends with the worker, since no thread may raise its priority again.
-func (w *Workers) slowDown(s *seat) {
+func (w *Pool) slowDown(s *seat) {
 	runtime.LockOSThread()
 	s.thread.Store(int32(threadID()))
 	if err := setThreadNice(w.nice); err != nil {
@@ -290,7 +290,7 @@ func (w *Workers) slowDown(s *seat) {
 }
 
 // next waits for a job; false tells the worker to leave.
-func (w *Workers) next(s *seat, idle *time.Timer) (*turn, bool) {
+func (w *Pool) next(s *seat, idle *time.Timer) (*turn, bool) {
 	w.mu.Lock()
 	if w.excess > 0 && !w.closing {
 		w.excess-- // the others work off the queue
@@ -322,7 +322,7 @@ func (w *Workers) next(s *seat, idle *time.Timer) (*turn, bool) {
 }
 
 // vacate takes s off the idle list; false when somebody else has, and is about to use it.
-func (w *Workers) vacate(s *seat) bool {
+func (w *Pool) vacate(s *seat) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range w.seats {
@@ -335,7 +335,7 @@ func (w *Workers) vacate(s *seat) bool {
 }
 
 // leave is the end of a worker, also one whose job called runtime.Goexit: then the queue may need a successor.
-func (w *Workers) leave(s *seat) {
+func (w *Pool) leave(s *seat) {
 	w.rest()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -356,7 +356,7 @@ func (w *Workers) leave(s *seat) {
 }
 
 // execute runs one job and survives its panic.
-func (w *Workers) execute(job Job) {
+func (w *Pool) execute(job Job) {
 	w.running.Add(1) // before pending falls, so that Close never sees a job in neither
 	w.pending.Add(-1)
 	defer func() {
@@ -370,7 +370,7 @@ func (w *Workers) execute(job Job) {
 }
 
 // abandon drops what has not started. A mailbox whose turn is running drops its rest when the turn ends.
-func (w *Workers) abandon() (dropped, running int) {
+func (w *Pool) abandon() (dropped, running int) {
 	w.mu.Lock()
 	w.dropped.Store(true)
 	dropped, running = int(w.pending.Load()), int(w.running.Load())

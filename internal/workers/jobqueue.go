@@ -1,4 +1,4 @@
-package guard
+package workers
 
 // jobQueue is turns that wait for a worker: a first-in-first-out ring that grows by doubling and gives its memory back
 // when it has run empty after a burst. It is not safe for concurrent use.

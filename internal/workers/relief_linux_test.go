@@ -1,4 +1,4 @@
-package guard_test
+package workers_test
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // Workers that wait must be relieved also when the process has no descriptor left: that is when clients are many.
 func TestNicedWorkersThatWaitAreRelievedWithoutDescriptors(t *testing.T) {
-	w := pool(t, guard.WorkersOptions{Max: 40, Nice: 1})
+	w := pool(t, workers.Options{Max: 40, Nice: 1})
 	warm := make(chan struct{})
 	submit(t, w, func(context.Context) { close(warm) })
 	<-warm
@@ -65,7 +65,7 @@ func TestEveryJobRunsWhateverTheOthersDo(t *testing.T) {
 		for _, most := range []int{1, 2, 3, 40} {
 			t.Run(fmt.Sprintf("nice %d max %d", nice, most), func(t *testing.T) {
 				var rests, late atomic.Int64
-				w, err := guard.NewWorkers(guard.WorkersOptions{Max: most, Nice: nice, Idle: 2 * time.Millisecond, Logger: discard(), Rest: func() { rests.Add(1); late.Store(0) }})
+				w, err := workers.New(workers.Options{Max: most, Nice: nice, Idle: 2 * time.Millisecond, Logger: discard(), Rest: func() { rests.Add(1); late.Store(0) }})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -90,9 +90,9 @@ func TestEveryJobRunsWhateverTheOthersDo(t *testing.T) {
 						}
 					}
 				}
-				var boxes [20]guard.Mailbox
+				var boxes [20]workers.Mailbox
 				for i := range boxes {
-					boxes[i].Init(w, &guard.MailboxLimits{}, nil)
+					boxes[i].Init(w, &workers.MailboxLimits{}, nil)
 				}
 				rounds := 150
 				if testing.Short() {
@@ -103,7 +103,7 @@ func TestEveryJobRunsWhateverTheOthersDo(t *testing.T) {
 						if rand.IntN(2) == 0 {
 							submit(t, w, job(rand.Uint64()))
 						} else {
-							boxes[rand.IntN(len(boxes))].Push(guard.JobFunc(job(rand.Uint64())), 1)
+							boxes[rand.IntN(len(boxes))].Push(workers.JobFunc(job(rand.Uint64())), 1)
 						}
 					}
 					if round%3 == 0 {
@@ -134,7 +134,7 @@ func BenchmarkBehindWaiting(b *testing.B) {
 	for _, nice := range []int{0, 1} {
 		for _, waiting := range []int{0, 4, 30, 100} {
 			b.Run(fmt.Sprintf("nice %d waiting %d", nice, waiting), func(b *testing.B) {
-				w := pool(b, guard.WorkersOptions{Max: 256, Nice: nice})
+				w := pool(b, workers.Options{Max: 256, Nice: nice})
 				gate := make(chan struct{})
 				var began sync.WaitGroup
 				began.Add(waiting)
@@ -172,7 +172,7 @@ func BenchmarkWaitingCost(b *testing.B) {
 	for _, nice := range []int{0, 1} {
 		for _, waiting := range []int{1, 8, 60} {
 			b.Run(fmt.Sprintf("nice %d waiting %d", nice, waiting), func(b *testing.B) {
-				w := pool(b, guard.WorkersOptions{Max: 256, Nice: nice})
+				w := pool(b, workers.Options{Max: 256, Nice: nice})
 				gate := make(chan struct{})
 				var began sync.WaitGroup
 				began.Add(waiting)
@@ -206,7 +206,7 @@ func BenchmarkRunnableLooksWaiting(b *testing.B) {
 			for range n {
 				all.Go(func() {
 					runtime.LockOSThread()
-					ids <- guard.ThreadID()
+					ids <- workers.ThreadID()
 					for !end.Load() {
 					}
 				})
@@ -234,7 +234,7 @@ func BenchmarkRunnableLooksWaiting(b *testing.B) {
 func BenchmarkShortWaits(b *testing.B) {
 	for _, nice := range []int{0, 1} {
 		b.Run(fmt.Sprintf("nice %d", nice), func(b *testing.B) {
-			w := pool(b, guard.WorkersOptions{Max: 256, Nice: nice})
+			w := pool(b, workers.Options{Max: 256, Nice: nice})
 			var left sync.WaitGroup
 			for range b.N {
 				left.Add(1)

@@ -1,4 +1,4 @@
-package guard
+package workers
 
 import (
 	"context"
@@ -15,7 +15,7 @@ func TestExcessWithGoexitLeavesSomebody(t *testing.T) {
 	if !NiceSupported {
 		return
 	}
-	w, err := NewWorkers(WorkersOptions{Max: 64, Nice: 1, Logger: slog.New(slog.DiscardHandler)})
+	w, err := New(Options{Max: 64, Nice: 1, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

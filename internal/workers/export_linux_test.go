@@ -1,4 +1,4 @@
-package guard
+package workers
 
 // What the watch asks the kernel, for its test.
 var (

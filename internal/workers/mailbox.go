@@ -1,4 +1,4 @@
-package guard
+package workers
 
 import (
 	"sync"
@@ -68,7 +68,7 @@ type Drainer interface {
 	Drained(m *Mailbox)
 }
 
-// Mailbox is the serial queue of one socket on top of Workers: its jobs run in the order of Push and never two at
+// Mailbox is the serial queue of one socket on top of a Pool: its jobs run in the order of Push and never two at
 // once, while other sockets' jobs run beside them. After a few short jobs, or one that takes long, it steps back behind
 // the others that wait for a worker, so a busy socket does not hold one.
 //
@@ -76,7 +76,7 @@ type Drainer interface {
 // when it is Idle, and begin a new one with its next job. It must not be copied after Init. Everything but Init may be
 // called concurrently; the order of concurrent Pushes is theirs to settle.
 type Mailbox struct {
-	workers *Workers
+	workers *Pool
 	owner   Drainer
 	limits  *MailboxLimits
 
@@ -98,7 +98,7 @@ var letters = sync.Pool{New: func() any { return new(letter) }}
 
 // Init makes m a mailbox of w; owner may be nil if nobody needs to hear of Drained. It must come before any Push.
 // limits must not change afterwards.
-func (m *Mailbox) Init(w *Workers, limits *MailboxLimits, owner Drainer) {
+func (m *Mailbox) Init(w *Pool, limits *MailboxLimits, owner Drainer) {
 	m.workers, m.limits, m.owner = w, limits.withDefaults(), owner
 }
 
@@ -137,7 +137,7 @@ func (m *Mailbox) Idle() bool {
 }
 
 // openLocked sees to it that a turn is queued or running; a worker that takes it at once waits for mu. Lock order:
-// Mailbox.mu, Workers.mu.
+// Mailbox.mu, Pool.mu.
 func (m *Mailbox) openLocked() bool {
 	if m.scheduled {
 		return !m.workers.dropped.Load()
@@ -207,7 +207,7 @@ func (m *Mailbox) discard() {
 	m.scheduled = false
 }
 
-// turn is a Mailbox in the queue of its Workers.
+// turn is a Mailbox in the queue of a Pool.
 type turn Mailbox
 
 func (t *turn) mailbox() *Mailbox { return (*Mailbox)(t) }

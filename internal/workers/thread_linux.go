@@ -1,4 +1,4 @@
-package guard
+package workers
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NiceSupported says whether WorkersOptions.Nice can be enforced here: Linux gives every thread its own niceness.
+// NiceSupported says whether Options.Nice can be enforced here: Linux gives every thread its own niceness.
 const NiceSupported = true
 
 // setThreadNice sets the niceness of the calling thread: on Linux "process 0" means it alone (setpriority(2), NOTES).
