@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamweir/weir/internal/agenda"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
@@ -28,7 +29,7 @@ type client struct {
 	extra   atomic.Pointer[extra] // nil: nothing of it; the loop's to change
 	proto   socketio.Conn
 
-	timer  wheel.Timer // not after the session's deadline, nor after connectBy
+	timer  wheel.Timer // for the first of its deadlines, or earlier
 	since  int64
 	agent  uint32 // the kind of client, for its penalty and those who look: see guard.Agents
 	joined guard.Membership
@@ -185,15 +186,22 @@ func (c *client) dismiss(cause base.Cause) {
 // Writable implements engineio.Host.
 func (c *client) Writable() { c.out.Writable() }
 
+// deadline is a kind of time at which something is to be done for a client.
+type deadline uint8
+
+const (
+	joinOver   deadline = iota // the client has joined no namespace in time
+	sessionDue                 // the session has something to do
+)
+
 // Deadline implements engineio.Host.
 func (c *client) Deadline(at int64) {
-	if by := c.connectBy(); by != 0 && (at == 0 || by < at) {
-		at = by
+	var d agenda.Set[deadline]
+	if !c.closed {
+		d.Add(joinOver, c.connectBy())
+		d.Add(sessionDue, at)
 	}
-	if c.closed {
-		at = 0
-	}
-	c.out.Shard().Schedule(&c.timer, at)
+	c.out.Shard().Schedule(&c.timer, d.First())
 }
 
 // connectBy is when the client must have joined a namespace (protocol.md 2.1); 0 once

@@ -219,12 +219,13 @@ func (h *heartbeat) limit(r rhythm) int64 {
 	return h.sign + r.interval + r.timeout
 }
 
-// deadline is when expire is to be asked again.
-func (h *heartbeat) deadline(r rhythm, now int64) int64 {
-	check := now + max(r.timeout/4, int64(minCheck))
-	switch left := h.phase() == left; {
-	case h.beat == nil:
+// deadline is when expire is to be asked.
+func (h *heartbeat) deadline(r rhythm) int64 {
+	if h.beat == nil {
 		return h.at
+	}
+	check := h.beat.looked + max(r.timeout/4, int64(minCheck))
+	switch left := h.phase() == left; {
 	case left && h.sign > h.at:
 		return min(h.limit(r), max(h.at+r.interval, check))
 	case left:

@@ -92,8 +92,9 @@ func (h *former) limit(r rhythm) int64 {
 	return h.sign + r.interval + r.timeout
 }
 
-func (h *former) deadline(r rhythm, now int64) int64 {
-	check := now + max(r.timeout/4, int64(minCheck))
+// deadline was counted from when it was asked for; since sessions state theirs in a set, it is from the last look.
+func (h *former) deadline(r rhythm) int64 {
+	check := h.looked + max(r.timeout/4, int64(minCheck))
 	switch {
 	case h.phase == quiet:
 		return h.at
@@ -139,7 +140,7 @@ func TestHeartbeatJudgesAsItDid(t *testing.T) {
 			if s.now.phase() != s.was.phase {
 				t.Fatalf("seed %d, step %d: phase %d, was %d", seed, step, s.now.phase(), s.was.phase)
 			}
-			if got, want := s.now.deadline(r, now), s.was.deadline(r, now); got != want {
+			if got, want := s.now.deadline(r), s.was.deadline(r); got != want {
 				t.Fatalf("seed %d, step %d: deadline %d, was %d", seed, step, got, want)
 			}
 			if got, want := s.now.limit(r), s.was.limit(r); s.now.phase() != quiet && got != want {
@@ -170,7 +171,7 @@ func (s *Pair) step(t *testing.T, rnd *rand.Rand, r rhythm, now *int64) bool {
 	case 1:
 		*now += rnd.Int64N(r.timeout/4 + 1)
 	case 2: // to the very deadline
-		*now = max(*now, s.was.deadline(r, *now))
+		*now = max(*now, s.was.deadline(r))
 	}
 	switch rnd.IntN(5) {
 	case 0:

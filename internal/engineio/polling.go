@@ -52,7 +52,7 @@ func (s *Session) get(x *transport.Exchange) {
 	}
 	if u := s.upgrade(); u != nil {
 		u.got(s.poll.heard)
-		s.arm(s.poll.heard)
+		s.arm()
 	}
 	s.host.Writable()
 }

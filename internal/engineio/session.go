@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/streamweir/weir/internal/agenda"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
 	"github.com/streamweir/weir/internal/wire/eio"
@@ -233,7 +234,7 @@ func (s *Session) Close(cause base.Cause) {
 // awaitGet gives the client of a closing session that long to come for its last packet.
 func (s *Session) awaitGet(d time.Duration) {
 	s.poll.giveUp = s.now() + int64(d)
-	s.host.Deadline(s.poll.giveUp)
+	s.arm()
 }
 
 // Abort ends the session at once. Host.Closed follows in a step of its own.
@@ -261,7 +262,7 @@ func (s *Session) end(cause base.Cause, err error, last eio.PacketType) {
 	s.begin(cause, err)
 	if s.ws != nil {
 		s.ws.Close()
-		s.host.Deadline(0)
+		s.arm()
 		return
 	}
 	s.poll.EndGet(last)
@@ -289,7 +290,7 @@ func (s *Session) finish() {
 		return
 	}
 	s.state = closed
-	s.host.Deadline(0)
+	s.arm()
 	s.shard.remove(s)
 	s.shard.post(s.report)
 }
@@ -299,49 +300,86 @@ func (s *Session) report() {
 	s.shard.server.sessions.leave()
 }
 
-// Expire is called when the deadline given to Host.Deadline is reached; now is
-// Options.Now.
-func (s *Session) Expire(now int64) {
+// deadline is a kind of time at which something is to be done for a session. Of those due together the first is dealt
+// with first.
+type deadline uint8
+
+const (
+	probeOver  deadline = iota // the upgrade has taken too long
+	noopDue                    // the GET that waits is to be ended, so that the client can leave polling
+	silenceDue                 // nothing has come for MaxSilence
+	beatDue                    // the heartbeat wants to be asked
+	farewell                   // no GET came for the last packet
+)
+
+// deadlines are those the session has now.
+func (s *Session) deadlines() (d agenda.Set[deadline]) {
 	switch s.state {
-	case closed:
-		return
-	case closing:
-		switch {
-		case s.ws != nil:
-		case now >= s.poll.giveUp:
-			s.finish()
-		default:
-			s.host.Deadline(s.poll.giveUp)
+	case open:
+		d.Add(beatDue, s.heart.deadline(s.shard.rhythm))
+		if !s.paused {
+			d.Add(silenceDue, s.silentAt())
 		}
+		if u := s.upgrade(); u != nil {
+			d.Add(probeOver, u.giveUp)
+			if u.probed {
+				d.Add(noopDue, u.noopAt)
+			}
+		}
+	case closing:
+		if s.ws == nil {
+			d.Add(farewell, s.poll.giveUp)
+		}
+	}
+	return d
+}
+
+// arm gives the host the earliest of the session's deadlines. It follows every change of one; silence alone, which every
+// byte puts off, is looked at again when its time has come.
+func (s *Session) arm() {
+	d := s.deadlines()
+	s.host.Deadline(d.First())
+}
+
+// Expire is called when the deadline given to Host.Deadline is reached, or earlier; now is Options.Now.
+func (s *Session) Expire(now int64) {
+	if s.state == closed {
 		return
 	}
-	s.expireUpgrade(now)
+	d := s.deadlines()
+	for what, ok := d.Take(now); ok; what, ok = d.Take(now) {
+		s.expire(what, now)
+	}
+	s.arm()
+}
+
+// expire deals with what is due, unless what was due before it has changed that.
+func (s *Session) expire(what deadline, now int64) {
+	switch {
+	case what == farewell:
+		s.finish()
+	case s.state != open:
+	case what == probeOver:
+		s.endProbe()
+	case what == noopDue:
+		s.releaseGet(now)
+	case what == silenceDue:
+		s.abort(base.CausePingTimeout, errSilent)
+	case what == beatDue:
+		s.expireBeat(now)
+	}
+}
+
+func (s *Session) expireBeat(now int64) {
 	if s.paused {
 		s.heart.spare(now)
-	} else if now >= s.silentAt() {
-		s.abort(base.CausePingTimeout, errSilent)
-		return
 	}
 	switch s.heart.expire(s.shard.rhythm, now, s.lastHeard(), s.progress()) {
 	case dead:
 		s.abort(base.CausePingTimeout, nil)
-		return
 	case ping:
 		s.host.Writable()
 	}
-	s.arm(now)
-}
-
-// arm gives the host the earliest of the session's times.
-func (s *Session) arm(now int64) {
-	if s.state != open {
-		return
-	}
-	at := s.heart.deadline(s.shard.rhythm, now)
-	if !s.paused {
-		at = min(at, s.silentAt())
-	}
-	s.host.Deadline(s.upgrade().earliest(at))
 }
 
 // silentAt is when the peer has been silent for too long; not while we do not read.
@@ -370,9 +408,8 @@ func (s *Session) packet(p eio.Packet) error {
 	case eio.Message:
 		return s.message(p.Data, p.Binary)
 	case eio.Pong:
-		now := s.now()
-		s.heart.pong(s.shard.rhythm, now)
-		s.arm(now)
+		s.heart.pong(s.shard.rhythm, s.now())
+		s.arm()
 	case eio.Close:
 		s.left()
 		return errClosed

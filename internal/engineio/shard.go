@@ -83,13 +83,10 @@ func (sh *shard) open(n newcomer) {
 	sh.handshake = n.handshake
 	s.host = sh.server.acceptor.Open(s, &sh.handshake)
 	sh.handshake = Handshake{}
-	if s.state == closing && s.ws == nil {
-		s.host.Deadline(s.poll.giveUp)
-	}
 	if sh.server.sessions.isClosing() {
 		s.Close(base.CauseShutdown) // it came after closeAll
 	}
-	s.arm(now)
+	s.arm()
 	if s.state == open {
 		s.host.Writable()
 	}

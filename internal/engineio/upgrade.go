@@ -55,19 +55,6 @@ func (s *Session) upgrade() *upgrade {
 	return s.turn.upgrade
 }
 
-// earliest is at, or an earlier time at which the upgrade, if there is one, wants
-// to be asked.
-func (u *upgrade) earliest(at int64) int64 {
-	if u == nil {
-		return at
-	}
-	at = min(at, u.giveUp)
-	if u.probed {
-		at = min(at, u.noopAt)
-	}
-	return at
-}
-
 // beginProbe takes a second transport. One too many is closed at once; the
 // session is not affected.
 func (s *Session) beginProbe(socket *transport.WebSocket) {
@@ -78,7 +65,7 @@ func (s *Session) beginProbe(socket *transport.WebSocket) {
 	}
 	now := s.now()
 	s.turn = &turn{upgrade: &upgrade{socket: socket, giveUp: now + int64(s.shard.server.opts.UpgradeTimeout)}}
-	s.arm(now)
+	s.arm()
 }
 
 // endProbe closes the probing websocket, if there is one; the session goes on.
@@ -90,20 +77,15 @@ func (s *Session) endProbe() {
 	}
 }
 
-func (s *Session) expireUpgrade(now int64) {
+// releaseGet ends the GET that waits, once its client has probed.
+func (s *Session) releaseGet(now int64) {
 	u := s.upgrade()
-	if u == nil {
+	if u == nil || !u.probed {
 		return
 	}
-	if now >= u.giveUp {
-		s.endProbe()
-		return
-	}
-	if u.probed && now >= u.noopAt {
-		u.noopAt = now + int64(noopMost)
-		if s.poll.Window() > 0 {
-			s.poll.EndGet(eio.Noop)
-		}
+	u.noopAt = now + int64(noopMost)
+	if s.poll.Window() > 0 {
+		s.poll.EndGet(eio.Noop)
 	}
 }
 
@@ -121,8 +103,8 @@ func (s *Session) probePacket(p eio.Packet) {
 			return
 		}
 		u.probed, u.noopAt, u.pause = true, now, int64(noopFirst)
-		s.expireUpgrade(now) // releases the GET that waits
-		s.arm(now)
+		s.releaseGet(now)
+		s.arm()
 	case p.Type == eio.Upgrade:
 		s.change()
 	default:
@@ -144,6 +126,6 @@ func (s *Session) change() {
 	}
 	s.shard.server.stats.upgraded()
 	s.dropPolling()
-	s.arm(now)
+	s.arm()
 	s.host.Writable()
 }

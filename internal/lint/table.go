@@ -21,6 +21,7 @@ func Table() []Room {
 		{Path: "internal/wire/*", StdOnly: true},
 		{Path: "internal/wheel", StdOnly: true},
 		{Path: "internal/turns", StdOnly: true},
+		{Path: "internal/agenda", StdOnly: true},
 		{Path: "internal/args", StdOnly: true, May: []string{"internal/base", "internal/wire/sio"}},
 		{Path: "internal/latency", StdOnly: true},
 		{Path: "internal/budget", StdOnly: true},
@@ -40,7 +41,7 @@ func Table() []Room {
 
 		// The protocol half.
 		{Path: "internal/transport", May: []string{"internal/base", "internal/turns", "internal/wire/*"}},
-		{Path: "internal/engineio", May: []string{"internal/base", "internal/turns", "internal/transport", "internal/wire/eio"}},
+		{Path: "internal/engineio", May: []string{"internal/base", "internal/turns", "internal/agenda", "internal/transport", "internal/wire/eio"}},
 		{Path: "internal/socketio", May: []string{"internal/base", "internal/engineio", "internal/wire/sio"}},
 
 		// The delivery half.
@@ -73,7 +74,7 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/budget", "cluster",
+			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.
