@@ -31,16 +31,14 @@ func StaticTokens(tokens map[string]string) (AuthFunc, error) {
 	}, nil
 }
 
-// admit decides on a worker whether a client is let in: its token, then the
-// namespace's checks in order.
-func (s *Socket) admit(ctx context.Context) {
-	err := error(errUnfinished)
-	defer func() { s.client.out.Shard().Post(decision{s, err}) }()
-	err = s.check(ctx)
+// proves reports whether the client has to prove who it is, or wants to.
+func (s *Socket) proves() bool {
+	return s.client.door.opts.Auth && (s.ns.opts.AuthRequired || s.token("") != "")
 }
 
+// check decides whether a client is let in: its token, then the namespace's checks in order.
 func (s *Socket) check(ctx context.Context) error {
-	if s.client.door.opts.Auth && (s.ns.opts.AuthRequired || s.token("") != "") {
+	if s.proves() {
 		if err := s.authorize(ctx, ActionConnect, "", ""); err != nil {
 			return err
 		}
@@ -49,7 +47,7 @@ func (s *Socket) check(ctx context.Context) error {
 	checks := s.ns.admit
 	s.ns.mu.RUnlock()
 	for _, f := range checks {
-		if err := s.ns.asked(s.Context(), "Use", s, f); err != nil {
+		if err := s.ns.asked(ctx, "Use", s, f); err != nil {
 			return err
 		}
 	}
@@ -134,7 +132,7 @@ func (s *Socket) refusedToken(err error, action Action, topic string, addr netip
 }
 
 // authorize asks Authenticate, and counts a wrong token against the client's address.
-// It runs on a worker.
+// It runs on the pool for calls to the outside.
 func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadToken string) error {
 	srv, addr := s.ns.srv, s.client.address()
 	if srv.failures.Blocked(addr, time.Now()) {

@@ -395,14 +395,14 @@ func (c *client) Connect(path string, auth []byte) {
 		return
 	}
 	s := newSocket(n, c, auth)
-	if !n.decides(c) {
+	if !n.decides(s) {
 		c.accept(s)
 		return
 	}
 	s.apply()
 	w := c.waits()
 	w.undecided = append(w.undecided, s)
-	s.enqueue(jobFunc(s.admit), len(auth))
+	s.ask(&admission{s, s.until()}, len(auth))
 }
 
 // accept lets a socket in: it is a member before the answer is queued, and what

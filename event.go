@@ -80,20 +80,30 @@ type jobFunc = workers.JobFunc
 // enqueue gives a job to the socket's mailbox; when that is full the client is
 // not read until it has room again. The budget counts its bytes until then. Loop.
 func (s *Socket) enqueue(job workers.Job, bytes int) {
-	if s.mailbox == nil {
-		s.mailbox = new(workers.Mailbox)
-		s.mailbox.Init(s.ns.srv.workers, &s.ns.mail, s)
-	}
-	switch s.mailbox.Push(job, bytes) {
+	switch s.box().Push(job, bytes) {
 	case workers.AcceptedFull:
-		if !s.full && !s.gone.Load() {
-			s.full = true
-			s.client.hold()
-		}
+		s.holdReading()
 	case workers.Refused: // the server has stopped
 		if _, event := job.(*eventJob); event {
 			s.ns.count.skipped.Add(1)
 		}
+	}
+}
+
+// box is the socket's mailbox. Loop.
+func (s *Socket) box() *workers.Mailbox {
+	if s.mailbox == nil {
+		s.mailbox = new(workers.Mailbox)
+		s.mailbox.Init(s.ns.srv.workers, &s.ns.mail, s)
+	}
+	return s.mailbox
+}
+
+// holdReading stops reading from the client until the mailbox, which is full, has room again. Loop.
+func (s *Socket) holdReading() {
+	if !s.full && !s.gone.Load() {
+		s.full = true
+		s.client.hold()
 	}
 }
 

@@ -26,7 +26,8 @@ import (
 // error, and of a panic, only the code "internal".
 type Handler func(ctx context.Context, s *Socket, e *Event) error
 
-// ConnectFunc is told about a client that wants in, or is in.
+// ConnectFunc is told about a client that wants in, or is in. ctx ends with the client; that of a check (Use) also when
+// the client has not been let in SocketIO.ConnectTimeout after it asked, and when all checks have returned.
 type ConnectFunc func(ctx context.Context, s *Socket) error
 
 // DisconnectFunc is told about a client that has left; reason is one of
@@ -78,7 +79,7 @@ func (n *Namespace) mailboxLimits() workers.MailboxLimits {
 // Path is the namespace's name.
 func (n *Namespace) Path() string { return n.path }
 
-// Use adds a check that runs before a client is let in, in the order of Use. Its
+// Use adds a check that runs before a client is let in, in the order of Use, on the pool OutsideOptions describes. Its
 // error is the client's connect_error: the text of a *weir.Error, else "forbidden";
 // a *ConnectError carries data too. The socket can be given values and rooms, but
 // not yet be written to.
@@ -151,11 +152,12 @@ type ConnectError struct {
 
 func (e *ConnectError) Error() string { return e.Message }
 
-// decides reports whether a worker has to be asked before a client is let in.
-func (n *Namespace) decides(c *client) bool {
+// decides reports whether the application has to be asked before a client is let in. Loop.
+func (n *Namespace) decides(s *Socket) bool {
 	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return len(n.admit) > 0 || c.door.opts.Auth
+	checks := len(n.admit)
+	n.mu.RUnlock()
+	return checks > 0 || s.proves()
 }
 
 // welcome does what follows a CONNECT answer. Loop.

@@ -39,6 +39,8 @@ func (o *Options) numbers(p *problems) {
 	within(p, "Workers.Nice", o.Workers.Nice, 0, 19)
 	within(p, "Workers.MailboxEvents", o.Workers.MailboxEvents, 0, maxNumber)
 	within(p, "Workers.MailboxBytes", o.Workers.MailboxBytes, 0, maxNumber)
+	within(p, "Outside.Max", o.Outside.Max, 0, maxWorkers)
+	within(p, "Outside.Queue", o.Outside.Queue, 0, maxNumber)
 	within(p, "Memory.BudgetBytes", o.Memory.BudgetBytes, math.MinInt64, maxBudget)
 	within(p, "Memory.HighWatermark", o.Memory.HighWatermark, 0, 1)
 	within(p, "Drain.ClientsPerSecond", o.Drain.ClientsPerSecond, 0, maxNumber)

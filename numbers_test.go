@@ -66,6 +66,8 @@ var ranges = map[string][2]float64{
 	"Workers.Nice":              {0, 19},
 	"Workers.MailboxEvents":     {1, math.MaxInt32},
 	"Workers.MailboxBytes":      {1, math.MaxInt32},
+	"Outside.Max":               {1, 100_000},
+	"Outside.Queue":             {1, math.MaxInt32},
 	"Memory.BudgetBytes":        {math.MinInt64, 1 << 53},
 	"Memory.HighWatermark":      {0.01, 1},
 	"Drain.ClientsPerSecond":    {1, math.MaxInt32},

@@ -217,6 +217,16 @@ type WorkerOptions struct {
 	MailboxEvents, MailboxBytes int
 }
 
+// OutsideOptions shape the pool that asks the application about clients: Authenticate, and the checks of Namespace.Use.
+// They may wait for a database or another service, and hang with it. It is apart from the workers, so that handlers go on
+// meanwhile (docs/adr/0018-two-pools.md). WorkerOptions.Nice applies to it as well.
+type OutsideOptions struct {
+	Max int // calls at the same time; default 256; 100,000 at most
+	// Queue is how many sockets may wait for one of those; default 10,000. Beyond it a client is refused with ErrBusy,
+	// and may try again. A call, its wait included, has until SocketIO.ConnectTimeout after it was asked for.
+	Queue int
+}
+
 // MemoryOptions bound what the process holds for all clients.
 type MemoryOptions struct {
 	// BudgetBytes for lanes, inboxes, partial messages and worker queues. 0 = a
@@ -267,6 +277,7 @@ type Options struct {
 
 	Shards     int // event loops; default GOMAXPROCS
 	Workers    WorkerOptions
+	Outside    OutsideOptions
 	Memory     MemoryOptions
 	Management ManagementOptions
 	Drain      DrainOptions
@@ -318,8 +329,8 @@ type Identity struct {
 // token, and counts against the client's address (AuthFailures); ErrForbidden for a good
 // one that lacks the right. The text of a *weir.Error is told to the client. Any other
 // error says that nobody could find out: it is logged, the client is told ErrUnavailable
-// and may try again. An AuthFunc runs on a worker, may block until ctx ends and is called
-// concurrently.
+// and may try again. An AuthFunc runs on a goroutine of the pool OutsideOptions describes, may block until ctx ends and is
+// called concurrently. ctx ends SocketIO.ConnectTimeout after the client asked, and for ActionConnect with the client.
 type AuthFunc func(ctx context.Context, r AuthRequest) (Identity, error)
 
 // Handshake is what is known of the request that opened a client's session.

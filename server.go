@@ -38,7 +38,8 @@ type Server struct {
 	ports   *ports.Set
 	pollers pollers // one for each shard; nil: no driver is epoll
 
-	workers   *workers.Pool
+	workers   *workers.Pool // run handlers
+	outside   *workers.Pool // ask the application's checks, which may hang
 	failures  *guard.Failures
 	penalties *guard.Penalties
 	refusals  *guard.Refusals
@@ -104,6 +105,12 @@ func New(o Options) (*Server, error) {
 	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
 	var err error
 	s.workers, err = workers.New(workers.Options{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Rest: s.hub.Nudge, Logger: s.log})
+	if err != nil {
+		return nil, err
+	}
+	s.outside, err = workers.New(workers.Options{
+		Max: orDefault(o.Outside.Max, 256), Queue: orDefault(o.Outside.Queue, 10_000), Nice: o.Workers.Nice, Logger: s.log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +200,7 @@ func (s *Server) stop() error {
 	for _, d := range s.doors {
 		errs = append(errs, d.close())
 	}
-	errs = append(errs, s.ports.Close(), s.workers.Close(ctx))
+	errs = append(errs, s.ports.Close(), s.outside.Close(ctx), s.workers.Close(ctx)) // what comes back from outside ends on the workers
 	s.hub.Close()
 	s.pollers.close()
 	close(s.stopped)

@@ -46,7 +46,8 @@ type belongings struct {
 	on        map[string]Handler
 	any       []Handler
 	reason    string
-	rooms     []string // those it was in when it left
+	rooms     []string           // those it was in when it left
+	asking    context.CancelFunc // ends the call of the application that decides about it; nil: there is none
 }
 
 // few reports whether there is nothing an open socket needs to keep.
@@ -425,6 +426,9 @@ func (s *Socket) Gone(cause base.Cause) {
 	s.gone.Store(true)
 	if own.cancel != nil {
 		own.cancel(errors.New(own.reason))
+	}
+	if own.asking != nil {
+		own.asking()
 	}
 	s.mu.Unlock()
 	s.client.proto.Leave(s.ns.path)

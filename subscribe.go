@@ -129,7 +129,7 @@ func (r *request) serve(in *socketio.Event) {
 	case "unsubscribe":
 		if r.s.deciding > 0 {
 			later := *r
-			r.decide(len(r.arg.Raw), nil, func(error) { later.unsubscribe() })
+			later.decide(len(r.arg.Raw), nil, nil, func(error) { later.unsubscribe() })
 			return
 		}
 		r.unsubscribe()
@@ -188,14 +188,14 @@ func (r *request) subscribe() {
 		return
 	}
 	later := *r // a copy, so that only who waits costs an object
-	var ask func(context.Context) error
+	var may func(context.Context) error
 	if t.AuthRequired {
 		token := r.arg.Get("token").Str
-		ask = func(ctx context.Context) error {
+		may = func(ctx context.Context) error {
 			return later.s.authorize(ctx, ActionSubscribe, later.topic, token)
 		}
 	}
-	r.decide(len(r.arg.Raw), ask, func(err error) {
+	later.decide(len(r.arg.Raw), may, nil, func(err error) {
 		if err != nil {
 			later.refuse(err)
 			return
@@ -330,15 +330,16 @@ func (r *request) publish(in *socketio.Event) {
 	}
 	early := r.s.ns.opts.InboundAck == AckOnReceipt
 	later, token := *r, r.arg.Get("token").Str
+	var may func(context.Context) error
+	if t.AuthRequired {
+		may = func(ctx context.Context) error {
+			return later.s.authorize(ctx, ActionPublish, later.topic, token)
+		}
+	}
 	var pending *delivery.Pending
 	var out delivery.Receipt
-	r.decide(in.Bytes(), func(ctx context.Context) (err error) {
-		if t.AuthRequired {
-			err = later.s.authorize(ctx, ActionPublish, later.topic, token)
-		}
-		if err == nil {
-			pending, err = later.s.ns.begin(ctx, later.topic, p, !early)
-		}
+	later.decide(in.Bytes(), may, func(ctx context.Context) (err error) {
+		pending, err = later.s.ns.begin(ctx, later.topic, p, !early)
 		if err == nil && !early {
 			out = pending.Receipt(ctx)
 		}
@@ -359,39 +360,17 @@ func (r *request) publish(in *socketio.Event) {
 	})
 }
 
-// decide asks on a worker what only a worker may find out, and does the rest on the
-// loop. Until that is done, whatever else changes the socket's subscriptions, and its
-// handlers, wait behind it: what a client asks for takes effect in the order it asked.
-// ask may be nil. Loop.
-func (r *request) decide(bytes int, ask func(context.Context) error, then func(error)) {
+// decide finds out elsewhere what the loop may not wait for, and does the rest on the loop. Until that is done, whatever
+// else changes the socket's subscriptions, and its handlers, wait behind it: what a client asks for takes effect in the
+// order it asked. may asks the application, and work is done by a worker if it may; either may be nil. Loop.
+func (r *request) decide(bytes int, may, work func(context.Context) error, then func(error)) {
 	s := r.s
 	s.deciding++
-	published := r.name == "publish" // takes effect in ask, other requests in then
-	s.enqueue(jobFunc(func(ctx context.Context) {
-		var err error = &Error{Code: base.CodeInternal, Reason: "the request was not decided"} // for ask may panic
-		defer func() {
-			done := s.post(func() {
-				s.deciding--
-				then(err)
-			})
-			if published {
-				return
-			}
-			select {
-			case <-done:
-			case <-s.client.out.Shard().Done():
-			}
-		}()
-		if s.expelled.Load() {
-			s.ns.count.skipped.Add(1)
-			return
-		}
-		if ask == nil {
-			err = nil
-			return
-		}
-		err = ask(ctx)
-	}), bytes)
+	q := &inquiry{r: r, until: s.until(), may: may, work: work, then: then}
+	if may != nil {
+		s.ask(permission{q}, 0)
+	}
+	s.enqueue(q, bytes)
 }
 
 // publication takes the payload out of a client's publish: its raw JSON, or the

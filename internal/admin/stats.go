@@ -188,6 +188,7 @@ type statsAnswer struct {
 	Budget        budgetView               `json:"budget"`
 	Shards        []shardView              `json:"shards"`
 	Workers       workersView              `json:"workers"`
+	Outside       outsideView              `json:"outside"`
 	Handlers      latencyView              `json:"handlers"`
 	Unbalanced    uint64                   `json:"unbalanced"` // lanes whose books did not add up: 0, or a bug
 }
@@ -231,11 +232,17 @@ type workersView struct {
 	Panics  uint64 `json:"panics"`
 }
 
+type outsideView struct {
+	Running int    `json:"running"`
+	Queued  int    `json:"queued"`
+	Refused uint64 `json:"refused"`
+}
+
 // stats serves GET /api/stats.
 func (a *api) stats(w http.ResponseWriter, _ *http.Request) error {
 	x := a.Extra()
 	out := statsAnswer{
-		Build: buildView(x.Build), Workers: workersView(x.Workers), Handlers: viewLatency(x.Handler),
+		Build: buildView(x.Build), Workers: workersView(x.Workers), Outside: outsideView(x.Outside), Handlers: viewLatency(x.Handler),
 		Sessions: orEmpty(x.Sessions), Refused: orEmpty(x.Refused), Namespaces: a.viewNamespaces(x),
 		Since: x.Since, Configuration: configurationView{Hash: hashOf(a.State.Config()), LoadedAt: x.Since},
 		Cuts: make(map[string]uint64), Left: make(map[string]uint64), Budget: budgetOf(a.Hub), Unbalanced: a.Hub.Unbalanced.Load(),

@@ -31,6 +31,7 @@ type document struct {
 	Compat     string             `key:"compat" default:"none" enum:"none,streamfence" doc:"streamfence adds StreamFence's metric names to /metrics"`
 	Shards     int                `key:"shards" default:"0" min:"0" max:"4096" doc:"event loops; 0: one per CPU"`
 	Workers    workerKeys         `key:"workers" doc:"the pool that runs handlers"`
+	Outside    outsideKeys        `key:"outside" doc:"the pool that asks whether a client may: tokens, and the application's checks"`
 	Memory     memoryKeys         `key:"memory" doc:"what the process holds for all clients"`
 	Management managementKeys     `key:"management" doc:"the management API"`
 	Journal    journalKeys        `key:"journal" later:"the journal" doc:"the log behind spill, history and redelivery"`
@@ -51,6 +52,11 @@ type workerKeys struct {
 	Nice          int `key:"nice" default:"10" min:"0" max:"19" doc:"runs each worker on an OS thread of this niceness, so that CPU-bound handlers yield to delivery; 0: off; Linux only"`
 	MailboxEvents int `key:"mailboxEvents" default:"128" min:"1" doc:"events of one socket that wait for its handlers before the socket is no longer read"`
 	MailboxBytes  int `key:"mailboxBytes" default:"1048576" min:"1" doc:"the same in bytes"`
+}
+
+type outsideKeys struct {
+	Max   int `key:"max" default:"256" min:"1" max:"100000" doc:"such calls at the same time"`
+	Queue int `key:"queue" default:"10000" min:"1" doc:"sockets that wait for one of those; beyond it a client is refused with the code busy"`
 }
 
 type memoryKeys struct {

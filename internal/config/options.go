@@ -19,6 +19,7 @@ func (r *reader) options(d *document) weir.Options {
 	o := weir.Options{
 		Shards:     d.Shards,
 		Workers:    r.workers(&d.Workers),
+		Outside:    weir.OutsideOptions{Max: d.Outside.Max, Queue: d.Outside.Queue},
 		Memory:     weir.MemoryOptions{BudgetBytes: d.Memory.BudgetBytes, HighWatermark: d.Memory.HighWatermark},
 		Management: r.management(d),
 		Drain:      weir.DrainOptions{ClientsPerSecond: d.Drain.ClientsPerSecond, Timeout: d.Drain.Timeout},

@@ -42,6 +42,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 	want := weir.Options{
 		Shards:  3,
 		Workers: weir.WorkerOptions{Max: 12, Nice: 5, MailboxEvents: 7, MailboxBytes: 4096},
+		Outside: weir.OutsideOptions{Max: 13, Queue: 99},
 		Memory:  weir.MemoryOptions{BudgetBytes: 1e9, HighWatermark: 0.5},
 		Management: weir.ManagementOptions{
 			Addr: "0.0.0.0:9400", PProf: true, Probes: "127.0.0.1:9401",

@@ -19,6 +19,7 @@ type Extra struct {
 	Reconnects      uint64                      // clients that came back after the server had cut them
 	Handler         latency.Distribution        // how long handlers ran
 	Workers         Workers
+	Outside         Outside
 	LogDropped      uint64            // lines the log's handler did not take in time
 	EventsDropped   map[string]uint64 // calls of Events dropped, by callback: a fixed set
 	EventsPanics    map[string]uint64
@@ -50,6 +51,12 @@ func (f NamespaceFigures) connected() uint64 {
 type Workers struct {
 	Running, Queued int
 	Panics          uint64
+}
+
+// Outside are the figures of the pool that asks the application's checks.
+type Outside struct {
+	Running, Queued int
+	Refused         uint64
 }
 
 // Build says what is running.

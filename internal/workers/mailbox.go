@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
@@ -57,6 +58,7 @@ const (
 	Accepted     Intake = iota // there is room for more
 	AcceptedFull               // accepted, but the limit is reached: stop reading the socket until Drained
 	Refused                    // not accepted: the workers are closed
+	NoRoom                     // not accepted: as many jobs wait for the other pool as may
 )
 
 // Drainer owns a Mailbox.
@@ -68,53 +70,75 @@ type Drainer interface {
 	Drained(m *Mailbox)
 }
 
-// Mailbox is the serial queue of one socket on top of a Pool: its jobs run in the order of Push and never two at
+// Refusable is a job for another pool than the mailbox's own: there may be no room for it when its turn comes.
+type Refusable interface {
+	Job
+	// Refused is called in place of Run, on a worker of either pool; why is ErrFull or ErrClosed. It must not block.
+	Refused(why error)
+}
+
+// Mailbox is the serial queue of one socket on top of a Pool, its home: its jobs run in the order of Push and never two at
 // once, while other sockets' jobs run beside them. After a few short jobs, or one that takes long, it steps back behind
 // the others that wait for a worker, so a busy socket does not hold one.
+//
+// A job may be for another pool, one whose workers may hang: the mailbox then waits there for its turn, and comes back:
+//
+//	jobs     a b | X | c d        a, b, c, d on a worker of its home, X on one of the other pool
 //
 // It holds no goroutine and, while empty, nothing but itself; an owner that pushes from one goroutine may let go of it
 // when it is Idle, and begin a new one with its next job. It must not be copied after Init. Everything but Init may be
 // called concurrently; the order of concurrent Pushes is theirs to settle.
 type Mailbox struct {
-	workers *Pool
-	owner   Drainer
-	limits  *MailboxLimits
+	home   *Pool
+	at     *Pool // whose turn is queued or running; changed between turns
+	owner  Drainer
+	limits *MailboxLimits
 
 	mu          sync.Mutex
 	scheduled   bool    // a turn is queued or running
 	full        bool    // AcceptedFull was said, Drained not yet
+	jobs        int32   // held: waiting and running
+	bytes       int     // of them
 	first, last *letter // waiting jobs
-	jobs, bytes int     // held: waiting and running
 }
 
 // letter is a job on the way through a Mailbox.
 type letter struct {
 	next  *letter
 	job   Job
+	pool  *Pool // where it runs
 	bytes int
 }
 
 var letters = sync.Pool{New: func() any { return new(letter) }}
 
-// Init makes m a mailbox of w; owner may be nil if nobody needs to hear of Drained. It must come before any Push.
-// limits must not change afterwards.
+// Init makes m a mailbox whose home is w; owner may be nil if nobody needs to hear of Drained. It must come before any
+// Push. limits must not change afterwards.
 func (m *Mailbox) Init(w *Pool, limits *MailboxLimits, owner Drainer) {
-	m.workers, m.limits, m.owner = w, limits.withDefaults(), owner
+	m.home, m.limits, m.owner = w, limits.withDefaults(), owner
 }
 
 // Push appends job, which keeps bytes of memory until it has run. It never blocks and takes the job even beyond the
 // limits: the caller has it in hand and must not lose it, but stops reading at AcceptedFull. So a mailbox exceeds its
 // limits by no more than what its owner had read already. After Close it refuses; while Close waits, it takes jobs only
 // as long as earlier ones are left.
-func (m *Mailbox) Push(job Job, bytes int) Intake {
+func (m *Mailbox) Push(job Job, bytes int) Intake { return m.push(m.home, job, bytes) }
+
+// PushTo is Push for a job that runs on a worker of w. Where its turn comes at once and there is no room for it, that is
+// the answer; later it is told by itself.
+func (m *Mailbox) PushTo(w *Pool, job Refusable, bytes int) Intake { return m.push(w, job, bytes) }
+
+func (m *Mailbox) push(w *Pool, job Job, bytes int) Intake {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.openLocked() {
+	if err := m.openLocked(w); errors.Is(err, ErrFull) {
+		return NoRoom
+	} else if err != nil {
 		return Refused
 	}
-	m.workers.pending.Add(1)
-	m.appendLocked(job, bytes)
-	if m.jobs >= m.limits.Jobs || m.bytes >= m.limits.Bytes {
+	w.pending.Add(1)
+	m.appendLocked(w, job, bytes)
+	if int(m.jobs) >= m.limits.Jobs || m.bytes >= m.limits.Bytes {
 		m.full = true
 		return AcceptedFull
 	}
@@ -125,7 +149,7 @@ func (m *Mailbox) Push(job Job, bytes int) Intake {
 func (m *Mailbox) Held() (jobs, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.jobs, m.bytes
+	return int(m.jobs), m.bytes
 }
 
 // Idle reports whether all that was pushed has been run or dropped, and the turn that did so is over: until the next
@@ -136,19 +160,24 @@ func (m *Mailbox) Idle() bool {
 	return !m.scheduled && m.first == nil
 }
 
-// openLocked sees to it that a turn is queued or running; a worker that takes it at once waits for mu. Lock order:
-// Mailbox.mu, Pool.mu.
-func (m *Mailbox) openLocked() bool {
+// openLocked sees to it that a turn is queued or running, at w if none was; a worker that takes it at once waits for mu.
+// Lock order: Mailbox.mu, Pool.mu.
+func (m *Mailbox) openLocked(w *Pool) error {
 	if m.scheduled {
-		return !m.workers.dropped.Load()
+		if m.home.dropped.Load() {
+			return ErrClosed
+		}
+		return nil
 	}
-	m.scheduled = m.workers.enter((*turn)(m))
-	return m.scheduled
+	m.at = w
+	err := w.enter((*turn)(m))
+	m.scheduled = err == nil
+	return err
 }
 
-func (m *Mailbox) appendLocked(job Job, bytes int) {
+func (m *Mailbox) appendLocked(w *Pool, job Job, bytes int) {
 	l := letters.Get().(*letter)
-	l.job, l.bytes = job, bytes
+	l.job, l.pool, l.bytes = job, w, bytes
 	if m.last == nil {
 		m.first = l
 	} else {
@@ -160,12 +189,12 @@ func (m *Mailbox) appendLocked(job Job, bytes int) {
 	m.limits.hold(bytes)
 }
 
-// take removes the oldest waiting job; what it holds stays counted until settle.
-func (m *Mailbox) take() (job Job, bytes int) {
+// take removes the oldest waiting job if it is for w; what it holds stays counted until settle.
+func (m *Mailbox) take(w *Pool) (job Job, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l := m.first
-	if l == nil {
+	if l == nil || l.pool != w {
 		return nil, 0
 	}
 	if m.first = l.next; m.first == nil {
@@ -183,7 +212,7 @@ func (m *Mailbox) settle(bytes int) {
 	m.jobs--
 	m.bytes -= bytes
 	m.limits.give(bytes)
-	drained := m.full && 2*m.jobs < m.limits.Jobs && 2*m.bytes < m.limits.Bytes
+	drained := m.full && 2*int(m.jobs) < m.limits.Jobs && 2*m.bytes < m.limits.Bytes
 	if drained {
 		m.full = false
 	}
@@ -201,10 +230,20 @@ func (m *Mailbox) discard() {
 		m.jobs--
 		m.bytes -= l.bytes
 		m.limits.give(l.bytes)
-		m.workers.pending.Add(-1)
+		l.pool.pending.Add(-1)
 	}
 	m.first, m.last = nil, nil
 	m.scheduled = false
+}
+
+// refuse takes the oldest waiting job, which is for w, and tells it that there is no place for it.
+func (m *Mailbox) refuse(w *Pool, why error) {
+	job, bytes := m.take(w)
+	w.pending.Add(-1)
+	if r, ok := job.(Refusable); ok {
+		r.Refused(why)
+	}
+	m.settle(bytes)
 }
 
 // turn is a Mailbox in the queue of a Pool.
@@ -219,38 +258,65 @@ const (
 	turnTime = 200 * time.Microsecond
 )
 
-// run works off jobs until the mailbox is empty, or its turn is over and somebody else waits for the worker.
+// run works off jobs until the mailbox is empty, the next one is for another pool, or its turn is over and somebody else
+// waits for the worker.
 func (t *turn) run() {
 	defer t.end()
-	w, began := t.workers, time.Now()
-	for n := 1; !w.dropped.Load() && t.deliver(); n++ {
+	w, began := t.at, time.Now()
+	for n := 1; !w.dropped.Load() && t.deliver(w); n++ {
 		if w.queued.Load() > 0 && (n >= turnJobs || time.Since(began) > turnTime) {
 			return
 		}
 	}
 }
 
-// deliver runs the oldest job; false when there is none. The deferred calls here and in run keep the mailbox going
+// deliver runs the oldest job; false when there is none for w. The deferred calls here and in run keep the mailbox going
 // also when a job ends its goroutine with runtime.Goexit.
-func (t *turn) deliver() bool {
+func (t *turn) deliver(w *Pool) bool {
 	m := t.mailbox()
-	job, bytes := m.take()
+	job, bytes := m.take(w)
 	if job == nil {
 		return false
 	}
 	defer m.settle(bytes)
-	m.workers.execute(job)
+	w.execute(job)
 	return true
 }
 
-// end queues the next turn if there is anything left for one.
+// end queues the next turn, where the next job runs, if there is anything left for one.
 func (t *turn) end() {
 	m := t.mailbox()
-	m.mu.Lock()
-	m.scheduled = m.first != nil
-	again := m.scheduled
-	m.mu.Unlock()
-	if again && !m.workers.reenter(t) {
-		m.discard()
+	for w := m.next(); w != nil; w = m.next() {
+		if w == m.home {
+			if !w.reenter(t) {
+				m.discard()
+			}
+			return
+		}
+		err := w.enter(t)
+		if err == nil {
+			return
+		}
+		m.refuse(w, err)
 	}
+}
+
+// next is the pool of the oldest waiting job, where the next turn is to be; nil if none waits.
+func (m *Mailbox) next() *Pool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.scheduled = m.first != nil; !m.scheduled {
+		return nil
+	}
+	m.at = m.first.pool
+	return m.at
+}
+
+// drop is the end of a turn in the queue of a pool that has given up: of its home, the end of all that waits.
+func (t *turn) drop(w *Pool) {
+	if m := t.mailbox(); w == m.home {
+		m.discard()
+		return
+	}
+	t.end()
 }

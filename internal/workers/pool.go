@@ -13,6 +13,12 @@ import (
 	"time"
 )
 
+// ErrClosed is returned to a mailbox whose job came after Close, ErrFull to one for which Options.Queue leaves no room for.
+var (
+	ErrClosed = errors.New("workers are closed")
+	ErrFull   = errors.New("workers are busy, and as many jobs wait as may")
+)
+
 const (
 	defaultMaxWorkers = 64
 	defaultIdle       = 10 * time.Second
@@ -33,6 +39,9 @@ func (f JobFunc) Run(ctx context.Context) { f(ctx) }
 type Options struct {
 	// Max is how many jobs run at the same time; 0 means 64.
 	Max int
+	// Queue is how many jobs may wait for a worker, a mailbox counting as one; 0 means any number: whoever submits
+	// bounds itself.
+	Queue int
 	// Idle is how long a worker without work stays; 0 means 10 s.
 	Idle time.Duration
 	// Nice from 1 to 19 runs every worker on an OS thread of its own at that niceness, so that CPU-bound handlers
@@ -50,6 +59,9 @@ func (o Options) validate() error {
 	var errs []error
 	if o.Max < 0 {
 		errs = append(errs, fmt.Errorf("workers max %d is negative", o.Max))
+	}
+	if o.Queue < 0 {
+		errs = append(errs, fmt.Errorf("workers queue %d is negative", o.Queue))
 	}
 	if o.Idle < 0 {
 		errs = append(errs, fmt.Errorf("workers idle %v is negative", o.Idle))
@@ -69,6 +81,7 @@ type Stats struct {
 	Running int    // jobs being run
 	Queued  int    // jobs waiting in mailboxes
 	Panics  uint64 // jobs that ended in a panic since the start
+	Refused uint64 // jobs that found no room in the queue since the start
 }
 
 // Pool runs user code off the shards (architecture.md D8). Workers start on demand, up to a maximum, and end when they have
@@ -78,9 +91,11 @@ type Stats struct {
 // thread is expensive to push. Workers that wait or compute for long do not count: others take their place, up to the
 // maximum; see watch. A job so waits for watchEvery, more or less, because others wait.
 //
-// The queue itself has no limit: what enters it is one turn per Mailbox, which bounds what its owner may pile up.
+// What enters the queue is one turn per Mailbox, which bounds what its owner may pile up. Of a pool for calls that may
+// hang, Options.Queue bounds it besides.
 type Pool struct {
 	max    int
+	most   int // that may wait in queue; 0 = any number
 	floor  int // how many are kept free of jobs that take long, see watch
 	idle   time.Duration
 	nice   int
@@ -107,6 +122,7 @@ type Pool struct {
 	pending  atomic.Int64 // jobs accepted and not started
 	running  atomic.Int64
 	panics   atomic.Uint64
+	refused  atomic.Uint64
 	niceFail sync.Once
 }
 
@@ -129,7 +145,7 @@ func New(o Options) (*Pool, error) {
 		return nil, err
 	}
 	w := &Pool{
-		max: o.Max, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, rest: o.Rest, log: o.Logger, start: time.Now(), done: make(chan struct{}),
+		max: o.Max, most: o.Queue, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, rest: o.Rest, log: o.Logger, start: time.Now(), done: make(chan struct{}),
 	}
 	if w.max == 0 {
 		w.max = defaultMaxWorkers
@@ -147,24 +163,30 @@ func New(o Options) (*Pool, error) {
 	return w, nil
 }
 
-// enter lets the first turn of a mailbox into a pool that is open.
-func (w *Pool) enter(t *turn) (open bool) {
+// enter lets the first turn of a mailbox, or one that comes from another pool, into a pool that is open. Errors:
+// ErrClosed, ErrFull.
+func (w *Pool) enter(t *turn) error {
 	w.mu.Lock()
 	if w.closing {
 		w.mu.Unlock()
-		return false
+		return ErrClosed
+	}
+	if w.most > 0 && w.queue.len() >= w.most {
+		w.mu.Unlock()
+		w.refused.Add(1)
+		return ErrFull
 	}
 	s := w.dispatchLocked(t)
 	w.mu.Unlock()
 	s.hand(t)
-	return true
+	return nil
 }
 
 // reenter queues the next turn of a mailbox, whose jobs were accepted before Close. It is false once Close has given
-// up on them.
+// up on them, or has ended while the mailbox was with another pool.
 func (w *Pool) reenter(t *turn) bool {
 	w.mu.Lock()
-	if w.dropped.Load() {
+	if w.dropped.Load() || w.closing && len(w.crew) == 0 {
 		w.mu.Unlock()
 		return false
 	}
@@ -215,6 +237,7 @@ func (w *Pool) Stats() Stats {
 		Running: int(w.running.Load()),
 		Queued:  int(w.pending.Load()),
 		Panics:  w.panics.Load(),
+		Refused: w.refused.Load(),
 	}
 }
 
@@ -379,7 +402,7 @@ func (w *Pool) abandon() (dropped, running int) {
 	w.queued.Store(0)
 	w.mu.Unlock()
 	for t, ok := queue.pop(); ok; t, ok = queue.pop() {
-		t.mailbox().discard()
+		t.drop(w)
 	}
 	return dropped, running
 }
