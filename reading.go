@@ -6,8 +6,8 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/engineio"
-	"github.com/streamweir/weir/internal/workers"
 	"github.com/streamweir/weir/internal/socketio"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // largeText is how many bytes a message may have that a loop reads itself, which takes it up to half a millisecond. A

@@ -20,7 +20,7 @@ var (
 	CodeForbidden      = &Code{"forbidden", http.StatusForbidden, false, "API, ack, event, Go, metric", "The key or principal lacks the right; the configuration decides."}
 	CodeUnknown        = &Code{"unknown", http.StatusNotFound, false, "API, ack, Go", "Declare the namespace or topic, or mend its name."}
 	CodeTooLarge       = &Code{"too_large", http.StatusRequestEntityTooLarge, false, "API, ack, Go, metric", "Send less, or raise maxQueuedBytesPerClient."}
-	CodeBusy           = &Code{"busy", http.StatusTooManyRequests, true, "API, ack, Go, metric", "Wait and try again: inboxes are full, or the topic holds most of the memory budget."}
+	CodeBusy           = &Code{"busy", http.StatusTooManyRequests, true, "API, ack, Go, metric", "Wait and try again: inboxes are full, the topic holds most of the memory budget, or too many wait to be let in."}
 	CodeLimited        = &Code{"limited", http.StatusTooManyRequests, true, "API, ack, event, Go, metric", "A limit of the configuration was reached; the reason names it."}
 	CodeDraining       = &Code{"draining", http.StatusServiceUnavailable, true, "API, ack, Go", "The server is going away: try another node, or this one later."}
 	CodeUnavailable    = &Code{"unavailable", http.StatusServiceUnavailable, true, "ack, event, Go", "What the answer depends on, such as the tokens' issuer, could not be asked; the server's log says why. Try again later."}
