@@ -189,22 +189,22 @@ type sockets struct{ s *Server }
 
 // Join implements admin.Sockets.
 func (a sockets) Join(ctx context.Context, f admin.Filter, rooms []string) (n, skipped int, err error) {
-	_, out, err := a.do(ctx, f, &op.Op{Kind: op.Join, Rooms: rooms})
+	out, err := a.do(ctx, f, &op.Op{Kind: op.Join, Rooms: rooms})
 	skipped = out.Skipped + out.Short
 	return out.Done + skipped, skipped, err
 }
 
 // Leave implements admin.Sockets.
 func (a sockets) Leave(ctx context.Context, f admin.Filter, rooms []string) (int, error) {
-	_, out, err := a.do(ctx, f, &op.Op{Kind: op.Leave, Rooms: rooms})
+	out, err := a.do(ctx, f, &op.Op{Kind: op.Leave, Rooms: rooms})
 	return out.Done, err
 }
 
 // do has an operation done to every socket that a filter means.
-func (a sockets) do(ctx context.Context, f admin.Filter, o *op.Op) (*delivery.Doing, op.Outcome, error) {
+func (a sockets) do(ctx context.Context, f admin.Filter, o *op.Op) (op.Outcome, error) {
 	ns := a.s.byPath.Find(f.Namespace)
 	if ns == nil {
-		return nil, op.Outcome{}, Errorf(ErrUnknown, "unknown namespace "+f.Namespace)
+		return op.Outcome{}, Errorf(ErrUnknown, "unknown namespace "+f.Namespace)
 	}
 	b := ns.All()
 	b.to.Socket, b.to.Principal = f.ID, f.Principal
@@ -212,13 +212,14 @@ func (a sockets) do(ctx context.Context, f admin.Filter, o *op.Op) (*delivery.Do
 		b = b.To(f.Room)
 	}
 	o.Only = op.Only{Topic: f.Topic, Address: f.Address}
-	return b.do(ctx, o)
+	_, out, err := b.do(ctx, o)
+	return out, err
 }
 
 // Disconnect implements admin.Sockets: the sockets are found now and sent away by
 // a goroutine of the server's.
 func (a sockets) Disconnect(ctx context.Context, r admin.DisconnectRequest) (int, error) {
-	_, out, err := a.do(ctx, r.Filter, &op.Op{Kind: op.Fetch})
+	out, err := a.do(ctx, r.Filter, &op.Op{Kind: op.Fetch})
 	if err != nil || r.DryRun || out.Done == 0 {
 		return out.Done, err
 	}

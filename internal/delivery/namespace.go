@@ -127,7 +127,7 @@ func (n *Namespace) trim(i int) {
 	n.events[i].Trim()
 	for _, d := range n.all {
 		d.classes[i].Trim()
-		if d.delays != nil && d.delays[i] != nil {
+		if i < len(d.delays) && d.delays[i] != nil {
 			d.delays[i].Trim()
 		}
 	}
