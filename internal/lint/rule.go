@@ -36,7 +36,6 @@ func Rules() []Rule {
 		importTable(Table()),
 		halves(),
 		fileSize(600),
-		packageSize(6000),
 		goroutines(),
 		rawSyscalls(),
 		engineBytes(),

@@ -132,14 +132,6 @@ func TestRulesCatchTheirViolation(t *testing.T) {
 			want: []string{"b.go:601", "c_test.go:601"},
 		},
 		{
-			rule: "package size", says: "6,000 lines are the end, tests not counted",
-			tree: module{
-				"x/a.go": lines(3001), "x/b.go": lines(2999), "x/c_test.go": lines(500),
-				"y/a.go": lines(3001), "y/b.go": lines(3000),
-			},
-			want: []string{"y/a.go:1"},
-		},
-		{
 			rule: "goroutines", says: "an anonymous function, by go or by a group's Go",
 			tree: module{"internal/x/a.go": `package x
 func f(wg *sync.WaitGroup, g *errgroup.Group) {
