@@ -84,7 +84,22 @@ func (s *seldom) find(f Form) *Frame {
 }
 
 // NewMessage returns a message whose frames encoder makes on demand.
-func NewMessage(encoder Encoder) *Message { return &Message{encoder: encoder} }
+func NewMessage(encoder Encoder) *Message {
+	m := new(Message)
+	m.Init(encoder)
+	return m
+}
+
+// Init makes m, which is zero, what NewMessage returns.
+func (m *Message) Init(encoder Encoder) { m.encoder = encoder }
+
+// Unframe forgets the frames that were made. It is called before m is shared.
+func (m *Message) Unframe() {
+	for i := range m.frames {
+		m.frames[i].Store(nil)
+	}
+	m.seldom.Store(nil)
+}
 
 // Snapshot returns m as it is sent to who subscribes later: its deliveries say so,
 // and it counts as published at that moment, since nothing has waited before. m is a

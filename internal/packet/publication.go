@@ -3,19 +3,56 @@ package packet
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
 // Publication encodes one message of a topic, once for each form in use (architecture.md D2).
+//
+// A delivery that has metadata tells its position, so it is encoded when the message has one: Settle prepares that, and
+// Place says which. All others are the same wherever they stand, and may be encoded before.
 type Publication struct {
-	Payload  []byte // JSON, or with Binary any bytes; once adopted a view into a frame
+	Payload  []byte // JSON, or with Binary any bytes; once settled the publication's own
 	Binary   bool
 	Reliable bool // its topic is AT_LEAST_ONCE: deliveries carry what an ack needs
+
+	epoch string // names the numbering of the message's offset; "" = it has none
+	berth *berth // nil: none is needed
 }
 
-// Adopt replaces the publisher's payload by its copy inside f.
+// Settle gives the publication a payload of its own, so that the publisher's is not needed any more. f is the form that
+// most subscribers want, in the first dialect: its frame is made now, or if it tells its position, by m.Frame after Place.
+// It returns how long that frame is, in bytes; one that is made later has at most that length, if its epoch is as long.
+func (p *Publication) Settle(m *base.Message, f base.Form, epoch string) (most int) {
+	if p.Tells(f) {
+		return p.moor(m, f, epoch)
+	}
+	frame := m.Frame(f)
+	p.Adopt(frame)
+	return frame.Len()
+}
+
+// Tells reports whether deliveries in a form tell their position.
+func (p *Publication) Tells(f base.Form) bool { return p.Reliable || f&base.Envelope != 0 }
+
+// Place says which position m has, for the deliveries that tell it: frames that do so are made anew. It is called before m is
+// shared.
+func (p *Publication) Place(m *base.Message, epoch string, offset uint64) {
+	if p.berth != nil && p.berth.used {
+		p.berth.used = false
+		m.Unframe()
+	}
+	p.epoch, m.Offset = epoch, offset
+}
+
+// Placed reports whether m has that position.
+func (p *Publication) Placed(m *base.Message, epoch string, offset uint64) bool {
+	return m.Offset == offset && p.epoch == epoch
+}
+
+// Adopt replaces the payload by its copy inside f. It is called before the message is shared.
 func (p *Publication) Adopt(f *base.Frame) {
 	if p.Binary {
 		for _, part := range base.Parts(f.Wire()) {
@@ -29,7 +66,14 @@ func (p *Publication) Adopt(f *base.Frame) {
 }
 
 // Encode implements base.Encoder: protocol.md 4, "Shape of a delivery".
-func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame { return p.encode(m, f, false) }
+func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame {
+	if p.berth != nil {
+		if frame := p.berth.frame(p, m, f); frame != nil {
+			return frame
+		}
+	}
+	return p.encode(m, f, false)
+}
 
 // EncodeSnapshot implements base.SnapshotEncoder: whatever the topic's mode, the
 // delivery has metadata, which says that it is a snapshot. It is never compressed:
@@ -39,14 +83,10 @@ func (p *Publication) EncodeSnapshot(m *base.Message, f base.Form) *base.Frame {
 }
 
 func (p *Publication) encode(m *base.Message, f base.Form, snapshot bool) *base.Frame {
-	h := sio.EventHeader{Namespace: m.Namespace}
-	typ := sio.Event
+	typ, h := p.header(m, f)
 	var attachments [][]byte
 	if p.Binary {
-		typ, h.Attachments, attachments = sio.BinaryEvent, 1, [][]byte{p.Payload}
-	}
-	if f&base.Callback != 0 {
-		h.ID, h.HasID = m.AckID, true
+		attachments = [][]byte{p.Payload}
 	}
 	size := len(p.Payload) + 192
 	if d := f.Dialect(); d != 0 {
@@ -60,8 +100,25 @@ func (p *Publication) encode(m *base.Message, f base.Form, snapshot bool) *base.
 	}, attachments...)
 }
 
+// header is that of a delivery's packet.
+func (p *Publication) header(m *base.Message, f base.Form) (sio.Type, sio.EventHeader) {
+	typ, h := sio.Event, sio.EventHeader{Namespace: m.Namespace}
+	if p.Binary {
+		typ, h.Attachments = sio.BinaryEvent, 1
+	}
+	if f&base.Callback != 0 {
+		h.ID, h.HasID = m.AckID, true
+	}
+	return typ, h
+}
+
 // appendArgs appends the JSON array of a delivery: the topic, then what its shape asks for.
 func (p *Publication) appendArgs(dst []byte, m *base.Message, f base.Form, snapshot bool) []byte {
+	return p.appendBehind(p.appendPayload(p.appendBefore(dst, m, f, snapshot)), m, f, snapshot)
+}
+
+// appendBefore appends what stands before the payload.
+func (p *Publication) appendBefore(dst []byte, m *base.Message, f base.Form, snapshot bool) []byte {
 	dst = append(dst, '[')
 	dst = sio.AppendString(dst, m.Topic)
 	dst = append(dst, ',')
@@ -69,11 +126,16 @@ func (p *Publication) appendArgs(dst []byte, m *base.Message, f base.Form, snaps
 		dst = append(dst, `{"metadata":`...)
 		dst = p.appendMetadata(dst, m, f, snapshot)
 		dst = append(dst, `,"payload":`...)
-		dst = p.appendPayload(dst)
-		return append(dst, `}]`...)
 	}
-	dst = p.appendPayload(dst)
-	if p.Reliable || snapshot {
+	return dst
+}
+
+// appendBehind appends what stands behind it.
+func (p *Publication) appendBehind(dst []byte, m *base.Message, f base.Form, snapshot bool) []byte {
+	switch {
+	case f&base.Envelope != 0:
+		dst = append(dst, '}')
+	case p.Reliable || snapshot:
 		dst = append(dst, ',')
 		dst = p.appendMetadata(dst, m, f, snapshot)
 	}
@@ -104,6 +166,12 @@ func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form, s
 	}
 	if snapshot {
 		dst = append(dst, `,"snapshot":true`...)
+	}
+	if p.epoch != "" && p.Tells(f) {
+		dst = append(dst, `,"offset":`...)
+		dst = strconv.AppendUint(dst, m.Offset, 10)
+		dst = append(dst, `,"epoch":`...)
+		dst = sio.AppendString(dst, p.epoch)
 	}
 	return append(dst, '}')
 }
