@@ -24,7 +24,7 @@ func (p *peer) heardNext() string {
 // TestSubscriptionBeginsWithTheNewestValue: asked for by the client or declared, in
 // both shapes, before anything live; where nothing was kept the client is told so.
 func TestSubscriptionBeginsWithTheNewestValue(t *testing.T) {
-	const about = `"messageId":"%s","ackRequired":%v,"snapshot":true}`
+	const about = `"messageId":"%s","ackRequired":%v,"snapshot":true%s}`
 	o := feed(weir.TopicOptions{Name: "asked"}, weir.TopicOptions{Name: "late"}, weir.TopicOptions{Name: "declared", Snapshot: true},
 		weir.TopicOptions{Name: "user:*"}, weir.TopicOptions{Name: "none", SnapshotMax: weir.Limits{Messages: weir.NoSnapshot}},
 		weir.TopicOptions{Name: "keys*", Overflow: weir.Coalesce, Key: "/k", Snapshot: true}, orders(weir.TopicOptions{Snapshot: true}))
@@ -32,22 +32,23 @@ func TestSubscriptionBeginsWithTheNewestValue(t *testing.T) {
 	srv := start(t, o)
 	early := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	early.subscribe("/feed", "asked", map[string]any{"snapshot": true})
-	ids := map[string]string{}
+	ids, places := map[string]string{}, map[string]string{}
 	publish(t, srv, "late", 1)
 	for _, topic := range []string{"asked", "declared", "orders"} {
 		publish(t, srv, topic, 1)
-		ids[topic] = publish(t, srv, topic, 2).MessageID
+		sent := publish(t, srv, topic, 2)
+		ids[topic], places[topic] = sent.MessageID, fmt.Sprintf(`,"offset":%d,"epoch":"%s"`, sent.Offset, sent.Epoch)
 	}
 	for k := range 100 {
 		publish(t, srv, "keys.1", map[string]int{"k": k % 50, "v": k})
 	}
-	meta := func(topic string, ack bool) string {
-		return `{"namespace":"/feed","topic":"` + topic + `",` + fmt.Sprintf(about, ids[topic], ack)
+	meta := func(topic string, ack bool, place string) string {
+		return `{"namespace":"/feed","topic":"` + topic + `",` + fmt.Sprintf(about, ids[topic], ack, place)
 	}
 	asks := map[string]any{"snapshot": true}
 
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
-	if got, want := p.heardNext(), "declared [2 "+meta("declared", false)+"]"; got != want {
+	if got, want := p.heardNext(), "declared [2 "+meta("declared", false, "")+"]"; got != want {
 		t.Errorf("subscribed automatically: %s, want %s", got, want)
 	}
 	for _, c := range []struct {
@@ -56,8 +57,8 @@ func TestSubscriptionBeginsWithTheNewestValue(t *testing.T) {
 		answer string
 		first  string
 	}{
-		{"asked", asks, `[true,null,{"complete":true,"values":1},null]`, "asked [2 " + meta("asked", false) + "]"},
-		{"orders", asks, `[true,null,{"complete":true,"values":1},null]`, "orders [2 " + meta("orders", true) + "]"},
+		{"asked", asks, `[true,null,{"complete":true,"values":1},null]`, "asked [2 " + meta("asked", false, "") + "]"},
+		{"orders", asks, `[true,null,{"complete":true,"values":1},null]`, "orders [2 " + meta("orders", true, places["orders"]) + "]"},
 		{"asked", asks, `[true,null,null,{"snapshot":"subscribed before: what was published since has been delivered"}]`, ""},
 		{"user:1", asks, `[true,null,{"complete":true,"values":0},null]`, ""},
 		{"late", asks, `[true,null,{"complete":false,"values":0},{"snapshot":"nothing was kept before it was asked for: snapshot: true on the topic keeps it always"}]`, ""},
@@ -85,7 +86,7 @@ func TestSubscriptionBeginsWithTheNewestValue(t *testing.T) {
 	envelope := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	envelope.heardNext()
 	envelope.subscribe("/feed", "asked", map[string]any{"snapshot": true, "shape": "envelope"})
-	if got, want := envelope.heardNext(), `asked [{"metadata":`+meta("asked", false)+`,"payload":2}]`; got != want {
+	if got, want := envelope.heardNext(), `asked [{"metadata":`+meta("asked", false, places["asked"])+`,"payload":2}]`; got != want {
 		t.Errorf("envelope: %s, want %s", got, want)
 	}
 	publish(t, srv, "asked", 3)

@@ -24,18 +24,8 @@ func (k *sink) Reading(bool)                                {}
 
 // audience is a hub of one shard with that many subscribers of "ticks".
 func audience(b *testing.B, n int) (r *rig, writes *int) {
-	r, writes = newRig(b, options(1, topic("ticks", latest()))), new(int)
-	sh := r.Shards()[0]
-	for range n { // a turn of the loop for each: the turns are measured
-		r.on(sh, func() {
-			c := sh.Open(&sink{writes}, &sink{writes})
-			s := c.OpenSocket(r.ns, c.NewSocketID(), "", nil)
-			if err := s.Subscribe("ticks", delivery.SubscribeOptions{}, func(delivery.Subscription) {}); err != nil {
-				b.Error(err)
-			}
-		})
-	}
-	return r, writes
+	r = newRig(b, options(1, topic("ticks", latest())))
+	return r, r.subscribers(b, "ticks", n)
 }
 
 // BenchmarkFanOut is publications to all, so many of them under way at a time,
@@ -70,4 +60,42 @@ func BenchmarkFanOut(b *testing.B) {
 			b.ReportMetric(float64(turns.Quantile(0.999))/float64(time.Millisecond), "ms-step-p99.9")
 		})
 	}
+}
+
+// BenchmarkPublish is publications that are not waited for, by how many subscribe: to a best-effort topic, whose frames
+// tell no position, and to a reliable one, whose lanes are full from the first few messages on, as nobody acknowledges.
+func BenchmarkPublish(b *testing.B) {
+	for _, name := range []string{"ticks", "sure"} {
+		for _, subscribers := range []int{0, 1, 1000} {
+			for _, size := range []int{128, 4096} {
+				b.Run(fmt.Sprintf("%s/subscribers=%d/bytes=%d", name, subscribers, size), func(b *testing.B) {
+					r := newRig(b, options(1, topic("ticks", latest()), topic("sure", certain())))
+					r.subscribers(b, name, subscribers)
+					p := &delivery.Publication{Payload: []byte(fill(size))}
+					b.ReportAllocs()
+					for b.Loop() {
+						if _, err := r.Publish(context.Background(), r.ns, name, p, false); err != nil {
+							b.Fatal(err)
+						}
+					}
+					r.settle()
+				})
+			}
+		}
+	}
+}
+
+// subscribers opens that many on the first shard.
+func (r *rig) subscribers(b *testing.B, topic string, n int) (writes *int) {
+	sh, writes := r.Shards()[0], new(int)
+	for range n { // a turn of the loop for each: the turns are measured
+		r.on(sh, func() {
+			c := sh.Open(&sink{writes}, &sink{writes})
+			s := c.OpenSocket(r.ns, c.NewSocketID(), "", nil)
+			if err := s.Subscribe(topic, delivery.SubscribeOptions{}, func(delivery.Subscription) {}); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	return writes
 }

@@ -18,9 +18,10 @@ import (
 // are never shed.
 
 // messageBytes is what the budget counts for a message on one shard, with one place.
-func messageBytes(m *base.Message) int64 {
-	return int64(m.Bytes()) + lane.MessageBytes + lane.EntryBytes
-}
+func messageBytes(m *base.Message) int64 { return claimed(m.Bytes()) }
+
+// claimed is messageBytes of a message whose frames have that many bytes.
+func claimed(bytes int) int64 { return int64(bytes) + lane.MessageBytes + lane.EntryBytes }
 
 // claim counts a publication of that many bytes to d before it is in any inbox, or
 // refuses it. What is claimed is given back if the publication fails.

@@ -187,10 +187,11 @@ func subscribeLoudly(t *testing.T) {
 		t.Errorf("the snapshot is\n%q, want\n%q", got, want)
 	}
 	c.subscribe(s, "orders", delivery.SubscribeOptions{Shape: base.ShapeEnvelope, Callback: true})
-	r.publishWith("orders", delivery.Publication{Payload: []byte(`3`), ID: "o"})
+	at := r.publishWith("orders", delivery.Publication{Payload: []byte(`3`), ID: "o"})
 	order := `EVENT /feed ["ORDERS",{"METADATA":` + about("ORDERS", "O", "TRUE")
 	for _, mark := range []string{"", `,"REDELIVERED":TRUE`} {
 		_, text, asks := strings.Cut(c.last(), ":")
+		mark += fmt.Sprintf(`,"OFFSET":%d,"EPOCH":"%s"`, at.Offset, strings.ToUpper(at.Epoch))
 		if want := order + mark + `},"PAYLOAD":3}]`; !asks || text != want {
 			t.Errorf("the delivery is\n%q, want with an ack id\n%q", text, want)
 		}

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/delivery/inbox"
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // Idle reports whether the shard has nothing to flush and nothing in its inbox.
@@ -101,3 +102,17 @@ func (s *Socket) Lanes() int { return len(s.lanes) }
 
 // Spare is how many bytes all shards keep for reuse.
 func (h *Hub) Spare() int64 { return h.spare() }
+
+// LastOf is the position of the newest message of a topic, or with "" of the namespace's plain events.
+func (n *Namespace) LastOf(topic string) topiclog.Position {
+	s := &n.sequencer
+	if topic != "" {
+		s = &n.known(topic).sequencer
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// LogOf is a topic's log.
+func (n *Namespace) LogOf(topic string) topiclog.Log { return n.known(topic).log }

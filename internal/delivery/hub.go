@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/streamweir/weir/internal/bell"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery/recent"
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // Options shape a Hub.
@@ -27,6 +29,10 @@ type Options struct {
 	Waiters       []Waiter        // one for each shard; nil: a shard has nothing but its inbox
 	OnStall       func(Stall)     // hears of steps longer than StallFrom; called on the shard, must not block
 	OnCut         func(CutEvent)  // hears of clients the server cut; called on the shard, must not block
+
+	// Log makes the log of a topic when it is first named; nil: one in memory, with TopicSpec.Memory. A topic with a log of
+	// its own is not forgotten, and Close closes the log.
+	Log func(namespace, topic string, deliver topiclog.Deliver) topiclog.Log
 }
 
 // Hub is the delivery side of one node.
@@ -113,6 +119,21 @@ func (h *Hub) Close() {
 		sh.wait.Wake()
 	}
 	h.wg.Wait()
+	if h.opts.Log != nil {
+		for _, t := range h.topics() {
+			t.log.Close()
+		}
+	}
+}
+
+// topics are those of all namespaces.
+func (h *Hub) topics() (all []*Topic) {
+	for _, n := range h.namespaces.All() {
+		n.live.RLock()
+		all = slices.AppendSeq(all, maps.Values(n.byName))
+		n.live.RUnlock()
+	}
+	return all
 }
 
 // Nudge wakes the shards that have something they were not woken for. Any goroutine may call it.

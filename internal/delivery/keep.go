@@ -44,8 +44,8 @@ func (t *Topic) keepsLocked() bool {
 // beginKeepingLocked keeps what is published from now on.
 func (t *Topic) beginKeepingLocked() {
 	t.kept = kept.New(t.Declared.Spec.Keep, t.Declared.byKey())
-	if !t.Declared.Spec.Snapshot && t.offset > 0 {
-		t.kept.Missed(t.offset)
+	if !t.Declared.Spec.Snapshot && t.last.Offset > 0 {
+		t.kept.Missed(t.last.Offset)
 	}
 }
 

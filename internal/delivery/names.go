@@ -43,7 +43,7 @@ func (n *Namespace) Topic(name string) (*Topic, error) {
 		return t, nil
 	}
 	t := &Topic{
-		Name: name, Declared: d, made: isPattern(d.Spec.Name), epoch: n.hub.newEpoch(), used: n.hub.Now(),
+		Name: name, Declared: d, made: isPattern(d.Spec.Name), used: n.hub.Now(),
 		local: make([]topicLocal, len(n.hub.shards)), shards: make([]bool, len(n.hub.shards)),
 	}
 	if t.made {
@@ -52,6 +52,7 @@ func (n *Namespace) Topic(name string) (*Topic, error) {
 		}
 		n.idle.push(t, n.hub.Now())
 	}
+	t.open(n.hub.newLog(t))
 	n.byName[name] = t
 	return t, nil
 }
@@ -100,7 +101,7 @@ func (n *Namespace) forgetIdlestLocked() bool {
 func (n *Namespace) forgetLocked(t *Topic, may func() bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dead || t.lanes.Load() > 0 || t.hasSubscribers() || !may() {
+	if t.dead || n.hub.opts.Log != nil || t.lanes.Load() > 0 || t.hasSubscribers() || !may() {
 		return false
 	}
 	t.dead = true

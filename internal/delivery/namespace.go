@@ -10,6 +10,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery/linger"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/roster"
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // NamespaceSpec declares a namespace.
@@ -41,7 +42,7 @@ type Namespace struct {
 
 	sockets atomic.Int64 // in it, on all shards
 
-	mu sync.Mutex // orders broadcasts of plain events across shards
+	sequencer // of plain events to more than one socket
 
 	live   sync.RWMutex
 	byName map[string]*Topic
@@ -51,6 +52,7 @@ type Namespace struct {
 
 func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
 	n := &Namespace{Path: spec.Path, hub: h, spec: spec, topics: make(map[string]*Declared), byName: make(map[string]*Topic)}
+	n.open(topiclog.NewMemory(h.newEpoch(), topiclog.Limits{}))
 	var watch *roster.Watch // nil: nobody asks
 	if spec.Watch != nil {
 		watch = roster.NewWatch(spec.Path, spec.Watch)

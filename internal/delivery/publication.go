@@ -42,10 +42,19 @@ func expiry(now int64, ttl time.Duration) int64 {
 	return now + int64(ttl)
 }
 
-func newMessage(t *Topic, p *Publication, now int64) *base.Message {
+// publication is a message made of what a publisher has handed in.
+type publication struct {
+	msg  base.Message
+	pub  packet.Publication
+	form base.Form // in which most subscribers want it
+	most int       // how long its frame in that form is at most
+}
+
+func newPublication(t *Topic, p *Publication, now int64) *publication {
 	d := t.Declared
-	pub := &packet.Publication{Payload: p.Payload, Binary: p.Binary, Reliable: d.Reliable()}
-	m := base.NewMessage(pub)
+	x := &publication{pub: packet.Publication{Payload: p.Payload, Binary: p.Binary, Reliable: d.Reliable()}, form: d.form(d.Spec.Shape)}
+	m := &x.msg
+	m.Init(&x.pub)
 	m.Namespace, m.Topic, m.ID, m.Key, m.At = d.Namespace.Path, t.Name, p.ID, p.Key, now
 	if m.ID == "" {
 		m.ID = d.Namespace.hub.newID()
@@ -59,8 +68,10 @@ func newMessage(t *Topic, p *Publication, now int64) *base.Message {
 	}
 	m.Expires = expiry(now, ttl)
 	m.AckID = d.Namespace.NextAckID()
-	// The publisher's goroutine pays for the form most subscribers want, and from
-	// then on the payload is kept only inside that frame.
-	pub.Adopt(d.Namespace.prepare(m.Frame(d.form(d.Spec.Shape))))
-	return m
+	// The publisher's goroutine pays for the form most subscribers want: for all of it now, or if it tells its position
+	// for little more than that under the lock of the order. The payload is kept only inside that frame.
+	if x.most = x.pub.Settle(m, x.form, t.epoch); !x.pub.Tells(x.form) {
+		d.Namespace.prepare(m.Frame(x.form))
+	}
+	return x
 }

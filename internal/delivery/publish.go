@@ -9,6 +9,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery/recent"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/packet"
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // Published is what a publisher is told at once.
@@ -109,30 +110,33 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 	if pending := h.publishUnheard(t, p); pending != nil {
 		return pending, nil
 	}
-	m := newMessage(t, p, h.Now())
-	if m.Frame(d.form(d.Spec.Shape)).Len() > d.Spec.Policy.MaxBytes {
+	x := newPublication(t, p, h.Now())
+	if x.most > d.Spec.Policy.MaxBytes {
 		d.refuse(ErrTooLarge)
 		return nil, ErrTooLarge
 	}
 	f := &fanOut{
-		outgoing: outgoing{msg: m, ns: d.Namespace, topic: t}, load: load{weight: inbox.Cost(m.Bytes())}, target: everybody, members: true,
+		outgoing: outgoing{msg: &x.msg, ns: d.Namespace, topic: t}, load: load{weight: inbox.Cost(x.most)}, target: everybody, members: true,
+		pub: x, wanted: wantReceipt || d.Reliable(),
 	}
 	if to := p.Target; to.Narrows() {
 		f.target = &to
 	}
-	f.claim, f.promised = h.claimFor(t, m, &p.Target)
+	if !t.numbers {
+		f.record = h.newRecord(f, p)
+	}
+	f.claim, f.promised = h.claimFor(t, x.most, &p.Target)
 	if err := h.claim(d, f); err != nil {
 		d.refuse(err)
 		return nil, err
 	}
-	pending, err := h.sequence(ctx, f, wantReceipt || d.Reliable())
+	pending, err := h.sequence(ctx, f)
 	if err != nil {
-		h.unclaim(f)
 		d.refuse(err)
 		return nil, err
 	}
 	d.Published.Add(1)
-	h.taps.offer(m, p)
+	h.taps.offer(f.msg, p.Payload, p.Binary)
 	return pending, nil
 }
 
@@ -146,37 +150,64 @@ func (h *Hub) publishUnheard(t *Topic, p *Publication) *Pending {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dead || t.hasSubscribers() || (t.keepsLocked() && !p.Target.Narrows()) {
+	if t.dead || !t.numbers || t.hasSubscribers() || (t.keepsLocked() && !p.Target.Narrows()) {
 		return nil
 	}
-	t.offset++
+	if _, err := t.numberLocked(nil); err != nil {
+		return nil
+	}
 	t.used = h.Now()
 	d.Published.Add(1)
 	id := p.ID
 	if id == "" {
 		id = h.newID()
 	}
-	return &Pending{Published: Published{MessageID: id, Offset: t.offset, Epoch: t.epoch}, hub: h}
+	return &Pending{Published: Published{MessageID: id, Offset: t.last.Offset, Epoch: t.last.Epoch}, hub: h}
 }
 
-// claimFor is what a message may come to hold: itself once on every shard, and an
-// entry for each subscriber.
-func (h *Hub) claimFor(t *Topic, m *base.Message, to *Target) (itself, entries int64) {
+// claimFor is what a message of that many bytes may come to hold: itself once on every
+// shard, and an entry for each subscriber.
+func (h *Hub) claimFor(t *Topic, bytes int, to *Target) (itself, entries int64) {
 	if to.Socket != "" {
-		return messageBytes(m), 0
+		return claimed(bytes), 0
 	}
-	return messageBytes(m) * int64(len(h.shards)), lane.EntryBytes * t.subscribers.Load()
+	return claimed(bytes) * int64(len(h.shards)), lane.EntryBytes * t.subscribers.Load()
 }
 
-// sequence reserves room on the shards the message must reach and appends it to all
-// their inboxes at one place in the topic's order (architecture.md D3).
-func (h *Hub) sequence(ctx context.Context, f *fanOut, wantReceipt bool) (*Pending, error) {
-	if h.closed() {
-		return nil, ErrClosed
-	}
+// sequence gives the message its place in the topic's order and appends it to the inboxes
+// of the shards it must reach, all at once (architecture.md D3). If it fails it gives back what was
+// claimed.
+func (h *Hub) sequence(ctx context.Context, f *fanOut) (*Pending, error) {
 	var held reservation
 	defer held.release()
-	for {
+	for try := 0; ; try++ {
+		t, err := h.lockWithRoom(ctx, f, &held)
+		if err != nil {
+			h.unclaim(f)
+			return nil, err
+		}
+		if last := t.last; try < foretells && !f.foretold(last) {
+			t.mu.Unlock()
+			f.foretell(last)
+			continue
+		}
+		pending, later, err := h.commitLocked(t, f, &held)
+		t.mu.Unlock()
+		switch {
+		case err != nil:
+			h.unclaim(f)
+			return nil, err
+		case later != nil:
+			return h.settle(ctx, t, f, later)
+		}
+		return pending, nil
+	}
+}
+
+// lockWithRoom reserves room on the shards the message must reach, and returns its topic
+// locked when there is room on all of them.
+func (h *Hub) lockWithRoom(ctx context.Context, f *fanOut, held *reservation) (*Topic, error) {
+	for !h.closed() {
 		t := f.topic
 		t.mu.Lock()
 		if t.dead {
@@ -190,9 +221,7 @@ func (h *Hub) sequence(ctx context.Context, f *fanOut, wantReceipt bool) (*Pendi
 		}
 		missing := held.missing(h, f.target, f.audience())
 		if missing == nil {
-			pending := h.commit(f, &held, wantReceipt)
-			t.mu.Unlock()
-			return pending, nil
+			return t, nil
 		}
 		t.mu.Unlock()
 		if held.passed(missing) {
@@ -203,22 +232,43 @@ func (h *Hub) sequence(ctx context.Context, f *fanOut, wantReceipt bool) (*Pendi
 			return nil, err
 		}
 	}
+	return nil, ErrClosed
 }
 
-// commit numbers the message and appends it everywhere; the topic is locked.
-func (h *Hub) commit(f *fanOut, held *reservation, wantReceipt bool) *Pending {
-	t := f.topic
-	t.offset++
+// commitLocked numbers the message and appends it everywhere, now or, if the log says
+// where it is later, then.
+func (h *Hub) commitLocked(t *Topic, f *fanOut, held *reservation) (*Pending, *topiclog.Later, error) {
+	later, err := t.numberLocked(f.record)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case later != nil:
+		t.awaitLocked(f)
+		return nil, later, nil
+	}
+	if made := f.place(t.last); made != nil && f.ns.spec.Deflate {
+		made.Verbatim() // others were faster each time: no loop is to compress it
+	}
+	h.enterLocked(t, f, held)
+	return f.published(t.last, h), nil, nil
+}
+
+// enterLocked appends a message that has its place in the topic's order to the inboxes for
+// which room is held.
+func (h *Hub) enterLocked(t *Topic, f *fanOut, held *reservation) {
 	t.used = h.Now()
-	f.msg.Offset = t.offset
 	if f.toAllMembers() && t.keepsLocked() {
 		f.stands = t.keepLocked(f.msg)
 	}
-	if wantReceipt {
+	if f.wanted {
 		f.receipt = newReceipt(len(held.shards))
 	}
 	h.enqueue(f, held)
-	about := Published{MessageID: f.msg.ID, Offset: t.offset, Epoch: t.epoch, deaf: !wantReceipt}
+}
+
+// published is what its publisher is told.
+func (f *fanOut) published(at topiclog.Position, h *Hub) *Pending {
+	about := Published{MessageID: f.msg.ID, Offset: at.Offset, Epoch: at.Epoch, deaf: !f.wanted}
 	return &Pending{Published: about, receipt: f.receipt, hub: h}
 }
 
@@ -341,16 +391,17 @@ func (h *Hub) emit(ctx context.Context, n *Namespace, event string, e Emission, 
 		return nil, err
 	}
 	var pending *Pending
-	if f.topic != nil {
-		pending, err = h.sequence(ctx, f, receipt)
-	} else {
-		if receipt {
-			f.receipt = newReceipt(h.Receivers(&to))
-			pending = &Pending{receipt: f.receipt, hub: h}
+	if f.wanted = receipt; f.topic != nil {
+		if !f.topic.numbers {
+			f.record = h.newRecord(f, nil)
 		}
-		err = h.spread(ctx, f)
+		return h.sequence(ctx, f)
 	}
-	if err != nil {
+	if receipt {
+		f.receipt = newReceipt(h.Receivers(&to))
+		pending = &Pending{receipt: f.receipt, hub: h}
+	}
+	if err = h.spread(ctx, f); err != nil {
 		h.unclaim(f)
 	}
 	return pending, err
@@ -367,8 +418,13 @@ func (h *Hub) spread(ctx context.Context, f *fanOut) error {
 	if err := held.reserveAll(ctx, h, f.target, f.weight); err != nil {
 		return err
 	}
-	f.ns.mu.Lock()
-	defer f.ns.mu.Unlock()
+	n := f.ns
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, err := n.numberLocked(nil); err != nil {
+		return err
+	}
+	f.msg.Offset = n.last.Offset
 	h.enqueue(f, &held)
 	return nil
 }

@@ -48,7 +48,7 @@ type snapshot struct {
 
 // takeLocked takes the values of this moment.
 func (t *Topic) takeLocked(s *snapshot) {
-	s.from = t.offset
+	s.from = t.last.Offset
 	if t.kept == nil {
 		t.beginKeepingLocked()
 	}

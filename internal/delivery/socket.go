@@ -5,6 +5,7 @@ import (
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/roster"
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // Socket is one client in one namespace: its events lane, its topic lanes and
@@ -114,7 +115,7 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	l := s.lane(t)
 	if l != nil && l.subscribed() {
 		stuck := !l.adjust(&o)
-		answer(Subscription{Epoch: t.epoch, Offset: from, Stuck: stuck, Again: true})
+		answer(Subscription{Epoch: from.Epoch, Offset: from.Offset, Stuck: stuck, Again: true})
 		return nil
 	}
 	f, tell := t.Declared.form(o.Shape).In(s.conn.dialect), o.Tell || t.Declared.Reliable()
@@ -126,9 +127,9 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	} else {
 		l.Reshape(f, tell) // so far it held emits, which are alike in every form
 	}
-	s.enlist(l, from)
+	s.enlist(l, from.Offset)
 	take.fit(l)
-	answer(Subscription{Epoch: t.epoch, Offset: from, Values: take.values, Complete: take.complete})
+	answer(Subscription{Epoch: from.Epoch, Offset: from.Offset, Values: take.values, Complete: take.complete})
 	l.wait()
 	if take.values > 0 {
 		s.shard().present(l, &take)
@@ -161,22 +162,22 @@ func (l *outLane) adjust(o *SubscribeOptions) bool {
 	return true
 }
 
-func (s *Socket) enter(name string, take *snapshot) (*Topic, uint64, error) {
+func (s *Socket) enter(name string, take *snapshot) (*Topic, topiclog.Position, error) {
 	sh := s.shard()
 	if most := s.Namespace.spec.Subscriptions; most > 0 && s.subscriptions() >= most && s.subscription(name) == nil {
-		return nil, 0, ErrTooManySubscriptions
+		return nil, topiclog.Position{}, ErrTooManySubscriptions
 	}
 	for {
 		t := s.Namespace.known(name)
 		if (t == nil || s.lane(t) == nil) && s.Namespace.Declared(name) != nil && s.Namespace.hub.full() {
-			return nil, 0, ErrBudget // before a topic is made: others would be forgotten for it
+			return nil, topiclog.Position{}, ErrBudget // before a topic is made: others would be forgotten for it
 		}
 		t, err := s.Namespace.Topic(name)
 		if err != nil {
-			return nil, 0, err
+			return nil, topiclog.Position{}, err
 		}
 		if take.asked && t.Declared.Spec.Keep.Keys == 0 {
-			return nil, 0, ErrNothingKept
+			return nil, topiclog.Position{}, ErrNothingKept
 		}
 		if from, ok := t.enter(sh.index, take); ok {
 			return t, from, nil

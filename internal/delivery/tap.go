@@ -101,7 +101,8 @@ func (t *Tap) offer(x Tapped) {
 	}
 }
 
-func (ts *taps) offer(m *base.Message, p *Publication) {
+// offer shows a publication to those who observe its topic. The payload is the caller's.
+func (ts *taps) offer(m *base.Message, theirs []byte, binary bool) {
 	if !ts.any.Load() {
 		return
 	}
@@ -113,8 +114,8 @@ func (ts *taps) offer(m *base.Message, p *Publication) {
 			continue
 		}
 		if payload == nil {
-			payload = append([]byte{}, p.Payload...)
+			payload = append([]byte{}, theirs...)
 		}
-		t.offer(Tapped{Message: m, Payload: payload, Binary: p.Binary})
+		t.offer(Tapped{Message: m, Payload: payload, Binary: binary})
 	}
 }

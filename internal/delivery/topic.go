@@ -3,7 +3,6 @@ package delivery
 import (
 	"errors"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/streamweir/weir/internal/kept"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/latency"
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // TopicSpec declares a topic, or all topics whose names begin with a prefix if
@@ -30,6 +30,9 @@ type TopicSpec struct {
 	// when it is first asked for. Keys 0 = nothing.
 	Keep     kept.Limits
 	Snapshot bool
+
+	// Memory bounds what the topic's log remembers; the zero Limits = nothing. See Options.Log.
+	Memory topiclog.Limits
 }
 
 // Declared is a declared topic or pattern of one namespace.
@@ -117,13 +120,13 @@ type Topic struct {
 	subscribers atomic.Int64
 	lanes       atomic.Int64 // of sockets, subscribed or reached by emits
 
-	mu     sync.Mutex
-	epoch  string // names the numbering of offsets: new when the topic was forgotten, or the process restarted
-	offset uint64
-	shards []bool // which shards have subscribers
-	dead   bool   // forgotten: look it up again
-	used   int64
-	kept   *kept.Values // for who subscribes later; nil: nothing yet, see keepsLocked
+	sequencer // its epoch is new when the topic was forgotten, or the process restarted. mu guards what follows too:
+
+	shards  []bool // which shards have subscribers
+	dead    bool   // forgotten: look it up again
+	used    int64
+	kept    *kept.Values                 // for who subscribes later; nil: nothing yet, see keepsLocked
+	pending map[*topiclog.Record]*fanOut // given to a late log, which has not said where they are
 
 	since      int64  // when it became idle, if it is: see names.go
 	prev, next *Topic // in Namespace.idle
@@ -135,20 +138,20 @@ type topicLocal struct {
 	orders  *stream // what is published to it and not delivered yet; nil: nothing
 }
 
-// enter makes shard i a receiver of the topic and returns the offset after which
+// enter makes shard i a receiver of the topic and returns the position after which
 // its deliveries begin, and in take the values of that moment. It fails if the topic
 // was forgotten meanwhile.
-func (t *Topic) enter(i int, take *snapshot) (from uint64, ok bool) {
+func (t *Topic) enter(i int, take *snapshot) (from topiclog.Position, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dead {
-		return 0, false
+		return from, false
 	}
 	t.shards[i] = true
 	if take.asked {
 		t.takeLocked(take)
 	}
-	return t.offset, true
+	return t.last, true
 }
 
 func (t *Topic) leave(i int) {
@@ -168,7 +171,7 @@ func (t *Topic) hasSubscribers() bool {
 
 // untouchedLocked reports whether nothing was ever sent under the name, so that nobody
 // can miss it.
-func (t *Topic) untouchedLocked() bool { return t.offset == 0 }
+func (t *Topic) untouchedLocked() bool { return t.last.Offset == 0 && len(t.pending) == 0 }
 
 func isPattern(name string) bool { return strings.HasSuffix(name, "*") }
 

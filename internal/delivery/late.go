@@ -1,0 +1,99 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/streamweir/weir/internal/delivery/inbox"
+	"github.com/streamweir/weir/internal/packet"
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+// ErrUnsettled says that the log had not told a position before the caller's context ended: the message may be published
+// or not.
+var ErrUnsettled = fmt.Errorf("%w: the log has not said whether the message is published", ErrBusy)
+
+// awaitLocked notes a fan-out whose record was given to a late log.
+func (t *Topic) awaitLocked(f *fanOut) {
+	if t.pending == nil {
+		t.pending = make(map[*topiclog.Record]*fanOut)
+	}
+	t.pending[f.record] = f
+}
+
+// awaited takes out the fan-out of a record; nil: it is another node's.
+func (t *Topic) awaited(r *topiclog.Record) *fanOut {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.pending[r]
+	delete(t.pending, r)
+	return f
+}
+
+// settle waits until the log has said where the record of a fan-out is. What was claimed for it stays claimed until then.
+func (h *Hub) settle(ctx context.Context, t *Topic, f *fanOut, later *topiclog.Later) (*Pending, error) {
+	later.Hear(func(_ topiclog.Position, err error) {
+		if err != nil && t.awaited(f.record) != nil {
+			h.unclaim(f)
+		}
+	})
+	at, err := later.Wait(ctx)
+	switch {
+	case err == nil:
+		return f.published(at, h), nil
+	case h.closed():
+		return nil, ErrClosed
+	case ctx.Err() != nil:
+		return nil, ErrUnsettled
+	}
+	return nil, refused(err)
+}
+
+// deliver is a topiclog.Deliver: a late log has placed a record, of this node or another. It waits for room in the inboxes.
+func (t *Topic) deliver(e topiclog.Entry) {
+	h := t.Declared.Namespace.hub
+	f := t.awaited(e.Record)
+	foreign := f == nil
+	if foreign {
+		f = h.fanOutOf(t, e.Record)
+	}
+	if made := f.place(e.Position); made != nil {
+		f.ns.prepare(made)
+	}
+	if foreign {
+		f.pub.pub.Adopt(f.msg.Frame(f.pub.form))
+		f.weight = inbox.Cost(f.msg.Bytes())
+	}
+	var held reservation
+	defer held.release()
+	if _, err := h.lockWithRoom(h.life, f, &held); err != nil {
+		h.unclaim(f)
+		return // nobody is there any more
+	}
+	t.last = e.Position
+	h.enterLocked(t, f, &held)
+	t.mu.Unlock()
+	if foreign {
+		h.taps.offer(f.msg, e.Payload, e.Binary)
+	}
+}
+
+// fanOutOf makes what is delivered of another node's record.
+func (h *Hub) fanOutOf(t *Topic, r *topiclog.Record) *fanOut {
+	d := t.Declared
+	x := &publication{pub: packet.Publication{Payload: r.Payload, Binary: r.Binary, Reliable: d.Reliable()}, form: d.form(d.Spec.Shape)}
+	m := &x.msg
+	m.Init(&x.pub)
+	m.Namespace, m.Topic, m.ID, m.Key, m.AckID = d.Namespace.Path, t.Name, r.ID, r.Key, d.Namespace.NextAckID()
+	if m.At = h.moment(r.At); r.Expires != 0 {
+		m.Expires = h.moment(r.Expires)
+	}
+	f := &fanOut{outgoing: outgoing{msg: m, ns: d.Namespace, topic: t}, pub: x, target: everybody, members: true}
+	if !r.To.Everybody() {
+		f.target = &Target{Socket: r.To.Socket, Principal: r.To.Principal}
+		if r.To.Room != "" {
+			f.target.Rooms = []string{r.To.Room}
+		}
+	}
+	return f
+}

@@ -1,0 +1,147 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+// sequencer is one order (promise P4, architecture.md D2, D3, D12): of what is published to a topic, or of the plain events of a
+// namespace. Under its lock a message gets its position from the log and is appended to the inbox of every shard that has
+// to have it, so all shards see one order.
+//
+//	record ──Append──> position ──> frame ──> inboxes      at once: all under the lock
+//	          └─ Later ··· deliver ──> position, frame ──> inboxes     late: the log's goroutine delivers
+//
+// Invariant: what has an offset up to last.Offset is in the inboxes of all shards that were to get it, or behind them;
+// what has a higher one is in none.
+type sequencer struct {
+	log     topiclog.Log
+	epoch   string           // the log's when it was opened
+	numbers bool             // the log keeps nothing: it needs no records
+	memory  *topiclog.Memory // the log if it only numbers, which BenchmarkPublishUnheard is to feel little of; else nil
+
+	mu   sync.Mutex
+	last topiclog.Position // of the newest message in the order; of none yet it has the epoch
+}
+
+// open begins the order that a log has.
+func (s *sequencer) open(log topiclog.Log) {
+	span := log.Span()
+	s.log, s.epoch, s.numbers = log, span.Epoch, !log.Keeps()
+	s.last = topiclog.Position{Epoch: span.Epoch, Offset: span.Last}
+	if m, ok := log.(*topiclog.Memory); ok && s.numbers {
+		s.memory = m
+	}
+}
+
+// numberLocked gives the next place to a record, which is nil if the log needs none. A position that comes later is a
+// Later.
+func (s *sequencer) numberLocked(r *topiclog.Record) (*topiclog.Later, error) {
+	if s.memory != nil {
+		s.last.Previous = s.last.Offset
+		s.last.Offset = s.memory.Number()
+		return nil, nil
+	}
+	at, later, err := s.log.Append(r)
+	if err != nil {
+		return nil, refused(err)
+	}
+	if later == nil {
+		s.last = at
+	}
+	return later, nil
+}
+
+// refused is the error of a log as a publisher is told it.
+func refused(err error) error {
+	if errors.Is(err, topiclog.ErrClosed) {
+		return ErrClosed
+	}
+	return fmt.Errorf("%w: %w", ErrBusy, err)
+}
+
+// newLog makes the log of a topic.
+func (h *Hub) newLog(t *Topic) topiclog.Log {
+	if h.opts.Log != nil {
+		return h.opts.Log(t.Declared.Namespace.Path, t.Name, t.deliver)
+	}
+	return topiclog.NewMemory(h.newEpoch(), t.Declared.Spec.Memory)
+}
+
+// newRecord is what the log is given of a message: with a publication what a reader needs to send it, of an emit only
+// that there was one.
+func (h *Hub) newRecord(f *fanOut, p *Publication) *topiclog.Record {
+	m := f.msg
+	r := &topiclog.Record{Namespace: m.Namespace, Topic: m.Topic, ID: m.ID, Key: m.Key, At: h.wall(m.At), Volatile: p == nil}
+	if m.Expires != 0 {
+		r.Expires = h.wall(m.Expires)
+	}
+	if p == nil {
+		return r
+	}
+	r.Payload, r.Binary = f.pub.pub.Payload, p.Binary
+	var ok bool
+	if r.To, ok = recipient(&p.Target); !ok {
+		r.Volatile = true // nobody could read it for whom it is meant
+	}
+	return r
+}
+
+// recipient is a target as a record has it; not every one can be.
+func recipient(to *Target) (r topiclog.Recipient, ok bool) {
+	r = topiclog.Recipient{Socket: to.Socket, Principal: to.Principal}
+	if len(to.Rooms) > 0 {
+		r.Room = to.Rooms[0]
+	}
+	return r, (to.Rooms == nil || len(to.Rooms) == 1) && to.Except == nil
+}
+
+// wall is a moment of the hub's clock in nanoseconds since 1970.
+func (h *Hub) wall(at int64) int64 { return h.start.UnixNano() + at }
+
+// moment is the moment of the hub's clock at a wall-clock time; never 0, which would mean none.
+func (h *Hub) moment(wall int64) int64 {
+	if at := wall - h.start.UnixNano(); at != 0 {
+		return at
+	}
+	return 1
+}
+
+// place gives the message, which is not shared yet, its position, and makes the frame that tells it, unless there is none or
+// it was made for this position already.
+func (f *fanOut) place(at topiclog.Position) (made *base.Frame) {
+	if f.pub == nil {
+		f.msg.Offset = at.Offset
+		return nil
+	}
+	x := f.pub
+	if x.pub.Placed(&x.msg, at.Epoch, at.Offset) {
+		return nil
+	}
+	x.pub.Place(&x.msg, at.Epoch, at.Offset)
+	if !x.pub.Tells(x.form) {
+		return nil
+	}
+	return x.msg.Frame(x.form)
+}
+
+// foretell makes the frame that tells its position for the place that comes next, and compresses it, so that this need not
+// be done under the lock, nor on a loop. If another message takes that place it was in vain.
+func (f *fanOut) foretell(last topiclog.Position) {
+	x := f.pub
+	x.pub.Place(&x.msg, last.Epoch, last.Offset+1)
+	f.ns.prepare(x.msg.Frame(x.form))
+}
+
+// foretells is how often foretell is tried for a message.
+const foretells = 3
+
+// foretold reports whether the message need not be compressed before it is placed, or is for the place that comes next.
+func (f *fanOut) foretold(last topiclog.Position) bool {
+	x := f.pub
+	return x == nil || !f.ns.spec.Deflate || !x.pub.Tells(x.form) || x.pub.Placed(&x.msg, last.Epoch, last.Offset+1)
+}
