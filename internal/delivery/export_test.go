@@ -116,3 +116,11 @@ func (n *Namespace) LastOf(topic string) topiclog.Position {
 
 // LogOf is a topic's log.
 func (n *Namespace) LogOf(topic string) topiclog.Log { return n.known(topic).log }
+
+// Began is how many of the socket's lanes are not past the cursors they began at. Loop only.
+func (s *Socket) Began() int {
+	if s.ties == nil {
+		return 0
+	}
+	return len(s.ties.began)
+}

@@ -31,12 +31,13 @@ func (s *Socket) Places(want bool) *roster.Places[*Socket] {
 func (s *Socket) Vacated() { s.untie() }
 
 // ties are what few sockets have: the rooms it is in besides that of its id, questions
-// to it that are not answered, and snapshots it has not read.
+// to it that are not answered, snapshots it has not read, and cursors it began at.
 type ties struct {
 	places roster.Places[*Socket]
 	asked  map[uint64]AckSink
 	crowd  *crowd // nil: the lanes are few
 	behind []*catchUp
+	began  []*resumption // of lanes that are not past the cursor they began at
 }
 
 // tied returns the socket's ties, to be added to; untie follows when there are less.
@@ -49,7 +50,7 @@ func (s *Socket) tied() *ties {
 
 // untie forgets them once there are none.
 func (s *Socket) untie() {
-	if t := s.ties; t != nil && t.places.Len()+len(t.asked)+len(t.behind) == 0 && t.crowd == nil {
+	if t := s.ties; t != nil && t.places.Len()+len(t.asked)+len(t.behind)+len(t.began) == 0 && t.crowd == nil {
 		s.ties = nil
 	}
 }

@@ -60,13 +60,14 @@ func (l *outLane) name() string {
 func (l *outLane) subscribed() bool { return l.member >= 0 }
 
 // pass reports whether the message at that offset is one the lane has not been
-// given and is subscribed to, and makes it one that it has been given.
+// given and is subscribed to, and that its cursor does not say is done; and makes it
+// one that it has been given.
 func (l *outLane) pass(offset uint64) bool {
 	if !l.subscribed() || offset <= l.from {
 		return false
 	}
 	l.from = offset
-	return true
+	return l.stage != stageResumed || !l.resumed(offset)
 }
 
 // wait holds a lane back until the events lane has written what it holds now: the

@@ -335,6 +335,7 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) lane.Outcome {
 
 // closeLane empties a topic's lane, ends its timer and its membership.
 func (sh *Shard) closeLane(l *outLane, r base.Reason) {
+	sh.leaveCursor(l, r)
 	sh.leaveTopic(l)
 	if l.stage == stageBehind {
 		sh.abandon(l.catchUp(), r)

@@ -27,13 +27,14 @@ import (
 // one lane may hold, and nothing is lost to it that it would want: when it is through
 // it has had the newest value of every key.
 
-// stage is where a lane stands with its snapshot.
+// stage is where a lane stands with its snapshot, or with the cursor it began at: it has one of them at most.
 type stage uint8
 
 const (
 	stageLive     stage = iota // it has none, or not any more
 	stageBehind                // it waits for its catchUp
 	stageCatching              // it is the lane of a catchUp
+	stageResumed               // it began at a cursor that it is not past, see cursor.go
 )
 
 // snapshot is what a subscription takes of its topic when it begins.

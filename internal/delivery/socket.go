@@ -3,6 +3,7 @@ package delivery
 import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/cursor"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/roster"
 	"github.com/streamweir/weir/internal/topiclog"
@@ -83,6 +84,10 @@ type SubscribeOptions struct {
 	Tell     bool // weir:lost before the next delivery after a loss
 	Snapshot bool // the newest value first, or that of each key
 
+	// From is where an earlier subscription of the client's has left off. What it says is done is not delivered again, if
+	// it is of the topic and its epoch: see Subscription.Resumed. There is no snapshot then. The socket keeps the cursor.
+	From *cursor.Cursor
+
 	// Given says which of them the client has named: subscribing again changes those.
 	Given struct{ Shape, Callback, Tell bool }
 }
@@ -93,6 +98,9 @@ type Subscription struct {
 	Offset uint64 // deliveries begin after it
 	Stuck  bool   // subscribed before, and the form of its messages stays: some wait in it
 	Again  bool   // subscribed before: there is no snapshot
+
+	Resumed bool // the cursor asked for is one of this order, and what it says is done will not come again
+	Behind  bool // and something before Offset is not done: it is not sent
 
 	// The snapshot, if it was asked for: how many values go out before anything newer,
 	// and whether those are all there are, or some have given way to the limits.
@@ -107,7 +115,7 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	if s.closed {
 		return ErrClosed
 	}
-	take := snapshot{asked: o.Snapshot}
+	take := snapshot{asked: o.Snapshot && o.From == nil}
 	t, from, err := s.enter(name, &take)
 	if err != nil {
 		return err
@@ -129,7 +137,11 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	}
 	s.enlist(l, from.Offset)
 	take.fit(l)
-	answer(Subscription{Epoch: from.Epoch, Offset: from.Offset, Values: take.values, Complete: take.complete})
+	at := Subscription{Epoch: from.Epoch, Offset: from.Offset, Values: take.values, Complete: take.complete}
+	if o.From != nil {
+		at.Resumed, at.Behind = l.resume(o.From, from)
+	}
+	answer(at)
 	l.wait()
 	if take.values > 0 {
 		s.shard().present(l, &take)
