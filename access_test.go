@@ -28,7 +28,7 @@ func (g *gate) authenticate(_ context.Context, r weir.AuthRequest) (weir.Identit
 	case r.Token == "":
 		return weir.Identity{}, weir.Errorf(weir.ErrUnauthorized, "missing token")
 	case strings.HasPrefix(r.Token, "bad"):
-		return weir.Identity{}, &weir.Error{Code: weir.ErrUnauthorized.Code, Reason: "the token was refused", Cause: errors.New("this text is for the log only")}
+		return weir.Identity{}, &weir.Error{Code: weir.ErrUnauthorized, Reason: "the token was refused", Cause: errors.New("this text is for the log only")}
 	case strings.HasPrefix(r.Token, "down"):
 		return weir.Identity{}, errors.New("this text is for the log only")
 	case r.Action == weir.ActionPublish && r.Token == "reader":

@@ -107,8 +107,8 @@ func TestRecipientsChosenTwiceAreThoseWhoMeetBoth(t *testing.T) {
 			if !errors.Is(err, weir.ErrInvalid) {
 				t.Errorf("%s: %v, want ErrInvalid", name, err)
 			}
-		case err != nil || !r.Complete || r.Outcome.Subscribers != c.want:
-			t.Errorf("%s: %+v, %v, want %d subscribers", name, r.Outcome, err, c.want)
+		case err != nil || !r.Complete || r.Subscribers != c.want:
+			t.Errorf("%s: %+v, %v, want %d subscribers", name, r, err, c.want)
 		}
 	}
 	ns := srv.Namespace("/feed")
@@ -127,7 +127,7 @@ func TestRecipientsChosenTwiceAreThoseWhoMeetBoth(t *testing.T) {
 		found, err := c.of.Sockets(t.Context())
 		if c.want < 0 {
 			_, asked := c.of.Ask(t.Context(), "x")
-			if !errors.Is(err, weir.ErrInvalid) || !errors.Is(c.of.Emit("x"), weir.ErrInvalid) || !errors.Is(asked, weir.ErrInvalid) {
+			if !errors.Is(err, weir.ErrInvalid) || !errors.Is(c.of.Emit(t.Context(), "x"), weir.ErrInvalid) || !errors.Is(asked, weir.ErrInvalid) {
 				t.Errorf("broadcast to %s: %v", name, err)
 			}
 			continue
@@ -181,7 +181,7 @@ func TestAskThatALaneRefusesEndsAtOnce(t *testing.T) {
 	p := dial(t, addr(srv), "/", nil, dialOptions{receiveBuffer: 4096})
 	big := make([]byte, 15<<10)
 	eventually(t, "the client's lane is full", func() bool {
-		if err := srv.Namespace("/").Emit("x", big); err != nil {
+		if err := srv.Namespace("/").Emit(t.Context(), "x", big); err != nil {
 			t.Fatal(err)
 		}
 		return client(t, srv, p.sid).Dropped > 0

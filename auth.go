@@ -10,13 +10,12 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/streamweir/weir/internal/args"
-	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/guard"
 )
 
 // StaticTokens is an AuthFunc for a fixed table from principal to token. Tokens
-// are compared in constant time. It fails on an empty principal or token, or a
-// token given twice.
+// are compared in constant time; a wrong one, or none, is ErrUnauthorized. StaticTokens fails
+// on an empty principal or token, or a token given twice; the error has no Code.
 func StaticTokens(tokens map[string]string) (AuthFunc, error) {
 	table, err := guard.NewStaticTokens(tokens)
 	if err != nil {
@@ -25,7 +24,7 @@ func StaticTokens(tokens map[string]string) (AuthFunc, error) {
 	return func(_ context.Context, r AuthRequest) (Identity, error) {
 		principal, err := table.Authenticate(r.Token)
 		if err != nil {
-			return Identity{}, &Error{Code: base.CodeUnauthorized, Reason: err.Error(), Cause: err}
+			return Identity{}, &Error{Code: ErrUnauthorized, Reason: err.Error(), Cause: err}
 		}
 		return Identity{Principal: principal}, nil
 	}, nil
@@ -76,18 +75,18 @@ func (d decision) Run() {
 
 func connectRefusal(err error) (message string, data []byte) {
 	var ce *ConnectError
-	var e *Error
+	e := known(err)
 	switch {
 	case errors.As(err, &ce):
 		if ce.Data != nil {
 			data, _ = args.Marshal(ce.Data) // data that cannot be encoded is left out
 		}
 		return ce.Message, data
-	case errors.As(err, &e):
-		data, _ = json.Marshal(map[string]any{"code": e.Code.Name, "retryable": e.Code.Retryable})
+	case e != nil:
+		data, _ = json.Marshal(map[string]any{"code": e.Code, "retryable": e.Code.Retryable()})
 		return e.Error(), data
 	default:
-		return base.CodeForbidden.Name, nil
+		return string(ErrForbidden), nil
 	}
 }
 
@@ -108,13 +107,13 @@ func (s *Socket) token(payload string) string {
 // is told. Only a wrong token counts against the address: neither a right that a good one
 // lacks nor that nobody could find out is a guess.
 func (s *Socket) refusedToken(err error, action Action, topic string, addr netip.Addr) *Error {
-	var e *Error
+	e := known(err)
 	log := s.ns.log.With("action", action, "topic", topic, "address", addr, "error", err)
 	switch {
-	case !errors.As(err, &e):
+	case e == nil:
 		s.ns.count.authUnavailable.Add(1)
 		log.Error("token not checked: Authenticate failed")
-		return &Error{Code: base.CodeUnavailable, Reason: "the token could not be checked", Cause: err}
+		return &Error{Code: ErrUnavailable, Reason: "the token could not be checked", Cause: err}
 	case errors.Is(e, ErrUnavailable):
 		s.ns.count.authUnavailable.Add(1)
 		log.Error("token not checked")
@@ -137,7 +136,7 @@ func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadTok
 	srv, addr := s.ns.srv, s.client.address()
 	if srv.failures.Blocked(addr, time.Now()) {
 		srv.count.authLimited.Add(1)
-		return Errorf(ErrLimited, "too many refused tokens from this address")
+		return coded(ErrLimited, "too many refused tokens from this address")
 	}
 	id, err := s.authenticate(ctx, AuthRequest{
 		Token: s.token(payloadToken), Action: action, Namespace: s.ns.path, Topic: topic,

@@ -236,9 +236,9 @@ func TestClientThatNeverReadsItsAcksIsNotRead(t *testing.T) {
 	total := 1_000_000 / heavy
 	var handled atomic.Int64
 	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/feed"}}}, func(s *weir.Server) {
-		s.Namespace("/feed").On("tick", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
+		s.Namespace("/feed").On("tick", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
 			handled.Add(1)
-			return e.Reply("ok")
+			return e.Reply(ctx, "ok")
 		})
 	})
 	c := newLean(t, addr(srv), "/feed", leanOptions{})
@@ -314,8 +314,8 @@ func TestRoomBroadcastsToAStalledClientTakeTheTopicsPolicy(t *testing.T) {
 	const size, warm = 16 << 10, 80
 	total := 4000 / heavy
 	srv := start(t, feed(narrow), func(s *weir.Server) {
-		s.Namespace("/feed").OnConnect(func(_ context.Context, s *weir.Socket) error {
-			return errors.Join(s.Join("traders"), s.Emit("joined"))
+		s.Namespace("/feed").OnConnect(func(ctx context.Context, s *weir.Socket) error {
+			return errors.Join(s.Join(ctx, "traders"), s.Emit(ctx, "joined"))
 		})
 	})
 	enter := func(o leanOptions) *lean {
@@ -326,7 +326,7 @@ func TestRoomBroadcastsToAStalledClientTakeTheTopicsPolicy(t *testing.T) {
 		return c
 	}
 	broadcast := func(n int) error {
-		return srv.Namespace("/feed").To("traders").Emit("prices", numbered(n, size))
+		return srv.Namespace("/feed").To("traders").Emit(t.Context(), "prices", numbered(n, size))
 	}
 	healthy := []*lean{enter(leanOptions{})}
 	var p pace

@@ -11,13 +11,15 @@ import (
 )
 
 // Broadcast is a choice of sockets of one namespace, made by To, Except and so on;
-// each returns a new one. Its operations reach every socket on this node that the
-// choice means at that moment, each once.
+// each returns a new one. Its operations reach every socket that the choice means at that
+// moment, each once, whichever node it is on, unless Local narrows it. (This version has one
+// node: the two are the same.) A Broadcast is a value; any goroutine may use it.
 type Broadcast struct {
 	ns       *Namespace
 	to       delivery.Target
 	volatile bool
 	verbatim bool
+	local    bool
 	wrong    string // why nobody can be meant; operations fail with it
 }
 
@@ -30,8 +32,13 @@ func (n *Namespace) Except(rooms ...string) Broadcast { return Broadcast{ns: n}.
 // All chooses all sockets of the namespace.
 func (n *Namespace) All() Broadcast { return Broadcast{ns: n} }
 
-// Emit sends an event to all sockets of the namespace.
-func (n *Namespace) Emit(event string, args ...any) error { return n.All().Emit(event, args...) }
+// Local chooses the sockets of the namespace that are on this node.
+func (n *Namespace) Local() Broadcast { return n.All().Local() }
+
+// Emit sends an event to all sockets of the namespace: see Broadcast.Emit.
+func (n *Namespace) Emit(ctx context.Context, event string, args ...any) error {
+	return n.All().Emit(ctx, event, args...)
+}
 
 // To chooses the sockets in any of the rooms, but not this one.
 func (s *Socket) To(rooms ...string) Broadcast { return s.ns.To(rooms...).Except(s.ID()) }
@@ -49,6 +56,12 @@ func (b Broadcast) To(rooms ...string) Broadcast {
 // Except takes the sockets in these rooms out of the choice.
 func (b Broadcast) Except(rooms ...string) Broadcast {
 	b.to.Except = append(slices.Clone(b.to.Except), rooms...)
+	return b
+}
+
+// Local narrows the choice to the sockets of this node.
+func (b Broadcast) Local() Broadcast {
+	b.local = true
 	return b
 }
 
@@ -80,18 +93,19 @@ func (b Broadcast) Uncompressed() Broadcast {
 	return b
 }
 
-// Emit sends an event; arguments and errors as for Socket.Emit. All sockets see
-// the events of a namespace's broadcasts in one order.
-func (b Broadcast) Emit(event string, args ...any) error {
+// Emit sends an event; arguments, waiting and errors as for Socket.Emit, and ErrLimited
+// where the event's name makes a topic too many (ServerLimits.TopicsPerNamespace). All sockets
+// see the events of a namespace's broadcasts in one order.
+func (b Broadcast) Emit(ctx context.Context, event string, args ...any) error {
 	return b.emit(event, args, func(e delivery.Emission) error {
-		return patiently(func(ctx context.Context) error { return b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to) })
+		return patiently(ctx, func(ctx context.Context) error { return b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to) })
 	})
 }
 
 // emit gives send the event, encoded.
 func (b Broadcast) emit(event string, args []any, send func(delivery.Emission) error) error {
 	if b.wrong != "" {
-		return Errorf(ErrInvalid, b.wrong)
+		return coded(ErrInvalid, b.wrong)
 	}
 	e, err := b.ns.emission(event, args, nil)
 	if err != nil {
@@ -105,12 +119,13 @@ func (b Broadcast) emit(event string, args []any, send func(delivery.Emission) e
 }
 
 // Ask sends an event that every socket chosen is to answer, and waits for the
-// answers, at most until ctx ends (30 s if it has no deadline). With ErrTimeout it
-// still returns the answers that came. No sockets: no answers, at once. Before Run it
-// fails with ErrDraining, as all that waits for the sockets chosen does.
+// answers, at most until ctx ends (30 s if it has no deadline). No sockets: no answers, at
+// once. What went wrong with one socket is the Err of its Reply. Errors are those of Emit,
+// ErrTimeout and, before Run and after it, ErrDraining: with the last two it still returns the
+// answers that came.
 func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply, error) {
 	if b.wrong != "" {
-		return nil, Errorf(ErrInvalid, b.wrong)
+		return nil, coded(ErrInvalid, b.wrong)
 	}
 	if err := b.runs(); err != nil {
 		return nil, err
@@ -128,7 +143,8 @@ func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply,
 	if err := b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to); err != nil {
 		return nil, wrap(err, "")
 	}
-	return q.Wait(ctx)
+	replies, err := q.Wait(ctx)
+	return repliesOf(replies), wrap(err, "")
 }
 
 // runs fails where no loop would ever answer: the server has not been Run.
@@ -139,8 +155,10 @@ func (b Broadcast) runs() error {
 	return nil
 }
 
-// Sockets returns the sockets chosen. When ctx ends before every loop has answered, it
-// returns those found until then, and ErrTimeout.
+// Sockets returns the sockets chosen that are on this node: with one of another nothing
+// could be done. It waits for every loop, as long as ctx allows. Errors: ErrInvalid for a
+// choice that cannot be, ErrDraining where the server does not run, ErrBusy, and ErrTimeout:
+// with that it returns those found until then.
 func (b Broadcast) Sockets(ctx context.Context) (found []*Socket, err error) {
 	d, _, err := b.do(ctx, &op.Op{Kind: op.Fetch})
 	if d != nil {
@@ -152,30 +170,37 @@ func (b Broadcast) Sockets(ctx context.Context) (found []*Socket, err error) {
 // socketsOf are the application's sides of sockets.
 func socketsOf(list []*delivery.Socket) (out []*Socket) {
 	for _, d := range list {
-		if s, ok := d.Peer.(*Socket); ok {
+		if s, ok := socketOf(d); ok {
 			out = append(out, s)
 		}
 	}
 	return out
 }
 
-// Join puts the sockets chosen into rooms. A socket that has too many already is
-// left as it is and counted in skipped. When ctx ends first it returns ErrTimeout with
-// what is done by then: the rest goes on. So do Leave and Disconnect.
+// Join puts the sockets chosen into rooms. A socket that has too many already
+// (ServerLimits.RoomsPerSocket) is counted in skipped, which is no error. Errors are those of
+// Sockets. When ctx ends first it returns ErrTimeout with what is done by then: the rest goes
+// on. So do Leave, Disconnect and CloseConnections.
 func (b Broadcast) Join(ctx context.Context, rooms ...string) (joined, skipped int, err error) {
 	_, out, err := b.do(ctx, &op.Op{Kind: op.Join, Rooms: slices.Clone(rooms)})
 	return out.Done, out.Skipped + out.Short, err
 }
 
-// Leave takes the sockets chosen out of rooms.
+// Leave takes the sockets chosen out of rooms. Errors are those of Sockets.
 func (b Broadcast) Leave(ctx context.Context, rooms ...string) error {
 	_, _, err := b.do(ctx, &op.Op{Kind: op.Leave, Rooms: slices.Clone(rooms)})
 	return err
 }
 
-// Disconnect takes the sockets chosen out of the namespace; with transport, their
-// connections are closed too. Official clients do not come back by themselves.
-func (b Broadcast) Disconnect(ctx context.Context, transport bool) error {
+// Disconnect takes the sockets chosen out of the namespace. Official clients do not come
+// back by themselves. What was sent before is written first. Errors are those of Sockets.
+func (b Broadcast) Disconnect(ctx context.Context) error { return b.disconnect(ctx, false) }
+
+// CloseConnections is Disconnect, and closes the connections of the sockets chosen: they
+// leave their other namespaces too. Errors are those of Sockets.
+func (b Broadcast) CloseConnections(ctx context.Context) error { return b.disconnect(ctx, true) }
+
+func (b Broadcast) disconnect(ctx context.Context, transport bool) error {
 	_, _, err := b.do(ctx, &op.Op{Kind: op.Disconnect, Cause: base.CauseServerDisconnect, Transport: transport})
 	return err
 }
@@ -184,7 +209,7 @@ func (b Broadcast) Disconnect(ctx context.Context, transport bool) error {
 // goes on. It returns nil if nothing was begun.
 func (b Broadcast) do(ctx context.Context, o *op.Op) (*delivery.Doing, op.Outcome, error) {
 	if b.wrong != "" {
-		return nil, op.Outcome{}, Errorf(ErrInvalid, b.wrong)
+		return nil, op.Outcome{}, coded(ErrInvalid, b.wrong)
 	}
 	if err := b.runs(); err != nil {
 		return nil, op.Outcome{}, err

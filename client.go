@@ -228,7 +228,7 @@ func (c *client) Expire(_ *wheel.Timer, now int64) {
 func (c *client) trim() {
 	c.out.Trim()
 	for _, d := range c.out.Sockets() {
-		if s, ok := d.Peer.(*Socket); ok {
+		if s, ok := d.Peer.(*loopSocket); ok {
 			s.trim()
 		}
 	}
@@ -243,7 +243,7 @@ func (c *client) Closed(cause base.Cause, err error) {
 	c.door.srv.hub.Hold(budget.Inbound, -c.proto.Held())
 	if w := c.waiting(); w != nil {
 		for _, s := range w.undecided {
-			s.Gone(cause)
+			s.loop().Gone(cause)
 		}
 		w.undecided = nil
 	}
@@ -399,7 +399,7 @@ func (c *client) Connect(path string, auth []byte) {
 		c.accept(s)
 		return
 	}
-	s.apply()
+	s.loop().apply()
 	w := c.waits()
 	w.undecided = append(w.undecided, s)
 	s.ask(&admission{s, s.until()}, len(auth))
@@ -409,14 +409,14 @@ func (c *client) Connect(path string, auth []byte) {
 // handlers emit comes after (protocol.md 2.3).
 func (c *client) accept(s *Socket) {
 	c.decided(s)
-	if c.closed || !c.proto.Accept(s.ns.path, s) {
+	if c.closed || !c.proto.Accept(s.ns.path, s.loop()) {
 		return
 	}
 	if c.joined == guard.NeverJoined {
 		c.joined = guard.HasJoined
 		c.door.admission.Joined()
 	}
-	d := s.enter()
+	d := s.loop().enter()
 	d.Send(packet.Connect(s.ns.path, d.ID))
 	s.ns.welcome(s)
 }
@@ -429,7 +429,7 @@ func (c *client) refuse(s *Socket, message string, data []byte) {
 	}
 	c.proto.Leave(s.ns.path)
 	c.out.Refuse(s.ns.d, packet.ConnectError(s.ns.path, message, data))
-	s.Gone(base.CauseForbidden)
+	s.loop().Gone(base.CauseForbidden)
 }
 
 // decided takes a socket off the list of those undecided, if it is on it.

@@ -4,19 +4,24 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/pointer"
 )
 
-// Namespace returns a namespace, and declares it on the first door if no option
-// did. New namespaces must be asked for before Run: after that it panics, as a
-// client could have been refused already. Declare makes one at any time.
+// Lookup returns a namespace, nil if none of that path is declared.
+func (s *Server) Lookup(path string) *Namespace { return s.byPath.Find(path) }
+
+// Namespace returns a namespace, and before Run declares it on the first door if no option
+// did, which a line of the log says. It panics for what is no path of a namespace and, once the
+// server runs, for one that is not declared: clients could join it before its checks and
+// handlers are there. Declare makes one at any time, and Lookup only looks.
 func (s *Server) Namespace(path string) *Namespace {
 	if n := s.byPath.Find(path); n != nil {
 		return n
 	}
 	if s.state.Load() != stateNew {
-		panic("weir: namespace " + path + " is not declared and the server runs already")
+		panic("weir: namespace " + path + " is not declared and the server runs already: see Declare")
 	}
 	n, err := s.Declare(NamespaceOptions{Path: path}, nil)
 	if err != nil {
@@ -25,6 +30,7 @@ func (s *Server) Namespace(path string) *Namespace {
 		}
 		panic("weir: " + err.Error())
 	}
+	s.log.Info("the application has declared a namespace that no option names", "namespace", path)
 	return n
 }
 
@@ -45,7 +51,7 @@ func (s *Server) Declare(o NamespaceOptions, setUp func(*Namespace)) (*Namespace
 func (s *Server) declare(d *door, o NamespaceOptions, setUp func(*Namespace)) (*Namespace, error) {
 	var p problems
 	if o.validate(&p, "Namespace", d.opts.Auth); p != nil {
-		return nil, &Error{Code: ErrInvalid.Code, Reason: errors.Join(p...).Error()}
+		return nil, coded(ErrInvalid, errors.Join(p...).Error())
 	}
 	o.Topics, o.AutoSubscribe = slices.Clone(o.Topics), slices.Clone(o.AutoSubscribe)
 	n := s.newNamespace(d, o)
@@ -56,9 +62,9 @@ func (s *Server) declare(d *door, o NamespaceOptions, setUp func(*Namespace)) (*
 	defer s.mu.Unlock()
 	switch {
 	case s.state.Load() == stateStopped:
-		return nil, Errorf(ErrDraining, "the server has stopped")
+		return nil, coded(ErrDraining, "the server has stopped")
 	case s.byPath.Find(o.Path) != nil:
-		return nil, Errorf(ErrInvalid, "the namespace "+o.Path+" is declared already")
+		return nil, coded(ErrInvalid, "the namespace "+o.Path+" is declared already")
 	}
 	s.hub.Add(n.d)
 	if d.opts.Auth && !o.AuthRequired {
@@ -75,12 +81,12 @@ func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
 		Path: o.Path, Events: o.eventsPolicy(),
 		Subscriptions: d.opts.Limits.SubscriptionsPerSocket, Rooms: d.opts.Limits.RoomsPerSocket,
 		Names:   d.opts.Limits.TopicsPerNamespace,
-		Deflate: d.opts.SocketIO.PerMessageDeflate, Watch: s.opts.Events.Room,
+		Deflate: d.opts.SocketIO.PerMessageDeflate, Watch: s.opts.Events.watch(),
 	}
 	for i := range o.Topics {
 		t := &o.Topics[i]
 		spec.Topics = append(spec.Topics, delivery.TopicSpec{
-			Name: t.Name, Policy: t.policy(), Shape: o.Dialect, TTL: t.TTL, FlushDelay: t.FlushDelay,
+			Name: t.Name, Policy: t.policy(), Shape: base.Shape(o.Dialect), TTL: t.TTL, FlushDelay: t.FlushDelay,
 			Key: pointer.Key(t.Key), Keep: t.keep(), Snapshot: t.Snapshot,
 		})
 	}

@@ -51,7 +51,7 @@ func TestNamespacesAreDeclaredWhileClientsComeAndGo(t *testing.T) {
 	var peers []*peer
 	for i := range namespaces {
 		n, err := srv.Declare(late(i), func(n *weir.Namespace) {
-			n.On("hi", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(n.Path()) })
+			n.On("hi", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, n.Path()) })
 		})
 		if err != nil || srv.Namespace(n.Path()) != n {
 			t.Fatal(err)
@@ -120,7 +120,7 @@ func emitThere(srv *weir.Server, path string) error {
 	if err != nil {
 		return err
 	}
-	return n.Emit("news", 1)
+	return n.Emit(context.Background(), "news", 1)
 }
 
 // look asks what an operator asks.

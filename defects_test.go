@@ -92,9 +92,9 @@ func TestConfiguredAuthTransportHandlersAndListenersAreConnected(t *testing.T) {
 		},
 	}
 	srv := start(t, o, func(s *weir.Server) {
-		s.Namespace("/feed").On("hello", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
+		s.Namespace("/feed").On("hello", func(ctx context.Context, s *weir.Socket, e *weir.Event) error {
 			handled.Add(1)
-			return e.Reply(s.Principal())
+			return e.Reply(ctx, s.Principal())
 		})
 	})
 	stranger := dialRaw(t, addr(srv), dialOptions{})

@@ -30,9 +30,9 @@ func TestEventsThatHadArrivedAreHandledAfterTheirClientLeft(t *testing.T) {
 					canceled.Add(1)
 				}
 				handled.Add(1)
-				return e.Reply("placed")
+				return e.Reply(ctx, "placed")
 			})
-			n.OnDisconnect(func(*weir.Socket, string) { gone <- handled.Load() })
+			n.OnDisconnect(func(context.Context, *weir.Socket, string) { gone <- handled.Load() })
 		})
 		p := dial(t, addr(srv), "/", nil, dialOptions{})
 		var batch []byte
@@ -74,7 +74,7 @@ func TestEventsOfADisconnectedClientAreNotHandled(t *testing.T) {
 			n.OnConnect(func(context.Context, *weir.Socket) error { return errors.New("not you") })
 		},
 		"Disconnect": func(n *weir.Namespace) {
-			n.On("first", func(_ context.Context, s *weir.Socket, _ *weir.Event) error { return s.Disconnect(false) })
+			n.On("first", func(ctx context.Context, s *weir.Socket, _ *weir.Event) error { return s.Disconnect(ctx) })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestEventsOfADisconnectedClientAreNotHandled(t *testing.T) {
 				n := s.Namespace("/")
 				refuse(n)
 				n.On("order", func(context.Context, *weir.Socket, *weir.Event) error { handled.Add(1); return nil })
-				n.OnDisconnect(func(*weir.Socket, string) { close(gone) })
+				n.OnDisconnect(func(context.Context, *weir.Socket, string) { close(gone) })
 			})
 			p := dialRaw(t, addr(srv), dialOptions{})
 			p.send("40")
@@ -119,15 +119,15 @@ func TestPanicsAreAnswered(t *testing.T) {
 		n.On("boom", func(context.Context, *weir.Socket, *weir.Event) error { panic("boom") })
 		n.On("exit", func(context.Context, *weir.Socket, *weir.Event) error { runtime.Goexit(); return nil })
 		weir.Handle(n, "typed", func(context.Context, *weir.Socket, struct{}) (int, error) { panic("boom") })
-		n.On("emits", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
-			if err := s.Emit("seen"); err != nil {
+		n.On("emits", func(ctx context.Context, s *weir.Socket, e *weir.Event) error {
+			if err := s.Emit(ctx, "seen"); err != nil {
 				return err
 			}
-			return e.Reply("ok")
+			return e.Reply(ctx, "ok")
 		})
 		n.OnAnyOutgoing(func(string, []any) { panic("boom") })
-		n.OnDisconnect(func(*weir.Socket, string) { panic("boom") })
-		n.OnDisconnect(func(_ *weir.Socket, reason string) { left <- reason })
+		n.OnDisconnect(func(context.Context, *weir.Socket, string) { panic("boom") })
+		n.OnDisconnect(func(_ context.Context, _ *weir.Socket, reason string) { left <- reason })
 		s.Namespace("/use").Use(func(context.Context, *weir.Socket) error { panic("boom") })
 		s.Namespace("/useexit").Use(func(context.Context, *weir.Socket) error { runtime.Goexit(); return nil })
 		s.Namespace("/connect").OnConnect(func(context.Context, *weir.Socket) error { panic("boom") })
@@ -184,7 +184,7 @@ func TestHandlersSetInOnConnectMissNoEvent(t *testing.T) {
 	srv := start(t, plain(), func(s *weir.Server) {
 		s.Namespace("/").OnConnect(func(_ context.Context, s *weir.Socket) error {
 			<-gate
-			s.On("early", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("ok") })
+			s.On("early", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, "ok") })
 			return nil
 		})
 	})
@@ -211,7 +211,7 @@ func TestEventsWithoutHandlerAreNotAcknowledged(t *testing.T) {
 	var filtered atomic.Int64
 	srv := start(t, o, func(s *weir.Server) {
 		s.Namespace("/").UseEvents(func(context.Context, *weir.Socket, *weir.Event) error { filtered.Add(1); return nil })
-		s.Namespace("/").On("ping", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply() })
+		s.Namespace("/").On("ping", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx) })
 	})
 	p := dial(t, addr(srv), "/", nil, dialOptions{})
 	for range 3 {

@@ -32,7 +32,7 @@ func TestNobodyReadsWhatIsAnothers(t *testing.T) {
 	o := feed(weir.TopicOptions{Name: "own:*", Max: weir.Limits{Messages: 8}})
 	o.Shards = 2
 	srv := start(t, o, func(s *weir.Server) {
-		s.Namespace("/feed").On("leave", func(_ context.Context, s *weir.Socket, _ *weir.Event) error { return s.Disconnect(true) })
+		s.Namespace("/feed").On("leave", func(ctx context.Context, s *weir.Socket, _ *weir.Event) error { return s.CloseConnection(ctx) })
 	})
 	plates := make([]nameplate, clients)
 	var over sync.WaitGroup

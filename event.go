@@ -1,19 +1,14 @@
 package weir
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"sync/atomic"
 	"time"
 
-	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/packet"
-	"github.com/streamweir/weir/internal/socketio"
 	"github.com/streamweir/weir/internal/wire/sio"
-	"github.com/streamweir/weir/internal/workers"
 )
 
 // Event is an event a client has sent.
@@ -32,17 +27,18 @@ func (e *Event) Asks() bool { return e.asks }
 
 // Reply answers the client's ack callback; arguments are those of Emit. Only the
 // first answer counts, and none is sent if the client asked for none. It may be
-// called after the handler has returned. While the handler runs, the answer waits for
-// others to go out with, a millisecond or so at most.
-func (e *Event) Reply(args ...any) error {
+// called after the handler has returned, and by any goroutine. While the handler runs, the
+// answer waits for others to go out with, a millisecond or so at most. Reply waits for room in
+// a busy server as Emit does. Errors are those of Emit; nil where nobody waits for the answer.
+func (e *Event) Reply(ctx context.Context, args ...any) error {
 	if !e.asks || e.replied.Swap(true) {
 		return nil
 	}
 	f, err := packet.Ack(sio.EventHeader{Namespace: e.socket.ns.path, ID: e.id}, args)
 	if err != nil {
-		return err
+		return wrap(err, "")
 	}
-	err = e.socket.reply(f)
+	err = e.socket.reply(ctx, f)
 	if err != nil && e.socket.gone.Load() {
 		e.socket.ns.count.unheard.Add(1)
 	}
@@ -54,12 +50,12 @@ func (e *Event) Reply(args ...any) error {
 
 // reply sends a packet that is never dropped. The worker, or who has it sent, wakes the
 // loop for it: see Reply.
-func (s *Socket) reply(f *base.Frame) error {
+func (s *Socket) reply(ctx context.Context, f *base.Frame) error {
 	d, err := s.sendable()
 	if err != nil {
 		return err
 	}
-	return patiently(func(ctx context.Context) error { return d.Reply(ctx, f) })
+	return patiently(ctx, func(ctx context.Context) error { return d.Reply(ctx, f) })
 }
 
 // refusalBody is how a refusal looks to a client (protocol.md 4).
@@ -67,77 +63,10 @@ type refusalBody = packet.Refusal
 
 // refusalOf turns an error into what a client may know of it.
 func refusalOf(err error) refusalBody {
-	var e *Error
-	if errors.As(err, &e) {
-		return refusalBody{Code: e.Code.Name, Reason: e.Reason, Retryable: e.Code.Retryable}
+	if e := known(err); e != nil {
+		return refusalBody{Code: string(e.Code), Reason: e.Reason, Retryable: e.Code.Retryable()}
 	}
-	return refusalBody{Code: base.CodeInternal.Name, Reason: "the handler failed"}
-}
-
-// jobFunc is a function as a job of a mailbox.
-type jobFunc = workers.JobFunc
-
-// enqueue gives a job to the socket's mailbox; when that is full the client is
-// not read until it has room again. The budget counts its bytes until then. Loop.
-func (s *Socket) enqueue(job workers.Job, bytes int) {
-	switch s.box().Push(job, bytes) {
-	case workers.AcceptedFull:
-		s.holdReading()
-	case workers.Refused: // the server has stopped
-		if _, event := job.(*eventJob); event {
-			s.ns.count.skipped.Add(1)
-		}
-	}
-}
-
-// box is the socket's mailbox. Loop.
-func (s *Socket) box() *workers.Mailbox {
-	if s.mailbox == nil {
-		s.mailbox = new(workers.Mailbox)
-		s.mailbox.Init(s.ns.srv.workers, &s.ns.mail, s)
-	}
-	return s.mailbox
-}
-
-// holdReading stops reading from the client until the mailbox, which is full, has room again. Loop.
-func (s *Socket) holdReading() {
-	if !s.full && !s.gone.Load() {
-		s.full = true
-		s.client.hold()
-	}
-}
-
-// Drained implements workers.Drainer; it is called on a worker.
-func (s *Socket) Drained(m *workers.Mailbox) { s.client.out.Shard().Post(resumption{s, m}) }
-
-// resumption is the task that reads a socket on whose mailbox has room again.
-type resumption struct {
-	s *Socket
-	m *workers.Mailbox
-}
-
-// Run implements base.Task.
-func (r resumption) Run() {
-	if r.s.full && r.s.mailbox == r.m {
-		r.s.full = false
-		r.s.client.resume()
-	}
-}
-
-// Event implements socketio.Socket: an event has arrived. Loop.
-func (s *Socket) Event(in socketio.Event) {
-	s.ns.count.received.Add(1)
-	s.ns.count.receivedBytes.Add(uint64(in.Bytes()))
-	if s.gone.Load() || s.deliveryEvent(&in) {
-		return
-	}
-	raw := in.Args
-	if !in.Owned {
-		raw = bytes.Clone(raw)
-	}
-	j := new(eventJob)
-	j.Name, j.Args, j.socket, j.id, j.asks = in.Name, args.New(raw, 1, in.Attachments), s, in.ID, in.HasID
-	s.enqueue(j, in.Bytes())
+	return refusalBody{Code: string(codeInternal), Reason: "the handler failed"}
 }
 
 // answer sends an ack of the loop's own making. Loop.
@@ -165,11 +94,6 @@ func (s *Socket) errorFrame(why refusalBody) (*base.Frame, error) {
 	return f, err
 }
 
-// Answered implements socketio.Socket: a client's ack. Loop.
-func (s *Socket) Answered(id uint64, args []byte, attachments [][]byte) {
-	s.out().Answer(id, delivery.Answer{Args: args, Attachments: attachments})
-}
-
 // eventJob runs the handlers of one event on a worker. What the event means is decided
 // there, when its turn comes: OnConnect, which sets handlers, and the events before it
 // have been dealt with. So is whether its client has left meanwhile, which changes
@@ -187,7 +111,7 @@ func (j *eventJob) Run(ctx context.Context) {
 	defer func() {
 		j.socket.ns.srv.count.handlers.Observe(int64(time.Since(start)))
 		if err != nil {
-			j.failed(err)
+			j.failed(ctx, err)
 		}
 		j.running.Store(false)
 	}()
@@ -204,17 +128,16 @@ func (j *eventJob) run(ctx context.Context) (err error) {
 		}
 	}
 	if !handled {
-		j.unhandled()
+		j.unhandled(ctx)
 	}
 	return nil
 }
 
 // failed answers an event whose handler has failed, if its client waits for an answer.
-func (j *eventJob) failed(err error) {
+func (j *eventJob) failed(ctx context.Context, err error) {
 	s := j.socket
-	var known *Error
 	switch {
-	case errors.As(err, &known):
+	case known(err) != nil:
 	case s.gone.Load() && errors.Is(err, context.Canceled): // it has noticed that nobody is there any more
 		s.ns.log.Debug("handler ended with its client", "event", j.Name, "socket", s.ID(), "error", err)
 	default:
@@ -222,25 +145,25 @@ func (j *eventJob) failed(err error) {
 	}
 	body := refusalOf(err)
 	if j.asks {
-		_ = j.Reply(body) // the client may be gone; then nobody waits
+		_ = j.Reply(ctx, body) // the client may be gone; then nobody waits
 		return
 	}
 	body.Event = brief(j.Name)
 	if f, err := s.errorFrame(body); err == nil {
-		_ = s.reply(f)
+		_ = s.reply(ctx, f)
 	}
 }
 
 // unhandled tells the client of an event that nothing handles. Its callback is not
 // called, as in Socket.IO: to most applications a callback that runs means success.
-func (j *eventJob) unhandled() {
+func (j *eventJob) unhandled(ctx context.Context) {
 	s := j.socket
-	body := refusalBody{Event: brief(j.Name), Code: base.CodeNoHandler.Name, Reason: "nothing handles the event " + brief(j.Name)}
+	body := refusalBody{Event: brief(j.Name), Code: string(codeNoHandler), Reason: "nothing handles the event " + brief(j.Name)}
 	if err := s.misshapen(j.Name); err != nil { // a request in another shape; those are answered
 		body = refusalOf(err)
 		s.ns.srv.count.requests.Add(body.Code)
 		if j.asks {
-			_ = j.Reply(body)
+			_ = j.Reply(ctx, body)
 			return
 		}
 	} else {
@@ -250,7 +173,7 @@ func (j *eventJob) unhandled() {
 		return // by an observer
 	}
 	if f, err := s.errorFrame(body); err == nil {
-		_ = s.reply(f) // it may be gone
+		_ = s.reply(ctx, f) // it may be gone
 	}
 }
 
@@ -268,13 +191,14 @@ func Handle[In, Out any](n *Namespace, event string, f func(ctx context.Context,
 		if err != nil {
 			return err
 		}
-		return e.Reply(out)
+		return e.Reply(ctx, out)
 	})
 }
 
-// On sets a handler of this socket alone; it takes the place of the namespace's.
+// On sets a handler of this socket alone; it takes the place of the namespace's. It
+// panics for an event that no client can send, as Namespace.On does.
 func (s *Socket) On(event string, h Handler) {
-	s.ns.unreachable(event)
+	mustArrive(event)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	own := s.ownLocked()

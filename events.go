@@ -21,17 +21,36 @@ type Events struct {
 	Room         func(RoomEvent)
 }
 
-// RoomEvent is one change of a room on this node, told in the order of the changes.
-type RoomEvent = roster.Change
+// RoomEvent is one change of a room on this node, told in the order of the changes: it is
+// created before its first member joins and deleted after the last has left. A socket's id
+// is a room of its own.
+type RoomEvent struct {
+	Namespace, Room string
+	Socket          string // who joined or left, by Socket.IO id; "" for RoomCreated and RoomDeleted
+	Kind            RoomChange
+}
 
-// What happens to a room: Socket.IO's adapter events create-room, join-room,
-// leave-room and delete-room (protocol.md 2.7).
+// RoomChange is what happens to a room, by the name of Socket.IO's adapter event.
+type RoomChange string
+
+// What happens to a room.
 const (
-	RoomCreated = roster.Created
-	RoomJoined  = roster.Joined
-	RoomLeft    = roster.Left
-	RoomDeleted = roster.Deleted
+	RoomCreated RoomChange = "create-room"
+	RoomJoined  RoomChange = "join-room"
+	RoomLeft    RoomChange = "leave-room"
+	RoomDeleted RoomChange = "delete-room"
 )
+
+// watch returns what delivery tells about rooms; nil: nobody asks.
+func (e *Events) watch() func(roster.Change) {
+	f := e.Room
+	if f == nil {
+		return nil
+	}
+	return func(c roster.Change) {
+		f(RoomEvent{Namespace: c.Namespace, Room: c.Room, Socket: c.Socket, Kind: RoomChange(c.Kind)})
+	}
+}
 
 // ConnectedEvent says that a socket has joined its namespace.
 type ConnectedEvent struct {

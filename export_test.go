@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
 )
 
@@ -98,3 +99,25 @@ func (s *Socket) FreeForTest() bool {
 	}
 	return free
 }
+
+// Door is what a test asks of a server of the options.
+type Door struct {
+	Name       string
+	Namespaces []string
+	Auth       bool
+}
+
+// DoorsForTest lists the servers of the options as they came out.
+func DoorsForTest(s *Server) (list []Door) {
+	for _, d := range s.doors {
+		out := Door{Name: d.opts.Name, Auth: d.opts.Auth, Namespaces: []string{}}
+		for _, n := range d.opts.Namespaces {
+			out.Namespaces = append(out.Namespaces, n.Path)
+		}
+		list = append(list, out)
+	}
+	return list
+}
+
+// ViewForTest is what the application sees of a client.
+func ViewForTest(v *delivery.ClientView) ClientView { return viewOf(v) }

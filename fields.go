@@ -53,7 +53,7 @@ func shapeOf(event string) string {
 // checkShape refuses a request whose argument is no object, lacks a field, holds one of
 // another type or twice, or one that nothing would obey.
 func (r *request) checkShape() error {
-	wrong := func(why string) error { return Errorf(ErrInvalid, why+": want "+shapeOf(r.name)) }
+	wrong := func(why string) error { return coded(ErrInvalid, why+": want "+shapeOf(r.name)) }
 	if !r.arg.IsObject() {
 		return wrong("the argument is not an object")
 	}

@@ -21,9 +21,9 @@ import (
 func TestHandlerTakenAwayIsNoHandler(t *testing.T) {
 	srv := start(t, feed(), func(s *weir.Server) {
 		n := s.Namespace("/feed")
-		n.On("ask", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("ok") })
+		n.On("ask", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, "ok") })
 		n.On("ask", nil)
-		n.On("ping", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("pong") })
+		n.On("ping", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, "pong") })
 	})
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	p.emit("/feed", 1, "ask")
@@ -40,13 +40,13 @@ func TestHandlerTakenAwayIsNoHandler(t *testing.T) {
 func TestHandlersRegisteredLate(t *testing.T) {
 	var n *weir.Namespace
 	say := func(text string) weir.Handler {
-		return func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(text) }
+		return func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, text) }
 	}
 	var seen atomic.Int64
 	srv := start(t, feed(), func(s *weir.Server) {
 		n = s.Namespace("/feed")
 		n.On("x", say("first"))
-		n.On("do", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
+		n.On("do", func(ctx context.Context, s *weir.Socket, e *weir.Event) error {
 			var what string
 			if err := e.Decode(&what); err != nil {
 				return err
@@ -74,7 +74,7 @@ func TestHandlersRegisteredLate(t *testing.T) {
 			case "noop":
 				s.Off("nothing")
 			}
-			return e.Reply("done")
+			return e.Reply(ctx, "done")
 		})
 	})
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
@@ -141,40 +141,43 @@ func everyAnswer(t *testing.T, nice, most, mailbox int, deflate bool) {
 	srv := start(t, o, func(s *weir.Server) {
 		n := s.Namespace("/feed")
 		n.UseEvents(func(context.Context, *weir.Socket, *weir.Event) error { return nil })
-		n.On("in", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
-			_ = s.Emit("before", e.JSON()[0])
-			_ = e.Reply(e.JSON()[0], strings.Repeat("x", rand.IntN(3000)))
-			_ = e.Reply("twice")
-			return s.Emit("behind", e.JSON()[0])
+		n.On("in", func(ctx context.Context, s *weir.Socket, e *weir.Event) error {
+			_ = s.Emit(ctx, "before", e.JSON()[0])
+			_ = e.Reply(ctx, e.JSON()[0], strings.Repeat("x", rand.IntN(3000)))
+			_ = e.Reply(ctx, "twice")
+			return s.Emit(ctx, "behind", e.JSON()[0])
 		})
-		n.On("go", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
+		n.On("go", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
 			others.Add(1)
 			go func() {
 				defer others.Add(-1)
 				if rand.IntN(2) == 0 {
 					<-time.After(time.Duration(rand.IntN(2000)) * time.Microsecond)
 				}
-				_ = e.Reply("later")
-				_ = e.Reply("twice")
+				_ = e.Reply(ctx, "later")
+				_ = e.Reply(ctx, "twice")
 			}()
 			return nil
 		})
-		n.On("panic", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { _ = e.Reply("p"); panic("as planned") })
-		n.On("exit", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
-			_ = e.Reply("g")
+		n.On("panic", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
+			_ = e.Reply(ctx, "p")
+			panic("as planned")
+		})
+		n.On("exit", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
+			_ = e.Reply(ctx, "g")
 			runtime.Goexit()
 			return nil
 		})
 		n.On("fail", func(context.Context, *weir.Socket, *weir.Event) error { return errors.New("as planned") })
-		n.On("slow", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
-			_ = e.Reply("s")
+		n.On("slow", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
+			_ = e.Reply(ctx, "s")
 			<-time.After(time.Duration(rand.IntN(3000)) * time.Microsecond)
 			return nil
 		})
-		n.On("spin", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
+		n.On("spin", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
 			for end := time.Now().Add(time.Duration(rand.IntN(1500)) * time.Microsecond); time.Now().Before(end); {
 			}
-			return e.Reply("c")
+			return e.Reply(ctx, "c")
 		})
 	})
 	kinds := []string{"in", "in", "in", "in", "go", "go", "panic", "exit", "fail", "slow", "spin", "unknown"}
@@ -336,7 +339,7 @@ func TestReplyAfterDisconnect(t *testing.T) {
 	x := <-s
 	_ = p.conn.Close()
 	<-x.Context().Done()
-	if err := e.Reply("late"); !errors.Is(err, weir.ErrDisconnected) {
+	if err := e.Reply(t.Context(), "late"); !errors.Is(err, weir.ErrDisconnected) {
 		t.Errorf("%v", err)
 	}
 	eventually(t, "nothing is held", func() bool { held, _ := srv.HeldBytes(); return held == 0 })
@@ -365,8 +368,8 @@ func TestManySubscriptionsNoneWaitsForEver(t *testing.T) {
 				}
 				_, _ = srv.Publish(context.Background(), "/feed", fmt.Sprintf("t%d", rand.IntN(30)), pad)
 				if i%3 == 0 {
-					_ = srv.Namespace("/feed").Emit(fmt.Sprintf("t%d", rand.IntN(30)), pad)
-					_ = srv.Namespace("/feed").Emit("plain", i)
+					_ = srv.Namespace("/feed").Emit(t.Context(), fmt.Sprintf("t%d", rand.IntN(30)), pad)
+					_ = srv.Namespace("/feed").Emit(t.Context(), "plain", i)
 				}
 			}
 		})

@@ -83,10 +83,10 @@ func (c *lean) listen() <-chan string {
 func TestIdleSocketLetsGoOfItsMailbox(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	srv := start(t, beating(1), func(s *weir.Server) {
-		s.Namespace("/").On("wait", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
+		s.Namespace("/").On("wait", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
 			entered <- struct{}{}
 			<-leave
-			return e.Reply()
+			return e.Reply(ctx)
 		})
 	})
 	c := newLean(t, addr(srv), "/", leanOptions{})
@@ -124,10 +124,10 @@ func TestEventsKeepTheirOrderWhileMailboxesComeAndGo(t *testing.T) {
 			s.Set("next", new(int))
 			return nil
 		})
-		n.On("n", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
+		n.On("n", func(ctx context.Context, s *weir.Socket, e *weir.Event) error {
 			next := s.Value("next").(*int)
 			*next++
-			return e.Reply(*next - 1)
+			return e.Reply(ctx, *next-1)
 		})
 	})
 	err := inParallel(clients, func(int) error {
@@ -169,7 +169,7 @@ func TestIdentityStaysTheSameWhileAClientIsLetIn(t *testing.T) {
 	in := make(chan string)
 	srv := start(t, o, func(s *weir.Server) {
 		n := s.Namespace("/")
-		n.Use(func(_ context.Context, s *weir.Socket) error {
+		n.Use(func(ctx context.Context, s *weir.Socket) error {
 			id := s.ID()
 			if id == "" || s.Principal() != "alice" {
 				t.Errorf("before it is let in: %q, %q", id, s.Principal())
@@ -184,7 +184,7 @@ func TestIdentityStaysTheSameWhileAClientIsLetIn(t *testing.T) {
 				}
 			})
 			s.Set("over", &over)
-			return s.Join("early")
+			return s.Join(ctx, "early")
 		})
 		n.OnConnect(func(_ context.Context, s *weir.Socket) error {
 			s.Value("over").(*atomic.Bool).Store(true)

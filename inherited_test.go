@@ -85,7 +85,7 @@ func TestRefusedClientsDoNotCountAsConnected(t *testing.T) {
 	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/feed"}}}, func(s *weir.Server) {
 		n := s.Namespace("/feed")
 		n.Use(func(context.Context, *weir.Socket) error { return weir.Errorf(weir.ErrForbidden, "not today") })
-		n.OnDisconnect(func(*weir.Socket, string) { left.Add(1) })
+		n.OnDisconnect(func(context.Context, *weir.Socket, string) { left.Add(1) })
 	})
 	for range 5 {
 		p := dialRaw(t, addr(srv), dialOptions{})
@@ -386,7 +386,7 @@ func TestRoomEventsReachTheEmbedder(t *testing.T) {
 		Events:     weir.Events{Room: func(e weir.RoomEvent) { changes <- e }},
 	}
 	srv := start(t, o, func(s *weir.Server) {
-		s.Namespace("/").OnConnect(func(_ context.Context, s *weir.Socket) error { return s.Join("lobby") })
+		s.Namespace("/").OnConnect(func(ctx context.Context, s *weir.Socket) error { return s.Join(ctx, "lobby") })
 	})
 	p := dial(t, addr(srv), "/", nil, dialOptions{})
 	id := ""

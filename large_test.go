@@ -27,11 +27,11 @@ type heard struct {
 	events []string
 }
 
-func (h *heard) note(_ context.Context, _ *weir.Socket, e *weir.Event) error {
+func (h *heard) note(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.events = append(h.events, fmt.Sprint(e.Name, " ", e.Len()))
-	return e.Reply(e.Len())
+	return e.Reply(ctx, e.Len())
 }
 
 func (h *heard) list() []string {

@@ -3,12 +3,17 @@ package weir
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/streamweir/weir/internal/admin"
+	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
@@ -66,7 +71,7 @@ func (s *Server) managementPorts() (specs []ports.Spec) {
 	if m.Addr != "" {
 		specs = append(specs, ports.Spec{
 			Name: "management", Addr: m.Addr, Handler: admin.New(s.adminOptions()), HeaderTimeout: headerTimeout,
-			NextFree: m.AddrDefaulted, // operating.md
+			NextFree: s.extras.ManagementAddrDefaulted,
 		})
 	}
 	if m.Probes != "" {
@@ -86,6 +91,15 @@ func isLoopback(addr string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
+// The binary and weirtest have what embedders are not offered.
+func init() {
+	attach.To = func(server any, e attach.Extras) { server.(*Server).extras = e }
+	attach.FirstDoor = func(server any) (name, path string) {
+		d := server.(*Server).doors[0]
+		return d.opts.Name, d.path()
+	}
+}
+
 // register makes the metrics, and gives them to the embedder's registry too.
 func (s *Server) register() error {
 	s.exposed = metrics.New(metrics.Options{Hub: s.hub, Extra: s.extra, StreamFence: s.opts.Management.StreamFenceMetrics})
@@ -93,17 +107,43 @@ func (s *Server) register() error {
 	if s.registry, err = s.exposed.Registry(); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	if r := s.opts.Registerer; r != nil {
-		if err := r.Register(s.exposed); err != nil {
+	if s.opts.Registerer == nil {
+		return nil
+	}
+	return s.registerWith(s.opts.Registerer)
+}
+
+// maxNamesakes is how many servers without a name may share a Registerer.
+const maxNamesakes = 1000
+
+// registerWith gives the metrics to a registerer that other servers may use too: the label node tells them apart. A
+// server without a name is "", or the first number from 2 on that is free.
+func (s *Server) registerWith(r prometheus.Registerer) error {
+	for n := 1; ; n++ {
+		name := s.opts.Name
+		if name == "" && n > 1 {
+			name = strconv.Itoa(n)
+		}
+		named := prometheus.WrapRegistererWith(prometheus.Labels{"node": name}, r)
+		err := named.Register(s.exposed)
+		var taken prometheus.AlreadyRegisteredError
+		switch {
+		case err == nil:
+			s.registered = named
+			return nil
+		case !errors.As(err, &taken):
 			return fmt.Errorf("metrics: register with Options.Registerer: %w", err)
+		case s.opts.Name != "":
+			return fmt.Errorf("metrics: another server with Options.Name %q has registered with this Options.Registerer and was not closed", name)
+		case n == maxNamesakes:
+			return fmt.Errorf("metrics: %d servers have registered with this Options.Registerer and were not closed", n)
 		}
 	}
-	return nil
 }
 
 func (s *Server) unregister() {
-	if r := s.opts.Registerer; r != nil {
-		r.Unregister(s.exposed)
+	if s.registered != nil {
+		s.registered.Unregister(s.exposed)
 	}
 }
 
@@ -114,9 +154,9 @@ type state struct{ s *Server }
 func (st state) Ready() error {
 	switch {
 	case st.s.leaving():
-		return Errorf(ErrDraining, "the server is draining")
+		return inward(coded(ErrDraining, "the server is draining"))
 	case !st.s.running():
-		return Errorf(ErrDraining, "the server is not running")
+		return inward(errNotRunning)
 	}
 	return nil
 }
@@ -124,7 +164,7 @@ func (st state) Ready() error {
 // Drain implements admin.State: Run drains and returns.
 func (st state) Drain() (drain.Progress, error) {
 	if !st.s.leave() {
-		return drain.Progress{}, Errorf(ErrDraining, "the server is not running")
+		return drain.Progress{}, inward(errNotRunning)
 	}
 	return st.s.drain.Progress(), nil
 }
@@ -134,7 +174,7 @@ func (st state) Draining() drain.Progress { return st.s.drain.Progress() }
 
 // Config implements admin.State.
 func (st state) Config() any {
-	if f := st.s.opts.Config; f != nil {
+	if f := st.s.extras.Config; f != nil {
 		return f()
 	}
 	return map[string]any{}
@@ -147,7 +187,7 @@ type publisher struct{ s *Server }
 func (p publisher) Publish(ctx context.Context, r *admin.PublishRequest) (*delivery.Pending, error) {
 	n := p.s.byPath.Find(r.Namespace)
 	if n == nil {
-		return nil, Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
+		return nil, inward(coded(ErrUnknown, "unknown namespace "+r.Namespace))
 	}
 	pub := &delivery.Publication{Payload: r.Payload, Binary: r.Binary, Key: r.Key, ID: r.ID, TTL: r.TTL}
 	pub.Target.Socket, pub.Target.Principal = r.Socket, r.Principal
@@ -155,7 +195,7 @@ func (p publisher) Publish(ctx context.Context, r *admin.PublishRequest) (*deliv
 		pub.Target.Rooms = []string{r.Room}
 	}
 	pending, err := n.begin(ctx, r.Topic, pub, r.Receipt)
-	return pending, err
+	return pending, inward(err)
 }
 
 // Emit implements admin.Publisher.
@@ -163,9 +203,9 @@ func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) (pending *del
 	n := p.s.byPath.Find(r.Namespace)
 	switch {
 	case n == nil:
-		return nil, Errorf(ErrUnknown, "unknown namespace "+r.Namespace)
+		return nil, inward(coded(ErrUnknown, "unknown namespace "+r.Namespace))
 	case p.s.state.Load() == stateStopped:
-		return nil, Errorf(ErrDraining, "the server has stopped")
+		return nil, inward(coded(ErrDraining, "the server has stopped"))
 	}
 	b := n.All()
 	if r.Rooms != nil {
@@ -181,7 +221,7 @@ func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) (pending *del
 		pending, err = p.s.hub.EmitWithReceipt(ctx, n.d, r.Event, e, b.to)
 		return err
 	})
-	return pending, err
+	return pending, inward(err)
 }
 
 // sockets implements admin.Sockets.
@@ -191,20 +231,20 @@ type sockets struct{ s *Server }
 func (a sockets) Join(ctx context.Context, f admin.Filter, rooms []string) (n, skipped int, err error) {
 	out, err := a.do(ctx, f, &op.Op{Kind: op.Join, Rooms: rooms})
 	skipped = out.Skipped + out.Short
-	return out.Done + skipped, skipped, err
+	return out.Done + skipped, skipped, inward(err)
 }
 
 // Leave implements admin.Sockets.
 func (a sockets) Leave(ctx context.Context, f admin.Filter, rooms []string) (int, error) {
 	out, err := a.do(ctx, f, &op.Op{Kind: op.Leave, Rooms: rooms})
-	return out.Done, err
+	return out.Done, inward(err)
 }
 
 // do has an operation done to every socket that a filter means.
 func (a sockets) do(ctx context.Context, f admin.Filter, o *op.Op) (op.Outcome, error) {
 	ns := a.s.byPath.Find(f.Namespace)
 	if ns == nil {
-		return op.Outcome{}, Errorf(ErrUnknown, "unknown namespace "+f.Namespace)
+		return op.Outcome{}, coded(ErrUnknown, "unknown namespace "+f.Namespace)
 	}
 	b := ns.All()
 	b.to.Socket, b.to.Principal = f.ID, f.Principal
@@ -221,12 +261,12 @@ func (a sockets) do(ctx context.Context, f admin.Filter, o *op.Op) (op.Outcome, 
 func (a sockets) Disconnect(ctx context.Context, r admin.DisconnectRequest) (int, error) {
 	out, err := a.do(ctx, r.Filter, &op.Op{Kind: op.Fetch})
 	if err != nil || r.DryRun || out.Done == 0 {
-		return out.Done, err
+		return out.Done, inward(err)
 	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	if a.s.state.Load() == stateStopped {
-		return 0, Errorf(ErrDraining, "the server has stopped")
+		return 0, inward(coded(ErrDraining, "the server has stopped"))
 	}
 	o := op.Op{Kind: op.Disconnect, Namespace: r.Filter.Namespace, Cause: base.CauseAdmin}
 	if !r.Reconnect {

@@ -30,9 +30,9 @@ type Handler func(ctx context.Context, s *Socket, e *Event) error
 // the client has not been let in SocketIO.ConnectTimeout after it asked, and when all checks have returned.
 type ConnectFunc func(ctx context.Context, s *Socket) error
 
-// DisconnectFunc is told about a client that has left; reason is one of
-// protocol.md 2.10, such as "transport close".
-type DisconnectFunc func(s *Socket, reason string)
+// DisconnectFunc is told about a client that has left; reason is Socket.IO's, such as
+// "transport close": docs/errors.md lists them. ctx is that of a handler.
+type DisconnectFunc func(ctx context.Context, s *Socket, reason string)
 
 // Namespace is one namespace of the server: its handlers and its sockets. All
 // methods may be called at any time from any goroutine; handlers registered late
@@ -99,12 +99,13 @@ func (n *Namespace) OnDisconnect(f DisconnectFunc) {
 	n.locked(func() { n.disconnect = append(n.disconnect, f) })
 }
 
-// On sets the handler of an event for all sockets of the namespace; see Handle for
-// typed ones. Names of the protocol ("disconnect": see OnDisconnect) and those that begin
-// with "weir:" no client's event bears: a handler of one is never called, and a line in
-// the log says so.
+// On sets the handler of an event for all sockets of the namespace, in place of an
+// earlier one; nil takes it away. See Handle for typed ones. It panics for an event that no
+// client can send, whose handler would never be called: "connect", "connect_error",
+// "disconnect", "disconnecting", "newListener", "removeListener", and names that begin with
+// "weir:". For the first and the third there are OnConnect and OnDisconnect.
 func (n *Namespace) On(event string, h Handler) {
-	n.unreachable(event)
+	mustArrive(event)
 	n.locked(func() {
 		if n.on == nil {
 			n.on = make(map[string]Handler)
@@ -113,10 +114,17 @@ func (n *Namespace) On(event string, h Handler) {
 	})
 }
 
-// unreachable warns of a handler that nothing calls.
-func (n *Namespace) unreachable(event string) {
-	if sio.Reserved(event) || strings.HasPrefix(event, "weir:") {
-		n.log.Warn("a handler that is never called: its event is the protocol's; see OnConnect and OnDisconnect", "event", event)
+// mustArrive panics for an event that is never given to handlers.
+func mustArrive(event string) {
+	switch {
+	case event == "connect":
+		panic(`weir: On("connect") would never be called: use Namespace.OnConnect`)
+	case event == "disconnect" || event == "disconnecting":
+		panic(`weir: On("` + event + `") would never be called: use Namespace.OnDisconnect`)
+	case sio.Reserved(event):
+		panic(`weir: On("` + event + `") would never be called: it is an event of the protocol`)
+	case strings.HasPrefix(event, "weir:"):
+		panic(`weir: On("` + event + `") would never be called: names that begin with "weir:" are Weir's own`)
 	}
 }
 
@@ -179,34 +187,34 @@ func (n *Namespace) welcome(s *Socket) {
 	handlers := n.connect
 	n.mu.RUnlock()
 	if len(handlers) > 0 {
-		s.enqueue(jobFunc(func(context.Context) { n.runConnect(s, handlers) }), 0)
+		s.loop().enqueue(jobFunc(func(ctx context.Context) { n.runConnect(ctx, s, handlers) }), 0)
 	}
 }
 
 // automatic are the options of a subscription nobody asked for.
 func (n *Namespace) automatic(topic string) delivery.SubscribeOptions {
-	o := delivery.SubscribeOptions{Shape: n.opts.Dialect}
+	o := delivery.SubscribeOptions{Shape: base.Shape(n.opts.Dialect)}
 	if t, err := n.topic(topic); err == nil {
 		o.Snapshot = t.Snapshot
 	}
 	return o
 }
 
-func (n *Namespace) runConnect(s *Socket, handlers []ConnectFunc) {
+func (n *Namespace) runConnect(ctx context.Context, s *Socket, handlers []ConnectFunc) {
 	for _, f := range handlers {
-		if !n.runConnectOne(s, f) {
+		if !n.runConnectOne(ctx, s, f) {
 			return
 		}
 	}
 }
 
 // runConnectOne disconnects the client unless f returns without an error, also when f ends its goroutine.
-func (n *Namespace) runConnectOne(s *Socket, f ConnectFunc) (ok bool) {
+func (n *Namespace) runConnectOne(ctx context.Context, s *Socket, f ConnectFunc) (ok bool) {
 	err := error(errUnfinished)
 	defer func() {
 		if err != nil {
 			n.log.Warn("OnConnect failed: the client is disconnected", "socket", s.ID(), "error", err)
-			_ = s.Disconnect(false) // it may have left already; either way what it has sent is not handled
+			_ = s.Disconnect(ctx) // it may have left already; either way what it has sent is not handled
 		}
 	}()
 	err = n.asked(s.Context(), "OnConnect", s, f)
@@ -233,9 +241,9 @@ func (n *Namespace) farewell(s *Socket, reason string) {
 	if len(handlers) == 0 {
 		return
 	}
-	s.enqueue(jobFunc(func(context.Context) {
+	s.loop().enqueue(jobFunc(func(ctx context.Context) {
 		for _, f := range handlers {
-			n.told(s, reason, f)
+			n.told(ctx, s, reason, f)
 		}
 	}), 0)
 }
@@ -299,7 +307,7 @@ func (n *Namespace) noHandler(event string) {
 	n.count.noHandler.Add(1)
 	event = brief(event)
 	if n.remember(event) {
-		n.log.Warn("event without a handler", "event", event, "code", base.CodeNoHandler.Name)
+		n.log.Warn("event without a handler", "event", event, "code", codeNoHandler)
 	}
 }
 

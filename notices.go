@@ -100,17 +100,14 @@ func told[E any](h *herald, kind notice, f func(E)) func(E) {
 	return func(e E) { h.tell(kind, noticeBytes, func() { f(e) }) }
 }
 
-// throughHerald are the embedder's callbacks as the server calls them: from loops and workers, never waiting.
+// throughHerald are the embedder's callbacks as the server calls them: from loops and workers, never waiting. Cut stays
+// as it is: onCut tells the herald.
 func (e Events) throughHerald(h *herald) Events {
-	cut := e.Cut
 	e.Connected = told(h, noticeConnected, e.Connected)
 	e.Disconnected = told(h, noticeDisconnected, e.Disconnected)
 	e.Subscribed = told(h, noticeSubscribed, e.Subscribed)
 	e.AuthRejected = told(h, noticeAuthRejected, e.AuthRejected)
 	e.Room = told(h, noticeRoom, e.Room)
-	if cut != nil {
-		e.Cut = func(c CutEvent) { h.tell(noticeCut, noticeBytes+viewBytes*len(c.Clients), func() { cut(c) }) }
-	}
 	return e
 }
 

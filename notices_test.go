@@ -57,7 +57,7 @@ func TestLogThatHangsHoldsUpNobody(t *testing.T) {
 		Namespaces: []weir.NamespaceOptions{{Path: "/"}},
 	}
 	srv := start(t, o, func(s *weir.Server) {
-		s.Namespace("/").On("x", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(1) })
+		s.Namespace("/").On("x", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, 1) })
 	})
 	good, bad := dial(t, addr(srv), "/", nil, dialOptions{}), dial(t, addr(srv), "/", nil, dialOptions{})
 	for _, name := range []string{"a", "b", "c"} {
@@ -106,7 +106,7 @@ func TestEventsCallbackMayCallTheServer(t *testing.T) {
 			err2 = errors.New("the socket was not found")
 		}
 		if err2 == nil {
-			err2 = errors.Join(sockets[0].Join("r"), sockets[0].Emit("hello"), sockets[0].Disconnect(false))
+			err2 = errors.Join(sockets[0].Join(t.Context(), "r"), sockets[0].Emit(t.Context(), "hello"), sockets[0].Disconnect(t.Context()))
 		}
 		result <- errors.Join(err, err2)
 	}
@@ -128,9 +128,9 @@ func TestEventsCutCallbackMayDisconnectOthers(t *testing.T) {
 	var srv *weir.Server
 	var victim atomic.Pointer[string]
 	result := make(chan error, 1)
-	o := feed(plug, weir.TopicOptions{Name: "prices", Overflow: weir.Disconnect, Max: weir.Limits{Messages: 16}})
+	o := feed(plug, weir.TopicOptions{Name: "prices", Overflow: weir.DisconnectClient, Max: weir.Limits{Messages: 16}})
 	o.Events.Cut = func(weir.CutEvent) {
-		result <- srv.Namespace("/feed").To(*victim.Load()).Disconnect(context.Background(), false)
+		result <- srv.Namespace("/feed").To(*victim.Load()).Disconnect(context.Background())
 	}
 	start(t, o, func(s *weir.Server) { srv = s })
 	other := dial(t, addr(srv), "/feed", nil, dialOptions{})
@@ -189,12 +189,12 @@ func TestEventsCallbackThatBlocksOrPanicsHoldsUpNobody(t *testing.T) {
 	})
 	want := `# HELP weir_events_panics_total Calls of the application's Events callbacks that panicked.
 # TYPE weir_events_panics_total counter
-weir_events_panics_total{event="auth_rejected"} 0
-weir_events_panics_total{event="connected"} 0
-weir_events_panics_total{event="cut"} 0
-weir_events_panics_total{event="disconnected"} 0
-weir_events_panics_total{event="room"} 0
-weir_events_panics_total{event="subscribed"} 1
+weir_events_panics_total{event="auth_rejected",node=""} 0
+weir_events_panics_total{event="connected",node=""} 0
+weir_events_panics_total{event="cut",node=""} 0
+weir_events_panics_total{event="disconnected",node=""} 0
+weir_events_panics_total{event="room",node=""} 0
+weir_events_panics_total{event="subscribed",node=""} 1
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "weir_events_panics_total"); err != nil {
 		t.Error(err)

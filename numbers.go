@@ -41,7 +41,7 @@ func (o *Options) numbers(p *problems) {
 	within(p, "Workers.MailboxBytes", o.Workers.MailboxBytes, 0, maxNumber)
 	within(p, "Outside.Max", o.Outside.Max, 0, maxWorkers)
 	within(p, "Outside.Queue", o.Outside.Queue, 0, maxNumber)
-	within(p, "Memory.BudgetBytes", o.Memory.BudgetBytes, math.MinInt64, maxBudget)
+	within(p, "Memory.BudgetBytes", o.Memory.BudgetBytes, Off, maxBudget)
 	within(p, "Memory.HighWatermark", o.Memory.HighWatermark, 0, 1)
 	within(p, "Drain.ClientsPerSecond", o.Drain.ClientsPerSecond, 0, maxNumber)
 	within(p, "Drain.Timeout", o.Drain.Timeout, 0, maxDuration)
@@ -51,7 +51,7 @@ func (o *Options) numbers(p *problems) {
 }
 
 func (s *ServerOptions) numbers(p *problems, at string) {
-	within(p, at+".NotSentLowat", s.NotSentLowat, math.MinInt32, maxNumber)
+	within(p, at+".NotSentLowat", s.NotSentLowat, Off, maxNumber)
 	l := &s.Limits
 	within(p, at+".Limits.HeaderTimeout", l.HeaderTimeout, 0, maxDuration)
 	within(p, at+".Limits.KeepAlive", l.KeepAlive, time.Millisecond, maxDuration)
@@ -93,7 +93,7 @@ func (t *TopicOptions) numbers(p *problems, at string) {
 	most := min(orDefault(t.Max.Messages, defaultMessages), maxWindow)
 	within(p, at+".MaxInFlight", t.MaxInFlight, 0, max(most, 0))
 	within(p, at+".AckTimeout", t.AckTimeout, 0, maxDuration)
-	within(p, at+".MaxRetries", t.MaxRetries, NoRetries, lane.MaxRetries)
+	within(p, at+".MaxRetries", t.MaxRetries, Off, lane.MaxRetries)
 	if t.RetryBackoff != 0 {
 		within(p, at+".RetryBackoff", t.RetryBackoff, 1, maxBackoff)
 	}

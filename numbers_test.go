@@ -68,7 +68,7 @@ var ranges = map[string][2]float64{
 	"Workers.MailboxBytes":      {1, math.MaxInt32},
 	"Outside.Max":               {1, 100_000},
 	"Outside.Queue":             {1, math.MaxInt32},
-	"Memory.BudgetBytes":        {math.MinInt64, 1 << 53},
+	"Memory.BudgetBytes":        {weir.Off, 1 << 53},
 	"Memory.HighWatermark":      {0.01, 1},
 	"Drain.ClientsPerSecond":    {1, math.MaxInt32},
 	"Drain.Timeout":             {1, maxMilliseconds},
@@ -76,7 +76,7 @@ var ranges = map[string][2]float64{
 	"AuthFailures.Window":       {1, maxMilliseconds},
 	"Management.ReceiptTimeout": {1, maxMilliseconds},
 
-	"Servers[0].NotSentLowat":                  {math.MinInt32, math.MaxInt32},
+	"Servers[0].NotSentLowat":                  {weir.Off, math.MaxInt32},
 	"Servers[0].Limits.HeaderTimeout":          {1, maxMilliseconds},
 	"Servers[0].Limits.KeepAlive":              {millisecond, maxMilliseconds},
 	"Servers[0].Limits.SubscriptionsPerSocket": {1, math.MaxInt32},
@@ -97,14 +97,14 @@ var ranges = map[string][2]float64{
 	"Servers[0].Namespaces[0].SlowPenalty":                    {1, 60_000 * millisecond},
 	"Servers[0].Namespaces[0].Topics[0].Max.Messages":         {1, 1 << 24},
 	"Servers[0].Namespaces[0].Topics[0].Max.Bytes":            {1, math.MaxInt32},
-	"Servers[0].Namespaces[0].Topics[0].SnapshotMax.Messages": {weir.NoSnapshot, 100_000},
+	"Servers[0].Namespaces[0].Topics[0].SnapshotMax.Messages": {weir.Off, 100_000},
 	"Servers[0].Namespaces[0].Topics[0].SnapshotMax.Bytes":    {1, math.MaxInt32},
 	"Servers[0].Namespaces[0].Topics[0].TTL":                  {0, maxMilliseconds},
 	"Servers[0].Namespaces[0].Topics[0].FlushDelay":           {0, 1000 * millisecond},
 	"Servers[0].Namespaces[0].Topics[0].Weight":               {1, 1000},
 	"Servers[0].Namespaces[0].Topics[0].MaxInFlight":          {1, 64}, // Max.Messages, by default
 	"Servers[0].Namespaces[0].Topics[0].AckTimeout":           {1, maxMilliseconds},
-	"Servers[0].Namespaces[0].Topics[0].MaxRetries":           {weir.NoRetries, 1<<16 - 2},
+	"Servers[0].Namespaces[0].Topics[0].MaxRetries":           {weir.Off, 1<<16 - 2},
 	"Servers[0].Namespaces[0].Topics[0].RetryBackoff":         {1, 100},
 }
 
@@ -243,8 +243,8 @@ func TestLongAndNegativeTTLs(t *testing.T) {
 	p.subscribe("/feed", "ticks")
 	for _, ttl := range []time.Duration{math.MaxInt64, 200 * 365 * 24 * time.Hour, time.Hour} {
 		r := publish(t, srv, "ticks", ttl.String(), weir.TTL(ttl), weir.WithReceipt())
-		if r.Outcome.Queued != 1 {
-			t.Errorf("TTL %v: %+v", ttl, r.Outcome)
+		if r.Queued != 1 {
+			t.Errorf("TTL %v: %+v", ttl, r)
 		}
 		if m := p.next(); !strings.Contains(m, ttl.String()) {
 			t.Errorf("TTL %v: read %s", ttl, m)

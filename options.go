@@ -9,40 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/streamweir/weir/internal/base"
-)
-
-// Mode says what a topic promises about delivery.
-type Mode = base.Mode
-
-// The delivery modes.
-const (
-	BestEffort  = base.BestEffort  // what the lane holds is written once, in order; what does not fit is handled by Overflow
-	AtLeastOnce = base.AtLeastOnce // repeated until acknowledged, exhausted or the client is gone
-)
-
-// Overflow says what a full lane does with the next message.
-type Overflow = base.Overflow
-
-// The overflow actions. AtLeastOnce topics allow RejectNew and Disconnect.
-// SpillToDisk is refused by New: this version has no journal.
-const (
-	DropOldest   = base.DropOldest   // drop from the head until the new one fits
-	RejectNew    = base.RejectNew    // drop the new one
-	Coalesce     = base.Coalesce     // replace the unsent message of the same key in place, full or not; else as DropOldest
-	SnapshotOnly = base.SnapshotOnly // at most one unsent message, always the newest
-	SpillToDisk  = base.SpillToDisk
-	Disconnect   = base.Disconnect // cut the client: it comes back and starts afresh
-)
-
-// Shape is how a delivery looks to the client: see the guide, "Shapes".
-type Shape = base.Shape
-
-// The shapes of a delivery.
-const (
-	JS       = base.ShapeJS       // event named after the topic: (payload), or (payload, metadata) when reliable
-	Envelope = base.ShapeEnvelope // event named after the topic: ({metadata, payload})
 )
 
 // Limits bound a queue. Zero fields are defaults.
@@ -77,15 +43,15 @@ type TopicOptions struct {
 	Snapshot bool
 	// SnapshotMax bounds what is kept of each topic: default 1000 messages (only
 	// Coalesce keeps more than one), 100,000 at most, and 1 MiB. The oldest give way.
-	// NoSnapshot messages keeps nothing. All topics together keep at most an eighth of
-	// the memory budget. What is kept of a prefix's topic is forgotten with it, when
+	// Off messages keeps nothing. All topics together keep at most an eighth of the
+	// memory budget. What is kept of a prefix's topic is forgotten with it, when
 	// nobody has used it for a minute.
 	SnapshotMax Limits
 
 	// The window of reliable topics.
 	MaxInFlight  int           // default 32; at most Max.Messages, and 10,000
 	AckTimeout   time.Duration // default 5 s, from when the client's kernel had the message
-	MaxRetries   int           // sends after the first; default 5; NoRetries for none; 65,534 at most
+	MaxRetries   int           // sends after the first; default 5; Off: none; 65,534 at most
 	RetryBackoff float64       // factor on AckTimeout for each further send; default 2; 1 = none; 100 at most
 
 	// WebsocketOnly refuses subscriptions over long-polling.
@@ -94,13 +60,9 @@ type TopicOptions struct {
 	AuthRequired bool
 }
 
-// NoRetries as TopicOptions.MaxRetries gives a reliable message up after its
-// first send.
-const NoRetries = -1
-
-// NoSnapshot as TopicOptions.SnapshotMax.Messages keeps no message for who subscribes
-// later.
-const NoSnapshot = -1
+// Off switches off what an option bounds or does, where the option says so. The zero value is
+// always the default; any other negative value is a problem.
+const Off = -1
 
 // NamespaceOptions declare a namespace.
 type NamespaceOptions struct {
@@ -112,7 +74,7 @@ type NamespaceOptions struct {
 	// deny.
 	ClientPublish bool
 	// EventsLane bounds what waits for a client besides topics: plain events, acks
-	// and namespace packets. EventsOverflow is Disconnect, or RejectNew, which
+	// and namespace packets. EventsOverflow is DisconnectClient, or RejectNew, which
 	// drops new plain events.
 	EventsLane     Limits
 	EventsOverflow Overflow
@@ -198,7 +160,7 @@ type ServerOptions struct {
 	// every token offered.
 	Auth bool
 	// NotSentLowat is TCP_NOTSENT_LOWAT in bytes: how little the kernel takes from
-	// a lane before it is written. Default 4096; negative leaves the kernel's.
+	// a lane before it is written. Default 4096; Off leaves the kernel's.
 	NotSentLowat int
 	Limits       ServerLimits
 	Namespaces   []NamespaceOptions
@@ -229,8 +191,8 @@ type OutsideOptions struct {
 
 // MemoryOptions bound what the process holds for all clients.
 type MemoryOptions struct {
-	// BudgetBytes for lanes, inboxes, partial messages and worker queues. 0 = a
-	// quarter of the memory of the cgroup or the machine; negative = no bound.
+	// BudgetBytes for lanes, inboxes, partial messages and worker queues. Default: a
+	// quarter of the memory of the cgroup or the machine; Off: no bound.
 	BudgetBytes int64
 	// HighWatermark is the share of the budget at which shedding begins; default 0.8.
 	HighWatermark float64
@@ -247,9 +209,6 @@ type ManagementOptions struct {
 	ReceiptTimeout time.Duration
 	// StreamFenceMetrics adds StreamFence's metric names to /metrics.
 	StreamFenceMetrics bool
-	// AddrDefaulted says that Addr is a default: if it is taken by a server of this
-	// process the next free port is used, and logged.
-	AddrDefaulted bool
 }
 
 // ManagementKey lets its bearer use the management API.
@@ -269,11 +228,18 @@ type DrainOptions struct {
 // nothing else, numbers are at most 2,147,483,647 and times at most as many
 // milliseconds (24 days); a negative one is a problem.
 type Options struct {
-	// Servers are the doors. With one door and no special wishes, Addr and
-	// Namespaces are enough.
-	Servers    []ServerOptions
+	// Addr and Namespaces are those of the door named "default". With no special wishes they
+	// are enough; it asks Authenticate then, if that is set (ServerOptions.Auth).
 	Addr       string
 	Namespaces []NamespaceOptions
+	// Servers are the doors with wishes of their own. The one named "default", or not at all, has
+	// Addr and Namespaces beside what it says itself; without such a one they are a door
+	// more, the first.
+	Servers []ServerOptions
+
+	// Name tells servers apart that share a Registerer: the label "node" of their metrics.
+	// Default "", and "2", "3" and so on for others without a name.
+	Name string
 
 	Shards     int // event loops; default GOMAXPROCS
 	Workers    WorkerOptions
@@ -288,10 +254,8 @@ type Options struct {
 	AuthFailures AuthFailures
 
 	Logger     *slog.Logger          // default slog.Default(). Its handler is called by a goroutine of its own: while it blocks, 4,096 lines (4 MiB) wait, others are dropped and counted. A level that Enabled turns on at run time shows within a second
-	Registerer prometheus.Registerer // gets the metrics besides the management API; nil = not
+	Registerer prometheus.Registerer // gets the metrics besides the management API, until Run or Close has returned; nil: nobody does
 	Events     Events
-	// Config is shown by GET /api/config; the binary puts the effective file here.
-	Config func() any
 }
 
 // AuthFailures bounds failed attempts per client address.

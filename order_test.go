@@ -102,8 +102,8 @@ func TestAttachmentsAreNeverInterleaved(t *testing.T) {
 	o.Namespaces[0].EventsLane = roomy
 	o.Shards = 4
 	srv := start(t, o, func(s *weir.Server) {
-		s.Namespace("/feed").On("ask", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
-			return e.Reply([]byte("ack-0"), []byte("ack-1"))
+		s.Namespace("/feed").On("ask", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
+			return e.Reply(ctx, []byte("ack-0"), []byte("ack-1"))
 		})
 	})
 	clients := crowd(t, addr(srv), "prices", subscribers, leanOptions{})
@@ -130,10 +130,10 @@ func TestAttachmentsAreNeverInterleaved(t *testing.T) {
 			return err
 		})
 		work(func(int) error {
-			return ns.Emit("files", []byte("files-0"), map[string]any{"deep": []any{[]byte("files-1"), []byte("files-2")}})
+			return ns.Emit(t.Context(), "files", []byte("files-0"), map[string]any{"deep": []any{[]byte("files-1"), []byte("files-2")}})
 		})
 		work(publishNumbers(srv, "prices", 300))
-		work(func(i int) error { return ns.Emit("text", i) })
+		work(func(i int) error { return ns.Emit(t.Context(), "text", i) })
 	}
 	for _, c := range clients {
 		work(func(i int) error { return c.send(fmt.Sprintf(`42/feed,%d["ask"]`, i)) })
@@ -182,8 +182,8 @@ func TestEmitAckEmitDisconnectKeepTheirOrderUnderLoad(t *testing.T) {
 	o.Namespaces[0].EventsLane = roomy // the noise must not cut anybody
 	o.Shards = 4
 	srv := start(t, o, func(s *weir.Server) {
-		s.Namespace("/feed").On("order", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
-			return errors.Join(s.Emit("a"), e.Reply("ack"), s.Emit("b"), s.Disconnect(false))
+		s.Namespace("/feed").On("order", func(ctx context.Context, s *weir.Socket, e *weir.Event) error {
+			return errors.Join(s.Emit(ctx, "a"), e.Reply(ctx, "ack"), s.Emit(ctx, "b"), s.Disconnect(ctx))
 		})
 	})
 	stop := make(chan struct{})
@@ -197,7 +197,7 @@ func TestEmitAckEmitDisconnectKeepTheirOrderUnderLoad(t *testing.T) {
 				default:
 				}
 				_ = publishNumbers(srv, "prices", 500)(i) // load; it may be refused as busy
-				_ = srv.Namespace("/feed").Emit("noise", p, i)
+				_ = srv.Namespace("/feed").Emit(t.Context(), "noise", p, i)
 			}
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/workers"
 )
 
@@ -15,20 +14,20 @@ import (
 
 // What a client is told whom nobody could be asked about.
 var (
-	errCrowded = &Error{Code: base.CodeBusy, Reason: "too many wait to be decided on"}
-	errOverdue = &Error{Code: base.CodeUnavailable, Reason: "it could not be decided in time"}
+	errCrowded = &Error{Code: ErrBusy, Reason: "too many wait to be decided on"}
+	errOverdue = &Error{Code: ErrUnavailable, Reason: "it could not be decided in time"}
 
-	errUndecided = &Error{Code: base.CodeInternal, Reason: "the request was not decided"}
+	errUndecided = &Error{Code: codeInternal, Reason: "the request was not decided"}
 )
 
 // ask gives a call of the application to the pool for those, in order with the socket's other jobs; when too many wait,
 // the job is refused. Loop.
 func (s *Socket) ask(job workers.Refusable, bytes int) {
-	switch s.box().PushTo(s.ns.srv.outside, job, bytes) {
+	switch s.loop().box().PushTo(s.ns.srv.outside, job, bytes) {
 	case workers.NoRoom:
 		job.Refused(workers.ErrFull)
 	case workers.AcceptedFull:
-		s.holdReading()
+		s.loop().holdReading()
 	}
 }
 
@@ -37,7 +36,7 @@ func refusedCall(why error) *Error {
 	if errors.Is(why, workers.ErrFull) {
 		return errCrowded
 	}
-	return &Error{Code: base.CodeDraining, Reason: "the server is going away", Cause: why}
+	return &Error{Code: ErrDraining, Reason: "the server is going away", Cause: why}
 }
 
 // until is when a call of the application that a client causes now has to have ended. Loop.

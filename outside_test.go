@@ -51,7 +51,7 @@ func (o *oracle) outside(t *testing.T, pool weir.OutsideOptions, connectTimeout 
 		}},
 	}, func(srv *weir.Server) {
 		for _, path := range []string{"/", "/secret", "/own"} {
-			srv.Namespace(path).On("echo", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("echo") })
+			srv.Namespace(path).On("echo", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, "echo") })
 		}
 	})
 	t.Cleanup(o.answer)

@@ -3,15 +3,13 @@ package weir
 import (
 	"context"
 	"runtime/debug"
-
-	"github.com/streamweir/weir/internal/base"
 )
 
 // What a client is told when the application's code has panicked, or has ended its
 // goroutine.
 var (
-	errPanicked   = &Error{Code: base.CodeInternal, Reason: "the handler failed"}
-	errUnfinished = &Error{Code: base.CodeInternal, Reason: "the handler failed"}
+	errPanicked   = &Error{Code: codeInternal, Reason: "the handler failed"}
+	errUnfinished = &Error{Code: codeInternal, Reason: "the handler failed"}
 )
 
 // caught is deferred by whatever calls the application: a panic is counted, logged once
@@ -42,10 +40,10 @@ func (n *Namespace) asked(ctx context.Context, what string, s *Socket, f Connect
 }
 
 // told tells a hook that a client has left.
-func (n *Namespace) told(s *Socket, reason string, f DisconnectFunc) {
+func (n *Namespace) told(ctx context.Context, s *Socket, reason string, f DisconnectFunc) {
 	var err error // it has been logged
 	defer n.caught("OnDisconnect", "", s, &err)
-	f(s, reason)
+	f(ctx, s, reason)
 }
 
 // observed shows an observer what is emitted: its panic is not the emitter's.

@@ -69,14 +69,11 @@ func start(t *testing.T, o weir.Options, setup ...func(*weir.Server)) *weir.Serv
 			t.Errorf("%d lanes were closed with books that do not balance", n)
 		}
 	})
-	eventually(t, "the server runs", func() bool {
-		resp, err := http.Get("http://" + addr(srv) + "/socket.io/?EIO=4&transport=none")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode != http.StatusServiceUnavailable
-	})
+	ready, done := context.WithTimeout(ctx, patience)
+	defer done()
+	if err := srv.Ready(ready); err != nil {
+		t.Fatal(err)
+	}
 	return srv
 }
 

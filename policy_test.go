@@ -52,13 +52,13 @@ func sequence(from, n int) (out []int) {
 }
 
 // outcome publishes and returns what the one subscriber's lane did.
-func outcome(t *testing.T, srv *weir.Server, n int, opts ...weir.PublishOption) weir.Outcome {
+func outcome(t *testing.T, srv *weir.Server, n int, opts ...weir.PublishOption) weir.Receipt {
 	t.Helper()
 	r := publish(t, srv, "prices", numbered(n, 40), append(opts, weir.WithReceipt())...)
-	if r.Outcome == nil || !r.Outcome.Complete {
-		t.Fatalf("publish %d: receipt %+v", n, r.Outcome)
+	if !r.Complete {
+		t.Fatalf("publish %d: receipt %+v", n, r)
 	}
-	return *r.Outcome
+	return r
 }
 
 // TestStalledClientReadsWhatThePolicySays: each best-effort action against a client
@@ -136,7 +136,7 @@ func TestReceiptSaysWhatEachLaneDid(t *testing.T) {
 // in the books, and refused with 503 and Retry-After as long as its penalty runs.
 func TestDisconnectActionCutsAndPenalises(t *testing.T) {
 	cut := make(chan weir.CutEvent, 1)
-	o := feed(plug, weir.TopicOptions{Name: "prices", Overflow: weir.Disconnect, Max: weir.Limits{Messages: 16}})
+	o := feed(plug, weir.TopicOptions{Name: "prices", Overflow: weir.DisconnectClient, Max: weir.Limits{Messages: 16}})
 	o.Events.Cut = func(e weir.CutEvent) { cut <- e }
 	srv := start(t, o)
 	c := stalledOn(t, srv, "prices")
@@ -182,7 +182,7 @@ func TestDisconnectActionCutsAndPenalises(t *testing.T) {
 
 // TestSlowPenaltyIsTheNamespaces: the one it is configured to, also below the default.
 func TestSlowPenaltyIsTheNamespaces(t *testing.T) {
-	o := feed(plug, weir.TopicOptions{Name: "prices", Overflow: weir.Disconnect, Max: weir.Limits{Messages: 1}})
+	o := feed(plug, weir.TopicOptions{Name: "prices", Overflow: weir.DisconnectClient, Max: weir.Limits{Messages: 1}})
 	o.Namespaces[0].SlowPenalty = time.Second
 	srv := start(t, o)
 	stalledOn(t, srv, "prices")
@@ -301,7 +301,7 @@ func TestFloodedTopicDoesNotHoldUpAReliableOne(t *testing.T) {
 func TestMessageLargerThanALaneIsRefusedToItsPublisher(t *testing.T) {
 	for name, overflow := range map[string]weir.Overflow{
 		"DROP_OLDEST": weir.DropOldest, "REJECT_NEW": weir.RejectNew, "COALESCE": weir.Coalesce,
-		"SNAPSHOT_ONLY": weir.SnapshotOnly, "DISCONNECT": weir.Disconnect,
+		"SNAPSHOT_ONLY": weir.SnapshotOnly, "DISCONNECT": weir.DisconnectClient,
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := start(t, feed(weir.TopicOptions{Name: "prices", Overflow: overflow, Max: weir.Limits{Bytes: 4 << 10}}))
@@ -314,7 +314,7 @@ func TestMessageLargerThanALaneIsRefusedToItsPublisher(t *testing.T) {
 				if _, err := srv.Publish(ctx, "/feed", "prices", numbered(1, size)); !errors.Is(err, weir.ErrTooLarge) {
 					t.Errorf("publish of %d bytes: %v", size, err)
 				}
-				if err := srv.Namespace("/feed").Emit("prices", numbered(1, size)); !errors.Is(err, weir.ErrTooLarge) {
+				if err := srv.Namespace("/feed").Emit(t.Context(), "prices", numbered(1, size)); !errors.Is(err, weir.ErrTooLarge) {
 					t.Errorf("emit of %d bytes: %v", size, err)
 				}
 			}
@@ -366,7 +366,7 @@ func TestReliableLaneThatIsFullRejectsAndSaysSo(t *testing.T) {
 func TestSubscriptionKeepsItsShapeAfterAnEmitOfTheSameName(t *testing.T) {
 	srv := start(t, feed(plug, weir.TopicOptions{Name: "prices", Max: weir.Limits{Messages: 2}}))
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
-	if err := srv.Namespace("/feed").Emit("prices", 1); err != nil {
+	if err := srv.Namespace("/feed").Emit(t.Context(), "prices", 1); err != nil {
 		t.Fatal(err)
 	}
 	if pk := p.packet(); pk.name != "prices" || string(pk.args[0]) != "1" {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/streamweir/weir/internal/args"
+	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 )
 
@@ -17,29 +18,27 @@ type Receipt struct {
 	Offset    uint64 // place in the topic, from 1
 	Epoch     string // numbering the offset belongs to
 	Duplicate bool   // the id had been published before: nothing was done, and the counts are those of the first time
-	// Subscribers is how many clients of this node the message is for. It is counted where
-	// Publish waits for their lanes, for reliable topics and with WithReceipt; elsewhere it
-	// is NotCounted, which is not 0.
+	// Subscribers is how many clients of this node the message is for. It and the counts
+	// below are there where Publish waits for their lanes: for reliable topics and with
+	// WithReceipt. Elsewhere it is NotCounted, which is not 0, and they are 0.
 	Subscribers int
-	// Rejected is how many lanes on this node refused a reliable message because
-	// they were full: for those clients the promise has ended (P6).
+	// Rejected is how many lanes on this node refused the message because they were full or
+	// it is too large for them. For those clients the promise of a reliable topic has
+	// ended (P6).
 	Rejected int
+	// Queued is how many lanes have it, Coalesced in how many it took an older one's place,
+	// and Dropped how many of those that have it let the oldest go for it. None of it is
+	// final: what is queued may still be dropped.
+	Queued, Coalesced, Dropped int
 	// Complete says that all has come that Publish waits for. If it is false the context
-	// ended first: the message is published, but Subscribers, Rejected and Outcome count
-	// only what had been heard until then. So they do where it is a Duplicate of a message
-	// whose lanes nobody had asked about: nothing is known of them.
+	// ended first: the message is published, but the counts are only of what had been heard
+	// until then. So they are where it is a Duplicate of a message whose lanes nobody had
+	// asked about: nothing is known of them.
 	Complete bool
-	// Outcome is the rest of the result at enqueue on this node, if WithReceipt
-	// asked for it.
-	Outcome *Outcome
 }
 
 // NotCounted is the Receipt.Subscribers of a message whose lanes nobody has waited for.
 const NotCounted = -1
-
-// Outcome counts what a message met at the lanes of this node. It is not final:
-// what is queued may still be dropped.
-type Outcome = delivery.Receipt
 
 // PublishOption changes one publish.
 type PublishOption func(*publishing)
@@ -67,18 +66,18 @@ func Key(key string) PublishOption { return func(p *publishing) { p.pub.Key = ke
 // maxID is how long the id of a message may be, in bytes: every client gets it.
 const maxID = 256
 
-// ID names the message: the metadata carries it, and publishing the same id again
+// MessageID names the message: the metadata carries it, and publishing the same id again
 // within five minutes does nothing. Publish fails with ErrInvalid if it is empty, longer
 // than 256 bytes, or not UTF-8, which no client could acknowledge.
-func ID(id string) PublishOption {
+func MessageID(id string) PublishOption {
 	return func(p *publishing) {
 		switch {
 		case id == "":
-			p.wrong = `ID of "": that would be none`
+			p.wrong = `MessageID of "": that would be none`
 		case len(id) > maxID:
-			p.wrong = fmt.Sprintf("an ID of %d bytes: want at most %d", len(id), maxID)
+			p.wrong = fmt.Sprintf("a MessageID of %d bytes: want at most %d", len(id), maxID)
 		case !utf8.ValidString(id):
-			p.wrong = "an ID that is not UTF-8"
+			p.wrong = "a MessageID that is not UTF-8"
 		}
 		p.pub.ID = id
 	}
@@ -136,7 +135,7 @@ func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true
 func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
 	n := s.byPath.Find(namespace)
 	if n == nil {
-		return Receipt{}, Errorf(ErrUnknown, "unknown namespace "+namespace)
+		return Receipt{}, coded(ErrUnknown, "unknown namespace "+namespace)
 	}
 	return n.Publish(ctx, topic, payload, opts...)
 }
@@ -148,20 +147,20 @@ func (n *Namespace) Publish(ctx context.Context, topic string, payload any, opts
 		o(&p)
 	}
 	if p.wrong != "" {
-		return Receipt{}, Errorf(ErrInvalid, p.wrong)
+		return Receipt{}, coded(ErrInvalid, p.wrong)
 	}
 	switch v := payload.(type) {
 	case []byte:
 		p.pub.Payload, p.pub.Binary = v, true
 	case json.RawMessage:
 		if err := args.CheckText(v); err != nil {
-			return Receipt{}, Errorf(ErrInvalid, "payload: "+err.Error())
+			return Receipt{}, coded(ErrInvalid, "payload: "+err.Error())
 		}
 		p.pub.Payload = v
 	default:
 		raw, err := args.Marshal(v)
 		if err != nil {
-			return Receipt{}, Errorf(ErrInvalid, fmt.Sprintf("payload of type %T: %v", v, err))
+			return Receipt{}, Errorf(ErrInvalid, "payload of type %T: %v", v, err)
 		}
 		p.pub.Payload = raw
 	}
@@ -175,17 +174,15 @@ func (s *Server) publish(ctx context.Context, n *Namespace, topic string, p *del
 		return Receipt{}, err
 	}
 	r := Receipt{MessageID: pending.MessageID, Offset: pending.Offset, Epoch: pending.Epoch, Duplicate: pending.Duplicate}
-	if !receipt && n.d.Declared(topic).Spec.Policy.Mode != AtLeastOnce {
+	if !receipt && n.d.Declared(topic).Spec.Policy.Mode != base.AtLeastOnce {
 		r.Subscribers, r.Complete = NotCounted, true
 		return r, nil
 	}
 	out := pending.Receipt(ctx)
 	r.Subscribers, r.Rejected, r.Complete = out.Subscribers, out.Rejected, out.Complete
+	r.Queued, r.Coalesced, r.Dropped = out.Queued, out.Coalesced, out.Dropped
 	if !pending.Heard() {
 		r.Subscribers = NotCounted
-	}
-	if receipt {
-		r.Outcome = &out
 	}
 	return r, nil
 }
@@ -194,7 +191,7 @@ func (s *Server) publish(ctx context.Context, n *Namespace, topic string, p *del
 // does not wait for the receipt.
 func (n *Namespace) begin(ctx context.Context, topic string, p *delivery.Publication, receipt bool) (*delivery.Pending, error) {
 	if n.srv.state.Load() == stateStopped { // while it drains, those who are still there are served
-		return nil, Errorf(ErrDraining, "the server has stopped")
+		return nil, coded(ErrDraining, "the server has stopped")
 	}
 	if _, err := n.topic(topic); err != nil {
 		return nil, err

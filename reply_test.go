@@ -10,10 +10,10 @@ import (
 // A reply does not wake the event loop by itself while its handler runs. It must go
 // out all the same, however the handler goes on.
 func TestReplyArrivesWhateverItsHandlerDoesNext(t *testing.T) {
-	reply := func(e *weir.Event) { _ = e.Reply("ok") } // that it arrives says it
+	reply := func(e *weir.Event) { _ = e.Reply(t.Context(), "ok") } // that it arrives says it
 	srv := start(t, feed(), func(s *weir.Server) {
 		n := s.Namespace("/feed")
-		n.On("at once", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("ok") })
+		n.On("at once", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, "ok") })
 		n.On("and goes on", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
 			reply(e)
 			<-s.Context().Done()
@@ -28,9 +28,9 @@ func TestReplyArrivesWhateverItsHandlerDoesNext(t *testing.T) {
 			go reply(late)
 			return nil
 		})
-		n.On("and emits", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
+		n.On("and emits", func(ctx context.Context, s *weir.Socket, e *weir.Event) error {
 			reply(e)
-			return s.Emit("after")
+			return s.Emit(ctx, "after")
 		})
 	})
 	answered := func(p *peer) {
@@ -66,7 +66,7 @@ func TestWhatHasRunIsNotHeld(t *testing.T) {
 	srv := start(t, o, func(s *weir.Server) {
 		n := s.Namespace("/feed")
 		n.Use(func(context.Context, *weir.Socket) error { return nil })
-		n.On("ask", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("ok") })
+		n.On("ask", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, "ok") })
 		n.UseEvents(func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return nil })
 	})
 	p := dial(t, addr(srv), "/feed", map[string]any{"token": "let me in"}, dialOptions{})

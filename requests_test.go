@@ -27,7 +27,7 @@ func slowGate(t *testing.T) (srv *weir.Server, open func()) {
 			if err != nil {
 				return err
 			}
-			return e.Reply(r.Outcome.Subscribers)
+			return e.Reply(ctx, r.Subscribers)
 		})
 	})
 	return srv, func() { close(gate) }
@@ -101,8 +101,8 @@ func TestRequestsOfOneSocketTakeEffectInTheirOrder(t *testing.T) {
 				t.Errorf("answered %q, want %q", got, c.want)
 			}
 			r := publish(t, srv, "private", 1, weir.WithReceipt())
-			if r.Outcome.Subscribers != c.subscribers {
-				t.Errorf("afterwards %d subscribers, want %d", r.Outcome.Subscribers, c.subscribers)
+			if r.Subscribers != c.subscribers {
+				t.Errorf("afterwards %d subscribers, want %d", r.Subscribers, c.subscribers)
 			}
 		})
 	}
@@ -199,12 +199,12 @@ func TestWrongShapesOfDeliveryEventsAreAnsweredWithTheRightOne(t *testing.T) {
 // TestBareNamesInOtherShapesStayTheApplications: where it handles them.
 func TestBareNamesInOtherShapesStayTheApplications(t *testing.T) {
 	srv := start(t, feed(weir.TopicOptions{Name: "prices"}), func(s *weir.Server) {
-		s.Namespace("/feed").On("subscribe", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
+		s.Namespace("/feed").On("subscribe", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
 			var name string
 			if err := e.Decode(&name); err != nil {
 				return err
 			}
-			return e.Reply("mine: " + name)
+			return e.Reply(ctx, "mine: "+name)
 		})
 	})
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})

@@ -1,6 +1,7 @@
 package weir_test
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"testing"
@@ -35,7 +36,7 @@ func TestEverythingReturnsAfterAWaveOfClients(t *testing.T) {
 		weir.TopicOptions{Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew})
 	o.Workers.Max = 4 // idle workers stay for a while: as many after each wave
 	srv := start(t, o, func(s *weir.Server) {
-		s.Namespace("/feed").OnDisconnect(func(*weir.Socket, string) {})
+		s.Namespace("/feed").OnDisconnect(func(context.Context, *weir.Socket, string) {})
 	})
 	wave(t, srv, clients)
 	eventually(t, "the first wave has gone", func() bool { return gone(srv, t) })

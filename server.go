@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streamweir/weir/internal/admin"
+	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
@@ -27,7 +28,8 @@ import (
 )
 
 // Server is one node: its doors, namespaces and shards. All methods may be called
-// from any goroutine. It must be Run; until then it answers 503.
+// from any goroutine. It must be Run; until then it answers 503. One that is not Run
+// has to be closed.
 type Server struct {
 	opts    Options
 	log     *slog.Logger
@@ -53,13 +55,21 @@ type Server struct {
 	exposed   *metrics.Collector
 	registry  *prometheus.Registry
 
+	registered prometheus.Registerer // Options.Registerer, with this server's label; nil: none
+
 	state    atomic.Int32
+	ready    chan struct{} // closed when it serves
+	abort    chan struct{} // closed by Close: nothing is waited for any more
 	closing  chan struct{} // closed when draining is over and everything is being closed
 	stopped  chan struct{} // closed when nothing runs any more
+	ended    chan struct{} // closed after the last step of Run, or of Close where it was not called
+	endErr   error         // what ended has to say
+	aborting sync.Once
 	drain    *drain.Drain
 	room     int           // connections there are descriptors for; 0: not known
 	fullOnce sync.Once     // that there is no room has been logged
 	ledger   *admin.Ledger // of publishes over the management API
+	extras   attach.Extras // does not change once the server listens
 	mu       sync.Mutex
 	wg       sync.WaitGroup // goroutines of housekeeping, of the drain and of Disconnect
 }
@@ -72,16 +82,17 @@ const (
 	stateStopped
 )
 
-// ClientView is the state of one client as the management API shows it.
-type ClientView = delivery.ClientView
-
 // New returns a server that does not run yet, or every problem of the options at
-// once. Nothing is started and no port is opened.
+// once, joined. Nothing is started and no port is opened, but the metrics are
+// registered with Options.Registerer. Run it, or Close it.
 func New(o Options) (*Server, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, began: time.Now(), log: o.Logger, closing: make(chan struct{}), stopped: make(chan struct{})}
+	s := &Server{
+		opts: o, began: time.Now(), log: o.Logger, ready: make(chan struct{}), abort: make(chan struct{}),
+		closing: make(chan struct{}), stopped: make(chan struct{}), ended: make(chan struct{}),
+	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -141,7 +152,8 @@ func (s *Server) leaving() bool { return s.state.Load() == stateDraining }
 // server under the Socket.IO path. Until Run it answers 503.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.doors[0].ServeHTTP(w, r) }
 
-// Handler returns the handler of the door with that name, nil if there is none.
+// Handler returns the handler of the door with that name (ServerOptions.Name; "default" where
+// there is none), nil if there is no such door. Until Run it answers 503.
 func (s *Server) Handler(name string) http.Handler {
 	for _, d := range s.doors {
 		if d.opts.Name == name {
@@ -151,18 +163,38 @@ func (s *Server) Handler(name string) http.Handler {
 	return nil
 }
 
-// Run serves until ctx ends, then drains, closes every connection and waits for
-// all its goroutines. It opens the configured ports unless Listen has done so. It
-// can be called once.
+// Run serves until ctx ends, or Drain or Close is called: then it drains, but for Close,
+// closes every connection and waits for all its goroutines. It opens the configured ports
+// unless Listen has done so. Its error says what could not be opened or closed, nil after
+// an end in order. It can be called once: again it fails with ErrInvalid, and after Close
+// with ErrDraining.
 func (s *Server) Run(ctx context.Context) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	s.endErr = s.run(ctx)
+	close(s.ended)
+	return s.endErr
+}
+
+// begin makes a new server a running one.
+func (s *Server) begin() error {
 	s.mu.Lock()
-	if s.state.Load() != stateNew {
-		s.mu.Unlock()
-		return errors.New("weir: Run was called before")
+	defer s.mu.Unlock()
+	switch s.state.Load() {
+	case stateNew:
+	case stateStopped:
+		return coded(ErrDraining, "the server has stopped")
+	default:
+		return coded(ErrInvalid, "Run was called before")
 	}
 	s.measureRoom() // a mounted server is asked as soon as it says that it runs
 	s.state.Store(stateRunning)
-	s.mu.Unlock()
+	return nil
+}
+
+// run is Run.
+func (s *Server) run(ctx context.Context) error {
 	if err := s.pollers.open(s.hub); err != nil {
 		s.hub.Close() // its loops cannot run: nothing below waits for them
 		return errors.Join(err, s.stop())
@@ -175,17 +207,62 @@ func (s *Server) Run(ctx context.Context) error {
 	housekeeping := make(chan struct{})
 	s.wg.Add(1)
 	go s.housekeep(housekeeping)
+	close(s.ready)
 	select {
 	case <-ctx.Done():
 		s.leave()
 	case <-s.drain.Began():
+	case <-s.abort:
 	}
-	<-s.drain.Done() // what is left is closed by stop
+	select {
+	case <-s.drain.Done(): // what is left is closed by stop
+	case <-s.abort:
+	}
 	close(housekeeping)
 	err := s.stop()
 	s.logStopped(err)
 	s.lines.Flush(lastLines)
 	return err
+}
+
+// Ready waits until the server serves: nil, ErrTimeout when ctx ends first, ErrDraining
+// when the server leaves, has stopped or was closed. A client that comes before is
+// answered 503. With a context that has ended it says how things are.
+func (s *Server) Ready(ctx context.Context) error {
+	select {
+	case <-s.ready:
+	default:
+		select {
+		case <-s.ready:
+		case <-s.closing:
+		case <-ctx.Done():
+			return &Error{Code: ErrTimeout, Reason: "the server does not run yet", Cause: ctx.Err()}
+		}
+	}
+	if s.state.Load() != stateRunning {
+		return coded(ErrDraining, "the server leaves, or has stopped")
+	}
+	return nil
+}
+
+// Close ends the server at once and returns when Run has: connections are closed without a
+// drain, handlers have 10 s. Where Run was not called it closes the ports that Listen has
+// opened and takes the metrics back. Its error is that of Run; again it does nothing, and
+// returns the same. Not to be called by handlers, which it waits for. To leave gently, end
+// Run's context, or Drain.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	begun := !s.state.CompareAndSwap(stateNew, stateStopped)
+	s.mu.Unlock()
+	if begun {
+		s.aborting.Do(func() { close(s.abort) })
+		<-s.ended
+		return s.endErr
+	}
+	s.hub.Close() // its loops do not run: nothing below waits for them
+	s.endErr = s.stop()
+	close(s.ended)
+	return s.endErr
 }
 
 // stop closes everything in order: the doors, the handlers, the shards.
@@ -245,7 +322,9 @@ func (s *Server) onCut(e delivery.CutEvent) {
 			"address", v.Address, "agent", v.Agent, "topic", heaviest(v.Lanes), "depth", v.Depth, "bytes", v.Bytes, "oldest_ms", v.OldestMs)
 	}
 	if f := s.opts.Events.Cut; f != nil {
-		f(CutEvent{Cause: e.Cause.String(), Clients: e.Clients})
+		s.herald.tell(noticeCut, noticeBytes+viewBytes*len(e.Clients), func() {
+			f(CutEvent{Cause: e.Cause.String(), Clients: viewsOf(e.Clients)})
+		})
 	}
 }
 
@@ -260,7 +339,8 @@ func heaviest(lanes []delivery.LaneView) (topic string) {
 	return topic
 }
 
-// Listen opens the configured ports, so that Addr is known before Run. It does
+// Listen opens the configured ports, so that Addr is known before Run: all of them, or
+// none, and then its error names every port that could not be opened, and has no Code. It does
 // nothing if that was done before.
 func (s *Server) Listen() error {
 	var specs []ports.Spec
@@ -276,6 +356,6 @@ func (s *Server) Listen() error {
 	return s.ports.Open(append(specs, s.managementPorts()...))
 }
 
-// Addr is where the door with that name listens, "management" and "probes" being
+// Addr is where the door with that name (ServerOptions.Name) listens, "management" and "probes" being
 // the names of those; nil if it does not.
 func (s *Server) Addr(name string) net.Addr { return s.ports.Addr(name) }

@@ -46,8 +46,8 @@ func TestPublishReachesSubscribersInOrder(t *testing.T) {
 
 func TestEmitAckEmitDisconnectArriveInOrder(t *testing.T) {
 	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/"}}}, func(s *weir.Server) {
-		s.Namespace("/").On("order", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
-			for _, err := range []error{s.Emit("a"), e.Reply("ack"), s.Emit("b"), s.Disconnect(false)} {
+		s.Namespace("/").On("order", func(ctx context.Context, s *weir.Socket, e *weir.Event) error {
+			for _, err := range []error{s.Emit(ctx, "a"), e.Reply(ctx, "ack"), s.Emit(ctx, "b"), s.Disconnect(ctx)} {
 				if err != nil {
 					return err
 				}

@@ -26,7 +26,7 @@ func (p *peer) heardNext() string {
 func TestSubscriptionBeginsWithTheNewestValue(t *testing.T) {
 	const about = `"messageId":"%s","ackRequired":%v,"snapshot":true%s}`
 	o := feed(weir.TopicOptions{Name: "asked"}, weir.TopicOptions{Name: "late"}, weir.TopicOptions{Name: "declared", Snapshot: true},
-		weir.TopicOptions{Name: "user:*"}, weir.TopicOptions{Name: "none", SnapshotMax: weir.Limits{Messages: weir.NoSnapshot}},
+		weir.TopicOptions{Name: "user:*"}, weir.TopicOptions{Name: "none", SnapshotMax: weir.Limits{Messages: weir.Off}},
 		weir.TopicOptions{Name: "keys*", Overflow: weir.Coalesce, Key: "/k", Snapshot: true}, orders(weir.TopicOptions{Snapshot: true}))
 	o.Namespaces[0].AutoSubscribe = []string{"declared"}
 	srv := start(t, o)

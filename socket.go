@@ -13,7 +13,6 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/op"
-	"github.com/streamweir/weir/internal/socketio"
 	"github.com/streamweir/weir/internal/workers"
 )
 
@@ -73,12 +72,6 @@ func (s *Socket) hasLocked() *belongings {
 	}
 	return s.own
 }
-
-var (
-	_ socketio.Socket     = (*Socket)(nil)
-	_ delivery.SocketPeer = (*Socket)(nil)
-	_ workers.Drainer     = (*Socket)(nil)
-)
 
 func newSocket(n *Namespace, c *client, auth []byte) *Socket {
 	s := &Socket{ns: n, client: c}
@@ -170,8 +163,16 @@ func (s *Socket) Value(key any) any {
 	return s.hasLocked().values[key]
 }
 
-// emitWait bounds how long Emit waits for room in a busy shard's inbox.
+// emitWait bounds how long who has no deadline waits for a busy shard.
 const emitWait = 5 * time.Second
+
+// bounded is ctx with a deadline: its own, or emitWait.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, emitWait)
+}
 
 // hasty is a context that has ended: who is given it does not wait.
 var hasty = func() context.Context {
@@ -180,15 +181,15 @@ var hasty = func() context.Context {
 	return ctx
 }()
 
-// patiently calls f, and once more with a context of emitWait if there was no room:
+// patiently calls f, and once more with as much patience as ctx has if there was no room:
 // there nearly always is, and a timer for every answer would cost as much as the
 // answer (bench row events-1000).
-func patiently(f func(context.Context) error) error {
+func patiently(ctx context.Context, f func(context.Context) error) error {
 	err := f(hasty)
 	if !errors.Is(err, delivery.ErrBusy) {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	return f(ctx)
 }
@@ -199,25 +200,30 @@ func patiently(f func(context.Context) error) error {
 // takes that topic's lane and policy.
 //
 // It returns once the event has its place in the socket's order; that it is
-// delivered is not known. Errors: ErrDisconnected, ErrInvalid, ErrTooLarge,
-// ErrBusy after 5 s without room.
-func (s *Socket) Emit(event string, args ...any) error { return s.emit(event, args, emitOptions{}) }
+// delivered is not known. It waits for room in a busy server until ctx ends, 5 s if that has
+// no deadline; where there is room it does not matter that ctx has ended. Errors:
+// ErrDisconnected, ErrInvalid, ErrTooLarge, ErrBusy for want of room, ErrDraining. Then the
+// event is not sent.
+func (s *Socket) Emit(ctx context.Context, event string, args ...any) error {
+	return s.emit(ctx, event, args, emitOptions{})
+}
 
 // EmitVolatile is Emit for an event worth nothing later: it is dropped, and
-// counted, unless the connection takes it at once (protocol.md 2.6).
-func (s *Socket) EmitVolatile(event string, args ...any) error {
-	return s.emit(event, args, emitOptions{volatile: true})
+// counted, unless the connection takes it at once. Errors are those of Emit; that it was
+// dropped is none.
+func (s *Socket) EmitVolatile(ctx context.Context, event string, args ...any) error {
+	return s.emit(ctx, event, args, emitOptions{volatile: true})
 }
 
 // EmitUncompressed is Emit for data that is compressed already: no transport tries
 // again (Socket.IO's compress(false)).
-func (s *Socket) EmitUncompressed(event string, args ...any) error {
-	return s.emit(event, args, emitOptions{verbatim: true})
+func (s *Socket) EmitUncompressed(ctx context.Context, event string, args ...any) error {
+	return s.emit(ctx, event, args, emitOptions{verbatim: true})
 }
 
 type emitOptions struct{ volatile, verbatim bool }
 
-func (s *Socket) emit(event string, args []any, o emitOptions) error {
+func (s *Socket) emit(ctx context.Context, event string, args []any, o emitOptions) error {
 	d, err := s.sendable()
 	if err != nil {
 		return err
@@ -230,24 +236,25 @@ func (s *Socket) emit(event string, args []any, o emitOptions) error {
 		e.Frame.Verbatim()
 	}
 	s.ns.outgoing(event, args)
-	return wrap(patiently(func(ctx context.Context) error { return d.Emit(ctx, event, e, o.volatile) }), "")
+	return wrap(patiently(ctx, func(ctx context.Context) error { return d.Emit(ctx, event, e, o.volatile) }), "")
 }
 
 // sendable returns the sending half for those who may send.
 func (s *Socket) sendable() (*delivery.Socket, error) {
 	if s.gone.Load() {
-		return nil, Errorf(ErrDisconnected, "the socket has left its namespace")
+		return nil, coded(ErrDisconnected, "the socket has left its namespace")
 	}
 	d := s.out()
 	if d == nil {
-		return nil, Errorf(ErrDisconnected, "the client has not been let in yet")
+		return nil, coded(ErrDisconnected, "the client has not been let in yet")
 	}
 	return d, nil
 }
 
 // Ask sends an event and waits for the client's answer, at most until ctx ends; a
-// ctx without a deadline gets 30 s. Errors: those of Emit, ErrTimeout, and
-// ErrDisconnected when the client leaves first.
+// ctx without a deadline gets 30 s. Errors: those of Emit, and ErrBusy or ErrTooLarge where
+// the client's events lane refused the event; ErrTimeout, and ErrDisconnected when the client
+// leaves first: then it may have got the event.
 func (s *Socket) Ask(ctx context.Context, event string, args ...any) (*Args, error) {
 	d, err := s.sendable()
 	if err != nil {
@@ -263,21 +270,24 @@ func (s *Socket) Ask(ctx context.Context, event string, args ...any) (*Args, err
 	if err := d.Emit(ctx, event, e, false); err != nil {
 		return nil, wrap(err, "")
 	}
-	replies, err := q.Wait(ctx)
+	found, err := q.Wait(ctx)
 	if err != nil {
-		return nil, err
+		return nil, wrap(err, "")
 	}
-	return replies[0].Args, replies[0].Err
+	reply := repliesOf(found)[0]
+	return reply.Args, reply.Err
 }
 
 // Join puts the socket into rooms. It returns when that is so, or has been noted
-// for a client not let in yet. Errors: ErrLimited (roomsPerSocket) and ErrBusy (the memory
-// budget is spent): those before that one are joined; ErrDisconnected, also for a client that was refused.
-func (s *Socket) Join(rooms ...string) error {
+// for a client not let in yet. It waits until ctx ends, 5 s if that has no deadline. Errors:
+// ErrLimited (ServerLimits.RoomsPerSocket) and ErrBusy (the memory budget is spent, or no room):
+// those before the one that is too many are joined; ErrDisconnected, also for a client that was
+// refused, ErrDraining, and ErrTimeout: then the rooms are joined all the same, later.
+func (s *Socket) Join(ctx context.Context, rooms ...string) error {
 	if early, err := s.joinEarly(rooms); early {
 		return err
 	}
-	out, err := s.do(&op.Op{Kind: op.Join, Rooms: slices.Clone(rooms)})
+	out, err := s.do(ctx, &op.Op{Kind: op.Join, Rooms: slices.Clone(rooms)})
 	switch {
 	case err != nil:
 		return err
@@ -302,141 +312,84 @@ func (s *Socket) joinEarly(rooms []string) (early bool, err error) {
 			continue
 		}
 		if most := s.client.door.opts.Limits.RoomsPerSocket; most > 0 && len(own.early) >= most {
-			return true, Errorf(ErrLimited, delivery.ErrTooManyRooms.Error())
+			return true, coded(ErrLimited, delivery.ErrTooManyRooms.Error())
 		}
 		own.early = append(own.early, room)
 	}
 	return true, nil
 }
 
-// Leave takes the socket out of a room.
-func (s *Socket) Leave(room string) error {
-	_, err := s.do(&op.Op{Kind: op.Leave, Rooms: []string{room}})
+// Leave takes the socket out of rooms; one that it is not in is no error. It waits as Join
+// does. Errors: ErrDisconnected, also for a client not let in yet, ErrDraining, ErrBusy, and
+// ErrTimeout: then the rooms are left all the same, later.
+func (s *Socket) Leave(ctx context.Context, rooms ...string) error {
+	_, err := s.do(ctx, &op.Op{Kind: op.Leave, Rooms: slices.Clone(rooms)})
 	return err
 }
 
 // Rooms returns the rooms the socket is in, its own id first; once it has left,
-// those it was in.
-func (s *Socket) Rooms() (rooms []string, err error) {
+// those it was in, if the namespace has an OnDisconnect: nobody else is told. It waits as Join
+// does. Errors: ErrDisconnected for a client not let in yet, ErrDraining, ErrBusy, ErrTimeout.
+func (s *Socket) Rooms(ctx context.Context) (rooms []string, err error) {
 	if s.gone.Load() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.hasLocked().rooms, nil
 	}
-	out, err := s.do(&op.Op{Kind: op.Fetch, Describe: true})
+	out, err := s.do(ctx, &op.Op{Kind: op.Fetch, Describe: true})
 	if err != nil {
 		return nil, err
 	}
 	return out.Sockets[0].Rooms, nil
 }
 
-// do has an operation done to the socket, after everything sent before, and waits until it is.
-func (s *Socket) do(o *op.Op) (op.Outcome, error) {
-	d, err := s.begin(o)
+// do has an operation done to the socket, after everything sent before, and waits until it is, or ctx ends: then it goes
+// on.
+func (s *Socket) do(ctx context.Context, o *op.Op) (op.Outcome, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	d, err := s.begin(ctx, o)
 	if err != nil {
 		return op.Outcome{}, err
 	}
-	out, err := d.Wait(context.Background()) // ends with the server at the latest
-	if err == nil && out.Done+out.Skipped+out.Short == 0 {
-		err = Errorf(ErrDisconnected, "the socket has left its namespace")
+	out, err := d.Wait(ctx)
+	switch {
+	case err == nil && out.Done+out.Skipped+out.Short == 0:
+		err = coded(ErrDisconnected, "the socket has left its namespace")
+	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return out, wrap(err, "the context ended before the loop had answered; what was begun goes on")
 	}
 	return out, wrap(err, "")
 }
 
-// begin is do without the wait.
-func (s *Socket) begin(o *op.Op) (*delivery.Doing, error) {
+// begin is do without the wait for its end.
+func (s *Socket) begin(ctx context.Context, o *op.Op) (*delivery.Doing, error) {
 	d, err := s.sendable()
 	if err != nil {
 		return nil, err
 	}
 	o.Namespace, o.Target.Socket = s.ns.path, d.ID
-	ctx, cancel := context.WithTimeout(context.Background(), emitWait)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	doing, err := s.ns.srv.hub.Begin(ctx, o)
 	return doing, wrap(err, "")
 }
 
 // Disconnect takes the client out of the namespace after everything sent before:
-// official clients do not come back by themselves. With transport, the whole
-// connection is closed too. Events of the client that wait for their handlers are not
-// handled any more, and counted (weir_events_skipped_total).
-func (s *Socket) Disconnect(transport bool) error {
+// official clients do not come back by themselves. Its connection and other namespaces stay.
+// Events of the client that wait for their handlers are not handled any more, and counted
+// (weir_events_skipped_total). It waits for room in a busy server as Emit does, and not for
+// the client. Errors: ErrDisconnected, ErrBusy, ErrDraining.
+func (s *Socket) Disconnect(ctx context.Context) error { return s.disconnect(ctx, false) }
+
+// CloseConnection is Disconnect from all namespaces of the client, and its connection is
+// closed then: Socket.IO's disconnect(true).
+func (s *Socket) CloseConnection(ctx context.Context) error { return s.disconnect(ctx, true) }
+
+func (s *Socket) disconnect(ctx context.Context, transport bool) error {
 	if s.out() != nil {
 		s.expelled.Store(true) // also if it has left by itself
 	}
-	_, err := s.begin(&op.Op{Kind: op.Disconnect, Cause: base.CauseServerDisconnect, Transport: transport})
+	_, err := s.begin(ctx, &op.Op{Kind: op.Disconnect, Cause: base.CauseServerDisconnect, Transport: transport})
 	return err
-}
-
-// apply gives a socket that others decide about the id it will have. Loop.
-func (s *Socket) apply() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ownLocked().id = s.client.out.NewSocketID()
-}
-
-// enter makes the socket a member and returns its sending half. Loop.
-func (s *Socket) enter() *delivery.Socket {
-	c := s.client
-	id, principal := s.identity()
-	if id == "" {
-		id = c.out.NewSocketID()
-	}
-	d := c.out.OpenSocket(s.ns.d, id, principal, s)
-	s.mu.Lock()
-	s.member.Store(d)
-	early := s.hasLocked().early
-	if own := s.own; own != nil {
-		own.id, own.principal, own.early = "", "", nil
-		if own.few() {
-			s.own = nil
-		}
-	}
-	s.mu.Unlock()
-	if err := d.Lodge(early...); err != nil {
-		s.ns.log.Warn("room not joined", "socket", id, "error", err)
-	}
-	return d
-}
-
-// trim lets go of a mailbox in which nothing happens: an idle socket has none. A full
-// one stays until its resumption, which would not be heard after it. Loop.
-func (s *Socket) trim() {
-	if s.mailbox != nil && !s.full && s.mailbox.Idle() {
-		s.mailbox = nil
-	}
-}
-
-// Left implements socketio.Socket: the client's DISCONNECT. Loop.
-func (s *Socket) Left() { s.out().Close(base.CauseClientDisconnect, nil) }
-
-// Gone implements delivery.SocketPeer. Loop.
-func (s *Socket) Gone(cause base.Cause) {
-	d := s.out()
-	var rooms []string
-	if d != nil && s.ns.hears() { // before the lock: Namespace.mu is taken before Socket.mu, see docs/locks.md
-		rooms = d.Rooms()
-	}
-	s.mu.Lock()
-	own := s.ownLocked()
-	own.reason, own.rooms = cause.SocketReason(), rooms
-	if cause.Expels() {
-		s.expelled.Store(true)
-	}
-	s.gone.Store(true)
-	if own.cancel != nil {
-		own.cancel(errors.New(own.reason))
-	}
-	if own.asking != nil {
-		own.asking()
-	}
-	s.mu.Unlock()
-	s.client.proto.Leave(s.ns.path)
-	if s.full {
-		s.full = false
-		s.client.resume()
-	}
-	if d != nil {
-		s.ns.farewell(s, cause.SocketReason())
-	}
 }

@@ -3,7 +3,6 @@ package weir
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -57,11 +56,11 @@ func (s *Socket) deliveryEvent(in *socketio.Event) bool {
 	r.topic = topic.Str
 	switch {
 	case name == "history":
-		r.refuse(Errorf(ErrUnsupported, "history needs the journal, which this version of Weir does not have"))
+		r.refuse(coded(ErrUnsupported, "history needs the journal, which this version of Weir does not have"))
 	case !deliveryEvents[name]:
-		r.refuse(&Error{Code: base.CodeNoHandler, Reason: "there is no event weir:" + brief(name)})
+		r.refuse(coded(codeNoHandler, "there is no event weir:"+brief(name)))
 	case more:
-		r.refuse(Errorf(ErrInvalid, "more than one argument: want "+shapeOf(name)))
+		r.refuse(coded(ErrInvalid, "more than one argument: want "+shapeOf(name)))
 	default:
 		if err := r.checkShape(); err != nil {
 			r.refuse(err)
@@ -90,7 +89,7 @@ const requestFrame = 64 << 10
 func (s *Socket) tooLarge(in *socketio.Event, name string, own bool) bool {
 	if own {
 		r := &request{s: s, name: name, id: in.ID, asks: in.HasID}
-		r.refuse(Errorf(ErrTooLarge, fmt.Sprintf("%d bytes: want at most %d", len(in.Args), s.ns.request)))
+		r.refuse(Errorf(ErrTooLarge, "%d bytes: want at most %d", len(in.Args), s.ns.request))
 	}
 	return own
 }
@@ -102,7 +101,7 @@ func (s *Socket) misshapen(name string) error {
 	if !deliveryEvents[name] || len(s.ns.opts.Topics) == 0 {
 		return nil
 	}
-	return Errorf(ErrInvalid, "want "+shapeOf(name))
+	return coded(ErrInvalid, "want "+shapeOf(name))
 }
 
 // ack takes an acknowledgement; it reports false if the argument is none. There is
@@ -161,7 +160,7 @@ func (r *request) refuse(err error) {
 
 func (r *request) unsubscribe() {
 	if !r.s.out().Unsubscribe(r.topic) {
-		r.refuse(&Error{Code: base.CodeNotSubscribed, Reason: "not subscribed to " + brief(r.topic)})
+		r.refuse(coded(codeNotSubscribed, "not subscribed to "+brief(r.topic)))
 		return
 	}
 	r.s.subscribed(r.topic, false)
@@ -175,7 +174,7 @@ func (r *request) subscribe() {
 		return
 	}
 	if t.WebsocketOnly && r.s.client.session.Transport() != "websocket" {
-		r.refuse(&Error{Code: base.CodeNeedsWebsocket, Reason: "the topic " + r.topic + " is for websockets only"})
+		r.refuse(coded(codeNeedsWebsocket, "the topic "+r.topic+" is for websockets only"))
 		return
 	}
 	o, err := r.options(t)
@@ -221,12 +220,12 @@ func (w *wishes) ignore(option, why string) {
 }
 
 func (r *request) options(t *TopicOptions) (wishes, error) {
-	o := wishes{SubscribeOptions: delivery.SubscribeOptions{Shape: r.s.ns.opts.Dialect}}
+	o := wishes{SubscribeOptions: delivery.SubscribeOptions{Shape: base.Shape(r.s.ns.opts.Dialect)}}
 	tell := r.arg.Get("notifyLoss")
 	o.Tell, o.Given.Tell = tell.Bool(), tell.IsBool()
 	if shape := r.arg.Get("shape"); shape.Type == gjson.String {
 		if err := o.Shape.UnmarshalText([]byte(shape.Str)); err != nil {
-			return o, Errorf(ErrInvalid, err.Error())
+			return o, coded(ErrInvalid, err.Error())
 		}
 		o.Given.Shape = true
 	}
@@ -239,7 +238,7 @@ func (r *request) options(t *TopicOptions) (wishes, error) {
 	case "callback":
 		o.Callback = true
 	default:
-		return o, Errorf(ErrInvalid, "ack "+brief(ack.Str)+": want event or callback")
+		return o, coded(ErrInvalid, "ack "+brief(ack.Str)+": want event or callback")
 	}
 	if t.Mode != AtLeastOnce && o.Callback {
 		o.Callback, o.Given.Callback = false, false
@@ -315,7 +314,7 @@ func (s *Socket) subscribed(topic string, on bool) {
 // waits for an inbox (architecture.md D3).
 func (r *request) publish(in *socketio.Event) {
 	if !r.s.ns.opts.ClientPublish {
-		r.refuse(Errorf(ErrForbidden, "clients may not publish in "+r.s.ns.path+" (clientPublish)"))
+		r.refuse(coded(ErrForbidden, "clients may not publish in "+r.s.ns.path+" (clientPublish)"))
 		return
 	}
 	t, err := r.s.ns.topic(r.topic)
@@ -370,7 +369,7 @@ func (r *request) decide(bytes int, may, work func(context.Context) error, then 
 	if may != nil {
 		s.ask(permission{q}, 0)
 	}
-	s.enqueue(q, bytes)
+	s.loop().enqueue(q, bytes)
 }
 
 // publication takes the payload out of a client's publish: its raw JSON, or the
@@ -382,7 +381,7 @@ func (r *request) publication(in *socketio.Event) (*delivery.Publication, error)
 	}
 	places, err := sio.Placeholders(nil, p.Payload, len(in.Attachments))
 	if err != nil || len(places) != 1 || places[0].End-places[0].Start != len(p.Payload) {
-		return nil, Errorf(ErrInvalid, "a payload is JSON or one binary part; binary inside of JSON is for events")
+		return nil, coded(ErrInvalid, "a payload is JSON or one binary part; binary inside of JSON is for events")
 	}
 	p.Payload, p.Binary = in.Attachments[places[0].Num], true
 	return p, nil
@@ -395,14 +394,14 @@ const maxTopicName = 256
 // topic returns the declaration a topic's name falls under.
 func (n *Namespace) topic(name string) (*TopicOptions, error) {
 	if len(name) > maxTopicName {
-		return nil, Errorf(ErrInvalid, fmt.Sprintf("a topic's name of %d bytes: want at most %d", len(name), maxTopicName))
+		return nil, Errorf(ErrInvalid, "a topic's name of %d bytes: want at most %d", len(name), maxTopicName)
 	}
 	if !isUnicode(name) {
-		return nil, Errorf(ErrInvalid, "a topic's name is Unicode text: this one holds a lone surrogate, U+FFFD, or bytes that are no UTF-8")
+		return nil, coded(ErrInvalid, "a topic's name is Unicode text: this one holds a lone surrogate, U+FFFD, or bytes that are no UTF-8")
 	}
 	d := n.d.Declared(name)
 	if d == nil || strings.HasSuffix(name, "*") || reservedTopic(name) != "" {
-		return nil, Errorf(ErrUnknown, "unknown topic "+name+" in "+n.path)
+		return nil, coded(ErrUnknown, "unknown topic "+name+" in "+n.path)
 	}
 	return n.topics[d], nil
 }

@@ -1,11 +1,14 @@
 package weir
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/guard"
@@ -58,8 +61,11 @@ func (p *problems) address(at, addr string) {
 // Validate reports every problem of the options at once, joined; New calls it.
 func (o *Options) Validate() error {
 	var p problems
-	if len(o.Servers) > 0 && (o.Addr != "" || o.Namespaces != nil) {
-		p.add("Options: give Servers, or Addr and Namespaces, not both")
+	if i := o.defaultServer(); i >= 0 && o.Addr != "" && o.Servers[i].Addr != "" {
+		p.add("Addr %q: Servers[%d].Addr, of the same server, is %q", o.Addr, i, o.Servers[i].Addr)
+	}
+	if !utf8.ValidString(o.Name) {
+		p.add("Name %q: not UTF-8", o.Name)
 	}
 	paths, names, addrs := map[string]string{}, map[string]bool{}, map[string]string{}
 	for i, s := range o.servers() {
@@ -129,7 +135,7 @@ func (n *NamespaceOptions) validate(p *problems, at string, auth bool) {
 	if n.AuthRequired && !auth {
 		p.add("%s.AuthRequired: the server's Auth is off, so nobody would be asked", at)
 	}
-	if o := n.EventsOverflow; o != 0 && o != Disconnect && o != RejectNew {
+	if o := n.EventsOverflow; o != 0 && o != DisconnectClient && o != RejectNew {
 		p.add("%s.EventsOverflow %v: want DISCONNECT or REJECT_NEW", at, o)
 	}
 	n.numbers(p, at)
@@ -182,7 +188,7 @@ func (t *TopicOptions) validate(p *problems, at string) {
 	if t.Overflow == SpillToDisk {
 		p.add("%s.Overflow SPILL_TO_DISK needs the journal, which this version of Weir does not have", at)
 	}
-	if t.Mode == AtLeastOnce && t.Overflow != RejectNew && t.Overflow != Disconnect && t.Overflow != SpillToDisk {
+	if t.Mode == AtLeastOnce && t.Overflow != RejectNew && t.Overflow != DisconnectClient && t.Overflow != SpillToDisk {
 		p.add("%s.Overflow %v: an AT_LEAST_ONCE topic cannot drop messages; want REJECT_NEW or DISCONNECT", at, t.Overflow)
 	}
 	if t.Key != "" && t.Overflow != Coalesce {
@@ -195,11 +201,11 @@ func (t *TopicOptions) validate(p *problems, at string) {
 }
 
 func (t *TopicOptions) validateSnapshot(p *problems, at string) {
-	if m := t.SnapshotMax.Messages; m < NoSnapshot || m > maxSnapshot {
-		p.add("%s.SnapshotMax.Messages %d: want 1 to %d, or NoSnapshot", at, m, maxSnapshot)
+	if m := t.SnapshotMax.Messages; m < Off || m > maxSnapshot {
+		p.add("%s.SnapshotMax.Messages %d: want 1 to %d, or Off", at, m, maxSnapshot)
 	}
-	if t.Snapshot && t.SnapshotMax.Messages == NoSnapshot {
-		p.add("%s.Snapshot: nothing is kept to send, SnapshotMax.Messages is NoSnapshot", at)
+	if t.Snapshot && t.SnapshotMax.Messages == Off {
+		p.add("%s.Snapshot: nothing is kept to send, SnapshotMax.Messages is Off", at)
 	}
 }
 
@@ -257,17 +263,36 @@ func (m *ManagementOptions) validate(p *problems) {
 	}
 }
 
+// defaultName is the server's that Options.Addr and Options.Namespaces belong to.
+const defaultName = "default"
+
+// defaultServer is the index in Servers of that server, -1 if it is not one of them.
+func (o *Options) defaultServer() int {
+	return slices.IndexFunc(o.Servers, func(s ServerOptions) bool { return s.Name == "" || s.Name == defaultName })
+}
+
+// doors returns the servers, Addr and Namespaces being with the one they belong to.
+func (o *Options) doors() []ServerOptions {
+	list := slices.Clone(o.Servers)
+	if len(list) > 0 && o.Addr == "" && len(o.Namespaces) == 0 {
+		return list
+	}
+	i := o.defaultServer()
+	if i < 0 {
+		return append([]ServerOptions{{Addr: o.Addr, Namespaces: o.Namespaces, Auth: o.Authenticate != nil}}, list...)
+	}
+	s := &list[i]
+	s.Addr = cmp.Or(s.Addr, o.Addr)
+	s.Namespaces = slices.Concat(o.Namespaces, s.Namespaces)
+	return list
+}
+
 // servers returns the doors with their defaults filled in.
 func (o *Options) servers() []ServerOptions {
-	list := o.Servers
-	if len(list) == 0 {
-		list = []ServerOptions{{Addr: o.Addr, Namespaces: o.Namespaces}}
-	}
+	list := o.doors()
 	out := make([]ServerOptions, len(list))
 	for i, s := range list {
-		if s.Name == "" {
-			s.Name = "default"
-		}
+		s.Name = cmp.Or(s.Name, defaultName)
 		s.Limits.HeaderTimeout = orDefault(s.Limits.HeaderTimeout, 5*time.Second)
 		s.Limits.KeepAlive = orDefault(s.Limits.KeepAlive, 75*time.Second)
 		s.Limits.SubscriptionsPerSocket = orDefault(s.Limits.SubscriptionsPerSocket, defaultPerSocket)
@@ -286,7 +311,7 @@ func (o *Options) servers() []ServerOptions {
 // policy is the lane policy of a topic, defaults filled in.
 func (t *TopicOptions) policy() lane.Policy {
 	p := lane.Policy{
-		Mode: t.Mode, Overflow: t.Overflow,
+		Mode: base.Mode(t.Mode), Overflow: base.Overflow(t.Overflow),
 		MaxMessages: orDefault(t.Max.Messages, defaultMessages), MaxBytes: orDefault(t.Max.Bytes, defaultBytes),
 		Weight: orDefault(t.Weight, 1),
 	}
@@ -301,7 +326,7 @@ func (t *TopicOptions) policy() lane.Policy {
 
 // keep is what is kept of each topic for who subscribes later.
 func (t *TopicOptions) keep() kept.Limits {
-	if t.SnapshotMax.Messages == NoSnapshot {
+	if t.SnapshotMax.Messages == Off {
 		return kept.Limits{}
 	}
 	return kept.Limits{
@@ -311,12 +336,8 @@ func (t *TopicOptions) keep() kept.Limits {
 }
 
 func (n *NamespaceOptions) eventsPolicy() lane.Policy {
-	overflow := n.EventsOverflow
-	if overflow == 0 {
-		overflow = base.Disconnect
-	}
 	return lane.Policy{
-		Overflow:    overflow,
+		Overflow:    base.Overflow(orDefault(n.EventsOverflow, DisconnectClient)),
 		MaxMessages: orDefault(n.EventsLane.Messages, defaultEventMessages),
 		MaxBytes:    orDefault(n.EventsLane.Bytes, defaultEventBytes),
 		Weight:      1,

@@ -17,9 +17,9 @@ import (
 
 // echo answers "echo" with its arguments, and emits them as "echoed".
 func echo(s *weir.Server) {
-	s.Namespace("/").On("echo", func(_ context.Context, s *weir.Socket, e *weir.Event) error {
+	s.Namespace("/").On("echo", func(ctx context.Context, s *weir.Socket, e *weir.Event) error {
 		args, err := e.Values()
-		return errors.Join(err, s.Emit("echoed", args...), e.Reply(args...))
+		return errors.Join(err, s.Emit(ctx, "echoed", args...), e.Reply(ctx, args...))
 	})
 }
 
@@ -45,7 +45,7 @@ func TestClientSendsAsksAndKeepsEventsInOrder(t *testing.T) {
 	if n := c.Received("echoed"); n != 4 {
 		t.Errorf("%d events have come, as it says after they were taken, want 4", n)
 	}
-	if err := srv.Weir().Namespace("/").To(c.ID()).Emit("for", "you"); err != nil {
+	if err := srv.Weir().Namespace("/").To(c.ID()).Emit(t.Context(), "for", "you"); err != nil {
 		t.Fatal(err)
 	}
 	if got := text(c.Next("for")); got != `["you"]` {
@@ -162,7 +162,7 @@ func TestNextFailsWithWhatCameInstead(t *testing.T) {
 				c := weirtest.Dial(tb, srv.URL(), "/")
 				for _, s := range sockets(t, srv) {
 					if s.ID() == c.ID() {
-						if err := s.Disconnect(true); err != nil {
+						if err := s.CloseConnection(t.Context()); err != nil {
 							t.Error(err)
 						}
 					}

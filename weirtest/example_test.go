@@ -30,7 +30,7 @@ func slowClientGetsTheNewestPrice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		replaced += receipt.Outcome.Coalesced
+		replaced += receipt.Coalesced
 	}
 	last.Cents-- // the one that was published
 

@@ -3,21 +3,21 @@ package weirtest
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"io"
+	"errors"
 	"log/slog"
-	"net"
+	"net/http/httptest"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/attach"
 )
 
 const (
 	loopback    = "127.0.0.1:0"
 	defaultPath = "/socket.io/"
+	defaultName = "default"
 	patience    = 30 * time.Second // for what is a matter of milliseconds
 )
 
@@ -32,7 +32,7 @@ type Server struct {
 }
 
 // NewServer starts a server with the options on free ports of 127.0.0.1, whatever addresses they name, calls each setup
-// on it before, and returns when it serves. When the test ends, so does the server; the test fails if Run returns an
+// on it before, and returns when it serves. A server that the application has made itself goes to [Serve]. When the test ends, so does the server; the test fails if Run returns an
 // error, or if the books of a lane do not balance: [weir.Server.Unbalanced]. Clients of [Dial] have left before that.
 //
 // What the options leave open is as it suits a test: the log goes to the test's, and clients are sent away at once.
@@ -49,19 +49,33 @@ func NewServer(t testing.TB, o weir.Options, setup ...func(*weir.Server)) *Serve
 	if err := srv.Listen(); err != nil {
 		t.Fatalf("listen: %v", err)
 	}
-	first := weir.ServerOptions{}
-	if len(o.Servers) > 0 {
-		first = o.Servers[0]
+	name, _ := attach.FirstDoor(srv)
+	return begin(t, srv, "http://"+srv.Addr(name).String())
+}
+
+// Serve serves an application's own server at a free port of 127.0.0.1 and returns when it does: what [Server.URL] names
+// is the first of its doors, mounted in a net/http server, besides the ports that its options open. A server that does
+// not run yet runs until the test ends, as one of [NewServer] does; one that the application runs, and has waited for (Ready), goes on.
+func Serve(t testing.TB, srv *weir.Server) *Server {
+	t.Helper()
+	web := httptest.NewServer(srv)
+	t.Cleanup(web.Close) // the last of all: the server sends its clients away over it
+	return begin(t, srv, web.URL)
+}
+
+// begin runs a server, unless somebody does, until the test ends.
+func begin(t testing.TB, srv *weir.Server, url string) *Server {
+	t.Helper()
+	if _, path := attach.FirstDoor(srv); path != defaultPath {
+		url += path
 	}
-	addr := srv.Addr(cmp.Or(first.Name, "default")).String()
-	s := &Server{t: t, weir: srv, url: "http://" + addr, ended: make(chan struct{})}
-	if path := cmp.Or(first.SocketIO.Path, defaultPath); path != defaultPath {
-		s.url += path
-	}
+	s := &Server{t: t, weir: srv, url: url, ended: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	go s.run(ctx)
 	t.Cleanup(func() { s.stop(cancel) })
-	if err := answers(addr); err != nil {
+	soon, done := context.WithTimeout(ctx, patience)
+	defer done()
+	if err := srv.Ready(soon); err != nil {
 		t.Fatalf("the server does not serve: %v", err)
 	}
 	return s
@@ -69,12 +83,16 @@ func NewServer(t testing.TB, o weir.Options, setup ...func(*weir.Server)) *Serve
 
 // forTest fills in what a test needs, in a copy.
 func forTest(t testing.TB, o weir.Options) weir.Options {
-	if len(o.Servers) == 0 {
+	if len(o.Servers) == 0 || o.Addr != "" || len(o.Namespaces) > 0 {
 		o.Addr = loopback
 	}
 	o.Servers = slices.Clone(o.Servers)
 	for i := range o.Servers {
-		o.Servers[i].Addr = loopback
+		if s := &o.Servers[i]; o.Addr == "" || cmp.Or(s.Name, defaultName) != defaultName { // that one has o.Addr
+			s.Addr = loopback
+		} else {
+			s.Addr = ""
+		}
 	}
 	if o.Management.Addr != "" {
 		o.Management.Addr = loopback
@@ -93,7 +111,9 @@ func forTest(t testing.TB, o weir.Options) weir.Options {
 // run ends with ctx, or because the server cannot run.
 func (s *Server) run(ctx context.Context) {
 	defer close(s.ended)
-	s.err = s.weir.Run(ctx)
+	if err := s.weir.Run(ctx); !errors.Is(err, weir.ErrInvalid) { // that is: the application runs it
+		s.err = err
+	}
 }
 
 // stop ends the server and checks how it went.
@@ -112,27 +132,6 @@ func (s *Server) stop(cancel context.CancelFunc) {
 	if n := s.weir.Unbalanced(); n != 0 {
 		s.t.Errorf("%d lanes were closed whose books do not balance", n)
 	}
-}
-
-// answers waits until there is an HTTP server at addr. OPTIONS * is answered by net/http itself: handlers, limits and
-// metrics of the server know nothing of it.
-func answers(addr string) error {
-	conn, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }() // everything is read
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(conn, "OPTIONS * HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", addr); err != nil {
-		return err
-	}
-	answer, err := io.ReadAll(conn)
-	if err == nil && !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
-		err = fmt.Errorf("OPTIONS * answered %.100q", answer)
-	}
-	return err
 }
 
 // URL is where the first of the server's doors is, http://127.0.0.1:PORT: what a client is given. If the options have a

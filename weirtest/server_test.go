@@ -2,6 +2,7 @@ package weirtest_test
 
 import (
 	"context"
+	"log/slog"
 	"net/url"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func TestServersOfProductionOptionsAreOnFreePortsOfLoopback(t *testing.T) {
 
 func TestServerIsSetUpBeforeAnyClientComes(t *testing.T) {
 	srv := weirtest.NewServer(t, weir.Options{}, func(s *weir.Server) {
-		s.Namespace("/late").On("ping", func(_ context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply("pong") })
+		s.Namespace("/late").On("ping", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error { return e.Reply(ctx, "pong") })
 	})
 	if got := weirtest.Dial(t, srv.URL(), "/late").Ask("ping"); len(got) != 1 || string(got[0]) != `"pong"` {
 		t.Errorf("answered %s", got)
@@ -76,7 +77,7 @@ func TestServerThatCannotRunFailsItsTest(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			[]string{"Run was called before"},
+			[]string{"the server has stopped"},
 		},
 	} {
 		said := try(t, func(tb testing.TB) { weirtest.NewServer(tb, c.options, c.setup) })
@@ -85,5 +86,62 @@ func TestServerThatCannotRunFailsItsTest(t *testing.T) {
 				t.Errorf("%s: the test failed with %q, want %q in it", name, said, want)
 			}
 		}
+	}
+}
+
+// application is a server as an application makes it, on a path of its own.
+func application(t *testing.T) *weir.Server {
+	t.Helper()
+	srv, err := weir.New(weir.Options{
+		Servers: []weir.ServerOptions{{SocketIO: weir.SocketIOOptions{Path: "/live/"}}}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(srv)
+	return srv
+}
+
+func TestServeRunsTheServerOfAnApplication(t *testing.T) {
+	srv := application(t)
+	said := try(t, func(tb testing.TB) {
+		s := weirtest.Serve(tb, srv)
+		if got := text(weirtest.Dial(tb, s.URL(), "/").Ask("echo", 1)); got != "[1]" || s.Weir() != srv {
+			t.Errorf("answered %s", got)
+		}
+	})
+	if said != "" {
+		t.Errorf("the test failed with %q", said)
+	}
+	if err := srv.Ready(t.Context()); err == nil {
+		t.Error("the server still runs when its test has ended")
+	}
+}
+
+func TestServeLeavesAServerThatTheApplicationRuns(t *testing.T) {
+	srv := application(t)
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(t.Context()) }()
+	if err := srv.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		said := try(t, func(tb testing.TB) {
+			if got := text(weirtest.Dial(tb, weirtest.Serve(tb, srv).URL(), "/").Ask("echo", 1)); got != "[1]" {
+				t.Errorf("answered %s", got)
+			}
+		})
+		if said != "" {
+			t.Errorf("the test failed with %q", said)
+		}
+		if err := srv.Ready(t.Context()); err != nil {
+			t.Errorf("the server does not run any more: %v", err)
+		}
+	}
+	if err := srv.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -26,13 +26,13 @@ type price struct {
 	Pad string
 }
 
-func publish(t *testing.T, srv *weirtest.Server, n int) weir.Outcome {
+func publish(t *testing.T, srv *weirtest.Server, n int) weir.Receipt {
 	t.Helper()
 	r, err := srv.Weir().Publish(t.Context(), "/feed", "prices", price{n, strings.Repeat("x", 1000)}, weir.WithReceipt())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return *r.Outcome
+	return r
 }
 
 func next(t *testing.T, c *weirtest.Client) int {
@@ -106,7 +106,7 @@ func TestSlowClientsLaneDropsTheOldestAndTheFastOneGetsAll(t *testing.T) {
 
 func TestStalledClientIsCutUnderDisconnect(t *testing.T) {
 	cuts := make(chan weir.CutEvent, 1)
-	srv := feed(t, weir.TopicOptions{Overflow: weir.Disconnect, Max: weir.Limits{Messages: 8}},
+	srv := feed(t, weir.TopicOptions{Overflow: weir.DisconnectClient, Max: weir.Limits{Messages: 8}},
 		weir.Events{Cut: func(e weir.CutEvent) { cuts <- e }})
 	fast := weirtest.Dial(t, srv.URL(), "/feed")
 	stalled := weirtest.Dial(t, srv.URL(), "/feed", weirtest.Slow(weirtest.Stalled), weirtest.Header("User-Agent", "sloth"))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/build"
 	"github.com/streamweir/weir/internal/config"
 	"github.com/streamweir/weir/internal/doctor"
@@ -167,6 +168,7 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 		log.Error("the configuration is not usable", "error", err)
 		return errMisconfigured
 	}
+	attach.To(srv, c.Extras)
 	ctx, stop := untilSignal(ctx, log, flush, func() { f.hangup(c, log) })
 	defer stop()
 	if err := srv.Listen(); err != nil {

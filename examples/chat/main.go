@@ -78,7 +78,7 @@ func join(ctx context.Context, s *weir.Socket, in struct{ Room string }) (member
 	if in.Room == "" {
 		return membership{}, weir.Errorf(weir.ErrInvalid, "room: missing")
 	}
-	if err := s.Join(in.Room); err != nil {
+	if err := s.Join(ctx, in.Room); err != nil {
 		return membership{}, err
 	}
 	all, err := s.Namespace().To(in.Room).Sockets(ctx)
@@ -91,8 +91,8 @@ type line struct {
 	Text string `json:"text"`
 }
 
-func say(_ context.Context, s *weir.Socket, in struct{ Room, Text string }) (struct{}, error) {
-	return struct{}{}, s.To(in.Room).Emit("said", line{in.Room, s.Value(nameKey{}), in.Text})
+func say(ctx context.Context, s *weir.Socket, in struct{ Room, Text string }) (struct{}, error) {
+	return struct{}{}, s.To(in.Room).Emit(ctx, "said", line{in.Room, s.Value(nameKey{}), in.Text})
 }
 
 // voteFor is how long members have to answer.

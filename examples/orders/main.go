@@ -119,7 +119,7 @@ type confirmation struct {
 func (h orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := order{ID: r.FormValue("id"), Customer: r.FormValue("customer")}
 	receipt, err := h.srv.Publish(r.Context(), "/shop", "order-confirmed", o,
-		weir.ToPrincipal(o.Customer), weir.ID("order-"+o.ID), weir.WithReceipt())
+		weir.ToPrincipal(o.Customer), weir.MessageID("order-"+o.ID), weir.WithReceipt())
 	switch {
 	case errors.Is(err, weir.ErrBusy), errors.Is(err, weir.ErrDraining):
 		w.Header().Set("Retry-After", "1")
@@ -130,5 +130,5 @@ func (h orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(confirmation{receipt.MessageID, receipt.Outcome.Queued}) // the caller is gone if this fails
+	_ = json.NewEncoder(w).Encode(confirmation{receipt.MessageID, receipt.Queued}) // the caller is gone if this fails
 }

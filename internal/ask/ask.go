@@ -22,9 +22,9 @@ const patience = 30 * time.Second
 
 // Reply is one client's answer to a broadcast that asked for one.
 type Reply struct {
-	Socket string // Socket.IO id
-	Args   *args.Args
-	Err    error // ErrDisconnected if the client left without an answer, ErrBusy or ErrTooLarge if its lane refused the event
+	Socket string    // Socket.IO id
+	Args   args.Args // empty where there is an Err
+	Err    error     // ErrDisconnected if the client left without an answer, ErrBusy or ErrTooLarge if its lane refused the event
 }
 
 // Question collects the answers to one question. It implements delivery.AckSink; its methods may be called from any
@@ -81,7 +81,7 @@ func (q *Question) Answered(s *delivery.Socket, answer delivery.Answer) {
 	if answer.Err != nil {
 		r.Err = failure(answer.Err)
 	} else {
-		r.Args = new(args.New(bytes.Clone(answer.Args), 0, answer.Attachments))
+		r.Args = args.New(bytes.Clone(answer.Args), 0, answer.Attachments)
 	}
 	q.replies = append(q.replies, r)
 	q.checkLocked()
@@ -201,7 +201,7 @@ func (r *Reply) Answer() op.Answer {
 // ReplyOf is the reply whose Answer is a.
 func ReplyOf(a *op.Answer) Reply {
 	if a.Code == "" {
-		return Reply{Socket: a.Socket, Args: new(args.New(a.Args, 0, a.Attachments))}
+		return Reply{Socket: a.Socket, Args: args.New(a.Args, 0, a.Attachments)}
 	}
 	e := &base.Error{Code: base.CodeInternal, Reason: a.Reason}
 	if i := slices.IndexFunc(base.Codes, func(c *base.Code) bool { return c.Name == a.Code }); i >= 0 {

@@ -165,7 +165,7 @@ func TestWhatIsNoQuestionIsRefused(t *testing.T) {
 // A code that this version does not know is an error all the same.
 func TestReplyOfACodeNobodyKnows(t *testing.T) {
 	r := ask.ReplyOf(&op.Answer{Socket: "a", Code: "new", Reason: "why"})
-	if r.Err == nil || r.Args != nil || r.Socket != "a" {
+	if r.Err == nil || r.Args.Len() != 0 || r.Socket != "a" {
 		t.Errorf("%+v", r)
 	}
 }

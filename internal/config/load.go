@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/attach"
 )
 
 // LoadOptions say what counts besides the file. Flags win over the environment, and that over the file.
@@ -28,7 +29,9 @@ type LoadOptions struct {
 type Config struct {
 	// Options are what the file says, all defaults filled in. Logger, Registerer and Events are the caller's to set.
 	Options weir.Options
-	Log     Log
+	// Extras are for the server made of Options: attach.To, before it listens.
+	Extras attach.Extras
+	Log    Log
 	// Warnings are to be shown by check, and logged at start.
 	Warnings []Warning
 
@@ -74,7 +77,10 @@ func Parse(name string, src []byte, o LoadOptions) (*Config, error) {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	c.tree = r.effective(doc)
-	c.Options.Config = func() any { return c.Effective() }
+	c.Extras = attach.Extras{
+		Config:                  func() any { return c.Effective() },
+		ManagementAddrDefaulted: !r.isSet("management.host") && !r.isSet("management.port"),
+	}
 	return c, nil
 }
 

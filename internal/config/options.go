@@ -71,7 +71,6 @@ func (r *reader) management(d *document) weir.ManagementOptions {
 	o := weir.ManagementOptions{
 		Addr: r.address("management", m.Host, m.Port), PProf: m.Pprof,
 		ReceiptTimeout: m.ReceiptTimeout, StreamFenceMetrics: d.Compat == "streamfence",
-		AddrDefaulted: !r.isSet("management.host") && !r.isSet("management.port"),
 	}
 	names, keys := map[string]bool{}, map[string]string{}
 	for i, k := range m.Keys {
@@ -166,7 +165,7 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 		r.warn(path+".managementPort", "has no effect, as in StreamFence's files: the management API, with /metrics, listens on management.port, now %d", d.Management.Port)
 	}
 	if s.NotSentLowatBytes == 0 {
-		o.NotSentLowat = -1 // in weir.ServerOptions 0 is the default
+		o.NotSentLowat = weir.Off // in weir.ServerOptions 0 is the default
 	}
 	if o.Auth && len(d.Access.StaticTokens) == 0 {
 		r.wrong(path+".auth", "TOKEN would refuse everybody: access.staticTokens has no token")

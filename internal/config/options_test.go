@@ -55,7 +55,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 		Drain:        weir.DrainOptions{ClientsPerSecond: 17, Timeout: 1500 * time.Millisecond},
 		AuthFailures: weir.AuthFailures{Max: 3, Window: 9 * time.Second},
 		Servers: []weir.ServerOptions{{
-			Name: "feed", Addr: "[::1]:3456", Auth: true, Credentials: true, NotSentLowat: -1, Driver: weir.DriverGoroutine,
+			Name: "feed", Addr: "[::1]:3456", Auth: true, Credentials: true, NotSentLowat: weir.Off, Driver: weir.DriverGoroutine,
 			Origins: []string{"https://example.com", "https://*.example.org"},
 			SocketIO: weir.SocketIOOptions{
 				Path: "/live/", PingInterval: time.Second, PingTimeout: 2 * time.Second, MaxHTTPBufferSize: 3000,
@@ -65,14 +65,14 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 			},
 			Limits: weir.ServerLimits{HeaderTimeout: 100 * time.Millisecond, KeepAlive: 61 * time.Second, MaxSilence: 99 * time.Second, SubscriptionsPerSocket: 11, RoomsPerSocket: 12, TopicsPerNamespace: 16, Connections: 13, Pending: 14, HandshakesPerSecond: 15},
 			Namespaces: []weir.NamespaceOptions{{
-				Path: "/", Dialect: weir.Envelope, AutoSubscribe: []string{"prices.AAPL"}, ClientPublish: true,
+				Path: "/", Dialect: weir.ShapeEnvelope, AutoSubscribe: []string{"prices.AAPL"}, ClientPublish: true,
 				EventsLane: weir.Limits{Messages: 10, Bytes: 20000}, EventsOverflow: weir.RejectNew,
 				SlowPenalty: 700 * time.Millisecond, AuthRequired: true, InboundAck: weir.AckAfterHandlerSuccess,
 				Topics: []weir.TopicOptions{
 					{
-						Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.Disconnect, Max: weir.Limits{Messages: 9, Bytes: 10000},
+						Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.DisconnectClient, Max: weir.Limits{Messages: 9, Bytes: 10000},
 						TTL: 800 * time.Millisecond, FlushDelay: 20 * time.Millisecond, Snapshot: true, SnapshotMax: weir.Limits{Messages: 500, Bytes: 262144}, Weight: 2, MaxInFlight: 4, AckTimeout: 600 * time.Millisecond,
-						MaxRetries: weir.NoRetries, RetryBackoff: 1.5, WebsocketOnly: true, AuthRequired: true,
+						MaxRetries: weir.Off, RetryBackoff: 1.5, WebsocketOnly: true, AuthRequired: true,
 					},
 					{
 						Name: "prices*", Overflow: weir.Coalesce, Key: "/symbol", Max: weir.Limits{Messages: 5, Bytes: 6000},
@@ -100,8 +100,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 func TestNoOptionIsWithoutAKey(t *testing.T) {
 	c := mustLoad(t, "testdata/valid/everything.yaml")
 	code := []string{ // set by code only, or zero in this file for a reason
-		".Addr", ".Namespaces", ".Logger", ".Registerer", ".Events.", ".Servers[0].Page",
-		".Management.AddrDefaulted", // the file sets the address
+		".Addr", ".Namespaces", ".Name", ".Logger", ".Registerer", ".Events.", ".Servers[0].Page",
 		".Servers[0].Namespaces[0].Topics[0].Key", ".Servers[0].Namespaces[0].Topics[1].Mode",
 		".Servers[0].Namespaces[0].Topics[1].WebsocketOnly", ".Servers[0].Namespaces[0].Topics[1].AuthRequired",
 		".Servers[0].SocketIO.Cookie",
@@ -185,8 +184,7 @@ func TestShownConfigurationLoadsToTheSameOptions(t *testing.T) {
 		secrets := cmp.FilterPath(func(p cmp.Path) bool {
 			return strings.HasSuffix(p.GoString(), ".Key") && strings.Contains(p.GoString(), "Management")
 		}, cmp.Ignore())
-		defaulted := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".AddrDefaulted" }, cmp.Ignore())
-		if diff := cmp.Diff(c.Options, again.Options, functions, secrets, defaulted); diff != "" {
+		if diff := cmp.Diff(c.Options, again.Options, functions, secrets); diff != "" {
 			t.Errorf("%s: -loaded +shown and loaded:\n%s", name, diff)
 		}
 	}
@@ -206,8 +204,8 @@ func TestManagementPortMovesOnlyIfNobodyChoseIt(t *testing.T) {
 		{"environment", file, config.LoadOptions{Environ: []string{"WEIR_MANAGEMENT_PORT=9393"}}, false},
 		{"flag", file, config.LoadOptions{Overrides: map[string]string{"management.host": "localhost"}}, false},
 	} {
-		if got := parse(t, c.text, c.o).Options.Management.AddrDefaulted; got != c.want {
-			t.Errorf("%s: AddrDefaulted is %v, want %v", c.name, got, c.want)
+		if got := parse(t, c.text, c.o).Extras.ManagementAddrDefaulted; got != c.want {
+			t.Errorf("%s: ManagementAddrDefaulted is %v, want %v", c.name, got, c.want)
 		}
 	}
 }

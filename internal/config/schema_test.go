@@ -94,8 +94,7 @@ func TestStarterLoadsAsItIsAndWithEveryCommentRemoved(t *testing.T) {
 	}
 	as := parse(t, starter, config.LoadOptions{})
 	without := parse(t, uncommented, config.LoadOptions{})
-	defaulted := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".AddrDefaulted" }, cmp.Ignore())
-	if diff := cmp.Diff(as.Options, without.Options, functions, defaulted); diff != "" {
+	if diff := cmp.Diff(as.Options, without.Options, functions); diff != "" {
 		t.Errorf("the comments are not the defaults: -starter +uncommented\n%s", diff)
 	}
 	if len(as.Warnings) > 0 {

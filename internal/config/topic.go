@@ -53,10 +53,10 @@ func (r *reader) topic(t *topic, at policyPaths) weir.TopicOptions {
 		if t.Snapshot {
 			r.wrong(at.of(r, "snapshot"), "true has nothing to send of topic %q: snapshotMaxKeys is 0", t.Name)
 		}
-		o.SnapshotMax.Messages = weir.NoSnapshot // in weir.TopicOptions 0 is the default
+		o.SnapshotMax.Messages = weir.Off // in weir.TopicOptions 0 is the default
 	}
 	if t.MaxRetries == 0 {
-		o.MaxRetries = weir.NoRetries // in weir.TopicOptions 0 is the default
+		o.MaxRetries = weir.Off // in weir.TopicOptions 0 is the default
 	}
 	if t.Key != "" && o.Overflow == weir.Coalesce {
 		o.Key = t.Key
@@ -66,7 +66,7 @@ func (r *reader) topic(t *topic, at policyPaths) weir.TopicOptions {
 
 // checkReliable holds the rules of AT_LEAST_ONCE (configuration.md, protocol.md 3.13).
 func (r *reader) checkReliable(t *topic, at policyPaths) {
-	if t.OverflowAction != weir.RejectNew && t.OverflowAction != weir.Disconnect {
+	if t.OverflowAction != weir.RejectNew && t.OverflowAction != weir.DisconnectClient {
 		r.wrong(at.of(r, "overflowAction"), "%v cannot keep the promise of topic %q, which is AT_LEAST_ONCE: want REJECT_NEW or DISCONNECT", t.OverflowAction, t.Name)
 	}
 	if t.Coalesce {

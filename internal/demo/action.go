@@ -41,7 +41,7 @@ func Actions() []Action {
 			Sees: "At most one message waits, always the newest: the least memory, the freshest value.",
 		},
 		{
-			Topic: "prices.disconnect", overflow: weir.Disconnect,
+			Topic: "prices.disconnect", overflow: weir.DisconnectClient,
 			Sees: "Full lane: the client is cut and refused for a while. It comes back to a live feed.",
 		},
 	}

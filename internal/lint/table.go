@@ -58,6 +58,7 @@ func Table() []Room {
 		{Path: "internal/roster", StdOnly: true},
 		{Path: "internal/op", StdOnly: true, May: []string{"internal/base", "internal/roster"}},
 		{Path: "internal/aside", StdOnly: true},
+		{Path: "internal/attach", StdOnly: true},
 		{Path: "internal/logqueue", StdOnly: true, May: []string{"internal/aside"}},
 
 		// At the door, and the readers.
@@ -74,15 +75,15 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "cluster",
+			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.
-		{Path: "internal/config", May: []string{"internal/base", "."}},
+		{Path: "internal/config", May: []string{"internal/base", ".", "internal/attach"}},
 		{Path: "internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/wire/*"}},
 		{Path: "internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
 		{Path: "cmd/weir", May: []string{
-			"internal/base", ".", "internal/config", "internal/loadtest", "internal/loadtest/*", "internal/peer",
+			"internal/base", ".", "internal/attach", "internal/config", "internal/loadtest", "internal/loadtest/*", "internal/peer",
 			"internal/doctor", "internal/demo", "internal/build", "internal/aside", "cluster", "cluster/*",
 		}},
 
@@ -93,7 +94,7 @@ func Table() []Room {
 
 		// Public packages beside the root.
 		{Path: "client", May: []string{"internal/base", "internal/wire/*"}},
-		{Path: "weirtest", May: []string{"internal/base", ".", "internal/peer"}},
+		{Path: "weirtest", May: []string{"internal/base", ".", "internal/attach", "internal/peer"}},
 
 		// Applications on Weir: the suite's, the benchmarks', the examples'.
 		{Path: "conformance/fixture", May: []string{"internal/base", ".", "internal/config"}},

@@ -24,8 +24,8 @@ var errEnough = errors.New("enough")
 func TestConnSpeaksToWeirWithAndWithoutTLS(t *testing.T) {
 	srv := mount(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/feed", Topics: []weir.TopicOptions{{Name: "prices"}}}}},
 		func(s *weir.Server) {
-			s.Namespace("/feed").On("echo", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
-				return e.Reply(map[string]int{"n": 7})
+			s.Namespace("/feed").On("echo", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
+				return e.Reply(ctx, map[string]int{"n": 7})
 			})
 		})
 	plain, secure := httptest.NewServer(srv), httptest.NewTLSServer(srv)

@@ -28,8 +28,8 @@ func serve(t testing.TB, topics ...weir.TopicOptions) *weir.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv.Namespace("/feed").On("echo", func(_ context.Context, _ *weir.Socket, e *weir.Event) error {
-		return e.Reply(map[string]bool{"ok": true})
+	srv.Namespace("/feed").On("echo", func(ctx context.Context, _ *weir.Socket, e *weir.Event) error {
+		return e.Reply(ctx, map[string]bool{"ok": true})
 	})
 	srv.Namespace("/feed").On("refused", func(context.Context, *weir.Socket, *weir.Event) error {
 		return weir.Errorf(weir.ErrForbidden, "always")

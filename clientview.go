@@ -1,0 +1,107 @@
+package weir
+
+import (
+	"maps"
+	"time"
+
+	"github.com/streamweir/weir/internal/delivery"
+)
+
+// ClientView is the state of one client as the management API shows it, and in the same
+// JSON: who it is, how far behind, and what it lost.
+type ClientView struct {
+	ID           string            `json:"id"` // Socket.IO id
+	Namespace    string            `json:"namespace"`
+	Principal    string            `json:"principal,omitempty"`
+	Address      string            `json:"address,omitempty"`   // IP address without a port
+	Server       string            `json:"server,omitempty"`    // ServerOptions.Name
+	Transport    string            `json:"transport,omitempty"` // polling or websocket
+	Agent        string            `json:"agent,omitempty"`     // User-Agent, if that is remembered
+	Since        time.Time         `json:"since"`               // when the connection was opened
+	Depth        int               `json:"depth"`               // messages in its lanes, in flight included; the figures down to LossShare are those of all lanes
+	Bytes        int               `json:"bytes"`
+	InFlight     int               `json:"inFlight"`            // of them: sent, not acknowledged
+	OldestMs     int64             `json:"oldestAgeMs"`         // how long the oldest has waited, in milliseconds
+	Drops        map[string]uint64 `json:"drops,omitempty"`     // by reason, see docs/errors.md
+	Dropped      uint64            `json:"dropped"`             // the sum of Drops
+	Losing       bool              `json:"losing,omitempty"`    // some lane is
+	LossShare    float64           `json:"lossShare,omitempty"` // the largest of its lanes, of the last seconds
+	Unsent       int               `json:"unsentBytes"`         // bytes written that the kernel has not sent
+	Kernel       *KernelView       `json:"kernel,omitempty"`    // nil where the kernel does not say
+	Lanes        []LaneView        `json:"lanes"`
+	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut: only the worst are kept
+	Cause        string            `json:"cause,omitempty"`        // why it was cut, see docs/errors.md; "": it is connected
+	CutAt        time.Time         `json:"cutAt,omitzero"`
+}
+
+// KernelView is what the kernel says of a connection.
+type KernelView struct {
+	UnsentBytes int     `json:"unsentBytes"`
+	RTTMs       float64 `json:"rttMs"` // round trip, in milliseconds
+	Retransmits int     `json:"retransmits"`
+}
+
+// LaneView is one lane with its books. They balance (docs/promises.md, P5): Offered is the
+// sum of Written or, on reliable topics, Acked, of Coalesced, of Drops and of Depth.
+type LaneView struct {
+	Topic     string            `json:"topic"` // "" = the events lane
+	Depth     int               `json:"depth"` // messages in it, in flight included
+	Bytes     int               `json:"bytes"`
+	InFlight  int               `json:"inFlight"`    // sent, not acknowledged
+	Spilled   int               `json:"spilled"`     // 0: this version has no journal
+	OldestMs  int64             `json:"oldestAgeMs"` // how long the oldest has waited, in milliseconds
+	Offered   uint64            `json:"offered"`
+	Written   uint64            `json:"written"`
+	Acked     uint64            `json:"acked"`
+	Retries   uint64            `json:"retries"`
+	Coalesced uint64            `json:"coalesced"` // replaced by a newer one
+	Drops     map[string]uint64 `json:"drops,omitempty"`
+	Loss      *LossView         `json:"loss,omitempty"` // of the last seconds; nil: none, or not known at a first look
+	Balanced  bool              `json:"balanced"`
+}
+
+// LossView is what the policy of a lane took from its client in the last seconds.
+type LossView struct {
+	Losing   bool    `json:"losing"` // a tenth was dropped, or half dropped or replaced
+	Share    float64 `json:"share"`  // of what was offered, dropped or replaced
+	Offered  uint64  `json:"offered"`
+	Dropped  uint64  `json:"dropped"`
+	Replaced uint64  `json:"replaced"` // by a newer one of the same key, or as a snapshot
+	Seconds  float64 `json:"seconds"`  // over how long
+}
+
+// viewsOf are clients as the application sees them, nothing of them shared.
+func viewsOf(found []delivery.ClientView) []ClientView {
+	list := make([]ClientView, len(found))
+	for i := range found {
+		list[i] = viewOf(&found[i])
+	}
+	return list
+}
+
+func viewOf(v *delivery.ClientView) ClientView {
+	out := ClientView{
+		ID: v.ID, Namespace: v.Namespace, Principal: v.Principal, Address: v.Address, Server: v.Server, Transport: v.Transport, Agent: v.Agent,
+		Since: v.Since, Depth: v.Depth, Bytes: v.Bytes, InFlight: v.InFlight, OldestMs: v.OldestMs, Drops: maps.Clone(v.Drops), Dropped: v.Dropped,
+		Losing: v.Losing, LossShare: v.LossShare, Unsent: v.Unsent,
+		LanesLeftOut: v.LanesLeftOut, Cause: v.Cause, CutAt: v.CutAt,
+	}
+	if v.Kernel != nil {
+		out.Kernel = new(KernelView(*v.Kernel))
+	}
+	if v.Lanes != nil {
+		out.Lanes = make([]LaneView, len(v.Lanes))
+	}
+	for i := range v.Lanes {
+		l := &v.Lanes[i]
+		out.Lanes[i] = LaneView{
+			Topic: l.Topic, Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, Spilled: l.Spilled, OldestMs: l.OldestMs,
+			Offered: l.Offered, Written: l.Written, Acked: l.Acked, Retries: l.Retries, Coalesced: l.Coalesced,
+			Drops: maps.Clone(l.Drops), Balanced: l.Balanced,
+		}
+		if l.Loss != nil {
+			out.Lanes[i].Loss = new(LossView(*l.Loss))
+		}
+	}
+	return out
+}

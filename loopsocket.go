@@ -1,0 +1,182 @@
+package weir
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/streamweir/weir/internal/args"
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/socketio"
+	"github.com/streamweir/weir/internal/workers"
+)
+
+// loopSocket is a Socket as its loop, the protocol half and the delivery half know it. It is the same struct under
+// another name, so that embedders see none of its methods and an idle client pays for no second object. Everything on it
+// is the loop's to call, unless it says otherwise.
+type loopSocket Socket
+
+var (
+	_ socketio.Socket     = (*loopSocket)(nil)
+	_ delivery.SocketPeer = (*loopSocket)(nil)
+	_ workers.Drainer     = (*loopSocket)(nil)
+)
+
+// loop is the socket as its loop knows it.
+func (s *Socket) loop() *loopSocket { return (*loopSocket)(s) }
+
+// public is the socket as the application knows it. Any goroutine.
+func (l *loopSocket) public() *Socket { return (*Socket)(l) }
+
+// socketOf is the Socket that delivery's sends for. Any goroutine.
+func socketOf(d *delivery.Socket) (s *Socket, ok bool) {
+	l, ok := d.Peer.(*loopSocket)
+	return l.public(), ok
+}
+
+// apply gives a socket that others decide about the id it will have.
+func (l *loopSocket) apply() {
+	s := l.public()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ownLocked().id = s.client.out.NewSocketID()
+}
+
+// enter makes the socket a member and returns its sending half.
+func (l *loopSocket) enter() *delivery.Socket {
+	s, c := l.public(), l.client
+	id, principal := s.identity()
+	if id == "" {
+		id = c.out.NewSocketID()
+	}
+	d := c.out.OpenSocket(s.ns.d, id, principal, l)
+	s.mu.Lock()
+	s.member.Store(d)
+	early := s.hasLocked().early
+	if own := s.own; own != nil {
+		own.id, own.principal, own.early = "", "", nil
+		if own.few() {
+			s.own = nil
+		}
+	}
+	s.mu.Unlock()
+	if err := d.Lodge(early...); err != nil {
+		s.ns.log.Warn("room not joined", "socket", id, "error", err)
+	}
+	return d
+}
+
+// trim lets go of a mailbox in which nothing happens: an idle socket has none. A full
+// one stays until its resumption, which would not be heard after it.
+func (l *loopSocket) trim() {
+	if l.mailbox != nil && !l.full && l.mailbox.Idle() {
+		l.mailbox = nil
+	}
+}
+
+// jobFunc is a function as a job of a mailbox.
+type jobFunc = workers.JobFunc
+
+// enqueue gives a job to the socket's mailbox; when that is full the client is
+// not read until it has room again. The budget counts its bytes until then.
+func (l *loopSocket) enqueue(job workers.Job, bytes int) {
+	switch l.box().Push(job, bytes) {
+	case workers.AcceptedFull:
+		l.holdReading()
+	case workers.Refused: // the server has stopped
+		if _, event := job.(*eventJob); event {
+			l.ns.count.skipped.Add(1)
+		}
+	}
+}
+
+// box is the socket's mailbox.
+func (l *loopSocket) box() *workers.Mailbox {
+	if l.mailbox == nil {
+		l.mailbox = new(workers.Mailbox)
+		l.mailbox.Init(l.ns.srv.workers, &l.ns.mail, l)
+	}
+	return l.mailbox
+}
+
+// holdReading stops reading from the client until the mailbox, which is full, has room again.
+func (l *loopSocket) holdReading() {
+	if !l.full && !l.gone.Load() {
+		l.full = true
+		l.client.hold()
+	}
+}
+
+// Drained implements workers.Drainer; it is called on a worker.
+func (l *loopSocket) Drained(m *workers.Mailbox) { l.client.out.Shard().Post(resumption{l, m}) }
+
+// resumption is the task that reads a socket on whose mailbox has room again.
+type resumption struct {
+	l *loopSocket
+	m *workers.Mailbox
+}
+
+// Run implements base.Task.
+func (r resumption) Run() {
+	if r.l.full && r.l.mailbox == r.m {
+		r.l.full = false
+		r.l.client.resume()
+	}
+}
+
+// Event implements socketio.Socket: an event has arrived.
+func (l *loopSocket) Event(in socketio.Event) {
+	l.ns.count.received.Add(1)
+	l.ns.count.receivedBytes.Add(uint64(in.Bytes()))
+	s := l.public()
+	if l.gone.Load() || s.deliveryEvent(&in) {
+		return
+	}
+	raw := in.Args
+	if !in.Owned {
+		raw = bytes.Clone(raw)
+	}
+	j := new(eventJob)
+	j.Name, j.Args, j.socket, j.id, j.asks = in.Name, Args{args.New(raw, 1, in.Attachments)}, s, in.ID, in.HasID
+	l.enqueue(j, in.Bytes())
+}
+
+// Answered implements socketio.Socket: a client's ack.
+func (l *loopSocket) Answered(id uint64, args []byte, attachments [][]byte) {
+	l.public().out().Answer(id, delivery.Answer{Args: args, Attachments: attachments})
+}
+
+// Left implements socketio.Socket: the client's DISCONNECT.
+func (l *loopSocket) Left() { l.public().out().Close(base.CauseClientDisconnect, nil) }
+
+// Gone implements delivery.SocketPeer.
+func (l *loopSocket) Gone(cause base.Cause) {
+	s := l.public()
+	d := s.out()
+	var rooms []string
+	if d != nil && s.ns.hears() { // before the lock: Namespace.mu is taken before Socket.mu, see docs/locks.md
+		rooms = d.Rooms()
+	}
+	s.mu.Lock()
+	own := s.ownLocked()
+	own.reason, own.rooms = cause.SocketReason(), rooms
+	if cause.Expels() {
+		s.expelled.Store(true)
+	}
+	s.gone.Store(true)
+	if own.cancel != nil {
+		own.cancel(errors.New(own.reason))
+	}
+	if own.asking != nil {
+		own.asking()
+	}
+	s.mu.Unlock()
+	s.client.proto.Leave(s.ns.path)
+	if s.full {
+		s.full = false
+		s.client.resume()
+	}
+	if d != nil {
+		s.ns.farewell(s, cause.SocketReason())
+	}
+}
