@@ -4,8 +4,10 @@ import (
 	"go/ast"
 	"go/token"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -97,6 +99,28 @@ func (t *Tree) hasRecord(number string) bool {
 		}
 	}
 	return false
+}
+
+// records wants every decision to have a number of its own: a citation names it.
+func records() Rule {
+	return Rule{
+		Name:   "records",
+		Remedy: "take the next free number of docs/adr",
+		check: func(t *Tree, report reporter) {
+			first := map[string]string{}
+			for _, file := range slices.Sorted(maps.Keys(t.pages)) {
+				name, ok := strings.CutPrefix(file, "docs/adr/")
+				if !ok {
+					continue
+				}
+				number, _, _ := strings.Cut(name, "-")
+				if other, taken := first[number]; taken {
+					report(t.Files[0].syntax.Package, file+" has the number of "+other)
+				}
+				first[number] = file
+			}
+		},
+	}
 }
 
 // addPage keeps a page of the module for citations to be looked up in.

@@ -45,6 +45,7 @@ func Rules() []Rule {
 		skips(),
 		corpora(),
 		citations(),
+		records(),
 		mapped("docs/architecture.md", "CONTRIBUTING.md"),
 	}
 }

@@ -291,6 +291,11 @@ func f() {
 			want: []string{"a.go:6", "a.go:9", "a.go:13", "a.go:14", "a.go:17", "a.go:17"},
 		},
 		{
+			rule: "records", says: "two decisions of one number",
+			tree: module{"docs/adr/0001-a.md": "", "docs/adr/0002-b.md": "", "docs/adr/0002-c.md": "", "docs/0002-d.md": "", "a.go": "package weir\n"},
+			want: []string{"a.go:1"},
+		},
+		{
 			rule: "map", says: "a room that a page does not show",
 			tree: module{
 				"docs/architecture.md":    "- **`internal/lane`** and `internal/wire/ws`\n",
