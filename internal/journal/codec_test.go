@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"reflect"
 	"testing"
@@ -86,6 +87,7 @@ func TestHeaderKnowsItsDamage(t *testing.T) {
 		}
 	}
 	b[7] = version + 1
+	binary.LittleEndian.PutUint32(b[len(b)-4:], sum(b[:len(b)-4]))
 	if _, _, err := decodeHeader(b); !errors.Is(err, errVersion) {
 		t.Errorf("another version: %v", err)
 	}
@@ -93,7 +95,7 @@ func TestHeaderKnowsItsDamage(t *testing.T) {
 
 // One flipped bit of a state leaves its content, and is told.
 func TestStateOutlivesAFlippedBit(t *testing.T) {
-	s := state{Reserved: 1 << 20, Previous: 7, Clean: true, Epoch: "e", Namespace: "/feed", Topic: "ticks"}
+	s := state{Reserved: 1 << 20, Previous: 7, Clean: true, Synced: true, Epoch: "e", Boot: "b", Namespace: "/feed", Topic: "ticks"}
 	b := s.encode()
 	if got, damaged, err := decodeState(b); err != nil || damaged || got != s {
 		t.Fatalf("%+v, %v, %v", got, damaged, err)

@@ -2,7 +2,11 @@ package journal
 
 import (
 	"bytes"
+	"math"
+	"slices"
 	"testing"
+
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // Whatever bytes are read, a decoder returns; and what it accepts is encoded to the same bytes again.
@@ -40,6 +44,30 @@ func FuzzState(f *testing.F) {
 			if again := s.encode(); len(again) != len(b) {
 				t.Errorf("%x became %x", b, again)
 			}
+		}
+	})
+}
+
+// Whatever is in a file, a scan ends, keeps the order, and finds the same again in what it calls sound.
+func FuzzSegment(f *testing.F) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, size, err := decodeHeader(b)
+		if err != nil {
+			return
+		}
+		again := bytes.Clone(b[:size])
+		var offsets []uint64
+		found := scan(b, size, &h, math.MaxUint64, func(e topiclog.Entry, at, n int) {
+			offsets = append(offsets, e.Offset)
+			again = append(again, b[at:at+n]...)
+		})
+		if !slices.IsSorted(offsets) {
+			t.Errorf("offsets %d", offsets)
+		}
+		n := 0
+		second := scan(again, size, &h, math.MaxUint64, func(topiclog.Entry, int, int) { n++ })
+		if n != len(offsets) || second.damaged || second.torn {
+			t.Errorf("%d records, then %d, %+v after %+v", len(offsets), n, second, found)
 		}
 	})
 }

@@ -80,10 +80,7 @@ func open(b []byte, magic [8]byte) (fields scanner, size int, err error) {
 	if len(b) < 16 {
 		return scanner{}, 0, errTorn
 	}
-	if [8]byte(b) != magic {
-		if [7]byte(b) == [7]byte(magic[:7]) {
-			return scanner{}, 0, errVersion
-		}
+	if [7]byte(b) != [7]byte(magic[:7]) {
 		return scanner{}, 0, errDamaged
 	}
 	n := binary.LittleEndian.Uint32(b[8:])
@@ -96,6 +93,9 @@ func open(b []byte, magic [8]byte) (fields scanner, size int, err error) {
 	size = int(n)
 	if sum(b[:size-4]) != binary.LittleEndian.Uint32(b[size-4:]) {
 		return scanner{}, 0, errDamaged
+	}
+	if b[7] != magic[7] {
+		return scanner{}, 0, errVersion
 	}
 	return scanner{b: b[12 : size-4]}, size, nil
 }
@@ -119,22 +119,33 @@ type state struct {
 	Reserved uint64 // no higher offset was given
 	Previous uint64 // Clean: the offset of the newest record; else nothing
 	Clean    bool   // the log was closed: Reserved was the last offset
+	Synced   bool   // no record is delivered before it was synced
 	Epoch    string
+	Boot     string // the run of the machine
 
 	Namespace, Topic string
 }
+
+// The flags of a state.
+const (
+	flagClean  = 1
+	flagSynced = 2
+)
 
 // encode returns the state as bytes, twice: a flipped bit leaves one.
 func (s *state) encode() []byte {
 	b := begin(stateMagic)
 	b = binary.LittleEndian.AppendUint64(b, s.Reserved)
 	b = binary.LittleEndian.AppendUint64(b, s.Previous)
-	clean := uint32(0)
+	flags := uint32(0)
 	if s.Clean {
-		clean = 1
+		flags |= flagClean
 	}
-	b = binary.LittleEndian.AppendUint32(b, clean)
-	b = finish(appendTexts(b, s.Epoch, s.Namespace, s.Topic))
+	if s.Synced {
+		flags |= flagSynced
+	}
+	b = binary.LittleEndian.AppendUint32(b, flags)
+	b = finish(appendTexts(b, s.Epoch, s.Boot, s.Namespace, s.Topic))
 	return append(b, b...)
 }
 
@@ -158,7 +169,10 @@ func decodeCopy(b []byte) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	s := state{Reserved: f.u64(), Previous: f.u64(), Clean: f.u32() == 1, Epoch: f.text(), Namespace: f.text(), Topic: f.text()}
+	s := state{Reserved: f.u64(), Previous: f.u64()}
+	flags := f.u32()
+	s.Clean, s.Synced = flags&flagClean != 0, flags&flagSynced != 0
+	s.Epoch, s.Boot, s.Namespace, s.Topic = f.text(), f.text(), f.text(), f.text()
 	if f.bad || len(f.b) > 0 || size != len(b) {
 		return state{}, errDamaged
 	}

@@ -89,6 +89,9 @@ func (d Dir) Lock(name string) (io.Closer, error) {
 // Free implements FS.
 func (d Dir) Free() (int64, error) { return free(string(d)) }
 
+// Boot implements FS.
+func (d Dir) Boot() string { return boot() }
+
 // file is an *os.File.
 type file struct{ *os.File }
 

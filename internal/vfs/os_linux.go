@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -44,4 +45,12 @@ func free(dir string) (int64, error) {
 	}
 	bytes := float64(stat.Bavail) * float64(stat.Bsize)
 	return int64(min(bytes, math.MaxInt64/2)), nil
+}
+
+func boot() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
 }

@@ -17,3 +17,5 @@ func datasync(f *os.File) error { return f.Sync() }
 func free(dir string) (int64, error) {
 	return 0, &os.PathError{Op: "free space", Path: dir, Err: errors.ErrUnsupported}
 }
+
+func boot() string { return "" }

@@ -40,6 +40,9 @@ type FS interface {
 
 	// Free is how many bytes this user may still write on the file system.
 	Free() (int64, error)
+
+	// Boot names this run of the machine: while it is the same, all that was written is still there. "" = not known.
+	Boot() string
 }
 
 // File is an open file. ReadAt may be called by any goroutine, the others by one at a time.

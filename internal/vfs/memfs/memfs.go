@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -62,7 +63,8 @@ type FS struct {
 	hook     func(Op) error
 	capacity int64
 	readOnly bool
-	life     int // one more with each crash: handles of earlier lives are dead
+	life     int // one more with each crash and kill: handles of earlier lives are dead
+	boots    int
 	now      names
 	durable  names
 	locked   map[string]int // name -> life
@@ -123,6 +125,7 @@ func (m *FS) Crash(keep func(name string, unsynced int) int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.life++
+	m.boots++
 	m.hook, m.readOnly = nil, false
 	m.now = m.durable.clone()
 	for name, f := range m.now.files {
@@ -382,6 +385,13 @@ func (m *FS) Free() (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return max(0, m.capacity-m.usedLocked()), nil
+}
+
+// Boot implements vfs.FS: another one after each Crash, not after Kill.
+func (m *FS) Boot() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return strconv.Itoa(m.boots)
 }
 
 func (m *FS) usedLocked() (bytes int64) {

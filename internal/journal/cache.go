@@ -1,0 +1,106 @@
+package journal
+
+import (
+	"container/list"
+	"io"
+	"sync"
+
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+var errEOF = io.EOF
+
+// cache is the blocks that were read last, decoded: readers at about the same place share one read and one copy.
+type cache struct {
+	limit int
+
+	mu     sync.Mutex
+	bytes  int // of Record.Size
+	blocks map[blockKey]*cached
+	order  list.List // of *cached, the one used last in front; those that are being read are not in it
+}
+
+type blockKey struct {
+	segment *segment
+	from    int64
+}
+
+// cached is a block; entries and err are known when ready is closed.
+type cached struct {
+	key     blockKey
+	log     *Log
+	to      int64
+	ready   chan struct{}
+	entries []topiclog.Entry
+	err     error
+	bytes   int
+	place   *list.Element
+}
+
+func (c *cache) init(limit int) {
+	c.limit = limit
+	c.blocks = map[blockKey]*cached{}
+	c.order.Init()
+}
+
+// get returns the records of a block, from memory if it was read lately, and after whoever is reading it if somebody is.
+func (c *cache) get(l *Log, s *segment, b *block) ([]topiclog.Entry, error) {
+	key := blockKey{s, b.from}
+	c.mu.Lock()
+	if x := c.blocks[key]; x != nil && x.to >= b.to {
+		if x.place != nil {
+			c.order.MoveToFront(x.place)
+		}
+		c.mu.Unlock()
+		<-x.ready
+		return x.entries, x.err
+	}
+	x := &cached{key: key, log: l, to: b.to, ready: make(chan struct{})}
+	c.forgetLocked(c.blocks[key])
+	c.blocks[key] = x
+	c.mu.Unlock()
+	x.entries, x.err = l.load(s, b)
+	for i := range x.entries {
+		x.bytes += x.entries[i].Size()
+	}
+	close(x.ready)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.blocks[key] != x {
+		return x.entries, x.err // a longer one has taken its place
+	}
+	x.place = c.order.PushFront(x)
+	c.bytes += x.bytes
+	if x.err != nil {
+		c.forgetLocked(x)
+	}
+	for c.bytes > c.limit {
+		c.forgetLocked(c.order.Back().Value.(*cached)) //nolint:forcetypeassert // only those are in it
+	}
+	return x.entries, x.err
+}
+
+func (c *cache) forgetLocked(x *cached) {
+	if x == nil {
+		return
+	}
+	if c.blocks[x.key] == x {
+		delete(c.blocks, x.key)
+	}
+	if x.place != nil {
+		c.order.Remove(x.place)
+		c.bytes -= x.bytes
+		x.place = nil
+	}
+}
+
+// drop forgets the blocks of a log.
+func (c *cache) drop(l *Log) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, x := range c.blocks {
+		if x.log == l {
+			c.forgetLocked(x)
+		}
+	}
+}

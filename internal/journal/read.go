@@ -1,0 +1,223 @@
+package journal
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+// readers is how many reads of one journal are under way at most; others wait.
+const readers = 4
+
+// lookMost is how many blocks one read looks at: those with records for others do not make it long.
+const lookMost = 64
+
+// read is one Read that needs the disk.
+type read struct {
+	log    *Log
+	q      topiclog.Query
+	done   func(topiclog.Batch)
+	hashes []uint32
+
+	batch topiclog.Batch
+	bytes int
+}
+
+// Read implements topiclog.Log. What needs no disk is answered before it returns, all else by a goroutine of the journal.
+func (l *Log) Read(q topiclog.Query, done func(topiclog.Batch)) {
+	r := &read{log: l, q: q, done: done}
+	l.mu.RLock()
+	known := l.beginLocked(r)
+	if !known {
+		l.reading.Add(1)
+	}
+	l.mu.RUnlock()
+	if known {
+		done(r.batch)
+		return
+	}
+	l.j.queueRead(r)
+}
+
+// beginLocked reports whether the answer is known without a look at the disk.
+func (l *Log) beginLocked(r *read) bool {
+	r.batch = topiclog.Batch{Span: l.spanLocked(), Next: r.q.After}
+	switch {
+	case l.closed:
+		r.batch.Err = topiclog.ErrClosed
+	case r.q.Epoch != "" && r.q.Epoch != l.epoch:
+		r.batch.Err = topiclog.ErrEpoch
+	default:
+		if _, _, more := l.afterLocked(r.q.After); more {
+			return false
+		}
+		r.endLocked()
+	}
+	return true
+}
+
+// endLocked is the end of a read that has seen everything.
+func (r *read) endLocked() {
+	l := r.log
+	r.batch.Lost = r.batch.Lost || l.previous > r.batch.Next
+	r.batch.Next = max(r.batch.Next, l.last)
+}
+
+// afterLocked is the first block with records behind an offset.
+func (l *Log) afterLocked(offset uint64) (*segment, block, bool) {
+	low, high := 0, len(l.segments)
+	for low < high {
+		if middle := (low + high) / 2; l.segments[middle].last() > offset {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	for _, s := range l.segments[low:] { // one without records has the last offset of what was before
+		if b, ok := s.after(offset); ok {
+			return s, b, true
+		}
+	}
+	return nil, block{}, false
+}
+
+// queueRead has a read done.
+func (j *Journal) queueRead(r *read) {
+	j.readMu.Lock()
+	defer j.readMu.Unlock()
+	j.reads = append(j.reads, r)
+	if j.readers < readers {
+		j.readers++
+		j.running.Go(j.runReads)
+	}
+}
+
+// runReads ends when no read waits.
+func (j *Journal) runReads() {
+	for {
+		j.readMu.Lock()
+		if len(j.reads) == 0 {
+			j.readers--
+			j.readMu.Unlock()
+			return
+		}
+		r := j.reads[0]
+		j.reads[0] = nil
+		j.reads = j.reads[1:]
+		j.readMu.Unlock()
+		r.do()
+		r.done(r.batch)
+		r.log.reading.Done()
+	}
+}
+
+// do reads block after block until the query's limits, or the end.
+func (r *read) do() {
+	if r.q.For != nil {
+		r.hashes = hashes(r.q.For)
+	}
+	for range lookMost {
+		if !r.step() {
+			return
+		}
+	}
+}
+
+// step looks at one block, and reports whether to go on.
+func (r *read) step() bool {
+	l := r.log
+	l.mu.RLock()
+	r.batch.Span = l.spanLocked()
+	s, b, more := l.afterLocked(r.batch.Next)
+	if !more {
+		r.endLocked()
+	}
+	l.mu.RUnlock()
+	switch {
+	case !more:
+		return false
+	case r.hashes != nil && !b.mayHave(r.hashes):
+		r.pass(b.previous, b.last)
+		return true
+	}
+	entries, err := l.j.cache.get(l, s, &b)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && l.isGone(s):
+		return true // its time was over meanwhile; the next look sees that
+	case errors.Is(err, errDamaged):
+		if !r.take(entries) {
+			return false
+		}
+		r.pass(b.last, b.last) // what could not be read is lost
+		r.batch.Lost = true
+		return true
+	case err != nil && len(r.batch.Entries) == 0:
+		r.batch.Next, r.batch.Err = r.q.After, err
+		return false
+	case err != nil:
+		return false
+	}
+	return r.take(entries)
+}
+
+func (l *Log) isGone(s *segment) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, x := range l.segments {
+		if x == s {
+			return false
+		}
+	}
+	return true
+}
+
+// pass has looked at records up to last, the first of which names previous.
+func (r *read) pass(previous, last uint64) {
+	if previous > r.batch.Next {
+		r.batch.Lost = true
+	}
+	r.batch.Next = max(r.batch.Next, last)
+}
+
+// take adds entries to the batch as far as the limits go, and reports whether there is room for more.
+func (r *read) take(entries []topiclog.Entry) bool {
+	for i := range entries {
+		e := &entries[i]
+		if e.Offset <= r.batch.Next {
+			continue
+		}
+		if r.q.For == nil || r.q.For.Gets(&e.To) {
+			r.bytes += e.Size()
+			if n := len(r.batch.Entries); n > 0 && (n >= r.q.Limit.Records || r.bytes > r.q.Limit.Bytes) {
+				return false
+			}
+			r.batch.Entries = append(r.batch.Entries, *e)
+		}
+		r.pass(e.Previous, e.Offset)
+	}
+	return true
+}
+
+// load reads a block from its file. What is sound in a damaged one is returned with errDamaged.
+func (l *Log) load(s *segment, b *block) ([]topiclog.Entry, error) {
+	f, err := l.j.fs.Open(path.Join(l.dir, s.name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	p := make([]byte, b.to-b.from)
+	n, err := f.ReadAt(p, b.from)
+	if n < len(p) && err != nil && !errors.Is(err, errEOF) {
+		return nil, err
+	}
+	h := header{Mark: s.mark, Base: b.first, Namespace: l.namespace, Topic: l.topic, Epoch: l.epoch}
+	var entries []topiclog.Entry
+	found := scan(p[:n], 0, &h, b.last, func(e topiclog.Entry, _, _ int) { entries = append(entries, e) })
+	if found.damaged || found.torn || n < len(p) {
+		l.j.damage("a segment is damaged; what is sound in it is read", l.dir, s.name)
+		return entries, errDamaged
+	}
+	return entries, nil
+}
