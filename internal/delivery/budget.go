@@ -179,29 +179,68 @@ func (sh *Shard) account() {
 
 // count adds up what the shard holds, and returns what all hold.
 func (sh *Shard) count() int64 {
-	var held, slack, rooms, spare int64
-	for _, n := range sh.hub.namespaces.All() {
-		rooms += n.on(sh).Bytes()
-		held += n.events[sh.index].Held()
-		slack += n.events[sh.index].Slack()
-		spare += n.events[sh.index].Spare()
-		for _, d := range n.all {
-			held += d.classes[sh.index].Held()
-			slack += d.classes[sh.index].Slack()
-			spare += d.classes[sh.index].Spare()
+	var all sums
+	for i := len(sh.using) - 1; i >= 0; i-- {
+		n := sh.using[i]
+		of := n.sumsOn(sh)
+		all.add(of)
+		if m := n.on(sh); m.Len() == 0 && m.orders == nil && of == (sums{}) {
+			sh.unuse(i)
 		}
 	}
 	rest := restBytes * int64(sh.resting.Len())
-	sh.held.Store(held)
-	sh.spare.Store(spare + rest)
+	sh.held.Store(all.held)
+	sh.spare.Store(all.spare + rest)
 	sh.tell(budget.Lanes, sh.structs-rest)
-	sh.tell(budget.Rooms, rooms)
-	sh.tell(budget.Queues, slack)
+	sh.tell(budget.Rooms, all.rooms)
+	sh.tell(budget.Queues, all.slack)
 	sh.tell(budget.Inboxes, sh.chosen)
 	b := &sh.hub.budget
-	b.Add(held - sh.lanes - sh.arrived)
-	sh.lanes, sh.arrived = held, 0
+	b.Add(all.held - sh.lanes - sh.arrived)
+	sh.lanes, sh.arrived = all.held, 0
 	return b.Held()
+}
+
+// sums are bytes held on one shard.
+type sums struct{ held, slack, spare, rooms int64 }
+
+func (s *sums) add(o sums) {
+	s.held += o.held
+	s.slack += o.slack
+	s.spare += o.spare
+	s.rooms += o.rooms
+}
+
+func (s *sums) addClass(c *lane.Class) {
+	s.add(sums{held: c.Held(), slack: c.Slack(), spare: c.Spare()})
+}
+
+// sumsOn is what a shard holds of the namespace.
+func (n *Namespace) sumsOn(sh *Shard) (s sums) {
+	s.rooms = n.on(sh).Bytes()
+	s.addClass(n.events[sh.index])
+	for _, d := range n.all {
+		s.addClass(d.classes[sh.index])
+	}
+	return s
+}
+
+// use puts a namespace on the list of those of which the shard may hold something: whoever
+// is about to let it hold something calls it. Of thousands of namespaces few are in use, and
+// only those are added up every millisecond.
+func (sh *Shard) use(n *Namespace) {
+	if m := n.on(sh); !m.used {
+		m.used = true
+		sh.using = append(sh.using, n)
+	}
+}
+
+// unuse takes the i-th off the list.
+func (sh *Shard) unuse(i int) {
+	last := len(sh.using) - 1
+	sh.using[i].on(sh).used = false
+	sh.using[i], sh.using[last] = sh.using[last], nil
+	sh.using = sh.using[:last]
 }
 
 // tell makes an account hold so much of the shard.
@@ -226,7 +265,7 @@ func (h *Hub) spare() (n int64) {
 
 // drop gives back what is kept for reuse.
 func (sh *Shard) drop() {
-	for _, n := range sh.hub.namespaces.All() {
+	for _, n := range sh.using {
 		n.events[sh.index].Drop()
 		for _, d := range n.all {
 			d.classes[sh.index].Drop()

@@ -104,6 +104,7 @@ func (c *Conn) Writable() { c.markDirty() }
 func (c *Conn) OpenSocket(n *Namespace, id, principal string, peer SocketPeer) *Socket {
 	s := &Socket{ID: id, Principal: principal, Namespace: n, Peer: peer, conn: c}
 	c.sockets = append(c.sockets, s)
+	c.shard.use(n)
 	n.on(c.shard).Add(s)
 	n.sockets.Add(1)
 	c.shard.sockets.Add(1)
@@ -119,6 +120,7 @@ func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
 	if c.closed {
 		return
 	}
+	c.shard.use(n)
 	s := &Socket{Namespace: n, conn: c, closed: true, refusal: true}
 	c.sockets = append(c.sockets, s)
 	c.refused++

@@ -42,6 +42,7 @@ func (f *fanOut) begin(sh *Shard, u *underWay) {
 	} else {
 		u.choose(sh, f.ns, f.target)
 	}
+	sh.use(f.ns)
 	u.item = f.class(sh).Hold(f.msg)
 }
 

@@ -8,6 +8,7 @@ type membership struct {
 	roster.Roster[*Socket]
 	searching *underWay // whose recipients are being looked for; nil: no search is under way
 	orders    *stream   // what is emitted here and not delivered yet; nil: nothing
+	used      bool      // among Shard.using
 }
 
 // Identity implements roster.Member.

@@ -46,6 +46,7 @@ type Shard struct {
 	now    int64        // the hub's clock, read once per turn
 
 	conns      []*Conn
+	using      []*Namespace // of which it may hold something, see use
 	firstDirty *Conn
 	lastDirty  *Conn
 	doomed     []doomed                  // to be cut once the current step is over
