@@ -16,8 +16,9 @@
 //	srv.Publish(ctx, "/feed", "prices.AAPL", tick)
 //
 // New reports every problem of the options at once and starts nothing. Run serves
-// until its context ends, then drains and closes. The library opens a port only
-// where an address is configured; without one, mount the server:
+// until its context ends, then drains and closes; Ready waits until it serves, and Close
+// ends it at once. The library opens a port only where an address is configured; without
+// one, mount the server:
 //
 //	mux.Handle("/socket.io/", srv)
 //
@@ -25,7 +26,7 @@
 //
 // For each client and topic there is one lane: a queue bounded in messages and
 // bytes, and the only place where messages wait. The kernel is given no more than
-// a few KiB that it has not sent (Options.NotSentLowat), so the lane's policy acts on
+// a few KiB that it has not sent (ServerOptions.NotSentLowat), so the lane's policy acts on
 // everything a slow client has not got. Weir's books say what became of every
 // message offered to a lane: written or acknowledged, coalesced, or dropped for
 // one of a fixed set of reasons. See docs/promises.md.
@@ -36,6 +37,30 @@
 // To, Except, Join, Ask. Handlers run on bounded workers, one after another for
 // each socket; what a handler sends arrives in the order it was sent. docs/guide
 // has the calls of Socket.IO side by side with those of this package.
+//
+// # Waiting
+//
+// Whatever can wait takes a context first. Emit, Reply, Join, Leave, Rooms and Disconnect
+// wait for room or for an event loop, 5 s where the context has no deadline; Ask for
+// clients, 30 s; Publish, and a Broadcast's Sockets, Join, Leave and Disconnect, as long as
+// the context allows. A context that ends first ends the wait, not what was begun.
+//
+// # Errors
+//
+// Methods return an *Error with a Code of docs/errors.md, and say which; branch on it with
+// errors.Is(err, weir.ErrBusy). Only the text of an *Error ever reaches a client. What has
+// no code (New, Validate, Listen, Run, Drain, StaticTokens) is for people to read.
+//
+// # Options
+//
+// The zero value of every option is its default. Off, which is -1, switches off what can
+// be; any other negative number, and what is beyond an option's range, New refuses.
+//
+// # Nodes
+//
+// A Server is one node. A namespace, its broadcasts and its publishes mean all nodes there
+// are, which in this version is one; Broadcast.Local narrows them to this one, and what
+// tells of "this node" (Clients, Sockets, Receipt, Events) will go on to.
 //
 // # Concurrency
 //

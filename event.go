@@ -11,7 +11,8 @@ import (
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
-// Event is an event a client has sent.
+// Event is an event a client has sent. It may be kept after its handler has returned, and
+// used by any goroutine.
 type Event struct {
 	Name string
 	Args
@@ -180,7 +181,7 @@ func (j *eventJob) unhandled(ctx context.Context) {
 // Handle sets a typed handler: the event's first argument is decoded into In by
 // encoding/json, binary parts into []byte, and what f returns answers the client's
 // ack callback. For more arguments, or none, make In a struct{} and use
-// Namespace.On. A decoding error is answered with the code "invalid".
+// Namespace.On. A decoding error is answered with the code "invalid". It panics as On does.
 func Handle[In, Out any](n *Namespace, event string, f func(ctx context.Context, s *Socket, in In) (Out, error)) {
 	n.On(event, func(ctx context.Context, s *Socket, e *Event) error {
 		var in In

@@ -54,12 +54,22 @@ func (e *Events) watch() func(roster.Change) {
 
 // ConnectedEvent says that a socket has joined its namespace.
 type ConnectedEvent struct {
-	Server, Namespace, ID, Principal, Transport string
-	Address                                     netip.Addr
+	Server    string // ServerOptions.Name
+	Namespace string
+	ID        string // Socket.IO id
+	Principal string // "" if nobody asked
+	Transport string // polling or websocket
+	Address   netip.Addr
 }
 
 // DisconnectedEvent says that a socket has left its namespace.
-type DisconnectedEvent struct{ Server, Namespace, ID, Principal, Reason string }
+type DisconnectedEvent struct {
+	Server    string // ServerOptions.Name
+	Namespace string
+	ID        string // Socket.IO id
+	Principal string // "" if nobody asked
+	Reason    string // Socket.IO's, such as "transport close": see docs/errors.md
+}
 
 // SubscribedEvent says that a socket has subscribed to a topic, or no longer does.
 type SubscribedEvent struct {
@@ -70,8 +80,8 @@ type SubscribedEvent struct {
 // CutEvent says that the server has cut a connection, and the last state of its
 // clients.
 type CutEvent struct {
-	Cause   string
-	Clients []ClientView
+	Cause   string       // see docs/errors.md, close causes
+	Clients []ClientView // one for each namespace that the connection was in
 }
 
 // AuthRejectedEvent says that a token was refused.
@@ -79,5 +89,5 @@ type AuthRejectedEvent struct {
 	Action           Action
 	Namespace, Topic string
 	Address          netip.Addr
-	Reason           string
+	Reason           string // as the client is told
 }

@@ -152,12 +152,14 @@ func (n *Namespace) locked(f func()) {
 	}
 }
 
-// ConnectError refuses a client with a message and data for its connect_error.
+// ConnectError refuses a client with a message and data for its connect_error. A check of
+// Use returns it.
 type ConnectError struct {
 	Message string
-	Data    any
+	Data    any // as an argument of Emit; left out if it is nil, or cannot be encoded
 }
 
+// Error implements error: the message.
 func (e *ConnectError) Error() string { return e.Message }
 
 // decides reports whether the application has to be asked before a client is let in. Loop.

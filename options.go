@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Limits bound a queue. Zero fields are defaults.
+// Limits bound a queue, or what is kept. Zero fields are defaults.
 type Limits struct {
 	Messages int // default 64 for topics, 1024 for the events lane; 16,777,216 at most
 	Bytes    int // of the encoded packets; default 512 KiB for topics, 1 MiB for the events lane
@@ -74,8 +74,8 @@ type NamespaceOptions struct {
 	// deny.
 	ClientPublish bool
 	// EventsLane bounds what waits for a client besides topics: plain events, acks
-	// and namespace packets. EventsOverflow is DisconnectClient, or RejectNew, which
-	// drops new plain events.
+	// and namespace packets. EventsOverflow is DisconnectClient, the default, or
+	// RejectNew, which drops new plain events.
 	EventsLane     Limits
 	EventsOverflow Overflow
 	// SlowPenalty is how long a client that was cut for being slow is refused; it
@@ -241,7 +241,7 @@ type Options struct {
 	// Default "", and "2", "3" and so on for others without a name.
 	Name string
 
-	Shards     int // event loops; default GOMAXPROCS
+	Shards     int // event loops; default GOMAXPROCS; 4096 at most
 	Workers    WorkerOptions
 	Outside    OutsideOptions
 	Memory     MemoryOptions
@@ -258,10 +258,12 @@ type Options struct {
 	Events     Events
 }
 
-// AuthFailures bounds failed attempts per client address.
+// AuthFailures bounds failed attempts per client address, of IPv6 per /64: only ErrUnauthorized
+// counts. Beyond them the address is refused with ErrLimited until Window is over, which begins
+// with the first of them.
 type AuthFailures struct {
-	Max    int
-	Window time.Duration
+	Max    int           // default 20
+	Window time.Duration // default a minute
 }
 
 // Action is what a token is presented for.
@@ -297,7 +299,8 @@ type Identity struct {
 // called concurrently. ctx ends SocketIO.ConnectTimeout after the client asked, and for ActionConnect with the client.
 type AuthFunc func(ctx context.Context, r AuthRequest) (Identity, error)
 
-// Handshake is what is known of the request that opened a client's session.
+// Handshake is what is known of the request that opened a client's session. It must not be
+// changed.
 type Handshake struct {
 	Header  http.Header
 	Host    string

@@ -40,7 +40,7 @@ type Receipt struct {
 // NotCounted is the Receipt.Subscribers of a message whose lanes nobody has waited for.
 const NotCounted = -1
 
-// PublishOption changes one publish.
+// PublishOption changes one publish. It may be used for several.
 type PublishOption func(*publishing)
 
 type publishing struct {
@@ -130,7 +130,7 @@ func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true
 //
 // It waits for room in the server's inboxes as long as ctx allows, and for a
 // reliable topic until every lane has answered, or ctx ends: see Receipt.Complete.
-// Errors: ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrLimited (topicsPerNamespace),
+// Errors: ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrLimited (ServerLimits.TopicsPerNamespace),
 // ErrDraining; then nobody gets the message.
 func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
 	n := s.byPath.Find(namespace)
@@ -140,7 +140,7 @@ func (s *Server) Publish(ctx context.Context, namespace, topic string, payload a
 	return n.Publish(ctx, topic, payload, opts...)
 }
 
-// Publish is Server.Publish for this namespace.
+// Publish is Server.Publish for this namespace; its errors are the same.
 func (n *Namespace) Publish(ctx context.Context, topic string, payload any, opts ...PublishOption) (Receipt, error) {
 	var p publishing
 	for _, o := range opts {

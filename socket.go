@@ -81,7 +81,8 @@ func newSocket(n *Namespace, c *client, auth []byte) *Socket {
 	return s
 }
 
-// ID is the Socket.IO id: a public name, and the name of the socket's own room.
+// ID is the Socket.IO id: a public name, and the name of the socket's own room. It does not
+// change, and is not used again.
 func (s *Socket) ID() string {
 	id, _ := s.identity()
 	return id
@@ -127,7 +128,8 @@ func (s *Socket) Handshake() *Handshake {
 	return &Handshake{Header: h.Header, Host: h.Host, URL: h.URL, Address: h.RemoteAddr, TLS: h.TLS, Time: h.Time, Auth: s.hasLocked().auth}
 }
 
-// Context ends when the socket leaves its namespace; its cause is the reason.
+// Context ends when the socket leaves its namespace; context.Cause tells Socket.IO's reason,
+// such as "transport close". It has no deadline.
 func (s *Socket) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +218,7 @@ func (s *Socket) EmitVolatile(ctx context.Context, event string, args ...any) er
 }
 
 // EmitUncompressed is Emit for data that is compressed already: no transport tries
-// again (Socket.IO's compress(false)).
+// again (Socket.IO's compress(false)). Errors are those of Emit.
 func (s *Socket) EmitUncompressed(ctx context.Context, event string, args ...any) error {
 	return s.emit(ctx, event, args, emitOptions{verbatim: true})
 }
@@ -383,7 +385,7 @@ func (s *Socket) begin(ctx context.Context, o *op.Op) (*delivery.Doing, error) {
 func (s *Socket) Disconnect(ctx context.Context) error { return s.disconnect(ctx, false) }
 
 // CloseConnection is Disconnect from all namespaces of the client, and its connection is
-// closed then: Socket.IO's disconnect(true).
+// closed then: Socket.IO's disconnect(true). Errors are those of Disconnect.
 func (s *Socket) CloseConnection(ctx context.Context) error { return s.disconnect(ctx, true) }
 
 func (s *Socket) disconnect(ctx context.Context, transport bool) error {
