@@ -1,9 +1,10 @@
 // Package delivery is the middle of the server: topics and their order, the
 // shards that own connections and lanes, membership, flushing, acks, and the
-// books.
+// books. Its files in the order of a message: publish, publication, sequencer (late), job, stream,
+// deliver, then shard (offer), outlane, flush, conn, reliable.
 //
-//	Publish ── encode ── reserve room in inboxes ── sequencer lock: offset, append ──┐
-//	                                                                                ├─> shard loop: lanes ─> flush ─> Outlet
+//	Publish ── reserve room in inboxes ── sequencer lock: position, frame, append ──┐
+//	                                                                                ├─> shard loop: streams ─> lanes ─> flush ─> Outlet
 //	bytes read ── Post(task) ── one batch per connection outstanding ───────────────┘
 //
 // # Who may call what
@@ -16,8 +17,8 @@
 // # Order
 //
 // A shard delivers in streams, each in the order of its inbox: one for every topic, and
-// one for every namespace with the plain events, answers, calls and departures that are
-// of no topic. Streams have turns, in slices, so one may be ahead of another: who
+// one for every namespace with the plain events, answers and operations on sockets that
+// are of no topic. Streams have turns, in slices, so one may be ahead of another: who
 // leaves a room right after a publication to it may be gone when its turn comes.
 //
 // # Lock order

@@ -59,9 +59,9 @@ func (p *Pending) Settled() bool {
 	}
 }
 
-// Publish gives a message to the subscribers of a topic: it is encoded, gets its
-// place in the topic's order, and is appended to the inbox of every shard that
-// has subscribers, or of none. It waits for room as long as ctx allows and then
+// Publish gives a message to the subscribers of a topic: it gets its place in the
+// topic's order, is encoded (before that where its frame does not tell the place), and is
+// appended to the inbox of every shard that has subscribers, or of none. It waits for room as long as ctx allows and then
 // fails with ErrBusy. With receipt, or for a reliable topic, the outcome can be
 // waited for on the result.
 //

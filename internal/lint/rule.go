@@ -47,6 +47,7 @@ func Rules() []Rule {
 		citations(),
 		records(),
 		mapped("docs/architecture.md", "CONTRIBUTING.md"),
+		ways("docs/architecture.md"),
 	}
 }
 

@@ -310,6 +310,19 @@ func f() {
 			},
 			want: []string{"internal/wheel/a.go:1", "cluster/a.go:1"},
 		},
+		{
+			rule: "ways", says: "a way to a file or a name that is not there, or of more than six opens",
+			tree: module{
+				"docs/architecture.md": "`gone.go`\n## Where is …?\n" +
+					"| … it? | `a.go` (`Take`, `lane`, `most`) names it → `internal/lane/b.go` (`Gone`, `put`) → `internal/lane/gone.go` |\n" +
+					"| … that? | `a.go` → `a.go` → `a.go` → `a.go` → `a.go` |\n" +
+					"| … more? | `a.go` → `a.go` → `a.go` → `a.go` → `a.go` → `a.go` |\n" +
+					"## Words\n`gone.go`\n",
+				"a.go":               "package p\n\ntype lane struct{}\n\nconst most = 1\n\nfunc (lane) Take() {}\n",
+				"internal/lane/b.go": "package lane\n\nvar put, taken int\n",
+			},
+			want: []string{"internal/lane/b.go:1", "a.go:1", "a.go:1"},
+		},
 	} {
 		t.Run(c.rule+", "+c.says, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, c.tree.check(t, c.rule)); diff != "" {
