@@ -102,6 +102,13 @@ func TestTwoDialectsShareARoomAndATopic(t *testing.T) {
 	r := newRig(t, options(1, topic("ticks", latest())))
 	quiet, _ := r.crowdOf(5, 0)
 	noisy, sockets := r.crowdOf(7, loud)
+	bystander := r.connect(0).speak(loud) // of the topic, but in the room
+	outsider := bystander.join()
+	bystander.do(func() {
+		if err := outsider.Join("red"); err != nil {
+			t.Error(err)
+		}
+	})
 	r.emitTo(delivery.Target{}, "chat", `{"n":1}`)
 	r.publish("ticks", `{"price":2}`)
 	r.emitTo(delivery.Target{Rooms: []string{"red"}}, "ticks", `"as an event"`)
@@ -117,6 +124,9 @@ func TestTwoDialectsShareARoomAndATopic(t *testing.T) {
 			t.Errorf("a loud client read\n%q, want\n%q and in order\n%q", got, events, ticks)
 		}
 	}
+	if got, want := sorted(bystander.heard()), sorted(append(events, ticks[1])); !slices.Equal(got, want) {
+		t.Errorf("a loud client that subscribes to nothing read\n%q, want\n%q", got, want)
+	}
 	for _, c := range quiet {
 		got := c.texts()
 		want := []string{`2/feed,["ticks",{"price":2}]`, `2/feed,["ticks","as an event"]`, `51-/feed,["ticks",{"_placeholder":true,"num":0}]`}
@@ -126,7 +136,7 @@ func TestTwoDialectsShareARoomAndATopic(t *testing.T) {
 	}
 	for _, text := range slices.Concat(events, ticks) {
 		if n := speaker.times(text); n != 1 {
-			t.Errorf("%q was encoded %d times for 7 clients", text, n)
+			t.Errorf("%q was encoded %d times for all", text, n)
 		}
 	}
 	r.farewells(noisy[0], sockets[0])
