@@ -190,7 +190,7 @@ func subscribeLoudly(t *testing.T) {
 		t.Errorf("after a loss the client read\n%q, want\n%q", got, want)
 	}
 	about := func(topic, id, ack string) string {
-		return fmt.Sprintf(`{"NAMESPACE":"/FEED","TOPIC":"%s","MESSAGEID":"%s","ACKREQUIRED":%s`, topic, id, ack)
+		return fmt.Sprintf(`{"NAMESPACE":"/FEED","TOPIC":%q,"MESSAGEID":%q,"ACKREQUIRED":%s`, topic, id, ack)
 	}
 	c.subscribe(s, "kept", delivery.SubscribeOptions{Snapshot: true})
 	if got, want := c.last(), `EVENT /feed ["KEPT","LAST",`+about("KEPT", "K", "FALSE")+`,"SNAPSHOT":TRUE}]`; got != want {

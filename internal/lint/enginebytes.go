@@ -73,7 +73,7 @@ func engineText(x ast.Expr) bool {
 // engineRune reports whether x is a literal '0' to '6', or 'b', which marks base64.
 func engineRune(x ast.Expr) bool {
 	lit, ok := x.(*ast.BasicLit)
-	return ok && lit.Kind == token.CHAR && len(lit.Value) == 3 && strings.Contains("0123456b", lit.Value[1:2])
+	return ok && lit.Kind == token.CHAR && strings.Contains("'0''1''2''3''4''5''6''b'", lit.Value)
 }
 
 // conversion reports whether fun is a type that a packet type is converted to as a byte.
