@@ -20,16 +20,16 @@ func TestCursorEqualsANaiveSet(t *testing.T) {
 		c, done := cursor.Cursor{Topic: "t", Epoch: "e"}, map[uint64]bool{}
 		for range rnd.IntN(200) {
 			first := rnd.Uint64N(highest) + 1
-			switch last := first; rnd.IntN(8) {
+			switch rnd.IntN(8) {
 			case 0:
-				last = min(first+rnd.Uint64N(10), highest)
+				last := min(first+rnd.Uint64N(10), highest)
 				c.DoneRun(first, last)
 				for o := first; o <= last; o++ {
 					done[o] = true
 				}
 			case 1:
-				other, open := cursor.Cursor{Topic: "t", Epoch: "e"}, rnd.Uint64N(first)+1
-				other = cursor.At("t", "e", first, []uint64{open})
+				open := rnd.Uint64N(first) + 1
+				other := cursor.At("t", "e", first, []uint64{open})
 				c.Join(&other)
 				for o := uint64(1); o <= first; o++ {
 					done[o] = done[o] || o != open

@@ -25,7 +25,8 @@ func (k *sink) Reading(bool)                                {}
 // audience is a hub of one shard with that many subscribers of "ticks".
 func audience(b *testing.B, n int) (r *rig, writes *int) {
 	r = newRig(b, options(1, topic("ticks", latest())))
-	return r, r.subscribers(b, "ticks", n)
+	writes = r.subscribers(b, "ticks", n)
+	return r, writes
 }
 
 // BenchmarkFanOut is publications to all, so many of them under way at a time,

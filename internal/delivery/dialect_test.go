@@ -201,7 +201,7 @@ func subscribeLoudly(t *testing.T) {
 	order := `EVENT /feed ["ORDERS",{"METADATA":` + about("ORDERS", "O", "TRUE")
 	for _, mark := range []string{"", `,"REDELIVERED":TRUE`} {
 		_, text, asks := strings.Cut(c.last(), ":")
-		mark += fmt.Sprintf(`,"OFFSET":%d,"EPOCH":"%s"`, at.Offset, strings.ToUpper(at.Epoch))
+		mark += fmt.Sprintf(`,"OFFSET":%d,"EPOCH":%q`, at.Offset, strings.ToUpper(at.Epoch))
 		if want := order + mark + `},"PAYLOAD":3}]`; !asks || text != want {
 			t.Errorf("the delivery is\n%q, want with an ack id\n%q", text, want)
 		}

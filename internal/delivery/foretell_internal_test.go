@@ -18,7 +18,7 @@ func TestWhoseForetoldPlaceIsTakenGoesOutUncompressed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, taken := range []bool{false, true} {
-		x := newPublication(topic, &Publication{Payload: []byte(`"` + strings.Repeat("x", 4000) + `"`), ID: "id"}, 1)
+		x, _ := newPublication(topic, &Publication{Payload: []byte(`"` + strings.Repeat("x", 4000) + `"`), ID: "id"}, 1)
 		f := &fanOut{outgoing: outgoing{msg: &x.msg, ns: h.Namespace("/"), topic: topic}, pub: x, target: everybody, members: true}
 		if f.foretold(topic.last) {
 			t.Fatal("a message is ready for its place before it knows of it")
@@ -32,11 +32,11 @@ func TestWhoseForetoldPlaceIsTakenGoesOutUncompressed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		told, _, err := h.commitLocked(topic, f, &reservation{})
+		told, _, err := h.commitLocked(topic, nil, f, &reservation{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		frame := x.msg.Frame(x.form)
+		frame := x.msg.Frame(f.form())
 		if packed := frame.Deflated() != frame; packed == taken || !strings.Contains(string(frame.Wire()), `,"offset":`+string('0'+rune(told.Offset))+`,`) {
 			t.Errorf("place taken %v: compressed %v, at %d: %q", taken, packed, told.Offset, frame.Wire()[4000:])
 		}

@@ -122,7 +122,9 @@ func (h *Hub) Close() {
 	h.wg.Wait()
 	if h.opts.Log != nil {
 		for _, t := range h.topics() {
-			t.log.Close()
+			if t.log != nil {
+				t.log.Close()
+			}
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/roster"
-	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // Target says who is meant, of the sockets in a namespace or of those that subscribe to a topic.
@@ -71,14 +70,13 @@ func (l *load) lift(sh *Shard) {
 type fanOut struct {
 	outgoing
 	load
-	target   *Target          // never nil
-	pub      *publication     // whose message it is; nil: it is an emit
-	record   *topiclog.Record // for the topic's log; nil: it needs none
-	members  bool             // of those the target means the topic's subscribers, through their lanes of it; else whoever is meant
-	wanted   bool             // somebody may ask for the receipt
-	stands   bool             // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
-	claim    int64            // what the budget counts for it before it is in any inbox
-	promised int64            // what may come of it in lanes: before it is in any inbox on all shards, then on each
+	target   *Target      // never nil
+	pub      *publication // whose message it is; nil: it is an emit
+	members  bool         // of those the target means the topic's subscribers, through their lanes of it; else whoever is meant
+	wanted   bool         // somebody may ask for the receipt
+	stands   bool         // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
+	claim    int64        // what the budget counts for it before it is in any inbox
+	promised int64        // what may come of it in lanes: before it is in any inbox on all shards, then on each
 }
 
 // toAllMembers reports whether it is for all subscribers of its topic.

@@ -14,11 +14,11 @@ import (
 var ErrUnsettled = fmt.Errorf("%w: the log has not said whether the message is published", ErrBusy)
 
 // awaitLocked notes a fan-out whose record was given to a late log.
-func (t *Topic) awaitLocked(f *fanOut) {
+func (t *Topic) awaitLocked(r *topiclog.Record, f *fanOut) {
 	if t.pending == nil {
 		t.pending = make(map[*topiclog.Record]*fanOut)
 	}
-	t.pending[f.record] = f
+	t.pending[r] = f
 }
 
 // awaited takes out the fan-out of a record; nil: it is another node's.
@@ -31,9 +31,9 @@ func (t *Topic) awaited(r *topiclog.Record) *fanOut {
 }
 
 // settle waits until the log has said where the record of a fan-out is. What was claimed for it stays claimed until then.
-func (h *Hub) settle(ctx context.Context, t *Topic, f *fanOut, later *topiclog.Later) (*Pending, error) {
+func (h *Hub) settle(ctx context.Context, t *Topic, r *topiclog.Record, f *fanOut, later *topiclog.Later) (*Pending, error) {
 	later.Hear(func(_ topiclog.Position, err error) {
-		if err != nil && t.awaited(f.record) != nil {
+		if err != nil && t.awaited(r) != nil {
 			h.unclaim(f)
 		}
 	})
@@ -61,7 +61,7 @@ func (t *Topic) deliver(e topiclog.Entry) {
 		f.ns.prepare(made)
 	}
 	if foreign {
-		f.pub.pub.Adopt(f.msg.Frame(f.pub.form))
+		f.pub.pub.Adopt(f.msg.Frame(f.form()))
 		f.weight = inbox.Cost(f.msg.Bytes())
 	}
 	var held reservation
@@ -81,7 +81,7 @@ func (t *Topic) deliver(e topiclog.Entry) {
 // fanOutOf makes what is delivered of another node's record.
 func (h *Hub) fanOutOf(t *Topic, r *topiclog.Record) *fanOut {
 	d := t.Declared
-	x := &publication{pub: packet.Publication{Payload: r.Payload, Binary: r.Binary, Reliable: d.Reliable()}, form: d.form(d.Spec.Shape)}
+	x := &publication{pub: packet.Publication{Payload: r.Payload, Binary: r.Binary, Reliable: d.Reliable()}}
 	m := &x.msg
 	m.Init(&x.pub)
 	m.Namespace, m.Topic, m.ID, m.Key, m.AckID = d.Namespace.Path, t.Name, r.ID, r.Key, d.Namespace.NextAckID()

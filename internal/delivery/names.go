@@ -52,7 +52,8 @@ func (n *Namespace) Topic(name string) (*Topic, error) {
 		}
 		n.idle.push(t, n.hub.Now())
 	}
-	t.open(n.hub.newLog(t))
+	epoch := n.hub.newEpoch()
+	t.open(n.hub.newLog(t, epoch), epoch)
 	n.byName[name] = t
 	return t, nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/streamweir/weir/internal/delivery/linger"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/roster"
-	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // NamespaceSpec declares a namespace.
@@ -52,7 +51,7 @@ type Namespace struct {
 
 func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
 	n := &Namespace{Path: spec.Path, hub: h, spec: spec, topics: make(map[string]*Declared), byName: make(map[string]*Topic)}
-	n.open(topiclog.NewMemory(h.newEpoch(), topiclog.Limits{}))
+	n.open(nil, h.newEpoch())
 	var watch *roster.Watch // nil: nobody asks
 	if spec.Watch != nil {
 		watch = roster.NewWatch(spec.Path, spec.Watch)

@@ -44,15 +44,14 @@ func expiry(now int64, ttl time.Duration) int64 {
 
 // publication is a message made of what a publisher has handed in.
 type publication struct {
-	msg  base.Message
-	pub  packet.Publication
-	form base.Form // in which most subscribers want it
-	most int       // how long its frame in that form is at most
+	msg base.Message
+	pub packet.Publication
 }
 
-func newPublication(t *Topic, p *Publication, now int64) *publication {
+// newPublication makes it, and tells how long its frame is at most in the form that most subscribers want.
+func newPublication(t *Topic, p *Publication, now int64) (x *publication, most int) {
 	d := t.Declared
-	x := &publication{pub: packet.Publication{Payload: p.Payload, Binary: p.Binary, Reliable: d.Reliable()}, form: d.form(d.Spec.Shape)}
+	x = &publication{pub: packet.Publication{Payload: p.Payload, Binary: p.Binary, Reliable: d.Reliable()}}
 	m := &x.msg
 	m.Init(&x.pub)
 	m.Namespace, m.Topic, m.ID, m.Key, m.At = d.Namespace.Path, t.Name, p.ID, p.Key, now
@@ -70,8 +69,9 @@ func newPublication(t *Topic, p *Publication, now int64) *publication {
 	m.AckID = d.Namespace.NextAckID()
 	// The publisher's goroutine pays for the form most subscribers want: for all of it now, or if it tells its position
 	// for little more than that under the lock of the order. The payload is kept only inside that frame.
-	if x.most = x.pub.Settle(m, x.form, t.epoch); !x.pub.Tells(x.form) {
-		d.Namespace.prepare(m.Frame(x.form))
+	form := d.form(d.Spec.Shape)
+	if most = x.pub.Settle(m, form, t.epoch); !x.pub.Tells(form) {
+		d.Namespace.prepare(m.Frame(form))
 	}
-	return x
+	return x, most
 }

@@ -110,27 +110,28 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 	if pending := h.publishUnheard(t, p); pending != nil {
 		return pending, nil
 	}
-	x := newPublication(t, p, h.Now())
-	if x.most > d.Spec.Policy.MaxBytes {
+	x, most := newPublication(t, p, h.Now())
+	if most > d.Spec.Policy.MaxBytes {
 		d.refuse(ErrTooLarge)
 		return nil, ErrTooLarge
 	}
 	f := &fanOut{
-		outgoing: outgoing{msg: &x.msg, ns: d.Namespace, topic: t}, load: load{weight: inbox.Cost(x.most)}, target: everybody, members: true,
+		outgoing: outgoing{msg: &x.msg, ns: d.Namespace, topic: t}, load: load{weight: inbox.Cost(most)}, target: everybody, members: true,
 		pub: x, wanted: wantReceipt || d.Reliable(),
 	}
 	if to := p.Target; to.Narrows() {
 		f.target = &to
 	}
+	var record *topiclog.Record
 	if !t.numbers {
-		f.record = h.newRecord(f, p)
+		record = h.newRecord(f, p)
 	}
-	f.claim, f.promised = h.claimFor(t, x.most, &p.Target)
+	f.claim, f.promised = h.claimFor(t, most, &p.Target)
 	if err := h.claim(d, f); err != nil {
 		d.refuse(err)
 		return nil, err
 	}
-	pending, err := h.sequence(ctx, f)
+	pending, err := h.sequence(ctx, record, f)
 	if err != nil {
 		d.refuse(err)
 		return nil, err
@@ -175,9 +176,9 @@ func (h *Hub) claimFor(t *Topic, bytes int, to *Target) (itself, entries int64) 
 }
 
 // sequence gives the message its place in the topic's order and appends it to the inboxes
-// of the shards it must reach, all at once (architecture.md D3). If it fails it gives back what was
-// claimed.
-func (h *Hub) sequence(ctx context.Context, f *fanOut) (*Pending, error) {
+// of the shards it must reach, all at once (architecture.md D3). r is for the topic's log; nil: it
+// needs none. If it fails it gives back what was claimed.
+func (h *Hub) sequence(ctx context.Context, r *topiclog.Record, f *fanOut) (*Pending, error) {
 	var held reservation
 	defer held.release()
 	for try := 0; ; try++ {
@@ -191,14 +192,14 @@ func (h *Hub) sequence(ctx context.Context, f *fanOut) (*Pending, error) {
 			f.foretell(last)
 			continue
 		}
-		pending, later, err := h.commitLocked(t, f, &held)
+		pending, later, err := h.commitLocked(t, r, f, &held)
 		t.mu.Unlock()
 		switch {
 		case err != nil:
 			h.unclaim(f)
 			return nil, err
 		case later != nil:
-			return h.settle(ctx, t, f, later)
+			return h.settle(ctx, t, r, f, later)
 		}
 		return pending, nil
 	}
@@ -237,13 +238,13 @@ func (h *Hub) lockWithRoom(ctx context.Context, f *fanOut, held *reservation) (*
 
 // commitLocked numbers the message and appends it everywhere, now or, if the log says
 // where it is later, then.
-func (h *Hub) commitLocked(t *Topic, f *fanOut, held *reservation) (*Pending, *topiclog.Later, error) {
-	later, err := t.numberLocked(f.record)
+func (h *Hub) commitLocked(t *Topic, r *topiclog.Record, f *fanOut, held *reservation) (*Pending, *topiclog.Later, error) {
+	later, err := t.numberLocked(r)
 	switch {
 	case err != nil:
 		return nil, nil, err
 	case later != nil:
-		t.awaitLocked(f)
+		t.awaitLocked(r, f)
 		return nil, later, nil
 	}
 	if made := f.place(t.last); made != nil && f.ns.spec.Deflate {
@@ -392,10 +393,11 @@ func (h *Hub) emit(ctx context.Context, n *Namespace, event string, e Emission, 
 	}
 	var pending *Pending
 	if f.wanted = receipt; f.topic != nil {
+		var record *topiclog.Record
 		if !f.topic.numbers {
-			f.record = h.newRecord(f, nil)
+			record = h.newRecord(f, nil)
 		}
-		return h.sequence(ctx, f)
+		return h.sequence(ctx, record, f)
 	}
 	if receipt {
 		f.receipt = newReceipt(h.Receivers(&to))

@@ -19,31 +19,29 @@ import (
 // Invariant: what has an offset up to last.Offset is in the inboxes of all shards that were to get it, or behind them;
 // what has a higher one is in none.
 type sequencer struct {
-	log     topiclog.Log
-	epoch   string           // the log's when it was opened
-	numbers bool             // the log keeps nothing: it needs no records
-	memory  *topiclog.Memory // the log if it only numbers, which BenchmarkPublishUnheard is to feel little of; else nil
+	log     topiclog.Log // nil: nothing is remembered, the sequencer counts
+	epoch   string       // names the numbering as it was when the order began
+	numbers bool         // nothing is kept: records are not needed
 
 	mu   sync.Mutex
 	last topiclog.Position // of the newest message in the order; of none yet it has the epoch
 }
 
-// open begins the order that a log has.
-func (s *sequencer) open(log topiclog.Log) {
-	span := log.Span()
-	s.log, s.epoch, s.numbers = log, span.Epoch, !log.Keeps()
-	s.last = topiclog.Position{Epoch: span.Epoch, Offset: span.Last}
-	if m, ok := log.(*topiclog.Memory); ok && s.numbers {
-		s.memory = m
+// open begins an order: the one that a log has, or without one a new one of that epoch.
+func (s *sequencer) open(log topiclog.Log, epoch string) {
+	s.log, s.epoch, s.numbers = log, epoch, true
+	if log != nil {
+		span := log.Span()
+		s.epoch, s.numbers, s.last.Offset = span.Epoch, !log.Keeps(), span.Last
 	}
+	s.last.Epoch = s.epoch
 }
 
-// numberLocked gives the next place to a record, which is nil if the log needs none. A position that comes later is a
-// Later.
+// numberLocked gives the next place to a record, which is nil if none is needed. A position that comes later is a Later.
 func (s *sequencer) numberLocked(r *topiclog.Record) (*topiclog.Later, error) {
-	if s.memory != nil {
+	if s.log == nil {
 		s.last.Previous = s.last.Offset
-		s.last.Offset = s.memory.Number()
+		s.last.Offset++
 		return nil, nil
 	}
 	at, later, err := s.log.Append(r)
@@ -64,12 +62,15 @@ func refused(err error) error {
 	return fmt.Errorf("%w: %w", ErrBusy, err)
 }
 
-// newLog makes the log of a topic.
-func (h *Hub) newLog(t *Topic) topiclog.Log {
+// newLog makes the log of a topic; nil: it needs none.
+func (h *Hub) newLog(t *Topic, epoch string) topiclog.Log {
 	if h.opts.Log != nil {
 		return h.opts.Log(t.Declared.Namespace.Path, t.Name, t.deliver)
 	}
-	return topiclog.NewMemory(h.newEpoch(), t.Declared.Spec.Memory)
+	if keep := t.Declared.Spec.Memory; keep.Records > 0 {
+		return topiclog.NewMemory(epoch, keep)
+	}
+	return nil
 }
 
 // newRecord is what the log is given of a message: with a publication what a reader needs to send it, of an emit only
@@ -111,6 +112,12 @@ func (h *Hub) moment(wall int64) int64 {
 	return 1
 }
 
+// form is the one in which most subscribers want a publication.
+func (f *fanOut) form() base.Form {
+	d := f.topic.Declared
+	return d.form(d.Spec.Shape)
+}
+
 // place gives the message, which is not shared yet, its position, and makes the frame that tells it, unless there is none or
 // it was made for this position already.
 func (f *fanOut) place(at topiclog.Position) (made *base.Frame) {
@@ -123,10 +130,11 @@ func (f *fanOut) place(at topiclog.Position) (made *base.Frame) {
 		return nil
 	}
 	x.pub.Place(&x.msg, at.Epoch, at.Offset)
-	if !x.pub.Tells(x.form) {
+	form := f.form()
+	if !x.pub.Tells(form) {
 		return nil
 	}
-	return x.msg.Frame(x.form)
+	return x.msg.Frame(form)
 }
 
 // foretell makes the frame that tells its position for the place that comes next, and compresses it, so that this need not
@@ -134,7 +142,7 @@ func (f *fanOut) place(at topiclog.Position) (made *base.Frame) {
 func (f *fanOut) foretell(last topiclog.Position) {
 	x := f.pub
 	x.pub.Place(&x.msg, last.Epoch, last.Offset+1)
-	f.ns.prepare(x.msg.Frame(x.form))
+	f.ns.prepare(x.msg.Frame(f.form()))
 }
 
 // foretells is how often foretell is tried for a message.
@@ -143,5 +151,5 @@ const foretells = 3
 // foretold reports whether the message need not be compressed before it is placed, or is for the place that comes next.
 func (f *fanOut) foretold(last topiclog.Position) bool {
 	x := f.pub
-	return x == nil || !f.ns.spec.Deflate || !x.pub.Tells(x.form) || x.pub.Placed(&x.msg, last.Epoch, last.Offset+1)
+	return x == nil || !f.ns.spec.Deflate || !x.pub.Tells(f.form()) || x.pub.Placed(&x.msg, last.Epoch, last.Offset+1)
 }

@@ -21,11 +21,11 @@ func TestFrameAroundThePayloadIsTheFrame(t *testing.T) {
 				payload = append(payload, '"')
 				settled := &packet.Publication{Payload: bytes.Clone(payload), Binary: binary, Reliable: true}
 				copied := &packet.Publication{Payload: payload, Binary: binary, Reliable: true}
-				one, two := message(settled), message(copied)
+				one := message(settled)
 				most := settled.Settle(one, form, "epoch1")
 				for _, offset := range []uint64{7, 1 << 62, 12} {
 					place(settled, offset)(one)
-					two = message(copied)
+					two := message(copied)
 					place(copied, offset)(two)
 					got, want := one.Frame(form).Wire(), two.Frame(form).Wire()
 					if !bytes.Equal(got, want) || len(got) > most || (offset == 1<<62) != (len(got) == most) {

@@ -68,10 +68,6 @@ func (m *Memory) Append(r *Record) (Position, *Later, error) {
 	return at, nil, nil
 }
 
-// Number is Append for a log that keeps nothing, for who knows that it has not closed it. The epoch is always the same, and
-// the place before is the offset less one.
-func (m *Memory) Number() (offset uint64) { return m.last.Add(1) }
-
 func (g *ring) append(r *Record, last *atomic.Uint64) (offset, previous uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
