@@ -46,13 +46,13 @@ func TestReadyWaitsUntilClientsAreServed(t *testing.T) {
 		if err := srv.Ready(ended); !errors.Is(err, weir.ErrTimeout) || !errors.Is(err, context.Canceled) {
 			t.Fatalf("before Run: %v", err)
 		}
-		if err := srv.Listen(); err != nil {
-			t.Fatal(err)
-		}
 		result := make(chan error, 1)
 		go func() { result <- srv.Run(t.Context()) }()
 		if err := srv.Ready(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		if srv.Addr("default") == nil {
+			t.Error("ready, and the port is not open")
 		}
 		if err := srv.Ready(ended); err != nil {
 			t.Errorf("asked again, with a context that has ended: %v", err)
@@ -110,7 +110,9 @@ func TestCloseEndsARunningServerWithoutADrain(t *testing.T) {
 	if err := errors.Join(srv.Close(), <-result, srv.Close()); err != nil {
 		t.Error(err)
 	}
-	<-drained
+	if err := <-drained; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Drain, which Close has cut short: %v", err)
+	}
 	for _, p := range peers {
 		if err := p.closed(); err != nil {
 			t.Errorf("a client is still there: %v", err)

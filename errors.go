@@ -89,7 +89,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 // Is reports whether target is the error's Code, or an Error with the same code, so that
 // errors.Is(err, weir.ErrBusy) holds whatever the reason.
 func (e *Error) Is(target error) bool {
-	switch t := target.(type) { //nolint:errorlint // this is what errors.Is asks
+	switch t := target.(type) {
 	case Code:
 		return t == e.Code
 	case *Error:

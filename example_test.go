@@ -220,8 +220,7 @@ func visit(srv *weir.Server, namespace string) (v *visitor, stop func()) {
 	return v, func() {
 		_ = v.conn.Close()
 		<-gone
-		_ = srv.Close()
-		<-ended
+		_, _ = srv.Close(), <-ended // in order
 		web.Close()
 	}
 }
