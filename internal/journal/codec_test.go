@@ -7,12 +7,8 @@ import (
 	"reflect"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/streamweir/weir/internal/topiclog"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testMark = 0x7a69_1f03
 

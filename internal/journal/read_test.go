@@ -1,0 +1,175 @@
+package journal_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/streamweir/weir/internal/journal"
+	"github.com/streamweir/weir/internal/topiclog"
+	"github.com/streamweir/weir/internal/vfs/memfs"
+)
+
+// Readers at one place share what is read: each block comes from the disk once (StreamFence J8: all of it, for each).
+func TestReadersShareBlocks(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Never)
+	o.SegmentBytes = 1 << 20
+	l := mustBegin(t, o)
+	all, err := l.publish(0, 3000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reads atomic.Int64
+	fs.Hook(func(op memfs.Op) error {
+		if op.Kind == memfs.Read {
+			reads.Add(1)
+		}
+		return nil
+	})
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if got, lost := l.read(0); !slices.Equal(got, all) || lost {
+				t.Errorf("read %d of %d, lost %v", len(got), len(all), lost)
+			}
+		})
+	}
+	wg.Wait()
+	if most := l.j.Stats().Bytes/(64<<10) + 1; uint64(reads.Load()) > most { //nolint:gosec // not negative
+		t.Errorf("%d blocks were read %d times", most, reads.Load())
+	}
+	l.end()
+}
+
+// A reader passes over blocks that have nothing for it, without reading them, and misses nothing.
+func TestReadersPassOverWhatIsForOthers(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Never)
+	o.SegmentBytes = 256 << 10
+	l := mustBegin(t, o)
+	const n = 20_000
+	last := (*topiclog.Later)(nil)
+	for i := range n {
+		r := numbered(i)
+		r.To = topiclog.Recipient{Socket: fmt.Sprint("s", i%20)}
+		if i == n/2 {
+			r.To = topiclog.Recipient{Socket: "mine"}
+		}
+		_, later, err := l.log.Append(r)
+		for err != nil {
+			_, _ = last.Wait(t.Context())
+			_, later, err = l.log.Append(r)
+		}
+		last = later
+	}
+	if _, err := last.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.j.Stats()
+	var reads atomic.Int64
+	fs.Hook(func(op memfs.Op) error {
+		if op.Kind == memfs.Read {
+			reads.Add(1)
+		}
+		return nil
+	})
+	q := topiclog.Query{Limit: topiclog.Limit{Records: 10, Bytes: 1 << 20}, For: &topiclog.Reader{Socket: "mine"}}
+	var got []string
+	for range n {
+		answer := make(chan topiclog.Batch, 1)
+		l.log.Read(q, func(b topiclog.Batch) { answer <- b })
+		b := <-answer
+		for _, e := range b.Entries {
+			got = append(got, e.ID)
+		}
+		if b.Lost || b.Err != nil {
+			t.Fatalf("%+v", b)
+		}
+		if q.After = b.Next; b.End() {
+			break
+		}
+	}
+	if !slices.Equal(got, []string{fmt.Sprint(n / 2)}) || reads.Load() != 1 {
+		t.Errorf("read %q from %d blocks", got, reads.Load())
+	}
+	l.end()
+}
+
+// A bit that flips while the log is open is found when the block is read: the record is missing, the reader is told, all others
+// are there, and the reader comes to the end.
+func TestDamageWhileOpenIsTold(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Always)
+	l := mustBegin(t, o)
+	all, err := l.publish(0, 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := fs.Data(lastSegment(fs))
+	data[len(data)-1] ^= 1
+	got, lost := l.read(0)
+	if !slices.Equal(got, all[:8]) || !lost || l.j.Stats().Damaged == 0 {
+		t.Errorf("read %q, lost %v, %+v", got, lost, l.j.Stats())
+	}
+	l.end()
+}
+
+// A process that was killed on a machine that runs on has lost nothing, and no reader is told otherwise. When the machine
+// has started anew, those inside the hole are.
+func TestOnlyTheMachineLosesWhatWasWritten(t *testing.T) {
+	for _, machine := range []bool{false, true} {
+		fs := memfs.New()
+		l := mustBegin(t, options(fs, journal.Never))
+		all, err := l.publish(0, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if machine {
+			fs.Crash(nil)
+			all = nil
+		} else {
+			fs.Kill()
+		}
+		_ = l.j.Close()
+		again := mustBegin(t, options(fs, journal.Never))
+		if got, _ := again.read(0); !slices.Equal(got, all) {
+			t.Errorf("machine %v: read %q", machine, got)
+		}
+		if _, lost := again.read(l.highest()); lost != machine {
+			t.Errorf("machine %v: who has read all is told %v", machine, lost)
+		}
+		if _, err := again.publish(10, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got, lost := again.read(l.highest()); lost != machine || len(got) != 1 {
+			t.Errorf("machine %v: then %q, lost %v", machine, got, lost)
+		}
+		if got, lost := again.read(again.highest()); lost || len(got) != 0 {
+			t.Errorf("machine %v: at the end %q, lost %v", machine, got, lost)
+		}
+		again.end()
+	}
+}
+
+// Under always a record is delivered when it was synced, not before.
+func TestAlwaysDeliversWhatIsDurable(t *testing.T) {
+	fs := memfs.New()
+	j := openJournal(t, options(fs, journal.Always))
+	synced := atomic.Bool{}
+	fs.Hook(func(op memfs.Op) error {
+		synced.Store(op.Kind == memfs.Sync)
+		return nil
+	})
+	log := openTopic(t, j, topiclog.Limits{}, func(e topiclog.Entry) {
+		if !synced.Load() {
+			t.Errorf("record %s is delivered before it was synced", e.ID)
+		}
+	})
+	l := &life{t: t, fs: fs, j: j, log: log}
+	if all, err := l.publish(0, 20); len(all) != 20 {
+		t.Error(err)
+	}
+}
