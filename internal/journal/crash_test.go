@@ -117,6 +117,14 @@ func (l *life) end() {
 	}
 }
 
+// die is the end of a process out of order: nothing that it does on the way reaches the disk.
+func (l *life) die(how func()) {
+	l.fs.Hook(func(memfs.Op) error { return memfs.ErrCrashed })
+	_ = l.j.Close()
+	l.fs.Hook(nil)
+	how()
+}
+
 // highest is the highest offset that anybody has seen.
 func (l *life) highest() uint64 {
 	if len(l.delivered) == 0 {
@@ -193,8 +201,7 @@ func crashAt(t *testing.T, fsync journal.Fsync, at int, keep func(string, int) i
 	if _, told := third.read(highest); missing && !told && highest > 0 {
 		t.Errorf("%s: who has read up to %d is not told", what, highest)
 	}
-	fs.Crash(nil)
-	_ = third.j.Close()
+	third.die(func() { fs.Crash(nil) })
 	fourth := mustBegin(t, o)
 	if again, _ := fourth.read(0); !slices.Equal(again, got) {
 		t.Errorf("%s, but then %q", what, again)
@@ -215,23 +222,30 @@ func crashAt(t *testing.T, fsync journal.Fsync, at int, keep func(string, int) i
 
 var errBroken = errors.New("input/output error")
 
-// Any one operation fails. Who was confirmed is read, who was refused is not, at once and after the next start; and the next
+// Any one operation fails, alone or with every attempt to undo it. Who was confirmed is read, who was refused is not, at once and after the next start; and the next
 // appends succeed.
 func TestErrorAtEveryOperation(t *testing.T) {
 	for _, fsync := range policies {
-		for at := 1; !t.Failed(); at++ {
-			if !errorAt(t, fsync, at) {
-				break
+		for _, undo := range []bool{true, false} {
+			at := 1
+			for errorAt(t, fsync, at, undo) && !t.Failed() {
+				at++
+			}
+			if at < 40 {
+				t.Errorf("there were %d operations", at)
 			}
 		}
 	}
 }
 
-func errorAt(t *testing.T, fsync journal.Fsync, at int) bool {
+func errorAt(t *testing.T, fsync journal.Fsync, at int, undo bool) bool {
 	fs := memfs.New()
 	o := options(fs, fsync)
 	hit := ""
 	fs.Hook(func(op memfs.Op) error {
+		if hit != "" && !undo && (op.Kind == memfs.Truncate || op.Kind == memfs.Remove) {
+			return errBroken
+		}
 		if op.N != at {
 			return nil
 		}

@@ -168,10 +168,25 @@ func (j *Journal) Topic(namespace, topic string, limits topiclog.Limits, deliver
 		return nil, fmt.Errorf("open the log of %q %q: %w", namespace, topic, err)
 	}
 	err := l.recover()
+	if err == nil {
+		j.account(l)
+		l.retain(0) // limits may be lower than they were
+	}
 	if err = j.letGo(l, err); err != nil {
 		return nil, fmt.Errorf("open the log of %q %q: %w", namespace, topic, err)
 	}
 	return l, nil
+}
+
+// account counts what a log has instead of what its directory had.
+func (j *Journal) account(l *Log) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.used.Add(-j.resting[l.dir])
+	delete(j.resting, l.dir)
+	for _, s := range l.segments {
+		j.used.Add(s.end)
+	}
 }
 
 // errOpen says that a log has an owner.
@@ -203,11 +218,6 @@ func (j *Journal) letGo(l *Log, err error) error {
 		return err
 	case j.closed:
 		return topiclog.ErrClosed
-	}
-	j.used.Add(-j.resting[l.dir])
-	delete(j.resting, l.dir)
-	for _, s := range l.segments {
-		j.used.Add(s.end)
 	}
 	j.logs[l.dir] = l
 	if !j.looping {

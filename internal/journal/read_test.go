@@ -128,12 +128,11 @@ func TestOnlyTheMachineLosesWhatWasWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		if machine {
-			fs.Crash(nil)
+			l.die(func() { fs.Crash(nil) })
 			all = nil
 		} else {
-			fs.Kill()
+			l.die(fs.Kill)
 		}
-		_ = l.j.Close()
 		again := mustBegin(t, options(fs, journal.Never))
 		if got, _ := again.read(0); !slices.Equal(got, all) {
 			t.Errorf("machine %v: read %q", machine, got)

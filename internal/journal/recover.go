@@ -241,7 +241,22 @@ func (r *recovery) goOn() {
 	l.next = reserved + 1
 	boot := l.j.fs.Boot()
 	same := boot != "" && boot == r.state.Boot
+	if n := len(l.segments); same && !r.state.Synced && n > 0 {
+		r.syncLast()
+	}
 	if reserved > 0 && (r.damaged || !r.known || !(r.state.Synced || same) || len(l.segments) == 0) {
 		l.previous = reserved
+	}
+}
+
+// syncLast makes durable what a process had written that was killed: what comes next must not outlive it.
+func (r *recovery) syncLast() {
+	name := path.Join(r.dir, r.segments[len(r.segments)-1].name)
+	f, err := r.j.fs.Append(name)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
+		r.j.log.Error("journal: what an earlier process has written cannot be synced", "file", name, "error", err)
 	}
 }
