@@ -258,3 +258,21 @@ func TestIntervalSyncsAndExpires(t *testing.T) {
 		}
 	})
 }
+
+// Limits that are lower than they were hold as soon as the topic is opened.
+func TestLowerLimitsHoldAtOnce(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Never)
+	o.SegmentBytes = 1
+	l := mustBegin(t, o)
+	all, err := l.publish(0, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.end()
+	j := openJournal(t, o)
+	again := &life{t: t, fs: fs, j: j, log: openTopic(t, j, topiclog.Limits{Records: 5}, func(topiclog.Entry) {})}
+	if got, lost := again.read(0); !slices.Equal(got, all[15:]) || !lost || j.Stats().Used != onDisk(t, fs) {
+		t.Errorf("read %q, lost %v, %d bytes counted of %d", got, lost, j.Stats().Used, onDisk(t, fs))
+	}
+}

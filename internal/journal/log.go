@@ -47,7 +47,9 @@ type writer struct {
 	next     uint64   // the offset of the next record
 	reserved uint64   // offsets up to this may be given
 	buffer   []byte
+	step     step // under way, or to be used again
 	failing  bool // the last batch was refused
+	behind   bool // the last file has bytes behind its end that could not be cut off
 	unsure   bool // a file was given up that could not be synced
 }
 
@@ -176,6 +178,9 @@ func (l *Log) Close() {
 // finish leaves a state that says where the log ends. A log that could not be synced is left as after a crash.
 func (l *Log) finish() {
 	sound := l.syncNow()
+	if l.behind {
+		_ = l.begin() // its header says that they are no records
+	}
 	if l.file != nil {
 		_ = l.file.Close()
 		l.file = nil

@@ -65,11 +65,16 @@ func (l *Log) release(bytes int) {
 
 // tell delivers what has its place.
 func (l *Log) tell(s *step) {
+	bytes := 0
 	for i, w := range s.batch {
 		l.deliver(s.entries[i])
-		l.release(w.record.Size())
+		bytes += w.record.Size()
+		if i == len(s.batch)-1 {
+			l.release(bytes) // before the last one knows: then there is room again
+		}
 		w.later.Place(s.entries[i].Position)
 	}
+	clear(s.entries)
 }
 
 // write gives the first records of a batch their places, and makes them as durable as the policy says.
@@ -150,7 +155,7 @@ func (l *Log) begin() error {
 		}
 		return err
 	}
-	l.next = h.Base
+	l.next, l.behind = h.Base, false
 	l.mu.Lock()
 	l.segments = append(l.segments, &segment{name: segmentName(h.Base), base: h.Base, previous: h.Previous, mark: h.Mark, end: int64(len(b))})
 	l.mu.Unlock()
@@ -194,7 +199,8 @@ func (l *Log) create(h *header, b []byte) error {
 
 // encode numbers the first records of a batch and puts them into the buffer: as many as one segment and one write take.
 func (l *Log) encode(batch []waiting) *step {
-	s := &step{}
+	s := &l.step
+	*s = step{entries: s.entries[:0], sizes: s.sizes[:0]}
 	l.buffer = l.buffer[:0]
 	records, size, end := 0, 0, int64(0)
 	mark := uint32(0)
@@ -262,6 +268,7 @@ func (l *Log) put(s *step) error {
 	l.j.used.Add(-int64(s.bytes))
 	if cut := l.file.Truncate(s.at); cut != nil || syncs {
 		l.giveUp()
+		l.behind = cut != nil
 	}
 	return err
 }
@@ -277,17 +284,18 @@ func (l *Log) giveUp() {
 func (l *Log) commit(s *step) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := s.at
+	at, kept := s.at, uint64(0)
 	for i, e := range s.entries {
 		if n := s.sizes[i]; n > 0 {
 			l.current().add(e, at, n)
 			at += int64(n)
 			l.previous = e.Offset
-			l.j.stats.appended.Add(1)
+			kept++
 		}
 	}
 	l.last = l.next - 1
 	l.dirty = l.dirty || (s.bytes > 0 && l.j.options.Fsync != Always)
+	l.j.stats.appended.Add(kept)
 	l.j.stats.bytes.Add(uint64(s.bytes)) //nolint:gosec // not negative
 }
 
