@@ -42,7 +42,7 @@ func writeFile(fsys vfs.FS, name string, b []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	if err := fsys.Rename(name+newSuffix, name); err != nil {

@@ -135,9 +135,7 @@ func (r *recovery) readHeader(name string) (*file, error) {
 	switch {
 	case errors.Is(err, errVersion):
 		return nil, fmt.Errorf("read %s: %w", full, err)
-	case err == nil && (f.header.Base != base || f.header.Namespace != r.namespace || f.header.Topic != r.topic || (r.epoch != "" && f.header.Epoch != r.epoch)):
-		err = errDamaged
-	case err == nil:
+	case err == nil && f.header.Base == base && f.header.Namespace == r.namespace && f.header.Topic == r.topic && (r.epoch == "" || f.header.Epoch == r.epoch):
 		return f, nil
 	}
 	guess := header{Base: base, Epoch: r.epoch, Namespace: r.namespace, Topic: r.topic}

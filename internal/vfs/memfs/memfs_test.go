@@ -61,7 +61,7 @@ func story(t *testing.T, fsys vfs.FS) {
 	must(err)
 	p := make([]byte, 4)
 	n, err := f.ReadAt(p, 6)
-	if size != 8 || n != 2 || err != io.EOF || string(p[:n]) != "bc" {
+	if size != 8 || n != 2 || !errors.Is(err, io.EOF) || string(p[:n]) != "bc" {
 		t.Errorf("size %d, read %d, %v, %q", size, n, err, p[:n])
 	}
 	n, err = f.ReadAt(p, 2)
