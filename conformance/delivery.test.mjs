@@ -146,6 +146,7 @@ overTransports('3.2 js dialect, reliable: payload and metadata', async (t, trans
   socket.emit('ack', ackOf(metadata));
   assert.deepEqual(payload, { v: 1 });
   assert.deepEqual(rest, []);
+  assert.ok(metadata.offset >= 1 && metadata.epoch, 'the message tells its place in the topic');
   const { namespace, topic, ackRequired } = metadata;
   assert.deepEqual({ namespace, topic, ackRequired, messageId: metadata.messageId }, { namespace: '/feed', topic: 'alerts', ackRequired: true, messageId });
 }, weirOnly);
