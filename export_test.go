@@ -1,6 +1,7 @@
 package weir
 
 import (
+	"context"
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/base"
@@ -121,3 +122,6 @@ func DoorsForTest(s *Server) (list []Door) {
 
 // ViewForTest is what the application sees of a client.
 func ViewForTest(v *delivery.ClientView) ClientView { return viewOf(v) }
+
+// CloseOutside closes the pool that the application is asked on, as the end of the server does before it closes the workers.
+func (s *Server) CloseOutside(ctx context.Context) error { return s.outside.Close(ctx) }

@@ -20,12 +20,14 @@ var (
 	errUndecided = &Error{Code: codeInternal, Reason: "the request was not decided"}
 )
 
-// ask gives a call of the application to the pool for those, in order with the socket's other jobs; when too many wait,
-// the job is refused. Loop.
+// ask gives a call of the application to the pool for those, in order with the socket's other jobs; when too many wait, or
+// the pool is closed, the job is refused: nobody may take what was not asked for granted. Loop.
 func (s *Socket) ask(job workers.Refusable, bytes int) {
 	switch s.loop().box().PushTo(s.ns.srv.outside, job, bytes) {
 	case workers.NoRoom:
 		job.Refused(workers.ErrFull)
+	case workers.Refused:
+		job.Refused(workers.ErrClosed)
 	case workers.AcceptedFull:
 		s.loop().holdReading()
 	}

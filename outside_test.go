@@ -243,3 +243,32 @@ func TestChecksThatEndBadlyFreeTheirPlace(t *testing.T) {
 	dial(t, addr(srv), "/", nil, dialOptions{})
 	outsideIs(t, srv, 0, 0)
 }
+
+// While a server ends nobody can be asked any more, and handlers still run: what would have to be asked is refused then, not
+// taken for granted.
+func TestWhatCannotBeAskedIsRefused(t *testing.T) {
+	o := newOracle()
+	srv := o.outside(t, weir.OutsideOptions{}, 0)
+	in := dial(t, addr(srv), "/own", nil, dialOptions{})
+	if err := srv.CloseOutside(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for id, request := range []string{"subscribe", "publish"} {
+		body := map[string]any{"topic": "prices", "token": "t"}
+		if request == "publish" {
+			body["payload"] = 1
+		}
+		in.emit("/own", id, request, body)
+		answer := in.packet()
+		if got, want := string(answer.args[0]), `"code":"draining"`; answer.id != uint64(id) || !strings.Contains(got, want) {
+			t.Errorf("%s is answered %s, want it to have %s", request, got, want)
+		}
+	}
+	if got := knocks(t, srv, 1)[0].next(); !strings.HasPrefix(got, `44/secret,{"message":"draining: `) {
+		t.Errorf("CONNECT is answered %q", got)
+	}
+	in.echoes("/own")
+	if n := o.asked.Load(); n != 0 {
+		t.Errorf("asked %d times", n)
+	}
+}
