@@ -2,6 +2,7 @@ package packet_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/streamweir/weir/internal/base"
@@ -54,6 +55,10 @@ func TestFrameThatHasNoRoomIsMadeElsewhere(t *testing.T) {
 	p.Place(m, "an epoch that is much longer than that, and longer still", 1<<62)
 	if wire := m.Frame(base.Plain).Wire(); within(wire, p.Payload) || !bytes.Contains(wire, []byte("longer still")) {
 		t.Errorf("%q", wire)
+	}
+	p.Place(m, "an epoch that is much longer than that, and longer still", 1<<62+1)
+	if wire := m.Frame(base.Plain).Wire(); !bytes.Contains(wire, fmt.Append(nil, uint64(1<<62+1))) {
+		t.Errorf("placed again it tells %q", wire)
 	}
 }
 

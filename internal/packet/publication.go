@@ -40,9 +40,11 @@ func (p *Publication) Tells(f base.Form) bool { return p.Reliable || f&base.Enve
 // Place says which position m has, for the deliveries that tell it: frames that do so are made anew. It is called before m is
 // shared.
 func (p *Publication) Place(m *base.Message, epoch string, offset uint64) {
-	if p.berth != nil && p.berth.used {
-		p.berth.used = false
+	if p.epoch != "" { // it had another position
 		m.Unframe()
+		if p.berth != nil {
+			p.berth.used = false
+		}
 	}
 	p.epoch, m.Offset = epoch, offset
 }
