@@ -74,6 +74,9 @@ func (d *Doing) Wait(ctx context.Context) (out op.Outcome, err error) {
 	case <-d.hub.done:
 		err = ErrClosed
 	}
+	if d.job.receipt.waiting.Load() <= 0 {
+		err = nil // all is done, whatever else has ended
+	}
 	out, d.Sockets = d.job.found.take()
 	out.Partial = err != nil
 	return out, err

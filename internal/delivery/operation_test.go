@@ -258,3 +258,21 @@ func TestJoinsForWhichMemoryIsShortAreCounted(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 }
+
+// What is done is told as done, also to who is late: neither a context that has ended nor the end of the hub makes it partial.
+func TestWhatIsDoneIsNotPartial(t *testing.T) {
+	r := newRig(t, options(2))
+	r.connect(0).join()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for range 100 { // the wait chooses among what is ready
+		d, err := r.Begin(t.Context(), &op.Op{Kind: op.Fetch, Namespace: r.ns.Path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.settle()
+		if out, err := d.Wait(ended); err != nil || out.Partial || out.Done != 1 {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+}
