@@ -74,6 +74,7 @@ type fanOut struct {
 	pub      *publication // whose message it is; nil: it is an emit
 	members  bool         // of those the target means the topic's subscribers, through their lanes of it; else whoever is meant
 	wanted   bool         // somebody may ask for the receipt
+	late     bool         // its log says later where it is: who observes hears of it then
 	stands   bool         // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
 	claim    int64        // what the budget counts for it before it is in any inbox
 	promised int64        // what may come of it in lanes: before it is in any inbox on all shards, then on each

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/streamweir/weir/internal/delivery/inbox"
+	"github.com/streamweir/weir/internal/delivery/recent"
 	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -13,8 +14,35 @@ import (
 // or not.
 var ErrUnsettled = fmt.Errorf("%w: the log has not said whether the message is published", ErrBusy)
 
+// unsettled is the ErrUnsettled of one message: its id stays under way until the log has spoken, so that a publisher who
+// tries again does not publish it twice.
+type unsettled struct {
+	f     *fanOut
+	hub   *Hub
+	later *topiclog.Later
+}
+
+var _ recent.Later[*Pending] = (*unsettled)(nil)
+
+func (*unsettled) Error() string { return ErrUnsettled.Error() }
+
+// Unwrap is ErrUnsettled.
+func (*unsettled) Unwrap() error { return ErrUnsettled }
+
+// Settled implements recent.Later.
+func (u *unsettled) Settled(f func(*Pending, error)) {
+	u.later.Hear(func(at topiclog.Position, err error) {
+		if err != nil {
+			f(nil, err)
+			return
+		}
+		f(u.f.published(at, u.hub), nil)
+	})
+}
+
 // awaitLocked notes a fan-out whose record was given to a late log.
 func (t *Topic) awaitLocked(r *topiclog.Record, f *fanOut) {
+	f.late = true
 	if t.pending == nil {
 		t.pending = make(map[*topiclog.Record]*fanOut)
 	}
@@ -44,7 +72,7 @@ func (h *Hub) settle(ctx context.Context, t *Topic, r *topiclog.Record, f *fanOu
 	case h.closed():
 		return nil, ErrClosed
 	case ctx.Err() != nil:
-		return nil, ErrUnsettled
+		return nil, &unsettled{f, h, later}
 	}
 	return nil, refused(err)
 }
@@ -55,6 +83,10 @@ func (t *Topic) deliver(e topiclog.Entry) {
 	f := t.awaited(e.Record)
 	foreign := f == nil
 	if foreign {
+		if e.Volatile {
+			t.skip(e.Position)
+			return
+		}
 		f = h.fanOutOf(t, e.Record)
 	}
 	if made := f.place(e.Position); made != nil {
@@ -73,9 +105,17 @@ func (t *Topic) deliver(e topiclog.Entry) {
 	t.last = e.Position
 	h.enterLocked(t, f, &held)
 	t.mu.Unlock()
-	if foreign {
-		h.taps.offer(f.msg, e.Payload, e.Binary)
+	if f.pub != nil {
+		h.taps.offer(f.msg, e.Payload, e.Binary) // here, since its publisher may not have waited
 	}
+}
+
+// skip takes note of a place that another node has given to what only its own clients get: an emit, or a publication whose
+// target a record cannot have.
+func (t *Topic) skip(at topiclog.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last, t.used = at, t.Declared.Namespace.hub.Now()
 }
 
 // fanOutOf makes what is delivered of another node's record.

@@ -231,3 +231,79 @@ func TestRecordsOfOtherNodesAreDelivered(t *testing.T) {
 		t.Errorf("%d observed", n)
 	}
 }
+
+// A publisher who has not waited for the position and tries again under the same id publishes nothing twice: the second attempt
+// waits for what becomes of the first, and is done itself only if that failed.
+func TestAnUnsettledPublicationIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, b := brokered(t, options(1, topic("ticks", latest())))
+		c := r.connect(0)
+		c.join("ticks")
+		tap := r.Tap("/feed", "")
+		defer tap.Close()
+		send := func(ctx context.Context, payload string) (*delivery.Pending, error) {
+			return r.Publish(ctx, r.ns, "ticks", &delivery.Publication{ID: payload, Payload: []byte(payload)}, true)
+		}
+		giveUp := func(payload string) (release func()) {
+			release = b.hold()
+			short, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := send(short, payload); !errors.Is(err, delivery.ErrUnsettled) || !errors.Is(err, delivery.ErrBusy) {
+				t.Errorf("a publisher that has waited in vain: %v", err)
+			}
+			return release
+		}
+		release := giveUp("1")
+		again := make(chan error)
+		go func() {
+			sent, err := send(t.Context(), "1")
+			if err == nil && (!sent.Duplicate || sent.Offset != 1 || !sent.Receipt(t.Context()).Complete) {
+				err = fmt.Errorf("%+v", sent)
+			}
+			again <- err
+		}()
+		synctest.Wait()
+		release()
+		if err := <-again; err != nil {
+			t.Errorf("the second attempt: %v", err)
+		}
+		if sent, err := send(t.Context(), "1"); err != nil || !sent.Duplicate || sent.Offset != 1 {
+			t.Errorf("the third attempt: %+v, %v", sent, err)
+		}
+		if got := sequence(c, "ticks"); !slices.Equal(got, []string{"1"}) || len(tap.C) != 1 {
+			t.Errorf("read %q, %d observed", got, len(tap.C))
+		}
+
+		b.fails = topiclog.ErrFull
+		release = giveUp("2")
+		release()
+		synctest.Wait()
+		b.fails = nil
+		if sent, err := send(t.Context(), "2"); err != nil || sent.Duplicate {
+			t.Errorf("after an attempt that failed late: %+v, %v", sent, err)
+		}
+		if got := sequence(c, "ticks"); !slices.Equal(got, []string{"1", "2"}) {
+			t.Errorf("read %q", got)
+		}
+	})
+}
+
+// What another node's clients alone get, its emits, takes a place here, and nobody gets anything.
+func TestVolatileRecordsOfOtherNodesAreSkipped(t *testing.T) {
+	r, b := brokered(t, options(1, topic("ticks", latest())))
+	c := r.connect(0)
+	c.join("ticks")
+	r.publish("ticks", "1")
+	_, later, err := b.logs["ticks"].Append(&topiclog.Record{Namespace: "/feed", Topic: "ticks", At: time.Now().UnixNano(), Volatile: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := later.Wait(t.Context())
+	if last := r.ns.LastOf("ticks"); err != nil || last != at || at.Offset != 2 {
+		t.Errorf("placed at %+v, the last is %+v, %v", at, last, err)
+	}
+	r.publish("ticks", "3")
+	if got := sequence(c, "ticks"); !slices.Equal(got, []string{"1", "3"}) {
+		t.Errorf("read %q", got)
+	}
+}

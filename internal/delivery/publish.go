@@ -137,7 +137,9 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		return nil, err
 	}
 	d.Published.Add(1)
-	h.taps.offer(f.msg, p.Payload, p.Binary)
+	if !f.late {
+		h.taps.offer(f.msg, p.Payload, p.Binary)
+	}
 	return pending, nil
 }
 

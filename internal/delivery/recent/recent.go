@@ -64,8 +64,16 @@ type entry[Result any] struct {
 	ok     bool // else it failed: the next one tries again
 }
 
+// Later is an error of do that says that it is not known yet whether it was done. Until it is, the id is under way: another
+// attempt waits.
+type Later[Result any] interface {
+	error
+	// Settled calls f, which does not block, once the outcome is known: at once if it is.
+	Settled(f func(Result, error))
+}
+
 // Once calls do unless that was done under the same id before; again says that it
-// was. An error is do's, ErrNoRoom, or that of ctx, which ended while another attempt was
+// was. An error is do's, which may be a Later, ErrNoRoom, or that of ctx, which ended while another attempt was
 // under way.
 func (r *IDs[K, Result]) Once(ctx context.Context, id K, do func() (Result, error)) (result Result, again bool, err error) {
 	for {
@@ -91,10 +99,16 @@ func (r *IDs[K, Result]) Once(ctx context.Context, id K, do func() (Result, erro
 
 // attempt calls do. If that panics it counts as one that failed, so that nobody waits for it.
 func (r *IDs[K, Result]) attempt(id K, e *entry[Result], do func() (Result, error)) (result Result, err error) {
-	ok := false
-	defer func() { r.leave(id, e, result, ok) }()
+	ok, later := false, Later[Result](nil)
+	defer func() {
+		if later == nil {
+			r.leave(id, e, result, ok)
+		}
+	}()
 	result, err = do()
-	ok = err == nil
+	if ok = err == nil; !ok && errors.As(err, &later) {
+		later.Settled(func(result Result, err error) { r.leave(id, e, result, err == nil) })
+	}
 	return result, err
 }
 
