@@ -94,13 +94,13 @@ func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollStream) {
 	}
 	a.intake.leave(a)
 	w, s := newEpollSocket(a.intake.poller, a.fd, o)
-	s.brief = s.poller.takeBrief()
-	s.brief.ahead = ahead
-	s.brief.prefix = switching{
+	s.edge = s.poller.takeEdge()
+	s.edge.ahead = ahead
+	s.edge.prefix = switching{
 		key:       a.Request.Header.Get("Sec-WebSocket-Key"),
 		extension: extension,
 		protocol:  ws.Subprotocol(a.Request.Header["Sec-Websocket-Protocol"]),
-	}.append(s.brief.prefix)
+	}.append(s.edge.prefix)
 	w.deflates = deflates
 	a.over = true
 	return w, s

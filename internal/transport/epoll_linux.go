@@ -13,32 +13,32 @@ import (
 // its own (bytes that came with the handshake, the end after abort) it tells in the poller's next Dispatch.
 type epollStream struct {
 	poller *Poller
-	socket *WebSocket  // nil before start
-	brief  *epollBrief // nil most of the time
-	fd     int32       // -1 once closed
+	socket *WebSocket // nil before start
+	edge   *epollEdge // nil most of the time
+	fd     int32      // -1 once closed
 	state  epollState
 }
 
-// epollBrief is what a stream has at its beginning and its end.
-type epollBrief struct {
+// epollEdge is what a stream has at its beginning and its end.
+type epollEdge struct {
 	prefix []byte // the handshake's answer, until the first write takes it along
 	ahead  []byte // read with the handshake, until report has told it
 	err    error  // why it ended
 }
 
-// takeBrief returns an empty one, whose prefix has room.
-func (p *Poller) takeBrief() *epollBrief {
-	last := len(p.briefs) - 1
+// takeEdge returns an empty one, whose prefix has room.
+func (p *Poller) takeEdge() *epollEdge {
+	last := len(p.edges) - 1
 	if last < 0 {
-		return &epollBrief{prefix: make([]byte, 0, 256)}
+		return &epollEdge{prefix: make([]byte, 0, 256)}
 	}
-	b := p.briefs[last]
-	p.briefs = p.briefs[:last]
+	b := p.edges[last]
+	p.edges = p.edges[:last]
 	return b
 }
 
-// keepBriefs is how many are kept for the next connections: those of one turn.
-const keepBriefs = acceptSlice
+// keepEdges is how many are kept for the next connections: those of one turn.
+const keepEdges = acceptSlice
 
 // epollSocket is a connection of the epoll driver: one object, as there are so many.
 type epollSocket struct {
@@ -78,9 +78,9 @@ func (s *epollStream) start(to *WebSocket) {
 	s.landed()
 	if _, err := s.poller.register(int(s.fd), s, s.wanted()); err != nil {
 		_ = unix.Close(int(s.fd))
-		s.fd, s.brief = -1, &epollBrief{err: err}
+		s.fd, s.edge = -1, &epollEdge{err: err}
 	}
-	if s.brief != nil && (s.fd < 0 || len(s.brief.ahead) > 0) {
+	if s.edge != nil && (s.fd < 0 || len(s.edge.ahead) > 0) {
 		s.tell()
 	}
 }
@@ -108,12 +108,12 @@ func (s *epollStream) report() {
 	}
 	s.state &^= epollTelling
 	if s.fd < 0 {
-		s.socket.ended(s.brief.err)
+		s.socket.ended(s.edge.err)
 		return
 	}
-	ahead := s.brief.ahead
-	s.brief.ahead = nil
-	s.dropBrief()
+	ahead := s.edge.ahead
+	s.edge.ahead = nil
+	s.dropEdge()
 	s.socket.received(ahead) // if that ends the stream, it is told in a turn of its own
 }
 
@@ -200,7 +200,7 @@ func (s *epollStream) shut(err error) {
 	fd := int(s.fd)
 	s.flushPrefix()
 	landed := s.landed()
-	s.fd, s.brief = -1, &epollBrief{err: err}
+	s.fd, s.edge = -1, &epollEdge{err: err}
 	switch {
 	case s.started():
 		s.poller.forget(fd)
@@ -273,39 +273,39 @@ func (s *epollStream) write(p []byte) (int, error) {
 }
 
 // greets reports whether the handshake's answer is still to be sent.
-func (s *epollStream) greets() bool { return s.brief != nil && len(s.brief.prefix) > 0 }
+func (s *epollStream) greets() bool { return s.edge != nil && len(s.edge.prefix) > 0 }
 
-// dropBrief lets go of what there is no more need of.
-func (s *epollStream) dropBrief() {
-	b := s.brief
+// dropEdge lets go of what there is no more need of.
+func (s *epollStream) dropEdge() {
+	b := s.edge
 	if len(b.prefix) > 0 || len(b.ahead) > 0 || b.err != nil {
 		return
 	}
-	s.brief = nil
-	if p := s.poller; cap(b.prefix) > 0 && len(p.briefs) < keepBriefs {
-		p.briefs = append(p.briefs, b)
+	s.edge = nil
+	if p := s.poller; cap(b.prefix) > 0 && len(p.edges) < keepEdges {
+		p.edges = append(p.edges, b)
 	}
 }
 
 // flushPrefix sends the handshake's answer by itself. A new socket takes it, or has ended, which its first read says.
 func (s *epollStream) flushPrefix() {
 	if s.greets() {
-		_, _ = sendNow(int(s.fd), s.brief.prefix)
-		s.brief.prefix = s.brief.prefix[:0]
-		s.dropBrief()
+		_, _ = sendNow(int(s.fd), s.edge.prefix)
+		s.edge.prefix = s.edge.prefix[:0]
+		s.dropEdge()
 	}
 }
 
 // writeFirst sends the handshake's answer together with p: a send costs the same whatever it carries.
 func (s *epollStream) writeFirst(p []byte) (int, error) {
-	before := len(s.brief.prefix)
-	b := s.brief
+	before := len(s.edge.prefix)
+	b := s.edge
 	b.prefix = append(b.prefix, p...)
 	sent, err := sendNow(int(s.fd), b.prefix)
 	if b.prefix = b.prefix[:0]; cap(b.prefix) > keepPrefix {
 		b.prefix = nil
 	}
-	s.dropBrief()
+	s.dropEdge()
 	n := sent - before
 	switch {
 	case err != nil:
@@ -318,7 +318,7 @@ func (s *epollStream) writeFirst(p []byte) (int, error) {
 	return n, nil
 }
 
-// keepPrefix is how much room a brief keeps for the next connection.
+// keepPrefix is how much room an edge keeps for the next connection.
 const keepPrefix = 4 << 10
 
 func (s *epollStream) kernel() (Kernel, bool) {
@@ -350,7 +350,7 @@ func adopt(u Upgraded, p *Poller) (stream, error) {
 	s := newEpollStream(p, fd)
 	s.state = epollCarried
 	if len(u.Ahead) > 0 {
-		s.brief = &epollBrief{ahead: u.Ahead}
+		s.edge = &epollEdge{ahead: u.Ahead}
 	}
 	return s, nil
 }

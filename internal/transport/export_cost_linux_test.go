@@ -7,5 +7,5 @@ const EpollStreamSize = unsafe.Sizeof(epollStream{})
 
 // Bare reports whether a connection of the epoll driver holds nothing but itself.
 func (w *WebSocket) Bare() bool {
-	return w.partial == nil && w.control == nil && w.stream.(*epollStream).brief == nil
+	return w.partial == nil && w.control == nil && w.stream.(*epollStream).edge == nil
 }

@@ -41,7 +41,7 @@ type Poller struct {
 	at     int          // of these, dispatched
 	buf    []byte       // what descriptors read into, one at a time
 	later  []reporter
-	briefs []*epollBrief // for the next connections
+	edges  []*epollEdge // for the next connections
 	queues []*deadlines
 	linger deadlines // of connections that close
 	drain  deadlines // of those whose peer broke the protocol
