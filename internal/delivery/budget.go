@@ -188,7 +188,7 @@ func (sh *Shard) count() int64 {
 			sh.unuse(i)
 		}
 	}
-	rest := restBytes * int64(sh.resting.Len())
+	rest := eventsLaneBytes * int64(sh.shelf.Len())
 	sh.held.Store(all.held)
 	sh.spare.Store(all.spare + rest)
 	sh.tell(budget.Lanes, sh.structs-rest)
@@ -271,7 +271,7 @@ func (sh *Shard) drop() {
 			d.classes[sh.index].Drop()
 		}
 	}
-	sh.structs -= restBytes * int64(len(sh.resting.Drop()))
+	sh.structs -= eventsLaneBytes * int64(len(sh.shelf.Drop()))
 	sh.spare.Store(0)
 }
 

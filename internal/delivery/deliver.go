@@ -117,7 +117,7 @@ func (sh *Shard) emit(s *Socket, e *outgoing, it *lane.Item) {
 	var l *outLane
 	if e.topic == nil {
 		l = s.eventsLane()
-		defer sh.restEvents(s)
+		defer sh.shelveEvents(s)
 	} else if l = s.laneForEmit(e.topic); l == nil {
 		s.refuseEmit(e.topic)
 		e.receipt.count(lane.Rejected)

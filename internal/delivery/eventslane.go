@@ -9,22 +9,22 @@ import (
 // A socket has an events lane only while something is in it, so that an idle one
 // holds nothing of it but what its books come down to:
 //
-//	socket: past ──eventsLane──> lane, books resumed ──restEvents──> socket: past
+//	socket: past ──eventsLane──> lane, books resumed ──shelveEvents──> socket: past
 //	                  ^                                    │
-//	                  └──────── resting (of the shard) <───┘
+//	                  └──────── shelf (of the shard)   <───┘
 //
 // A pointer to it is good until something is written to the connection.
 
-// restBytes is what the budget counts for an events lane, in use or resting.
-const restBytes = int64(unsafe.Sizeof(outLane{}))
+// eventsLaneBytes is what the budget counts for an events lane, in use or on the shelf.
+const eventsLaneBytes = int64(unsafe.Sizeof(outLane{}))
 
 // eventsLane returns the socket's events lane, for something to be put into it.
 func (s *Socket) eventsLane() *outLane {
 	if s.events == nil {
 		sh := s.shard()
-		if s.events = sh.resting.Take(); s.events == nil {
+		if s.events = sh.shelf.Take(); s.events == nil {
 			s.events = new(outLane)
-			sh.structs += restBytes
+			sh.structs += eventsLaneBytes
 		}
 		s.events.begin(s)
 	}
@@ -38,17 +38,17 @@ func (l *outLane) begin(s *Socket) {
 	l.Resume(s.past)
 }
 
-// restEvents takes the socket's events lane away, if it has one and nothing is in it.
-func (sh *Shard) restEvents(s *Socket) {
+// shelveEvents takes the socket's events lane away, if it has one and nothing is in it.
+func (sh *Shard) shelveEvents(s *Socket) {
 	l := s.events
 	if l == nil || l.Depth() > 0 {
 		return
 	}
 	s.conn.ready[kindEvents].remove(l)
-	sh.settle(l)
+	sh.audit(l)
 	s.past, s.events = l.Past(), nil
 	*l = outLane{}
-	sh.resting.Put(l)
+	sh.shelf.Put(l)
 }
 
 // closeEvents drops what waits in the events lane; an entry that is partly written
@@ -57,7 +57,7 @@ func (sh *Shard) closeEvents(s *Socket) {
 	if l := s.events; l != nil {
 		l.Close(base.ReasonDisconnect)
 		s.conn.ready[kindEvents].remove(l)
-		sh.restEvents(s)
+		sh.shelveEvents(s)
 	}
 }
 

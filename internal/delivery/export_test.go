@@ -95,7 +95,7 @@ func (d *Declared) Delayed(sh *Shard) int { return d.delay(sh).Len() }
 func (s *Socket) EventsLane() bool { return s.events != nil }
 
 // RestingLanes is how many events lanes the shard keeps for reuse. Loop only.
-func (sh *Shard) RestingLanes() int { return sh.resting.Len() }
+func (sh *Shard) RestingLanes() int { return sh.shelf.Len() }
 
 // Lanes is how many topic lanes the socket has. Loop only.
 func (s *Socket) Lanes() int { return len(s.lanes) }

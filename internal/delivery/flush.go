@@ -8,9 +8,9 @@ import (
 	"github.com/streamweir/weir/internal/packet"
 )
 
-// turns is the order in which kinds of lanes take one entry each when several
+// pattern is the order in which kinds of lanes take one entry each when several
 // wait: events before reliable before best effort, and none starves (architecture.md D1).
-var turns = [...]kind{kindEvents, kindEvents, kindReliable, kindEvents, kindEvents, kindReliable, kindBest}
+var pattern = [...]kind{kindEvents, kindEvents, kindReliable, kindEvents, kindEvents, kindReliable, kindBest}
 
 // pick is an entry gathered into the batch being built.
 type pick struct {
@@ -68,8 +68,8 @@ func (c *Conn) write() (more bool) {
 	if err != nil {
 		n = 0 // the peer hears of it and closes the connection; nothing more is written
 	}
-	c.settleHead(batch[:head], min(n, head))
-	c.settlePicks(batch, n)
+	c.bookHead(batch[:head], min(n, head))
+	c.bookPicks(batch, n)
 	return n == len(batch) && (c.leaving != nil || c.waiting())
 }
 
@@ -118,8 +118,8 @@ func (c *Conn) packing(head int) base.Packing {
 // nextLane returns the lane whose turn it is, nil if none waits.
 func (c *Conn) nextLane() *outLane {
 	sh := c.shard
-	for range turns {
-		q := &c.ready[turns[c.turn]]
+	for range pattern {
+		q := &c.ready[pattern[c.turn]]
 		for l := q.first; l != nil; l = q.first {
 			switch {
 			case !l.Sendable():
@@ -173,7 +173,7 @@ func (sh *Shard) takeLive(l *outLane) (e lane.Entry, ok bool) {
 	return e, true
 }
 
-func (c *Conn) nextTurn() { c.turn = (c.turn + 1) % uint8(len(turns)) }
+func (c *Conn) nextTurn() { c.turn = (c.turn + 1) % uint8(len(pattern)) }
 
 // untake puts back what was not written, and gives the lane its turn back: else
 // what does not fit behind others would be passed over for ever.
@@ -224,9 +224,9 @@ func (c *Conn) keep(r rest) {
 	*c.rest = r
 }
 
-// settleHead accounts for the bytes before the first pick, of which n were taken:
+// bookHead accounts for the bytes before the first pick, of which n were taken:
 // the old rest, then control frames. What is left of them is the new rest.
-func (c *Conn) settleHead(head []byte, n int) {
+func (c *Conn) bookHead(head []byte, n int) {
 	hadRest := len(c.unwritten())
 	switch {
 	case n == len(head):
@@ -244,9 +244,9 @@ func (c *Conn) settleHead(head []byte, n int) {
 	}
 }
 
-// settlePicks tells every lane what became of the entries taken: written whole,
+// bookPicks tells every lane what became of the entries taken: written whole,
 // begun, or put back.
-func (c *Conn) settlePicks(batch []byte, n int) {
+func (c *Conn) bookPicks(batch []byte, n int) {
 	picks := c.shard.picks
 	end := len(batch)
 	for i := len(picks) - 1; i >= 0; i-- {
@@ -298,7 +298,7 @@ func (c *Conn) wrote(l *outLane, e lane.Entry) {
 	}
 	s := l.socket
 	s.admit()
-	sh.restEvents(s)
+	sh.shelveEvents(s)
 	if s.closed {
 		c.reap(s)
 	}

@@ -58,8 +58,8 @@ func (t *Topic) awaited(r *topiclog.Record) *fanOut {
 	return f
 }
 
-// settle waits until the log has said where the record of a fan-out is. What was claimed for it stays claimed until then.
-func (h *Hub) settle(ctx context.Context, t *Topic, r *topiclog.Record, f *fanOut, later *topiclog.Later) (*Pending, error) {
+// waitForPosition waits until the log has said where the record of a fan-out is. What was claimed for it stays claimed until then.
+func (h *Hub) waitForPosition(ctx context.Context, t *Topic, r *topiclog.Record, f *fanOut, later *topiclog.Later) (*Pending, error) {
 	later.Hear(func(_ topiclog.Position, err error) {
 		if err != nil && t.awaited(r) != nil {
 			h.unclaim(f)

@@ -201,7 +201,7 @@ func (h *Hub) sequence(ctx context.Context, r *topiclog.Record, f *fanOut) (*Pen
 			h.unclaim(f)
 			return nil, err
 		case later != nil:
-			return h.settle(ctx, t, r, f, later)
+			return h.waitForPosition(ctx, t, r, f, later)
 		}
 		return pending, nil
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery/inbox"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/latency"
-	shares "github.com/streamweir/weir/internal/turns"
+	"github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wheel"
 )
 
@@ -50,13 +50,13 @@ type Shard struct {
 	firstDirty *Conn
 	lastDirty  *Conn
 	doomed     []doomed                  // to be cut once the current step is over
-	resting    lane.Pool[outLane]        // events lanes that no socket needs now
+	shelf      lane.Pool[outLane]        // events lanes that no socket needs now
 	streams    fair.Lines[job, underWay] // publications taken from the inbox and not delivered yet
 	pace       pace
 	spent      int // of pace.step in the current step
 	departs    int // place in conns of the last one that was sent away, see finishSome
 
-	turns shares.Turns // of connections that have sent more than their share of a step
+	turns turns.Turns // of connections that have sent more than their share of a step
 
 	tasks []base.Task
 	jobs  []job
@@ -125,7 +125,7 @@ func (sh *Shard) Done() <-chan struct{} { return sh.hub.done }
 func (sh *Shard) Now() int64 { return sh.now }
 
 // Turns are those of the loop. Loop only.
-func (sh *Shard) Turns() *shares.Turns { return &sh.turns }
+func (sh *Shard) Turns() *turns.Turns { return &sh.turns }
 
 // Schedule arms a timer of a connection's owner on the shard's wheel; at 0
 // disarms it. Loop only.
@@ -258,7 +258,7 @@ func (sh *Shard) housekeep() (swept bool) {
 			sh.hub.cuts.expire(time.Now())
 		}
 		sh.thin(sh.now - int64(sweepEvery))
-		sh.structs -= restBytes * int64(len(sh.resting.Trim()))
+		sh.structs -= eventsLaneBytes * int64(len(sh.shelf.Trim()))
 		swept = true
 	}
 	return swept
@@ -345,7 +345,7 @@ func (sh *Shard) closeLane(l *outLane, r base.Reason) {
 	l.Close(r)
 	l.TakeLoss() // who has left a topic need not be told
 	l.socket.conn.ready[l.kind].remove(l)
-	sh.settle(l)
+	sh.audit(l)
 	l.End()
 }
 
@@ -370,8 +370,8 @@ func (sh *Shard) leaveTopic(l *outLane) {
 	}
 }
 
-// settle checks the books of a lane that has come to its end (promise P5).
-func (sh *Shard) settle(l *outLane) {
+// audit checks the books of a lane that has come to its end (promise P5).
+func (sh *Shard) audit(l *outLane) {
 	if !l.Balanced() {
 		sh.hub.Unbalanced.Add(1)
 	}

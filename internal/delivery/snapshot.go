@@ -220,7 +220,7 @@ func (sh *Shard) goLive(c *catchUp) {
 func (sh *Shard) abandon(c *catchUp, r base.Reason) {
 	c.Close(r)
 	c.TakeLoss()
-	sh.settle(&c.outLane)
+	sh.audit(&c.outLane)
 	sh.forget(c)
 }
 
