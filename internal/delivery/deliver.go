@@ -35,6 +35,12 @@ func (d *direct) end(sh *Shard, _ *underWay) {
 	d.lift(sh)
 }
 
+// A fan-out on one shard. Each goOn ends when the slice of its stream is spent, and the next step goes on there; u.left is
+// how many recipients are still to be seen, from the last to the first:
+//
+//	begin ─┬─ all subscribers of its topic: left = members ──────────────> toMembers ─┬─> left is 0: end
+//	       └─ a target: choosing ── choose, until all are found: left ───> toChosen ──┘
+
 // begin implements job.
 func (f *fanOut) begin(sh *Shard, u *underWay) {
 	if f.toAllMembers() {
@@ -49,10 +55,10 @@ func (f *fanOut) begin(sh *Shard, u *underWay) {
 // goOn implements job.
 func (f *fanOut) goOn(sh *Shard, u *underWay, most int) (done bool) {
 	if u.choosing && !sh.choose(f.ns, f.target, u, most) {
-		return false
+		return false // not all are found yet
 	}
 	switch {
-	case u.left == 0:
+	case u.left == 0: // nobody is meant here
 	case f.toAllMembers():
 		f.toMembers(sh, u, most)
 	default:

@@ -8,6 +8,20 @@ import (
 	"github.com/streamweir/weir/internal/packet"
 )
 
+// A batch is built by write in the buffer of the shard, and offered to the connection's Outlet in one call:
+//
+//	rest of a packet begun before | control frames || entry | entry | entry …
+//	<------------- head: no lane has it ---------->  <------- picks ------->
+//
+// The Outlet takes its first n bytes, and where they end says what becomes of each part (bookHead, bookPicks):
+//
+//	in the head    what is left of the head is the new rest; every pick goes back to its lane
+//	in a pick      the picks before it are written, and what is left of it is the new rest; those behind it go back
+//	at the end     all is written
+//
+// So at most one entry is beyond the reach of its lane's policy: the one whose packet is begun. A packet larger than the
+// window is never copied: it is written alone, from its frame.
+
 // pattern is the order in which kinds of lanes take one entry each when several
 // wait: events before reliable before best effort, and none starves (architecture.md D1).
 var pattern = [...]kind{kindEvents, kindEvents, kindReliable, kindEvents, kindEvents, kindReliable, kindBest}
@@ -41,24 +55,24 @@ func (c *Conn) flush() (more bool) {
 	return more
 }
 
-// write writes one batch: the rest of what was begun, then control frames, then
-// entries of the lanes in turn. It reports whether more could be written now. It
-// never changes who is a member of what.
+// write builds one batch and writes it: see the picture above. It reports whether more could be written now: the
+// connection took all of it, and a lane has more, or the connection is leaving and flush has to look whether that was the
+// last. It never changes who is a member of what.
 func (c *Conn) write() (more bool) {
 	window := c.out.Window()
 	if window == 0 {
 		return false
 	}
 	sh := c.shard
-	if len(c.unwritten()) >= window {
+	if len(c.unwritten()) >= window { // there is no room behind the rest
 		return c.writeRest()
 	}
 	batch := c.out.Control(append(sh.batch[:0], c.unwritten()...))
 	head := len(batch)
 	batch, alone := c.gather(batch, window)
 	how := c.packing(head)
-	sh.batch = batch[:0]
-	if alone != nil {
+	sh.batch = batch[:0] // it may have grown: keep the room
+	if alone != nil {    // then nothing was gathered, and there is no head
 		batch = alone
 	}
 	if len(batch) == 0 {
@@ -73,8 +87,9 @@ func (c *Conn) write() (more bool) {
 	return n == len(batch) && (c.leaving != nil || c.waiting())
 }
 
-// gather appends entries to batch while they fit. An entry larger than the whole
-// window goes alone: it is returned without being copied.
+// gather appends to batch the entries of the lanes whose turn it is while they fit, and notes them in the shard's picks.
+// The first that does not fit goes back. If batch is empty and the first entry is larger than the whole window, its bytes
+// are returned as alone, without being copied.
 func (c *Conn) gather(batch []byte, window int) (_, alone []byte) {
 	sh := c.shard
 	sh.picks = sh.picks[:0]
@@ -115,7 +130,11 @@ func (c *Conn) packing(head int) base.Packing {
 	return base.Verbatim
 }
 
-// nextLane returns the lane whose turn it is, nil if none waits.
+// nextLane returns the lane whose turn it is, nil if none waits. It goes once round the pattern, from where the connection
+// stands in it, and takes the first lane in the ring of that kind, after it has dealt with
+//
+//	one that has nothing to send       it leaves the ring, but for a snapshot's lane that is given more (refill)
+//	one that has written its weight    it goes behind the others of its kind, if there are any
 func (c *Conn) nextLane() *outLane {
 	sh := c.shard
 	for range pattern {
@@ -126,7 +145,7 @@ func (c *Conn) nextLane() *outLane {
 				if l.stage != stageCatching || !sh.refill(l) {
 					q.remove(l)
 				}
-			case int(l.taken) >= max(l.Class().Policy.Weight, 1) && l.next != l:
+			case int(l.taken) >= weight(l) && l.next != l:
 				q.remove(l)
 				q.push(l)
 			default:
@@ -138,7 +157,11 @@ func (c *Conn) nextLane() *outLane {
 	return nil
 }
 
-// take takes one entry, or the notice of losses before it, and moves the turn on.
+// weight is how many entries a lane may write before another of its kind has its turn.
+func weight(l *outLane) int { return max(l.Class().Policy.Weight, 1) }
+
+// take takes one entry and moves the turn on; or, if the client is to be told of losses first, the notice of them, which is
+// nobody's turn. It reports false if what the lane had has expired.
 func (c *Conn) take(l *outLane) (pick, bool) {
 	if n, why, ok := l.TakeLoss(); ok && l.topic != nil {
 		f := packet.In(packet.Lost(l.socket.Namespace.Path, l.name(), n, why), c.dialect)
@@ -152,7 +175,7 @@ func (c *Conn) take(l *outLane) (pick, bool) {
 	if c.out.Deflates() {
 		p.frame = p.frame.Deflated()
 	}
-	if l.taken++; int(l.taken) > max(l.Class().Policy.Weight, 1) {
+	if l.taken++; int(l.taken) > weight(l) {
 		l.taken = 1 // alone of its kind, it began anew
 	}
 	c.nextTurn()
@@ -225,7 +248,11 @@ func (c *Conn) keep(r rest) {
 }
 
 // bookHead accounts for the bytes before the first pick, of which n were taken:
-// the old rest, then control frames. What is left of them is the new rest.
+// the old rest, then control frames. What is left of them is the new rest:
+//
+//	old rest | control frames    all taken: the entry whose rest it was is written
+//	---------|---n-----------    the same, and what is left of the control frames is a rest of no lane
+//	----n----|---------------    what is left of both, which is still that entry's
 func (c *Conn) bookHead(head []byte, n int) {
 	hadRest := len(c.unwritten())
 	switch {

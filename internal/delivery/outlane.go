@@ -70,14 +70,24 @@ func (l *outLane) pass(offset uint64) bool {
 	return l.stage != stageResumed || !l.resumed(offset)
 }
 
-// wait holds a lane back until the events lane has written what it holds now: the
-// CONNECT answer, or that of the subscription.
+// No delivery may overtake the packet that announces it: the answer to CONNECT, or to the subscription. Those are in the
+// socket's events lane, which drops nothing it has taken, so a new lane waits until that has written as many as it had
+// written and held when the lane began:
+//
+//	events lane:   a b c | d e answer | f …       Written 3, Depth 3: after = 6
+//	               written  held         later    the lane is admitted when Written is 6
+//
+//	wait ──> waiting, not in the ring ──wrote: Socket.admit, Written has reached after──> markReady
+//
+// A lane behind its snapshot is held too, without a number: goLive ends that.
+
+// wait holds a lane back until the events lane has written what it holds now.
 func (l *outLane) wait() {
 	s := l.socket
 	if s.events == nil {
-		return
+		return // it holds nothing: all is written
 	}
-	after := s.events.Written + uint64(s.events.Depth()) // the events lane drops nothing it has taken
+	after := s.events.Written + uint64(s.events.Depth())
 	if after == 0 {
 		return
 	}
@@ -85,14 +95,15 @@ func (l *outLane) wait() {
 	l.hold()
 }
 
-// hold keeps a lane from being written.
+// hold keeps a lane from being written until waiting is false again.
 func (l *outLane) hold() {
 	l.waiting = true
 	l.socket.conn.ready[l.kind].remove(l)
 }
 
-// waitsFor reports whether a lane that waits has to go on, with that many written.
-// The two numbers are never 2^31 apart.
+// waitsFor reports whether a lane that waits has to go on, with that many written by
+// the events lane. The two counts, of which only the lower 32 bits are kept, are never
+// 2^31 apart, so the sign of their difference says which is behind.
 func (l *outLane) waitsFor(written uint64) bool { return int32(uint32(written)-l.after) < 0 }
 
 // Trim gives back what the lane needs only while something is in it.
