@@ -157,11 +157,23 @@ func (h *heartbeat) moved(now int64, p transport.Progress) {
 	}
 }
 
+// What follows judges a session by three times: sign, the last sign of life; at, when the ping left; and looked, when the
+// kernel's progress was last looked at. By phase:
+//
+//	phase              dead from                  asked again at
+//	quiet              sign + interval + timeout  at, when a ping is due
+//	due, taken, given  sign + interval + timeout  looked + a quarter of timeout: has the ping left?
+//	left, no sign of   max(at, sign) + timeout    then
+//	  life since
+//	left, alive since  the same                   at + interval, to ping again, and not before a look is due
+//
+// and never later than it would be dead; quiet sessions are judged only when a request meets them (over).
+
 // look turns progress into signs of life. When it happened is not known, only
 // that it was since the last look: the peer gets the benefit.
 func (h *heartbeat) look(now int64, p transport.Progress) {
 	b := h.beat
-	if p.Taken > h.seen {
+	if p.Taken > h.seen { // the peer's kernel has acknowledged something
 		sign := now
 		if h.phase() == left && p.Taken == b.mark {
 			sign = b.looked // only the ping itself was acknowledged, whenever since then
@@ -173,7 +185,7 @@ func (h *heartbeat) look(now int64, p transport.Progress) {
 		return
 	}
 	b.looked = now
-	if b.phase == given && p.Left >= b.mark {
+	if b.phase == given && p.Left >= b.mark { // all up to the ping has left the socket buffer
 		b.phase, h.at = left, now
 	}
 }

@@ -157,7 +157,13 @@ func (a *Arrival) Refuse() {
 // ready implements watcher: bytes of the header have come.
 func (a *Arrival) ready(uint32) { a.read() }
 
-// read takes what has come; what is complete goes on its way.
+// read takes what has come of the request's header:
+//
+//	nothing yet, or empty lines     await more
+//	what cannot be a request        reject: an answer, and the end
+//	a part                          keep it, await more; too long, or with bare line feeds: net/http's
+//	a whole header, and perhaps     arrived: it is parsed, and the application's
+//	  what follows it
 func (a *Arrival) read() {
 	buf := a.intake.poller.buf
 	n, errno := readNow(a.fd, buf)
@@ -169,37 +175,36 @@ func (a *Arrival) read() {
 		a.drop()
 		return
 	}
-	known := len(a.head)
-	head := buf[:n]
-	if known == 0 {
-		if head = head[emptyLines(head):]; len(head) == 0 {
+	from := max(0, len(a.head)-len(headEnd)+1) // the end of the header may lie in two reads
+	first := len(a.head) == 0
+	if first {
+		head := buf[emptyLines(buf[:n]):n]
+		switch {
+		case len(head) == 0:
 			a.await()
 			return
-		}
-		if !isTokenByte(head[0]) {
+		case !isTokenByte(head[0]):
 			a.reject()
 			return
 		}
+		a.head = head // it stays in the poller's buffer, as nearly every header comes in one read
+	} else {
+		a.head = append(a.head, buf[:n]...)
 	}
-	if known > 0 {
-		a.head = append(a.head, head...)
-		head = a.head
-	}
-	fresh := head[max(0, known-len(headEnd)+1):]
-	end := bytes.Index(fresh, headEnd)
-	if end < 0 {
-		if known == 0 {
-			a.head = bytes.Clone(head)
-		}
-		if len(a.head) > maxHead || endsBare(fresh) {
-			a.PassOn()
-			return
-		}
-		a.await()
+	if end := bytes.Index(a.head[from:], headEnd); end >= 0 {
+		a.size = from + end + len(headEnd)
+		a.arrived()
 		return
 	}
-	a.head, a.size = head, max(0, known-len(headEnd)+1)+end+len(headEnd)
-	a.arrived()
+	bare := endsBare(a.head[from:])
+	if first {
+		a.head = bytes.Clone(a.head) // the next read may be another connection's
+	}
+	if len(a.head) > maxHead || bare {
+		a.PassOn()
+		return
+	}
+	a.await()
 }
 
 // reject ends a connection that speaks something else than HTTP.

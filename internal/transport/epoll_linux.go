@@ -101,7 +101,10 @@ func (s *epollStream) tell() {
 	}
 }
 
-// report implements reporter.
+// report implements reporter: it tells the websocket, from Dispatch, what could not be told from inside a method.
+//
+//	bytes that came with the handshake ── start ──┐
+//	the end, by abort or a failed start ──────────┴─ tell ──> epollTelling ──> report ──> received, or ended
 func (s *epollStream) report() {
 	if !s.is(epollTelling) {
 		return // told before its turn came
@@ -143,8 +146,12 @@ func (s *epollStream) change(set, clear epollState) {
 	}
 }
 
-// ready implements watcher. A connection that is not read is ended when both its directions have: the kernel would
-// report that for ever.
+// ready implements watcher. What the kernel reports, and what is done:
+//
+//	input or a hangup, and it is read      read, which finds bytes or the end
+//	a hangup, and it is halted only        hung: it is watched for nothing more, and ends when what was read is dealt with
+//	a hangup, and the session has paused   the end: the kernel would report that both directions have ended for ever
+//	room for output, and it was blocked    the websocket may write
 func (s *epollStream) ready(mask uint32) {
 	s.report() // what came with the handshake was before what comes now
 	if s.fd < 0 {
