@@ -37,7 +37,7 @@ type WhenFull uint8
 // What gives way.
 const (
 	Refuse     WhenFull = iota // the append: ErrNoRoom
-	DropOldest                 // the oldest segment of any topic that has one besides that it writes
+	DropOldest                 // the oldest segment of any topic that is not being written; if there is none, the topic's own
 )
 
 // What an append may be told besides the errors of topiclog.
@@ -321,14 +321,19 @@ func (j *Journal) charge(bytes int64) error {
 
 // dropOldest removes the segment with the oldest records of those that are not written any more.
 func (j *Journal) dropOldest() bool {
-	var oldest *Log
+	oldest := j.oldest()
+	return oldest != nil && oldest.dropSealed()
+}
+
+// oldest is the log that has it.
+func (j *Journal) oldest() (oldest *Log) {
 	var at int64
 	for _, l := range j.open() {
 		if t, ok := l.oldest(); ok && (oldest == nil || t < at) {
 			oldest, at = l, t
 		}
 	}
-	return oldest != nil && oldest.dropSealed()
+	return oldest
 }
 
 // damage says loudly that something on the disk is not what was written.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -179,6 +180,59 @@ func onDisk(t *testing.T, fs *memfs.FS) (bytes int64) {
 		}
 	}
 	return bytes
+}
+
+// A budget that is smaller than one segment holds too, and the topic goes on with what is newest.
+func TestBudgetBelowOneSegment(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Never)
+	o.SegmentBytes, o.MaxBytes, o.WhenFull = 1<<20, 5000, journal.DropOldest
+	l := mustBegin(t, o)
+	for n := range 200 {
+		if _, err := l.publish(n, 1); err != nil {
+			t.Fatal(err)
+		}
+		if used := onDisk(t, fs); used > 5000 {
+			t.Fatalf("%d bytes", used)
+		}
+	}
+	if got, lost := l.read(0); !lost || len(got) == 0 || got[len(got)-1] != "199" {
+		t.Errorf("read %q, lost %v", got, lost)
+	}
+	l.end()
+}
+
+// Topics that publish at once take from each other, and the count of bytes is that of the disk.
+func TestTopicsTakeFromEachOther(t *testing.T) {
+	fs := memfs.New()
+	j := openJournal(t, journal.Options{FS: fs, Fsync: journal.Never, MaxBytes: 30_000, SegmentBytes: 1500, WhenFull: journal.DropOldest})
+	var all sync.WaitGroup
+	for n := range 4 {
+		topic := fmt.Sprint("t", n)
+		log, err := j.Topic("/feed", topic, topiclog.Limits{}, func(topiclog.Entry) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			for n := range 500 {
+				r := numbered(n)
+				r.Topic = topic
+				_, later, err := log.Append(r)
+				if err == nil {
+					_, err = later.Wait(t.Context())
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			log.Close()
+		})
+	}
+	all.Wait()
+	if used := onDisk(t, fs); used != j.Stats().Used || used > 30_000 {
+		t.Errorf("%d bytes on the disk, %d counted", used, j.Stats().Used)
+	}
 }
 
 // A removed topic leaves nothing; one that is open cannot be removed, nor opened twice; a second process is refused.

@@ -21,7 +21,8 @@ type Log struct {
 	reading          sync.WaitGroup // reads that were not answered
 
 	mu       sync.RWMutex
-	segments []*segment // oldest first; the file that is written is the last one's
+	segments []*segment // oldest first
+	active   bool       // the last one is being written
 	last     uint64     // the highest offset given
 	previous uint64     // the offset of the newest record, or of one that may have been
 	queue    []waiting
@@ -43,7 +44,8 @@ type waiting struct {
 
 // writer is what only the goroutine that writes touches.
 type writer struct {
-	file     vfs.File // of the last segment; nil: the next record begins one
+	file     vfs.File // of the last segment, which is active; nil: the next record begins one
+	current  *segment // the one of that file
 	next     uint64   // the offset of the next record
 	reserved uint64   // offsets up to this may be given
 	buffer   []byte
@@ -169,9 +171,11 @@ func (l *Log) Close() {
 	l.finish()
 	l.j.cache.drop(l)
 	bytes := int64(0)
+	l.mu.RLock()
 	for _, s := range l.segments {
 		bytes += s.end
 	}
+	l.mu.RUnlock()
 	l.j.forget(l, bytes)
 }
 
@@ -181,10 +185,7 @@ func (l *Log) finish() {
 	if l.behind {
 		_ = l.begin() // its header says that they are no records
 	}
-	if l.file != nil {
-		_ = l.file.Close()
-		l.file = nil
-	}
+	l.endFile()
 	if l.reserved == 0 || !sound || l.unsure {
 		return // it was never used, or cannot say where it ends
 	}
@@ -206,16 +207,21 @@ func (l *Log) stateNow() state {
 func (l *Log) oldest() (at int64, ok bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if len(l.segments) < 2 {
+	if !l.sealedLocked() {
 		return 0, false
 	}
 	return l.segments[0].lastAt, true
 }
 
+// sealedLocked reports whether the oldest segment is not being written. Who closes the log counts what it has.
+func (l *Log) sealedLocked() bool {
+	return !l.closed && (len(l.segments) > 1 || (len(l.segments) == 1 && !l.active))
+}
+
 // dropSealed removes that segment.
 func (l *Log) dropSealed() bool {
 	l.mu.Lock()
-	if len(l.segments) < 2 {
+	if !l.sealedLocked() {
 		l.mu.Unlock()
 		return false
 	}

@@ -79,7 +79,7 @@ func (l *Log) tell(s *step) {
 
 // write gives the first records of a batch their places, and makes them as durable as the policy says.
 func (l *Log) write(batch []waiting) (*step, error) {
-	if l.file != nil && l.rolls(batch[0].record) {
+	if l.file != nil && (l.rolls(batch[0].record) || l.givesWay(batch)) {
 		l.seal()
 	}
 	if l.file == nil && !allVolatile(batch) {
@@ -110,12 +110,9 @@ func allVolatile(batch []waiting) bool {
 	return true
 }
 
-// current is the segment that is written.
-func (l *Log) current() *segment { return l.segments[len(l.segments)-1] }
-
 // rolls reports whether the segment that is written has to end before r.
 func (l *Log) rolls(r *topiclog.Record) bool {
-	s := l.current()
+	s := l.current
 	return l.over(s.records, s.size, s.end, r) || (s.records > 0 && l.limits.Age > 0 && r.At-s.firstAt > int64(l.age()))
 }
 
@@ -126,14 +123,25 @@ func (l *Log) over(records, size int, end int64, r *topiclog.Record) bool {
 		(l.limits.Bytes > 0 && size+r.Size() > l.limits.Bytes/parts))
 }
 
+// givesWay reports whether the segment that is written has to end so that there is one that can be removed: the budget is used
+// up, and no topic has another.
+func (l *Log) givesWay(batch []waiting) bool {
+	o := &l.j.options
+	if o.WhenFull != DropOldest || l.current.records == 0 {
+		return false
+	}
+	bytes := l.j.used.Load()
+	for _, w := range batch {
+		bytes += int64(encodedSize(w.record))
+	}
+	return bytes > o.MaxBytes && l.j.oldest() == nil
+}
+
 // seal ends the segment that is written. It is synced under every policy: what a failure of the machine loses is an end of the
 // log, never its middle.
 func (l *Log) seal() {
 	l.syncNow()
-	if l.file != nil {
-		_ = l.file.Close()
-		l.file = nil
-	}
+	l.endFile()
 }
 
 // begin makes the next segment. When it returns the file, its header and its name are durable.
@@ -156,8 +164,10 @@ func (l *Log) begin() error {
 		return err
 	}
 	l.next, l.behind = h.Base, false
+	l.current = &segment{name: segmentName(h.Base), base: h.Base, previous: h.Previous, mark: h.Mark, end: int64(len(b))}
 	l.mu.Lock()
-	l.segments = append(l.segments, &segment{name: segmentName(h.Base), base: h.Base, previous: h.Previous, mark: h.Mark, end: int64(len(b))})
+	l.active = true
+	l.segments = append(l.segments, l.current)
 	l.mu.Unlock()
 	return nil
 }
@@ -205,7 +215,7 @@ func (l *Log) encode(batch []waiting) *step {
 	records, size, end := 0, 0, int64(0)
 	mark := uint32(0)
 	if l.file != nil {
-		c := l.current()
+		c := l.current
 		records, size, end, mark = c.records, c.size, c.end, c.mark
 	}
 	s.at = end
@@ -276,8 +286,19 @@ func (l *Log) put(s *step) error {
 // giveUp ends a file of which nothing more is known: the next record begins another one.
 func (l *Log) giveUp() {
 	l.unsure = true
-	_ = l.file.Close()
+	l.endFile()
+}
+
+// endFile closes the file that is written, if one is.
+func (l *Log) endFile() {
+	if l.file == nil {
+		return
+	}
+	_ = l.file.Close() // it is synced, or given up
 	l.file = nil
+	l.mu.Lock()
+	l.active = false
+	l.mu.Unlock()
 }
 
 // commit lets readers see a step.
@@ -287,7 +308,7 @@ func (l *Log) commit(s *step) {
 	at, kept := s.at, uint64(0)
 	for i, e := range s.entries {
 		if n := s.sizes[i]; n > 0 {
-			l.current().add(e, at, n)
+			l.current.add(e, at, n)
 			at += int64(n)
 			l.previous = e.Offset
 			kept++
@@ -345,9 +366,8 @@ func (l *Log) retain(now int64) {
 	}
 	none := len(l.segments) == 0
 	l.mu.Unlock()
-	if none && l.file != nil {
-		_ = l.file.Close()
-		l.file = nil
+	if none {
+		l.endFile()
 	}
 	for _, s := range gone {
 		l.remove(s)
