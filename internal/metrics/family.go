@@ -57,7 +57,7 @@ var (
 	keptEvicted = counter("kept_evicted_total", "Kept messages that gave way to limits, or were too large for them.", "namespace", "topic")
 
 	offered          = counter("offered_total", "Messages offered to lanes, once per client.", "namespace", "topic")
-	written          = counter("written_total", "Messages written to clients, repeats included.", "namespace", "topic")
+	written          = counter("written_total", "Messages written to clients, each once: repeats are in retries_total.", "namespace", "topic")
 	acked            = counter("acked_total", "Messages acknowledged by clients.", "namespace", "topic")
 	coalesced        = counter("coalesced_total", "Messages replaced by a newer one before they were written.", "namespace", "topic")
 	dropped          = counter("dropped_total", "Messages not delivered to a client, by reason.", "namespace", "topic", "reason")
