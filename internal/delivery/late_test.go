@@ -307,3 +307,31 @@ func TestVolatileRecordsOfOtherNodesAreSkipped(t *testing.T) {
 		t.Errorf("read %q", got)
 	}
 }
+
+// Publishers that wait for their positions hold no room: the log's goroutine needs it to deliver what they wait for.
+func TestWaitingForAPositionTakesNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const each = 6 << 20 // two of them leave too little of an inbox for one more
+		big := latest()
+		big.MaxBytes = 2 * each
+		r, b := brokered(t, options(1, topic("big", big)))
+		r.connect(0).join("big")
+		release := b.hold()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		sent := make(chan error)
+		for range 2 {
+			go func() {
+				_, err := r.Publish(ctx, r.ns, "big", &delivery.Publication{Payload: make([]byte, each), Binary: true}, false)
+				sent <- err
+			}()
+		}
+		synctest.Wait()
+		release()
+		for range 2 {
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -201,6 +201,7 @@ func (h *Hub) sequence(ctx context.Context, r *topiclog.Record, f *fanOut) (*Pen
 			h.unclaim(f)
 			return nil, err
 		case later != nil:
+			held.release() // deliver takes its own: whoever waits for it must not keep it from that
 			return h.waitForPosition(ctx, t, r, f, later)
 		}
 		return pending, nil
