@@ -81,10 +81,23 @@ func (sh *Shard) leaveCursor(l *outLane, r base.Reason) {
 	}
 }
 
+// cursor is how far a subscription has got that is still reading its snapshot: of what is behind the last value it was
+// offered, up to the last publication that values stand for, nothing is done. open is what its lane holds.
+func (c *catchUp) cursor(open []uint64) cursor.Cursor {
+	open = c.Open(open)
+	done := cursor.At(c.topic.Name, c.topic.epoch, c.at, open)
+	done.Given(c.upto, c.main.from, open)
+	return done
+}
+
 // cursor is how far a subscription has got.
 func (l *outLane) cursor() cursor.Cursor {
 	open := l.Open(nil)
-	if l.stage != stageResumed {
+	switch l.stage {
+	case stageResumed:
+	case stageBehind:
+		return l.catchUp().cursor(open)
+	default:
 		return cursor.At(l.topic.Name, l.topic.epoch, l.from, open)
 	}
 	r := l.resumption()

@@ -247,3 +247,28 @@ func TestCursorThatIsBehindStaysBehind(t *testing.T) {
 	got := kept.take(t, base.ReasonUnsubscribe)
 	wantDone(t, "behind", &got, 12, 3, 5, 9, 11)
 }
+
+// A subscription that ends with its snapshot half read has not been given what it had still to read there, neither values of
+// before nor publications for which newer values stand.
+func TestSnapshotHalfReadIsNotDone(t *testing.T) {
+	kept := &cursors{}
+	o := options(1, keeping("keys", base.Coalesce, 8, 1000))
+	o.OnLeft = kept.keep
+	r := newRig(t, o)
+	h := &history{}
+	for k := range 3 {
+		h.publish(r, "keys", fmt.Sprint("k", k), "")
+	}
+	c := r.reader(0)
+	c.do(func() { c.window = 0 })
+	c.ask("keys")
+	h.publish(r, "keys", "k0", "")
+	r.settle()
+	c.do(func() { c.socket.Unsubscribe("keys") })
+	left := kept.take(t, base.ReasonUnsubscribe)
+	for o := uint64(1); o <= 4; o++ {
+		if left.Has(o) {
+			t.Errorf("offset %d is done: %+v", o, left)
+		}
+	}
+}
