@@ -15,7 +15,7 @@ import (
 	"github.com/streamweir/weir/internal/wheel"
 )
 
-// How much one turn of the loop does before it looks at its inbox again. Flushing
+// How much one step of the loop does before it looks at its inbox again. Flushing
 // in slices doubles the rate on 10,000 clients; a slice of 64 is
 // a millisecond of sends at most.
 const (
@@ -43,7 +43,7 @@ type Shard struct {
 	asleep func() bool // idle, made once
 	wheel  *wheel.Wheel
 	delays *wheel.Wheel // flush delays, in finer ticks; nil: no topic has one
-	now    int64        // the hub's clock, read once per turn
+	now    int64        // the hub's clock, read once per step
 
 	conns      []*Conn
 	using      []*Namespace // of which it may hold something, see use
@@ -121,7 +121,7 @@ func (sh *Shard) reserve(ctx context.Context, cost int64) error {
 // Done implements base.Loop: it is closed when the loop has been told to end.
 func (sh *Shard) Done() <-chan struct{} { return sh.hub.done }
 
-// Now is the loop's clock, read once per turn. Loop only.
+// Now is the loop's clock, read once per step. Loop only.
 func (sh *Shard) Now() int64 { return sh.now }
 
 // Turns are those of the loop. Loop only.
@@ -137,7 +137,7 @@ func (sh *Shard) Schedule(t *wheel.Timer, at int64) {
 	sh.wheel.Schedule(t, at)
 }
 
-// run is the loop. It ends when the hub is closed, after a last turn.
+// run is the loop. It ends when the hub is closed, after a last step.
 func (sh *Shard) run() {
 	defer sh.hub.wg.Done()
 	for !sh.hub.closed() {
@@ -153,7 +153,7 @@ func (sh *Shard) run() {
 // idle reports whether the loop may sleep.
 func (sh *Shard) idle() bool { return sh.in.Empty() && !sh.hub.closed() }
 
-// step is one turn: what the waiter heard, tasks, publications, timers, one slice of flushing. It
+// step is one round of the loop: what the waiter heard, tasks, publications, timers, one slice of flushing. It
 // reports whether there is more to do at once.
 func (sh *Shard) step() (more bool) {
 	start := sh.hub.Now()
