@@ -37,7 +37,7 @@ type WhenFull uint8
 // What gives way.
 const (
 	Refuse     WhenFull = iota // the append: ErrNoRoom
-	DropOldest                 // the oldest segment of any topic that is not being written; if there is none, the topic's own
+	DropOldest                 // the oldest segment of an open topic that is not being written; if there is none, the topic's own
 )
 
 // What an append may be told besides the errors of topiclog.
@@ -313,7 +313,9 @@ func (j *Journal) charge(bytes int64) error {
 			if j.used.CompareAndSwap(used, used+bytes) {
 				return nil
 			}
-		case j.options.WhenFull == Refuse || !j.dropOldest():
+		case j.options.WhenFull == Refuse:
+			return ErrNoRoom
+		case !j.dropOldest() && j.used.Load() == used:
 			return ErrNoRoom
 		}
 	}

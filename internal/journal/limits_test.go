@@ -226,7 +226,6 @@ func TestTopicsTakeFromEachOther(t *testing.T) {
 					return
 				}
 			}
-			log.Close()
 		})
 	}
 	all.Wait()

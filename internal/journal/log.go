@@ -227,6 +227,7 @@ func (l *Log) dropSealed() bool {
 	}
 	s := l.segments[0]
 	l.segments = l.segments[1:]
+	l.j.used.Add(-s.end) // with the list: who finds nothing to remove sees that it is counted no more
 	l.mu.Unlock()
 	l.remove(s)
 	return true
@@ -234,7 +235,6 @@ func (l *Log) dropSealed() bool {
 
 // remove takes away the file of a segment that is in no list any more.
 func (l *Log) remove(s *segment) {
-	l.j.used.Add(-s.end)
 	if err := l.j.fs.Remove(path.Join(l.dir, s.name)); err != nil {
 		l.j.log.Error("journal: a segment whose time is over cannot be removed", "dir", l.dir, "file", s.name, "error", err)
 	}

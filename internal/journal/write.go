@@ -17,6 +17,9 @@ const parts = 64
 // batchBytes is how much is written, synced and delivered together.
 const batchBytes = 1 << 20
 
+// giveTries is how often a topic ends its segment to make room: others may take the room before it does.
+const giveTries = 4
+
 // step is a part of a batch: what is written with one call, into one segment.
 type step struct {
 	batch   []waiting
@@ -30,6 +33,10 @@ type step struct {
 func (l *Log) place(batch []waiting) {
 	for len(batch) > 0 {
 		s, err := l.write(batch)
+		for n := 0; n < giveTries && errors.Is(err, ErrNoRoom) && l.j.options.WhenFull == DropOldest; n++ {
+			l.seal() // so that there is a segment that can be removed
+			s, err = l.write(batch)
+		}
 		if err != nil {
 			l.refuse(batch, err)
 			return
@@ -79,7 +86,7 @@ func (l *Log) tell(s *step) {
 
 // write gives the first records of a batch their places, and makes them as durable as the policy says.
 func (l *Log) write(batch []waiting) (*step, error) {
-	if l.file != nil && (l.rolls(batch[0].record) || l.givesWay(batch)) {
+	if l.file != nil && l.rolls(batch[0].record) {
 		l.seal()
 	}
 	if l.file == nil && !allVolatile(batch) {
@@ -121,20 +128,6 @@ func (l *Log) over(records, size int, end int64, r *topiclog.Record) bool {
 	return records > 0 && (end+int64(encodedSize(r)) > l.j.options.SegmentBytes ||
 		(l.limits.Records > 0 && records >= max(1, l.limits.Records/parts)) ||
 		(l.limits.Bytes > 0 && size+r.Size() > l.limits.Bytes/parts))
-}
-
-// givesWay reports whether the segment that is written has to end so that there is one that can be removed: the budget is used
-// up, and no topic has another.
-func (l *Log) givesWay(batch []waiting) bool {
-	o := &l.j.options
-	if o.WhenFull != DropOldest || l.current.records == 0 {
-		return false
-	}
-	bytes := l.j.used.Load()
-	for _, w := range batch {
-		bytes += int64(encodedSize(w.record))
-	}
-	return bytes > o.MaxBytes && l.j.oldest() == nil
 }
 
 // seal ends the segment that is written. It is synced under every policy: what a failure of the machine loses is an end of the
@@ -370,6 +363,7 @@ func (l *Log) retain(now int64) {
 		l.endFile()
 	}
 	for _, s := range gone {
+		l.j.used.Add(-s.end)
 		l.remove(s)
 	}
 }
