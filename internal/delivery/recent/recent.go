@@ -121,7 +121,8 @@ func (r *IDs[K, Result]) enter(id K) (e *entry[Result], done <-chan struct{}, fi
 	r.expireLocked(now)
 	for i := len(r.gens) - 1; i >= 0; i-- {
 		if known := r.gens[i].ids[id]; known != nil {
-			return known, known.waited(), false, nil
+			done = known.waited()
+			return known, done, false, nil
 		}
 	}
 	for r.n >= Most {
