@@ -37,7 +37,7 @@ func TestSubscriptionBeginsWithTheNewestValue(t *testing.T) {
 	for _, topic := range []string{"asked", "declared", "orders"} {
 		publish(t, srv, topic, 1)
 		sent := publish(t, srv, topic, 2)
-		ids[topic], places[topic] = sent.MessageID, fmt.Sprintf(`,"offset":%d,"epoch":"%s"`, sent.Offset, sent.Epoch)
+		ids[topic], places[topic] = sent.MessageID, fmt.Sprintf(`,"offset":%d,"epoch":%q`, sent.Offset, sent.Epoch)
 	}
 	for k := range 100 {
 		publish(t, srv, "keys.1", map[string]int{"k": k % 50, "v": k})

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // engineBytes keeps the bytes of Engine.IO in the codecs: what a packet's first byte is depends on what the client speaks, so
@@ -73,7 +72,7 @@ func engineText(x ast.Expr) bool {
 // engineRune reports whether x is a literal '0' to '6', or 'b', which marks base64.
 func engineRune(x ast.Expr) bool {
 	lit, ok := x.(*ast.BasicLit)
-	return ok && lit.Kind == token.CHAR && strings.Contains("'0''1''2''3''4''5''6''b'", lit.Value)
+	return ok && lit.Kind == token.CHAR && slices.Contains([]string{"'0'", "'1'", "'2'", "'3'", "'4'", "'5'", "'6'", "'b'"}, lit.Value)
 }
 
 // conversion reports whether fun is a type that a packet type is converted to as a byte.
