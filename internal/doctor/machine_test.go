@@ -15,7 +15,10 @@ import (
 	"github.com/streamweir/weir/internal/doctor"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.
+var lingering = goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, lingering) }
 
 // files are what a machine has under /. A value of gone takes a file away, denied makes it unreadable.
 type files map[string]string

@@ -11,7 +11,10 @@ import (
 	"github.com/streamweir/weir/internal/transport"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.
+var lingering = goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, lingering) }
 
 // testLoop runs tasks in order on one goroutine, as a shard does, and sleeps where
 // a shard of its driver would.

@@ -12,6 +12,9 @@ import (
 	"github.com/streamweir/weir/internal/loadtest"
 )
 
+// net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.
+var lingering = goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
+
 // TestMain is also the agents of fleets: they are this program, started once more.
 func TestMain(m *testing.M) {
 	if slices.Equal(os.Args[1:], loadtest.AgentCommand) {
@@ -21,5 +24,5 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { http.DefaultClient.CloseIdleConnections(); os.Exit(code) }))
+	goleak.VerifyTestMain(m, lingering, goleak.Cleanup(func(code int) { http.DefaultClient.CloseIdleConnections(); os.Exit(code) }))
 }

@@ -15,7 +15,10 @@ import (
 	"github.com/streamweir/weir/internal/ports"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.
+var lingering = goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, lingering) }
 
 const anyPort = "127.0.0.1:0"
 
