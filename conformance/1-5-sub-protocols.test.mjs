@@ -58,15 +58,17 @@ for (const transport of transports) {
   });
 }
 
-/** Starts a program that ends with the test. */
+/** Starts a program that ends with the test, and so do all that it has started: 'close' comes when the last of them has. */
 function start(t, command, args) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const gone = once(child, 'exit');
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const gone = once(child, 'close');
   let text = '';
   child.stdout.on('data', (chunk) => (text += chunk));
   child.stderr.on('data', (chunk) => (text += chunk));
   t.after(async () => {
-    child.kill('SIGKILL');
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch {} // it has ended
     await gone;
   });
   return { gone, said: () => text };
@@ -96,7 +98,7 @@ conform('1.5 a sub-protocol connects in Chromium, as WebSocket takes one', async
     '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--remote-debugging-port=0',
     `--user-data-dir=${profile}`, `http://127.0.0.1:${site.address().port}/`,
   ]);
-  t.after(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
+  t.after(() => rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   const ended = chromium.gone.then(() => assert.fail(`chromium ended: ${chromium.said()}`));
   assert.equal(await deadline(Promise.race([told.promise, ended]), 'the page of Chromium', 40_000), 'access_token+0');
 });
