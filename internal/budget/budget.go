@@ -35,22 +35,17 @@ func (a Account) String() string {
 // Budget adds up what is held. The zero Budget has no limit. Any goroutine may use it.
 type Budget struct {
 	limit, high int64
-	claims      int64        // how much may be held for a claim to be granted
 	held        atomic.Int64 // everything, in one place, so that it can be claimed before it is there
 	promised    atomic.Int64 // what may still come of what is on its way: in the way of claims, but not held
 	by          [Accounts]atomic.Int64
 }
-
-// spare is the part of the limit, one of so many, that claims leave to what is counted only once it is there: the queues that
-// grow when what was claimed arrives in them, the books of what is lost.
-const spare = 32
 
 // Init sets the limit in bytes, 0 for none, and the share of it at which shedding begins; before anything is held.
 func (b *Budget) Init(limit int64, watermark float64) {
 	if watermark <= 0 || watermark > 1 {
 		watermark = 0.8
 	}
-	b.limit, b.high, b.claims = limit, limit, limit-limit/spare
+	b.limit, b.high = limit, limit
 	if watermark < 1 { // beyond 2^53 a product is not exact, and could be more than any int64
 		b.high = min(int64(float64(limit)*watermark), limit)
 	}
@@ -97,7 +92,7 @@ func (b *Budget) Reserve(n, promised int64) bool {
 	}
 	for {
 		held := b.held.Load()
-		if held+n+promised+b.promised.Load() > b.claims {
+		if held+n+promised+b.promised.Load() > b.limit {
 			return false
 		}
 		if b.held.CompareAndSwap(held, held+n) {
