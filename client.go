@@ -26,7 +26,7 @@ type client struct {
 	door    *door
 	session *engineio.Session
 	out     *delivery.Conn
-	extra   atomic.Pointer[extra] // nil: nothing of it; the loop's to change
+	rare    atomic.Pointer[rareClient] // nil: nothing of it; the loop's to change
 	proto   socketio.Conn
 
 	timer  wheel.Timer // for the first of its deadlines, or earlier
@@ -37,8 +37,8 @@ type client struct {
 	closed bool
 }
 
-// extra is what few clients have.
-type extra struct {
+// rareClient is what few clients have.
+type rareClient struct {
 	shake *engineio.Handshake // nil if nobody can ask for it; does not change
 	waiting
 }
@@ -46,7 +46,7 @@ type extra struct {
 // waiting is what waits for somebody else at a connection, or because of them.
 type waiting struct {
 	undecided []*Socket // CONNECT requests
-	holds     int       // reasons not to read
+	pauses    int       // reasons not to read
 	backlog   []message // what had been read when reading was held: at most one batch
 	reading   *reading  // reading is held for it
 	resuming  bool
@@ -64,7 +64,7 @@ func (m *message) held() int { return len(m.data) + 64 }
 
 var (
 	_ engineio.Host      = (*client)(nil)
-	_ socketio.Door      = (*client)(nil)
+	_ socketio.Entrance  = (*client)(nil)
 	_ delivery.Peer      = (*client)(nil)
 	_ delivery.Describer = (*client)(nil)
 	_ delivery.Addressed = (*client)(nil)
@@ -76,7 +76,7 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	c := &client{door: d, session: s, agent: d.srv.agents.Came(h.Header), since: sh.Now()}
 	if d.curious.Load() {
 		kept := *h
-		c.extra.Store(&extra{shake: &kept})
+		c.rare.Store(&rareClient{shake: &kept})
 	}
 	c.out = sh.Open(s, c)
 	c.out.Speak(base.NewDialect(base.JSON, h.Protocol))
@@ -92,7 +92,7 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 
 // handshake is what is known of the request, nil if it was not kept. Any goroutine.
 func (c *client) handshake() *engineio.Handshake {
-	if x := c.extra.Load(); x != nil {
+	if x := c.rare.Load(); x != nil {
 		return x.shake
 	}
 	return nil
@@ -100,25 +100,25 @@ func (c *client) handshake() *engineio.Handshake {
 
 // waiting returns what waits, nil if nothing does.
 func (c *client) waiting() *waiting {
-	if x := c.extra.Load(); x != nil {
+	if x := c.rare.Load(); x != nil {
 		return &x.waiting
 	}
 	return nil
 }
 
-// waits returns what waits, to be added to; settle follows when less does.
+// waits returns what waits, to be added to; tidy follows when less does.
 func (c *client) waits() *waiting {
-	if c.extra.Load() == nil {
-		c.extra.Store(new(extra))
+	if c.rare.Load() == nil {
+		c.rare.Store(new(rareClient))
 	}
 	return c.waiting()
 }
 
-// settle forgets what waits once nothing does.
-func (c *client) settle() {
-	x := c.extra.Load()
-	if x != nil && x.shake == nil && !x.resuming && x.holds == 0 && x.reading == nil && len(x.undecided)+len(x.backlog) == 0 {
-		c.extra.Store(nil)
+// tidy forgets what waits once nothing does.
+func (c *client) tidy() {
+	x := c.rare.Load()
+	if x != nil && x.shake == nil && !x.resuming && x.pauses == 0 && x.reading == nil && len(x.undecided)+len(x.backlog) == 0 {
+		c.rare.Store(nil)
 	}
 }
 
@@ -133,7 +133,7 @@ func (c *client) Message(data []byte, binary bool) error {
 		c.session.Close(base.CauseForcedClose)
 		return nil
 	}
-	if w := c.waiting(); w != nil && (w.holds > 0 || len(w.backlog) > 0) {
+	if w := c.waiting(); w != nil && (w.pauses > 0 || len(w.backlog) > 0) {
 		if len(data) <= engineio.Owned {
 			data = bytes.Clone(data)
 		}
@@ -248,7 +248,7 @@ func (c *client) Closed(cause base.Cause, err error) {
 		w.undecided = nil
 	}
 	c.out.Close(cause)
-	c.settle()
+	c.tidy()
 	if err != nil {
 		c.door.log.Debug("session closed", "address", c.address(), "cause", cause.String(), "error", err)
 	}
@@ -290,24 +290,24 @@ func (c *client) Reading(on bool) {
 	if on {
 		c.resume()
 	} else {
-		c.hold()
+		c.pause()
 	}
 }
 
-// hold stops reading from the client until as many calls of resume have followed.
-func (c *client) hold() {
+// pause stops reading from the client until as many calls of resume have followed.
+func (c *client) pause() {
 	w := c.waits()
-	if w.holds++; w.holds == 1 && !c.closed {
+	if w.pauses++; w.pauses == 1 && !c.closed {
 		c.session.Pause()
 	}
 }
 
 func (c *client) resume() {
 	w := c.waiting()
-	if w.holds--; w.holds == 0 && !c.closed && !w.resuming {
+	if w.pauses--; w.pauses == 0 && !c.closed && !w.resuming {
 		c.catchUp(w)
 	}
-	c.settle()
+	c.tidy()
 }
 
 // catchUp handles the backlog, as far as reading is not held again, and reads on.
@@ -324,7 +324,7 @@ func (c *client) catchUp(w *waiting) {
 			c.session.Fault(base.CauseParseError, err)
 			return
 		}
-		if w.holds > 0 || c.closed {
+		if w.pauses > 0 || c.closed {
 			return
 		}
 	}
@@ -344,7 +344,7 @@ func (c *client) finishBacklog() {
 	defer func() { w.resuming = within }()
 	if r := w.reading; r != nil {
 		c.release(w, r)
-		w.holds--
+		w.pauses--
 		c.handleLast(message{data: r.data})
 	}
 	for len(w.backlog) > 0 {
@@ -383,10 +383,10 @@ func (c *client) Describe(v *delivery.ClientView) {
 	}
 }
 
-// MaxPacket implements socketio.Door.
+// MaxPacket implements socketio.Entrance.
 func (c *client) MaxPacket() int { return c.door.opts.SocketIO.MaxHTTPBufferSize }
 
-// Connect implements socketio.Door: a client asks to join a namespace.
+// Connect implements socketio.Entrance: a client asks to join a namespace.
 func (c *client) Connect(path string, auth []byte) {
 	n := c.door.namespaces.Find(path)
 	if n == nil {
@@ -436,6 +436,6 @@ func (c *client) refuse(s *Socket, message string, data []byte) {
 func (c *client) decided(s *Socket) {
 	if w := c.waiting(); w != nil {
 		w.undecided = slices.DeleteFunc(w.undecided, func(u *Socket) bool { return u == s })
-		c.settle()
+		c.tidy()
 	}
 }

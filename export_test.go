@@ -37,7 +37,7 @@ func (s *Socket) Residue() (left []string, err error) {
 		if s.mailbox != nil {
 			left = append(left, "a mailbox")
 		}
-		if w := s.client.waiting(); w != nil && (w.holds > 0 || len(w.undecided)+len(w.backlog) > 0) {
+		if w := s.client.waiting(); w != nil && (w.pauses > 0 || len(w.undecided)+len(w.backlog) > 0) {
 			left = append(left, "a list of what waits")
 		}
 		s.mu.Lock()

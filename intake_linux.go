@@ -7,7 +7,7 @@ import (
 )
 
 // intake accepts on the loops; what does not ask for a websocket comes out of it for net/http.
-func (d *door) intake(ln net.Listener, o transport.SocketOptions) (net.Listener, error) {
+func (d *door) intake(ln net.Listener, o transport.TCPOptions) (net.Listener, error) {
 	in, err := transport.NewIntake(ln, d.srv.pollers, transport.IntakeOptions{
 		Socket: o, HeadTimeout: d.opts.Limits.HeaderTimeout, Arrive: d.arrive, Keep: d.curious.Load,
 	})

@@ -10,6 +10,6 @@ import (
 )
 
 // intake is not reached: no driver here is epoll.
-func (d *door) intake(net.Listener, transport.SocketOptions) (net.Listener, error) {
+func (d *door) intake(net.Listener, transport.TCPOptions) (net.Listener, error) {
 	return nil, errors.ErrUnsupported
 }

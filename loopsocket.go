@@ -103,7 +103,7 @@ func (l *loopSocket) box() *workers.Mailbox {
 func (l *loopSocket) holdReading() {
 	if !l.full && !l.gone.Load() {
 		l.full = true
-		l.client.hold()
+		l.client.pause()
 	}
 }
 
@@ -125,7 +125,7 @@ func (r resumption) Run() {
 }
 
 // Event implements socketio.Socket: an event has arrived.
-func (l *loopSocket) Event(in socketio.Event) {
+func (l *loopSocket) Event(in socketio.Incoming) {
 	l.ns.count.received.Add(1)
 	l.ns.count.receivedBytes.Add(uint64(in.Bytes()))
 	s := l.public()

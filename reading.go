@@ -39,7 +39,7 @@ func (c *client) readAside(data []byte) bool {
 	}
 	c.waits().reading = r
 	c.door.srv.hub.Hold(budget.Inbound, len(data))
-	c.hold()
+	c.pause()
 	return true
 }
 

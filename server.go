@@ -115,7 +115,7 @@ func New(o Options) (*Server, error) {
 	lobby := NamespaceOptions{}
 	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
 	var err error
-	s.workers, err = workers.New(workers.Options{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Rest: s.hub.Nudge, Logger: s.log})
+	s.workers, err = workers.New(workers.Options{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Upkeep: s.hub.Nudge, Logger: s.log})
 	if err != nil {
 		return nil, err
 	}
@@ -311,7 +311,7 @@ func (s *Server) housekeep(done <-chan struct{}) {
 }
 
 // onCut tells the log and the embedder of a cut. Loop.
-func (s *Server) onCut(e delivery.CutEvent) {
+func (s *Server) onCut(e delivery.CutNotice) {
 	for i, v := range e.Clients {
 		if i == 0 {
 			if a, err := netip.ParseAddr(v.Address); err == nil {

@@ -32,7 +32,7 @@ type request struct {
 
 // deliveryEvent handles subscribe, unsubscribe, publish and ack. It reports false
 // for an event of the application. Loop.
-func (s *Socket) deliveryEvent(in *socketio.Event) bool {
+func (s *Socket) deliveryEvent(in *socketio.Incoming) bool {
 	name, own := strings.CutPrefix(in.Name, "weir:")
 	if !own && (!deliveryEvents[name] || len(s.ns.opts.Topics) == 0) {
 		return false
@@ -86,7 +86,7 @@ const requestFrame = 64 << 10
 
 // tooLarge refuses a delivery event that no lane could take, unread: looking into it would hold the loop. Under a bare
 // name it is the application's, see misshapen.
-func (s *Socket) tooLarge(in *socketio.Event, name string, own bool) bool {
+func (s *Socket) tooLarge(in *socketio.Incoming, name string, own bool) bool {
 	if own {
 		r := &request{s: s, name: name, id: in.ID, asks: in.HasID}
 		r.refuse(Errorf(ErrTooLarge, "%d bytes: want at most %d", len(in.Args), s.ns.request))
@@ -107,7 +107,7 @@ func (s *Socket) misshapen(name string) error {
 // ack takes an acknowledgement; it reports false if the argument is none. There is
 // one for every reliable delivery: nothing is allocated but its two strings. A callback
 // is told whether a message was waiting for it: one acknowledged twice is not.
-func (s *Socket) ack(in *socketio.Event, arg []byte) bool {
+func (s *Socket) ack(in *socketio.Incoming, arg []byte) bool {
 	topic, ok := sio.StringField(arg, "topic")
 	id, named := sio.StringField(arg, "messageId")
 	if !ok || topic == "" || !named || id == "" {
@@ -120,7 +120,7 @@ func (s *Socket) ack(in *socketio.Event, arg []byte) bool {
 	return true
 }
 
-func (r *request) serve(in *socketio.Event) {
+func (r *request) serve(in *socketio.Incoming) {
 	if r.name != "publish" {
 		r.s.client.out.Shard().Turns().Spend(turns.Subscription)
 	}
@@ -312,7 +312,7 @@ func (s *Socket) subscribed(topic string, on bool) {
 
 // publish is a client's publish: it goes through a worker, so that no shard ever
 // waits for an inbox (architecture.md D3).
-func (r *request) publish(in *socketio.Event) {
+func (r *request) publish(in *socketio.Incoming) {
 	if !r.s.ns.opts.ClientPublish {
 		r.refuse(coded(ErrForbidden, "clients may not publish in "+r.s.ns.path+" (clientPublish)"))
 		return
@@ -374,7 +374,7 @@ func (r *request) decide(bytes int, may, work func(context.Context) error, then 
 
 // publication takes the payload out of a client's publish: its raw JSON, or the
 // attachment it stands for.
-func (r *request) publication(in *socketio.Event) (*delivery.Publication, error) {
+func (r *request) publication(in *socketio.Incoming) (*delivery.Publication, error) {
 	p := &delivery.Publication{Payload: []byte(r.arg.Get("payload").Raw)}
 	if len(in.Attachments) == 0 {
 		return p, nil

@@ -91,8 +91,8 @@ func (b *batch) read(ctx context.Context) error {
 	if err := b.start(); err != nil {
 		return err
 	}
-	t := turns.Get().(*turn)
-	defer turns.Put(t)
+	t := workspaces.Get().(*workspace)
+	defer workspaces.Put(t)
 	for ctx.Err() == nil {
 		line, err := b.lines.next()
 		if err != nil {
@@ -219,7 +219,7 @@ func (b *batch) answer(ctx context.Context, chunk []result) {
 			b.out = append(b.out, line...)
 		} else {
 			published++
-			if r.waits() && !r.pending.Settled() {
+			if r.waits() && !r.pending.Complete() {
 				b.flush()
 			}
 			b.out = r.append(ctx, b.out)

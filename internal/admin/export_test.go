@@ -37,7 +37,7 @@ func shares(list []Share) (out []share) {
 
 // ParsePublish decodes the body of POST /api/publish.
 func ParsePublish(body []byte) (*PublishRequest, error) {
-	var t turn
+	var t workspace
 	if err := t.parse(body); err != nil {
 		return nil, err
 	}

@@ -65,8 +65,8 @@ func (l *Ledger) Sum() {
 	}
 }
 
-// published counts what became of the turn's request, and logs it at DEBUG.
-func (a *api) published(ctx context.Context, t *turn, who caller, p *publication, err error) {
+// published counts what became of the request in a workspace, and logs it at DEBUG.
+func (a *api) published(ctx context.Context, t *workspace, who caller, p *publication, err error) {
 	if err != nil {
 		a.Ledger.add(who.name, 0, 1)
 	} else {
@@ -76,7 +76,7 @@ func (a *api) published(ctx context.Context, t *turn, who caller, p *publication
 }
 
 // debugPublish logs one publish at DEBUG.
-func (a *api) debugPublish(ctx context.Context, t *turn, who caller, p *publication, err error) {
+func (a *api) debugPublish(ctx context.Context, t *workspace, who caller, p *publication, err error) {
 	if !a.Logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}

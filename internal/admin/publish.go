@@ -21,8 +21,8 @@ const (
 
 // publish serves POST /api/publish.
 func (a *api) publish(w http.ResponseWriter, r *http.Request, who caller) error {
-	t := turns.Get().(*turn)
-	defer turns.Put(t)
+	t := workspaces.Get().(*workspace)
+	defer workspaces.Put(t)
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	body, err := a.readInto(*buffer, w, r)
@@ -46,11 +46,11 @@ var (
 	typeNDJSON = []string{"application/x-ndjson"}
 )
 
-// turns are for reuse: a publish makes no garbage of its own.
-var turns = sync.Pool{New: func() any { return new(turn) }}
+// workspaces are for reuse: a publish makes no garbage of its own.
+var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 
-// turn is what one publish after another needs, of one goroutine.
-type turn struct {
+// workspace is what one goroutine reuses from one publish request to the next.
+type workspace struct {
 	object   object
 	request  PublishRequest // the last one: its namespace and topic are probably the next one's
 	patience patience
@@ -66,7 +66,7 @@ type publication struct {
 }
 
 // begin decodes and publishes one request. The body is not kept.
-func (t *turn) begin(ctx context.Context, a *api, body []byte) (publication, error) {
+func (t *workspace) begin(ctx context.Context, a *api, body []byte) (publication, error) {
 	request := &t.request
 	if malformed := t.parse(body); malformed != nil {
 		return publication{}, malformed
@@ -130,7 +130,7 @@ func (p *publication) appendOutcome(ctx context.Context, dst []byte) []byte {
 }
 
 func (p *publication) outcome(ctx context.Context) delivery.Receipt {
-	if !p.pending.Settled() {
+	if !p.pending.Complete() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, p.until)
 		defer cancel()
@@ -140,7 +140,7 @@ func (p *publication) outcome(ctx context.Context) delivery.Receipt {
 
 // parse decodes the body of POST /api/publish into the request, whose payload is
 // then a view of it.
-func (t *turn) parse(body []byte) *base.Error {
+func (t *workspace) parse(body []byte) *base.Error {
 	o, p := &t.object, &t.request
 	if malformed := o.parse(body); malformed != nil {
 		*p = PublishRequest{}

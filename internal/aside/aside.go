@@ -20,14 +20,14 @@ type Queue[T any] struct {
 	do     func(T)
 
 	mu      sync.Mutex
-	waiting []entry[T]
+	waiting []queued[T]
 	first   int // of waiting that is left
 	bytes   int
 	busy    bool          // run is on its way
 	idle    chan struct{} // closed when run ends; nil: nobody waits for that
 }
 
-type entry[T any] struct {
+type queued[T any] struct {
 	item  T
 	bytes int
 }
@@ -45,7 +45,7 @@ func (q *Queue[T]) Put(item T, bytes int) bool {
 	if n >= q.limits.Items || n > 0 && q.bytes+bytes > q.limits.Bytes {
 		return false
 	}
-	q.waiting = append(q.waiting, entry[T]{item, bytes})
+	q.waiting = append(q.waiting, queued[T]{item, bytes})
 	q.bytes += bytes
 	if !q.busy {
 		q.busy = true
@@ -56,7 +56,7 @@ func (q *Queue[T]) Put(item T, bytes int) bool {
 
 // run ends when nothing waits; whoever needs to know waits in Flush.
 func (q *Queue[T]) run() {
-	defer q.rest()
+	defer q.retire()
 	for {
 		e, ok := q.next()
 		if !ok {
@@ -66,7 +66,7 @@ func (q *Queue[T]) run() {
 	}
 }
 
-func (q *Queue[T]) next() (e entry[T], ok bool) {
+func (q *Queue[T]) next() (e queued[T], ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first == len(q.waiting) {
@@ -76,15 +76,15 @@ func (q *Queue[T]) next() (e entry[T], ok bool) {
 }
 
 // work counts an item until it is done, whatever do does.
-func (q *Queue[T]) work(e entry[T]) {
+func (q *Queue[T]) work(e queued[T]) {
 	defer q.done(e)
 	q.do(e.item)
 }
 
-func (q *Queue[T]) done(e entry[T]) {
+func (q *Queue[T]) done(e queued[T]) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting[q.first] = entry[T]{}
+	q.waiting[q.first] = queued[T]{}
 	q.first++
 	q.bytes -= e.bytes
 	switch {
@@ -97,9 +97,9 @@ func (q *Queue[T]) done(e entry[T]) {
 	}
 }
 
-// rest lets the goroutine go, and calls another if there is work: what was put meanwhile, or what is left when do has ended
+// retire lets the goroutine go, and calls another if there is work: what was put meanwhile, or what is left when do has ended
 // the goroutine.
-func (q *Queue[T]) rest() {
+func (q *Queue[T]) retire() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first < len(q.waiting) {

@@ -63,18 +63,18 @@ type Message struct {
 
 	encoder Encoder
 	frames  [common]atomic.Pointer[Frame]
-	seldom  atomic.Pointer[seldom] // the frames in other forms; nil for nearly every message
+	rare    atomic.Pointer[rareFrames] // the frames in other forms; nil for nearly every message
 }
 
-// seldom is a frame in a form that few messages are asked for: a repeat, or another dialect's. They are a list, whose
+// rareFrames is a frame in a form that few messages are asked for: a repeat, or another dialect's. They are a list, whose
 // elements do not change.
-type seldom struct {
+type rareFrames struct {
 	form  Form
 	frame *Frame
-	next  *seldom
+	next  *rareFrames
 }
 
-func (s *seldom) find(f Form) *Frame {
+func (s *rareFrames) find(f Form) *Frame {
 	for ; s != nil; s = s.next {
 		if s.form == f {
 			return s.frame
@@ -98,7 +98,7 @@ func (m *Message) Unframe() {
 	for i := range m.frames {
 		m.frames[i].Store(nil)
 	}
-	m.seldom.Store(nil)
+	m.rare.Store(nil)
 }
 
 // Snapshot returns m as it is sent to who subscribes later: its deliveries say so,
@@ -157,13 +157,13 @@ func (m *Message) frame(f Form) *Frame {
 }
 
 func (m *Message) seldomFrame(f Form) *Frame {
-	head := m.seldom.Load()
+	head := m.rare.Load()
 	if fr := head.find(f); fr != nil {
 		return fr
 	}
-	s := &seldom{form: f, frame: m.encoder.Encode(m, f), next: head}
-	for !m.seldom.CompareAndSwap(s.next, s) { // another was added: perhaps the same
-		head = m.seldom.Load()
+	s := &rareFrames{form: f, frame: m.encoder.Encode(m, f), next: head}
+	for !m.rare.CompareAndSwap(s.next, s) { // another was added: perhaps the same
+		head = m.rare.Load()
 		if fr := head.find(f); fr != nil {
 			return fr
 		}
@@ -180,7 +180,7 @@ func (m *Message) Bytes() (n int) {
 			n += f.Held()
 		}
 	}
-	for s := m.seldom.Load(); s != nil; s = s.next {
+	for s := m.rare.Load(); s != nil; s = s.next {
 		n += s.frame.Held()
 	}
 	return n

@@ -200,9 +200,9 @@ func TestBudgetEvictsBehindAPacketPartlyWritten(t *testing.T) {
 // is cut, and told of.
 func TestBudgetCutsTheClientThatPinsMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var cut []delivery.CutEvent
+		var cut []delivery.CutNotice
 		o := tight(1, topic("orders", hoardReliable()))
-		o.OnCut = func(e delivery.CutEvent) { cut = append(cut, e) }
+		o.OnCut = func(e delivery.CutNotice) { cut = append(cut, e) }
 		r := newRig(t, o)
 		most, less, none := r.stalled(0), r.stalled(0), r.connect(0)
 		most.join("orders")

@@ -10,8 +10,8 @@ import (
 	"github.com/streamweir/weir/internal/lately"
 )
 
-// CutEvent says which client the server cut and why, with its last state.
-type CutEvent struct {
+// CutNotice says which client the server cut and why, with its last state.
+type CutNotice struct {
 	Cause   base.Cause
 	Clients []ClientView // one per socket on the connection
 }
@@ -55,7 +55,7 @@ func (h *Hub) CountCut(c base.Cause) { h.cuts.counts[c].Add(1) }
 // cut records a connection that is about to be cut, before its lanes are closed.
 // Loop only.
 func (h *Hub) cut(c *Conn, cause base.Cause) {
-	e := CutEvent{Cause: cause}
+	e := CutNotice{Cause: cause}
 	for _, s := range c.sockets {
 		if s.closed {
 			continue

@@ -70,7 +70,7 @@ func (f *fanOut) goOn(sh *Shard, u *underWay, most int) (done bool) {
 // end implements job.
 func (f *fanOut) end(sh *Shard, u *underWay) {
 	f.class(sh).Release(u.item)
-	f.receipt.finished()
+	f.tally.finished()
 	if f.acks != nil {
 		f.acks.Shard()
 	}
@@ -94,7 +94,7 @@ func (f *fanOut) toMembers(sh *Shard, u *underWay, most int) {
 		case l.stage == stageBehind && f.stands:
 			l.standFor(f)
 		default:
-			sh.offer(l, u.item, f.receipt)
+			sh.offer(l, u.item, f.tally)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (f *fanOut) toChosen(sh *Shard, u *underWay, most int) {
 			sh.emit(s, &f.outgoing, u.item)
 		default:
 			if l := s.lane(f.topic); l != nil && l.pass(f.msg.Offset) {
-				sh.offer(l, u.item, f.receipt)
+				sh.offer(l, u.item, f.tally)
 			}
 		}
 	}
@@ -126,7 +126,7 @@ func (sh *Shard) emit(s *Socket, e *outgoing, it *lane.Item) {
 		defer sh.shelveEvents(s)
 	} else if l = s.laneForEmit(e.topic); l == nil {
 		s.refuseEmit(e.topic)
-		e.receipt.count(lane.Rejected)
+		e.tally.count(lane.Rejected)
 		return
 	}
 	refused := e.volatile && (s.conn.out.Window() == 0 || len(s.conn.unwritten()) > 0 || l.Half())
@@ -139,10 +139,10 @@ func (sh *Shard) emit(s *Socket, e *outgoing, it *lane.Item) {
 	}
 	if refused {
 		l.Refuse(base.ReasonOverflow)
-		e.receipt.count(lane.Rejected)
+		e.tally.count(lane.Rejected)
 		return
 	}
-	switch out := sh.offer(l, it, e.receipt); {
+	switch out := sh.offer(l, it, e.tally); {
 	case e.acks == nil:
 	case out == lane.Rejected: // after Disconnect the socket's end is the answer
 		s.Answer(e.msg.AckID, Answer{Err: ErrBusy})
@@ -151,8 +151,8 @@ func (sh *Shard) emit(s *Socket, e *outgoing, it *lane.Item) {
 	}
 }
 
-// count books an outcome on a receipt, if somebody asked for one.
-func (r *receipt) count(o lane.Outcome) {
+// count adds the fate of an offered message to a tally, if somebody has asked for a receipt.
+func (r *tally) count(o lane.Fate) {
 	if r == nil {
 		return
 	}

@@ -28,7 +28,7 @@ type Options struct {
 	FinishTimeout time.Duration   // how long a leaving socket's last packets may take
 	Waiters       []Waiter        // one for each shard; nil: a shard has nothing but its inbox
 	OnStall       func(Stall)     // hears of steps longer than StallFrom; called on the shard, must not block
-	OnCut         func(CutEvent)  // hears of clients the server cut; called on the shard, must not block
+	OnCut         func(CutNotice) // hears of clients the server cut; called on the shard, must not block
 	OnLeft        func(Left)      // hears of the cursors that subscriptions leave; called on the shard, must not block; nil: none is made
 
 	// Log makes the log of a topic when it is first named; nil: one in memory, with TopicSpec.Memory. A topic with a log of

@@ -32,10 +32,10 @@ type job interface {
 type outgoing struct {
 	msg      *base.Message
 	ns       *Namespace
-	topic    *Topic   // whose lanes it takes; nil = the events lane
-	acks     AckSink  // told which sockets the message, which asks for acks, went to; nil: it asks for none
-	receipt  *receipt // nil if nobody asks
-	volatile bool     // worth nothing where the connection does not take it at once
+	topic    *Topic  // whose lanes it takes; nil = the events lane
+	acks     AckSink // told which sockets the message, which asks for acks, went to; nil: it asks for none
+	tally    *tally  // nil if nobody asks
+	volatile bool    // worth nothing where the connection does not take it at once
 }
 
 // class is that of the lanes it takes on a shard.
@@ -103,10 +103,10 @@ type direct struct {
 // operation is something that is done to sockets. All shards share it.
 type operation struct {
 	load
-	ns      *Namespace
-	op      *op.Op
-	receipt *receipt
-	found   findings
+	ns    *Namespace
+	op    *op.Op
+	tally *tally
+	found findings
 }
 
 var (
@@ -141,14 +141,14 @@ type Receipt struct {
 	Complete    bool // every shard has answered
 }
 
-type receipt struct {
+type tally struct {
 	subscribers, queued, coalesced, dropped, rejected atomic.Int64
 	waiting                                           atomic.Int32
 	done                                              chan struct{}
 }
 
-func newReceipt(shards int) *receipt {
-	r := &receipt{done: make(chan struct{})}
+func newTally(shards int) *tally {
+	r := &tally{done: make(chan struct{})}
 	r.waiting.Store(int32(shards))
 	if shards == 0 {
 		close(r.done)
@@ -157,13 +157,13 @@ func newReceipt(shards int) *receipt {
 }
 
 // finished is called once by each shard.
-func (r *receipt) finished() {
+func (r *tally) finished() {
 	if r != nil && r.waiting.Add(-1) == 0 {
 		close(r.done)
 	}
 }
 
-func (r *receipt) read() Receipt {
+func (r *tally) read() Receipt {
 	return Receipt{
 		Subscribers: int(r.subscribers.Load()), Queued: int(r.queued.Load()), Coalesced: int(r.coalesced.Load()),
 		Dropped: int(r.dropped.Load()), Rejected: int(r.rejected.Load()), Complete: r.waiting.Load() <= 0,

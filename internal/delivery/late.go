@@ -10,27 +10,27 @@ import (
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-// ErrUnsettled says that the log had not told a position before the caller's context ended: the message may be published
+// ErrUndecided says that the log had not told a position before the caller's context ended: the message may be published
 // or not.
-var ErrUnsettled = fmt.Errorf("%w: the log has not said whether the message is published", ErrBusy)
+var ErrUndecided = fmt.Errorf("%w: the log has not said whether the message is published", ErrBusy)
 
-// unsettled is the ErrUnsettled of one message: its id stays under way until the log has spoken, so that a publisher who
+// undecided is the ErrUndecided of one message: its id stays under way until the log has spoken, so that a publisher who
 // tries again does not publish it twice.
-type unsettled struct {
+type undecided struct {
 	f     *fanOut
 	hub   *Hub
 	later *topiclog.Later
 }
 
-var _ recent.Later[*Pending] = (*unsettled)(nil)
+var _ recent.Later[*Pending] = (*undecided)(nil)
 
-func (*unsettled) Error() string { return ErrUnsettled.Error() }
+func (*undecided) Error() string { return ErrUndecided.Error() }
 
-// Unwrap is ErrUnsettled.
-func (*unsettled) Unwrap() error { return ErrUnsettled }
+// Unwrap is ErrUndecided.
+func (*undecided) Unwrap() error { return ErrUndecided }
 
-// Settled implements recent.Later.
-func (u *unsettled) Settled(f func(*Pending, error)) {
+// Hear implements recent.Later.
+func (u *undecided) Hear(f func(*Pending, error)) {
 	u.later.Hear(func(at topiclog.Position, err error) {
 		if err != nil {
 			f(nil, err)
@@ -72,13 +72,13 @@ func (h *Hub) waitForPosition(ctx context.Context, t *Topic, r *topiclog.Record,
 	case h.closed():
 		return nil, ErrClosed
 	case ctx.Err() != nil:
-		return nil, &unsettled{f, h, later}
+		return nil, &undecided{f, h, later}
 	}
 	return nil, refused(err)
 }
 
 // deliver is a topiclog.Deliver: a late log has placed a record, of this node or another. It waits for room in the inboxes.
-func (t *Topic) deliver(e topiclog.Entry) {
+func (t *Topic) deliver(e topiclog.Placement) {
 	h := t.Declared.Namespace.hub
 	f := t.awaited(e.Record)
 	foreign := f == nil

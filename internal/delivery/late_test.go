@@ -131,7 +131,7 @@ func TestPublisherWaitsForItsPosition(t *testing.T) {
 		release := b.hold()
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := r.Publish(short, r.ns, "ticks", &delivery.Publication{Payload: []byte("1")}, true); !errors.Is(err, delivery.ErrUnsettled) || !errors.Is(err, delivery.ErrBusy) {
+		if _, err := r.Publish(short, r.ns, "ticks", &delivery.Publication{Payload: []byte("1")}, true); !errors.Is(err, delivery.ErrUndecided) || !errors.Is(err, delivery.ErrBusy) {
 			t.Errorf("a publisher that has waited in vain: %v", err)
 		}
 		patient := make(chan error)
@@ -248,7 +248,7 @@ func TestAnUnsettledPublicationIsNotRepeated(t *testing.T) {
 			release = b.hold()
 			short, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if _, err := send(short, payload); !errors.Is(err, delivery.ErrUnsettled) || !errors.Is(err, delivery.ErrBusy) {
+			if _, err := send(short, payload); !errors.Is(err, delivery.ErrUndecided) || !errors.Is(err, delivery.ErrBusy) {
 				t.Errorf("a publisher that has waited in vain: %v", err)
 			}
 			return release

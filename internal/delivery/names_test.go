@@ -78,7 +78,7 @@ func TestTopicInUseIsRemembered(t *testing.T) {
 			r.publish("user:busy", "1")
 		}
 		if again := r.publish("user:busy", "1"); again.Epoch != first.Epoch || again.Offset != 12 {
-			t.Errorf("%+v, first %+v", again.Published, first.Published)
+			t.Errorf("%+v, first %+v", again.Placed, first.Placed)
 		}
 		if n := r.ns.Live(); n != 2 {
 			t.Errorf("%d topics, want 2", n)

@@ -48,7 +48,7 @@ func (h *Hub) Begin(ctx context.Context, o *op.Op) (*Doing, error) {
 		}
 		return &Doing{hub: h}, h.Emit(ctx, n, event, e, o.Target)
 	}
-	j := &operation{ns: n, op: o, load: load{weight: inbox.Cost(0)}, receipt: newReceipt(h.Receivers(&o.Target))}
+	j := &operation{ns: n, op: o, load: load{weight: inbox.Cost(0)}, tally: newTally(h.Receivers(&o.Target))}
 	if err := h.put(ctx, j); err != nil {
 		return nil, err
 	}
@@ -68,13 +68,13 @@ func (d *Doing) Wait(ctx context.Context) (out op.Outcome, err error) {
 		defer cancel()
 	}
 	select {
-	case <-d.job.receipt.done:
+	case <-d.job.tally.done:
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-d.hub.done:
 		err = ErrClosed
 	}
-	if d.job.receipt.waiting.Load() <= 0 {
+	if d.job.tally.waiting.Load() <= 0 {
 		err = nil // all is done, whatever else has ended
 	}
 	out, d.Sockets = d.job.found.take()
@@ -189,7 +189,7 @@ func (j *operation) goOn(sh *Shard, u *underWay, most int) (done bool) {
 
 // end implements job.
 func (j *operation) end(sh *Shard, _ *underWay) {
-	j.receipt.finished()
+	j.tally.finished()
 	j.lift(sh)
 }
 

@@ -63,7 +63,7 @@ func tellPositions(t *testing.T, deflate bool) {
 	for _, name := range []string{"ticks", "sure"} {
 		envelope.subscribe(s, name, delivery.SubscribeOptions{Shape: base.ShapeEnvelope})
 	}
-	told := make(map[string]delivery.Published)
+	told := make(map[string]delivery.Placed)
 	for n := range 12 {
 		name := []string{"ticks", "sure"}[n%2]
 		p := delivery.Publication{Payload: []byte(fmt.Sprint(n)), Binary: n%3 == 0}
@@ -71,7 +71,7 @@ func tellPositions(t *testing.T, deflate bool) {
 			p.Payload = []byte(fill(3000))
 		}
 		sent := r.publishWith(name, p)
-		told[sent.MessageID] = sent.Published
+		told[sent.MessageID] = sent.Placed
 	}
 	time.Sleep(time.Minute + time.Second)
 	r.settle()
@@ -182,18 +182,18 @@ func TestTopicWithMemoryRemembersRecords(t *testing.T) {
 			}
 			log := r.ns.LogOf(name)
 			log.Read(topiclog.Query{After: 1, Limit: topiclog.Limit{Records: 100, Bytes: 1 << 20}}, func(b topiclog.Batch) {
-				if len(b.Entries) != 3 || b.Lost || !b.End() || b.Epoch != last.Epoch {
+				if len(b.Placements) != 3 || b.Lost || !b.End() || b.Epoch != last.Epoch {
 					t.Errorf("%s: read %+v", name, b)
 					return
 				}
-				one, two := b.Entries[0], b.Entries[1]
+				one, two := b.Placements[0], b.Placements[1]
 				if string(one.Payload) != `{"n":1}` || one.Key != "k" || one.ID != "one" || one.Previous != 1 || one.Namespace != "/feed" || one.Topic != name {
 					t.Errorf("%s: %+v", name, one.Record)
 				}
 				if at := time.Unix(0, one.At); at.Before(start.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) || one.Expires-one.At != int64(time.Hour) {
 					t.Errorf("%s: published at %v, expires at %v", name, at, time.Unix(0, one.Expires))
 				}
-				if !bytes.Equal(two.Payload, []byte(`{"n`)) || !two.Binary || two.To != (topiclog.Recipient{Principal: "p", Room: "r"}) || b.Entries[2].Offset != last.Offset {
+				if !bytes.Equal(two.Payload, []byte(`{"n`)) || !two.Binary || two.To != (topiclog.Recipient{Principal: "p", Room: "r"}) || b.Placements[2].Offset != last.Offset {
 					t.Errorf("%s: %+v", name, two.Record)
 				}
 			})

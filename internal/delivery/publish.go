@@ -12,8 +12,8 @@ import (
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-// Published is what a publisher is told at once.
-type Published struct {
+// Placed is what a publisher is told at once.
+type Placed struct {
 	MessageID string
 	Offset    uint64
 	Epoch     string
@@ -23,36 +23,36 @@ type Published struct {
 
 // Pending is a publication whose receipt may be waited for.
 type Pending struct {
-	Published
-	receipt *receipt
-	hub     *Hub
+	Placed
+	tally *tally
+	hub   *Hub
 }
 
 // Receipt waits until every shard has taken the message, or ctx ends; Complete
 // says which.
 func (p *Pending) Receipt(ctx context.Context) Receipt {
-	if p.receipt == nil {
+	if p.tally == nil {
 		return Receipt{Complete: p.Heard()}
 	}
 	select {
-	case <-p.receipt.done:
+	case <-p.tally.done:
 	case <-ctx.Done():
 	case <-p.hub.done:
 	}
-	return p.receipt.read()
+	return p.tally.read()
 }
 
 // Heard reports whether its receipt knows of the lanes: not where the publication is a duplicate of one that nobody asked
 // a receipt of.
 func (p *Pending) Heard() bool { return !p.deaf }
 
-// Settled reports whether Receipt would not have to wait.
-func (p *Pending) Settled() bool {
-	if p.receipt == nil {
+// Complete reports whether Receipt would not have to wait.
+func (p *Pending) Complete() bool {
+	if p.tally == nil {
 		return true
 	}
 	select {
-	case <-p.receipt.done:
+	case <-p.tally.done:
 		return true
 	default:
 		return false
@@ -165,7 +165,7 @@ func (h *Hub) publishUnheard(t *Topic, p *Publication) *Pending {
 	if id == "" {
 		id = h.newID()
 	}
-	return &Pending{Published: Published{MessageID: id, Offset: t.last.Offset, Epoch: t.last.Epoch}, hub: h}
+	return &Pending{Placed: Placed{MessageID: id, Offset: t.last.Offset, Epoch: t.last.Epoch}, hub: h}
 }
 
 // claimFor is what a message of that many bytes may come to hold: itself once on every
@@ -265,15 +265,15 @@ func (h *Hub) enterLocked(t *Topic, f *fanOut, held *reservation) {
 		f.stands = t.keepLocked(f.msg)
 	}
 	if f.wanted {
-		f.receipt = newReceipt(len(held.shards))
+		f.tally = newTally(len(held.shards))
 	}
 	h.enqueue(f, held)
 }
 
 // published is what its publisher is told.
 func (f *fanOut) published(at topiclog.Position, h *Hub) *Pending {
-	about := Published{MessageID: f.msg.ID, Offset: at.Offset, Epoch: at.Epoch, deaf: !f.wanted}
-	return &Pending{Published: about, receipt: f.receipt, hub: h}
+	about := Placed{MessageID: f.msg.ID, Offset: at.Offset, Epoch: at.Epoch, deaf: !f.wanted}
+	return &Pending{Placed: about, tally: f.tally, hub: h}
 }
 
 // enqueue puts a fan-out into the inboxes for which room is held. What was claimed for it
@@ -403,8 +403,8 @@ func (h *Hub) emit(ctx context.Context, n *Namespace, event string, e Emission, 
 		return h.sequence(ctx, record, f)
 	}
 	if receipt {
-		f.receipt = newReceipt(h.Receivers(&to))
-		pending = &Pending{receipt: f.receipt, hub: h}
+		f.tally = newTally(h.Receivers(&to))
+		pending = &Pending{tally: f.tally, hub: h}
 	}
 	if err = h.spread(ctx, f); err != nil {
 		h.unclaim(f)

@@ -132,9 +132,9 @@ func TestManyNamespacesDoNotStopReading(t *testing.T) {
 }
 
 func TestFullEventsLaneCutsTheClientWhenTheStepIsOver(t *testing.T) {
-	var cut []delivery.CutEvent
+	var cut []delivery.CutNotice
 	o := small(4)
-	o.OnCut = func(e delivery.CutEvent) { cut = append(cut, e) }
+	o.OnCut = func(e delivery.CutNotice) { cut = append(cut, e) }
 	r := newRig(t, o)
 	slow, good := r.stalled(0), r.connect(0)
 	slow.join()

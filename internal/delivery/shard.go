@@ -302,10 +302,10 @@ func (sh *Shard) force(s *Socket, m *base.Message) {
 	}
 }
 
-// offer puts a message into a lane and does what the outcome asks for. A lane that
+// offer puts a message into a lane and does what its fate there asks for. A lane that
 // a burst has filled within this step is written first: policies are for clients
 // that do not keep up, not for loops that have not come round yet.
-func (sh *Shard) offer(l *outLane, it *lane.Item, r *receipt) lane.Outcome {
+func (sh *Shard) offer(l *outLane, it *lane.Item, r *tally) lane.Fate {
 	s := l.socket
 	c := s.conn
 	if c.closed {

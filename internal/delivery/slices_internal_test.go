@@ -85,7 +85,7 @@ func TestSurveyStepsCountLanes(t *testing.T) {
 		}
 	}
 	for what, c := range map[string]struct{ views, each int }{"figures": {0, lanes}, "views": {clients, lanes * (1 + viewCost)}} {
-		w := &walk{sh: sh, finished: newReceipt(1), ages: &sh.loop}
+		w := &walk{sh: sh, finished: newTally(1), ages: &sh.loop}
 		w.q.Limit, w.top.Most = c.views, c.views
 		for done := false; !done; {
 			before := w.next

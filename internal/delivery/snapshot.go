@@ -130,7 +130,7 @@ func (l *outLane) catchUp() *catchUp { return l.socket.shard().behind[l] }
 func (l *outLane) standFor(f *fanOut) {
 	l.catchUp().upto = f.msg.Offset
 	l.Supersede()
-	f.receipt.count(lane.Coalesced)
+	f.tally.count(lane.Coalesced)
 }
 
 // refill offers the lane of a catchUp, which has nothing to send, the next values. It

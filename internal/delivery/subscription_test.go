@@ -36,7 +36,7 @@ func TestSubscriptionBeginsAfterItsOffset(t *testing.T) {
 	late.do(func() {
 		err := s.Subscribe("ticks", delivery.SubscribeOptions{}, func(at delivery.Subscription) {
 			if at.Offset != last.Offset || at.Epoch != last.Epoch {
-				t.Errorf("subscription at %+v, last published %+v", at, last.Published)
+				t.Errorf("subscription at %+v, last published %+v", at, last.Placed)
 			}
 		})
 		if err != nil {
@@ -138,7 +138,7 @@ func TestUnusedTopicsOfPatternsAreForgotten(t *testing.T) {
 		}
 		again := r.publish("user:2", "1")
 		if again.Epoch == first.Epoch || again.Offset != 1 {
-			t.Errorf("after it was forgotten: %+v, before: %+v", again.Published, first.Published)
+			t.Errorf("after it was forgotten: %+v, before: %+v", again.Placed, first.Placed)
 		}
 		c.do(func() { s.Unsubscribe("user:1") })
 		time.Sleep(5 * time.Minute)

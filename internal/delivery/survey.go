@@ -57,7 +57,7 @@ const (
 // Survey walks over all clients of the node, a slice of each shard's at a time.
 // Clients that come or go meanwhile may be missed. It fails only with ctx.
 func (h *Hub) Survey(ctx context.Context, q Query) (Survey, error) {
-	finished := newReceipt(len(h.shards))
+	finished := newTally(len(h.shards))
 	parts := make([]walk, len(h.shards))
 	for i, sh := range h.shards {
 		parts[i] = walk{sh: sh, q: q, top: top.List[ClientView]{Most: q.Limit}, finished: finished, ages: new(latency.Histogram)}
@@ -124,7 +124,7 @@ func (q *Query) matches(l *outLane) bool {
 type walk struct {
 	sh       *Shard
 	q        Query
-	finished *receipt
+	finished *tally
 	next     int
 	cost     int // lanes looked at in this step
 	total    int

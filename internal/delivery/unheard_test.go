@@ -16,10 +16,10 @@ func TestPublishToNobodyKeepsItsPromises(t *testing.T) {
 		second := r.publishWith(name, delivery.Publication{Payload: []byte("2"), ID: "mine", Target: delivery.Target{Socket: "nobody"}})
 		again := r.publishWith(name, delivery.Publication{Payload: []byte("3"), ID: "mine"})
 		if first.Offset != 1 || first.MessageID == "" || second.Offset != 2 || second.MessageID != "mine" || second.Epoch != first.Epoch {
-			t.Errorf("%s: %+v, then %+v", name, first.Published, second.Published)
+			t.Errorf("%s: %+v, then %+v", name, first.Placed, second.Placed)
 		}
 		if !again.Duplicate || again.Offset != 2 {
-			t.Errorf("%s: the same id again: %+v", name, again.Published)
+			t.Errorf("%s: the same id again: %+v", name, again.Placed)
 		}
 		if got, want := first.Receipt(t.Context()), (delivery.Receipt{Complete: true}); got != want {
 			t.Errorf("%s: receipt %+v", name, got)
@@ -31,7 +31,7 @@ func TestPublishToNobodyKeepsItsPromises(t *testing.T) {
 		c := r.connect(0)
 		c.join(name)
 		if p := r.publishWith(name, delivery.Publication{Payload: []byte("4")}); p.Offset != 3 || p.Epoch != first.Epoch {
-			t.Errorf("%s: the first that is heard: %+v", name, p.Published)
+			t.Errorf("%s: the first that is heard: %+v", name, p.Placed)
 		}
 		if d := r.ns.Declared(name); d.Published.Load() != 3 || d.Refused[delivery.RefusedTooLarge].Load() != 1 {
 			t.Errorf("%s: %d published", name, d.Published.Load())

@@ -211,13 +211,13 @@ func (f *front) upgrade(ctx context.Context) (answer, *conversation) {
 	return a, conn
 }
 
-func openPacket(text string) (eio.Handshake, error) {
+func openPacket(text string) (eio.OpenPacket, error) {
 	p, err := eio.ParsePacket([]byte(text))
 	if err == nil && p.Type != eio.Open {
 		err = fmt.Errorf("want an open packet, got %.100q", text)
 	}
 	if err != nil {
-		return eio.Handshake{}, err
+		return eio.OpenPacket{}, err
 	}
 	return eio.ParseOpen(p.Data)
 }
@@ -288,7 +288,7 @@ func (f *front) stay(ctx context.Context, conn *conversation) Finding {
 type conversation struct {
 	pipe     io.ReadWriteCloser
 	in       ws.Decoder
-	open     eio.Handshake
+	open     eio.OpenPacket
 	messages []string
 }
 

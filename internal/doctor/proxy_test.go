@@ -266,7 +266,7 @@ func (s websocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // open is an open packet.
 func open(pingInterval time.Duration) string {
-	return string(eio.AppendOpen(nil, eio.Handshake{SID: "s", PingInterval: pingInterval, PingTimeout: time.Second}))
+	return string(eio.AppendOpen(nil, eio.OpenPacket{SID: "s", PingInterval: pingInterval, PingTimeout: time.Second}))
 }
 
 func TestProxyThatCutsQuietConnectionsFails(t *testing.T) {

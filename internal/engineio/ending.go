@@ -26,7 +26,7 @@ func (s *Session) fault(cause base.Cause, err error) error {
 		return errClosed
 	}
 	s.endProbe()
-	s.turn = &turn{parting: true}
+	s.transition = &transition{parting: true}
 	s.host.Faulted(cause)
 	switch {
 	case s.state != open: // the host has closed it
@@ -47,21 +47,21 @@ func (s *Session) fault(cause base.Cause, err error) error {
 // something for the last GET besides that.
 func (s *Session) misuse(cause base.Cause, err error) error {
 	_ = s.fault(cause, err)
-	if s.state == closing && s.ws == nil && s.turn.words == nil && !s.poll.Writing() {
+	if s.state == closing && s.ws == nil && s.transition.words == nil && !s.poll.Writing() {
 		s.finish()
 	}
 	return err
 }
 
 // parts reports whether the host may write its last words.
-func (s *Session) parts() bool { return s.turn != nil && s.turn.parting }
+func (s *Session) parts() bool { return s.transition != nil && s.transition.parting }
 
 // roomForWords is Window while a GET need not wait.
 func (s *Session) roomForWords() int {
 	switch {
 	case s.poll.Window() > 0:
 		return s.poll.Window()
-	case s.turn.words != nil || s.poll.Waiting():
+	case s.transition.words != nil || s.poll.Waiting():
 		return 0
 	}
 	return lastWords
@@ -75,13 +75,13 @@ func (s *Session) left() {
 		return
 	}
 	s.begin(base.CauseTransportClose, nil)
-	s.turn.ending.last = eio.Noop
+	s.transition.ending.last = eio.Noop
 	s.awaitGet(s.shard.server.opts.CloseTimeout)
 }
 
 // leaves reports whether the client has closed the session and nothing keeps it but Options.Straggle.
 func (s *Session) leaves() bool {
-	return s.state == closing && s.ws == nil && s.turn.ending.last == eio.Noop
+	return s.state == closing && s.ws == nil && s.transition.ending.last == eio.Noop
 }
 
 // handled is the answer to a POST whose packets were handled.

@@ -44,4 +44,4 @@ func NewRhythm(interval, timeout time.Duration) Rhythm { return Rhythm{newRhythm
 func (r Rhythm) Spread() time.Duration { return time.Duration(r.r.spread()) }
 
 // Holds reports whether a POST waits to be handled. Loop.
-func (s *Session) Holds() bool { return s.poll != nil && s.poll.held != nil }
+func (s *Session) Holds() bool { return s.poll != nil && s.poll.post != nil }

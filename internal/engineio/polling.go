@@ -22,11 +22,11 @@ type requests struct {
 	transport.Polling
 	heard  int64     // when the last request came
 	giveUp int64     // closing without a GET: when to stop waiting for one
-	held   *heldPost // whose packets are not all handled
+	post   *openPost // whose packets are not all handled
 }
 
-// heldPost is a POST whose packets wait for Resume, or for another turn.
-type heldPost struct {
+// openPost is a POST whose packets wait for Resume, or for another turn.
+type openPost struct {
 	exchange *transport.Exchange
 	payload  eio.Payload
 	waits    bool // for a turn
@@ -40,7 +40,7 @@ func (s *Session) get(x *transport.Exchange) {
 		return
 	case s.state != open:
 		s.poll.Get(x)
-		s.poll.EndGetWith(s.turn.words, s.turn.ending.last)
+		s.poll.EndGetWith(s.transition.words, s.transition.ending.last)
 		s.finish()
 		return
 	}
@@ -111,14 +111,14 @@ func (s *Session) beginPost(x *transport.Exchange, octets bool) {
 // client for its answer, which says that all of them have been handled.
 func (s *Session) body(x *transport.Exchange, packets eio.Payload) {
 	s.poll.heard = s.now()
-	s.poll.held = &heldPost{exchange: x, payload: packets}
+	s.poll.post = &openPost{exchange: x, payload: packets}
 	s.handleHeld()
 }
 
 // Turn implements turns.Taker: it goes on with a POST.
 func (s *Session) Turn() bool {
-	if s.poll != nil && s.poll.held != nil {
-		s.poll.held.waits = false
+	if s.poll != nil && s.poll.post != nil {
+		s.poll.post.waits = false
 	}
 	s.goOn(true) // asks for the next
 	return false
@@ -130,23 +130,23 @@ func (s *Session) handleHeld() { s.goOn(false) }
 // goOn delivers packets up to the first bad one, as many as a turn allows, and answers the POST after the last. Without a
 // turn it waits for one if there is no time for newcomers left.
 func (s *Session) goOn(turn bool) {
-	if s.poll == nil || s.poll.held == nil || s.paused && s.state == open || s.poll.held.waits {
+	if s.poll == nil || s.poll.post == nil || s.paused && s.state == open || s.poll.post.waits {
 		return
 	}
-	held := s.poll.held
+	held := s.poll.post
 	if s.state != open {
-		s.poll.held = nil
+		s.poll.post = nil
 		s.poll.EndPost(held.exchange, s.shard.refuse(eio.SessionUnknown))
 		return
 	}
-	s.poll.held = nil // what ends the session answers those that wait; this one gets its own answer
+	s.poll.post = nil // what ends the session answers those that wait; this one gets its own answer
 	done, err := false, error(nil)
 	if turn || !s.shard.sockets.Turns.Over() {
 		done, err = s.some(&held.payload)
 	}
 	switch {
 	case !done && s.state == open:
-		s.poll.held = held
+		s.poll.post = held
 		if !s.paused {
 			held.waits = true
 			s.shard.sockets.Turns.Add(s)
@@ -186,20 +186,20 @@ func (s *Session) next(d *eio.Payload) error {
 
 // broken ends a session whose client has given up a request.
 func (s *Session) broken(err error) {
-	s.dealWithHeld()
+	s.dealWithPost()
 	if s.state == open {
 		s.abort(base.CauseTransportError, err)
 	}
 }
 
-// dealWithHeld hands over what has come of a client that is gone, though it waits for a turn or reading is paused: who
+// dealWithPost hands over what has come of a client that is gone, though it waits for a turn or reading is paused: who
 // sends and then leaves has sent it. It is as much as of a websocket.
-func (s *Session) dealWithHeld() {
-	held, t := s.poll.held, s.shard.sockets.Turns
+func (s *Session) dealWithPost() {
+	held, t := s.poll.post, s.shard.sockets.Turns
 	if held == nil {
 		return
 	}
-	s.poll.held = nil
+	s.poll.post = nil
 	var err error
 	for began := t.Spent(); err == nil && s.state == open && held.payload.More() && t.Spent()-began < transport.LastWork; {
 		err = s.next(&held.payload)

@@ -19,7 +19,7 @@ type Server struct {
 	shards    []*shard
 	driver    *transport.Driver
 	responder transport.Responder
-	sockets   transport.SocketOptions
+	sockets   transport.TCPOptions
 	files     *clientFiles
 	sessions  *tracker
 	stats     stats
@@ -37,7 +37,7 @@ func New(opts Options, acceptor Acceptor) (*Server, error) {
 		acceptor:  acceptor,
 		driver:    transport.NewDriver(),
 		responder: transport.Responder{Compress: !opts.NoHTTPCompression, Stall: silence},
-		sockets: transport.SocketOptions{
+		sockets: transport.TCPOptions{
 			NotSentLowat: opts.NotSentLowat, UserTimeout: silence, Deflate: opts.PerMessageDeflate,
 		},
 
@@ -50,10 +50,10 @@ func New(opts Options, acceptor Acceptor) (*Server, error) {
 	return s, nil
 }
 
-// SocketOptions are what the server sets on websockets when they are accepted.
+// TCPOptions are what the server sets on websockets when they are accepted.
 // A listener of the server's own sets them on every connection
 // (transport.Listener), so that polling has them too.
-func (s *Server) SocketOptions() transport.SocketOptions { return s.sockets }
+func (s *Server) SocketOptions() transport.TCPOptions { return s.sockets }
 
 // Sessions is the number of sessions of the loop with this index. Any goroutine
 // may call it.

@@ -35,13 +35,13 @@ type Session struct {
 	poll *requests
 	ws   *transport.WebSocket
 
-	heart heartbeat
-	turn  *turn // nil: neither upgrading nor ending
+	heart      heartbeat
+	transition *transition // nil: neither upgrading nor ending
 }
 
-// turn is what a session is in the middle of: while it is open an upgrade, or the host's last words; after that its
+// transition is what a session is in the middle of: while it is open an upgrade, or the host's last words; after that its
 // end.
-type turn struct {
+type transition struct {
 	upgrade *upgrade
 	ending  ending
 	parting bool   // the host may write one last time, though no GET waits
@@ -113,7 +113,7 @@ func (s *Session) Write(p []byte, how base.Packing) (int, error) {
 	}
 	if s.ws == nil {
 		if s.parts() && s.poll.Window() == 0 {
-			s.turn.words = transport.Payload(p)
+			s.transition.words = transport.Payload(p)
 			return len(p), nil
 		}
 		return s.poll.Write(p, how)
@@ -160,7 +160,7 @@ func (s *Session) Control(dst []byte) []byte {
 
 func (s *Session) appendOpen(dst []byte) []byte {
 	o := &s.shard.server.opts
-	return transport.AppendText(dst, eio.AppendOpen(make([]byte, 0, 128), eio.Handshake{
+	return transport.AppendText(dst, eio.AppendOpen(make([]byte, 0, 128), eio.OpenPacket{
 		SID:          s.ID(),
 		Upgrades:     o.upgrades(s.Transport()),
 		PingInterval: o.PingInterval,
@@ -210,7 +210,7 @@ func (s *Session) Resume() {
 	} else {
 		s.poll.heard = s.now()
 	}
-	if s.poll != nil && s.poll.held != nil {
+	if s.poll != nil && s.poll.post != nil {
 		s.shard.post(s.handleHeld)
 	}
 }
@@ -272,15 +272,15 @@ func (s *Session) end(cause base.Cause, err error, last eio.PacketType) {
 // begin leaves the state open; the caller ends the transport.
 func (s *Session) begin(cause base.Cause, err error) {
 	var words []byte
-	if s.turn != nil {
-		words = s.turn.words
+	if s.transition != nil {
+		words = s.transition.words
 	}
 	s.state = closing
 	s.endProbe()
-	s.turn = &turn{ending: ending{cause, eio.Close, err}, words: words}
-	if s.poll != nil && s.poll.held != nil {
-		s.poll.EndPost(s.poll.held.exchange, s.shard.refuse(eio.SessionUnknown))
-		s.poll.held = nil
+	s.transition = &transition{ending: ending{cause, eio.Close, err}, words: words}
+	if s.poll != nil && s.poll.post != nil {
+		s.poll.EndPost(s.poll.post.exchange, s.shard.refuse(eio.SessionUnknown))
+		s.poll.post = nil
 	}
 }
 
@@ -296,7 +296,7 @@ func (s *Session) finish() {
 }
 
 func (s *Session) report() {
-	s.host.Closed(s.turn.ending.cause, s.turn.ending.err)
+	s.host.Closed(s.transition.ending.cause, s.transition.ending.err)
 	s.shard.server.sessions.leave()
 }
 

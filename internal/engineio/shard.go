@@ -40,13 +40,13 @@ func newShard(s *Server, index int) *shard {
 	return sh
 }
 
-// step is a task made of a function.
-type step func()
+// taskFunc is a task made of a function.
+type taskFunc func()
 
-// Run does the step.
-func (f step) Run() { f() }
+// Run implements base.Task.
+func (f taskFunc) Run() { f() }
 
-func (sh *shard) post(f func()) { sh.loop.Post(step(f)) }
+func (sh *shard) post(f func()) { sh.loop.Post(taskFunc(f)) }
 
 // newcomer is a handshake on its way to its shard: over polling the GET that
 // waits for the open packet, or a websocket.

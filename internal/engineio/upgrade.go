@@ -49,10 +49,10 @@ func (u *upgrade) got(now int64) {
 
 // upgrade is the one under way, nil if there is none.
 func (s *Session) upgrade() *upgrade {
-	if s.turn == nil {
+	if s.transition == nil {
 		return nil
 	}
-	return s.turn.upgrade
+	return s.transition.upgrade
 }
 
 // beginProbe takes a second transport. One too many is closed at once; the
@@ -64,14 +64,14 @@ func (s *Session) beginProbe(socket *transport.WebSocket) {
 		return
 	}
 	now := s.now()
-	s.turn = &turn{upgrade: &upgrade{socket: socket, giveUp: now + int64(s.shard.server.opts.UpgradeTimeout)}}
+	s.transition = &transition{upgrade: &upgrade{socket: socket, giveUp: now + int64(s.shard.server.opts.UpgradeTimeout)}}
 	s.arm()
 }
 
 // endProbe closes the probing websocket, if there is one; the session goes on.
 func (s *Session) endProbe() {
 	if u := s.upgrade(); u != nil {
-		s.turn = nil
+		s.transition = nil
 		s.shard.server.stats.upgradesFailed.Add(1)
 		u.socket.Close()
 	}
@@ -118,7 +118,7 @@ func (s *Session) change() {
 	if u := s.upgrade(); u.pause > int64(noopFirst) && now-u.gotAt < int64(overtaken) {
 		s.poll.RefuseGet(s.shard.refuse(eio.BadRequest))
 	}
-	s.ws, s.turn = s.upgrade().socket, nil
+	s.ws, s.transition = s.upgrade().socket, nil
 	s.poll.EndGet(eio.Noop)
 	s.heart.moved(now, s.ws.Progress())
 	if s.paused {

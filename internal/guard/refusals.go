@@ -30,8 +30,8 @@ type refused struct {
 	count, told uint64 // refusals, and those a line has told of
 }
 
-// RefusalEntry is one entry of Refusals.
-type RefusalEntry struct {
+// RefusalSummary is what Refusals remembers of one RefusalKey.
+type RefusalSummary struct {
 	RefusalKey
 	First, Last time.Time
 	Count       uint64
@@ -76,14 +76,14 @@ func (r *Refusals) Note(k RefusalKey, now time.Time) (say bool) {
 
 // Due lists those refused again, or for the first time without a line, since it was last called, and forgets those of
 // long ago.
-func (r *Refusals) Due(now time.Time) (due []RefusalEntry) {
+func (r *Refusals) Due(now time.Time) (due []RefusalSummary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.said)
 	r.seen.forget(maxRefusals, func(v *refused) bool { return now.Sub(v.last) >= refusalsFor })
 	for p := r.seen.root.next; p != &r.seen.root; p = p.next {
 		if v := &p.value; v.count > v.told {
-			due = append(due, RefusalEntry{p.key, v.first, v.last, v.count, v.count - v.told})
+			due = append(due, RefusalSummary{p.key, v.first, v.last, v.count, v.count - v.told})
 			v.told = v.count
 		}
 	}
@@ -91,12 +91,12 @@ func (r *Refusals) Due(now time.Time) (due []RefusalEntry) {
 }
 
 // List returns everybody refused within the last hour, the latest first.
-func (r *Refusals) List(now time.Time) (list []RefusalEntry) {
+func (r *Refusals) List(now time.Time) (list []RefusalSummary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for p := r.seen.root.prev; p != &r.seen.root; p = p.prev {
 		if v := &p.value; now.Sub(v.last) < refusalsFor {
-			list = append(list, RefusalEntry{p.key, v.first, v.last, v.count, v.count - v.told})
+			list = append(list, RefusalSummary{p.key, v.first, v.last, v.count, v.count - v.told})
 		}
 	}
 	return list

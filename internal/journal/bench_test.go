@@ -18,7 +18,7 @@ func BenchmarkAppend(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		record := appendRecord(nil, 1, topiclog.Entry{Record: r})
+		record := appendRecord(nil, 1, topiclog.Placement{Record: r})
 		b.SetBytes(512)
 		var buffer []byte
 		for b.Loop() {
@@ -43,7 +43,7 @@ func BenchmarkAppend(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Entry) {})
+		l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Placement) {})
 		if err != nil {
 			b.Fatal(err)
 		}

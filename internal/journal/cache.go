@@ -31,7 +31,7 @@ type cached struct {
 	log     *Log
 	to      int64
 	ready   chan struct{}
-	entries []topiclog.Entry
+	entries []topiclog.Placement
 	err     error
 	bytes   int
 	place   *list.Element
@@ -44,7 +44,7 @@ func (c *cache) init(limit int) {
 }
 
 // get returns the records of a block, from memory if it was read lately, and after whoever is reading it if somebody is.
-func (c *cache) get(l *Log, s *segment, b *block) ([]topiclog.Entry, error) {
+func (c *cache) get(l *Log, s *segment, b *block) ([]topiclog.Placement, error) {
 	key := blockKey{s, b.from}
 	c.mu.Lock()
 	if x := c.blocks[key]; x != nil && x.to >= b.to {

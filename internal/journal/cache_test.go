@@ -15,7 +15,7 @@ func TestCacheIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Entry) {})
+	l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Placement) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestCacheIsBounded(t *testing.T) {
 		answer := make(chan topiclog.Batch, 1)
 		l.Read(q, func(b topiclog.Batch) { answer <- b })
 		b := <-answer
-		total += len(b.Entries)
+		total += len(b.Placements)
 		held := 0
 		j.cache.mu.Lock()
 		for _, x := range j.cache.blocks {

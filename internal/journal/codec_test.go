@@ -12,8 +12,8 @@ import (
 
 const testMark = 0x7a69_1f03
 
-func full() topiclog.Entry {
-	return topiclog.Entry{
+func full() topiclog.Placement {
+	return topiclog.Placement{
 		Record: &topiclog.Record{
 			ID: "id-1", Key: "AAPL", At: 1_700_000_000_000_000_001, Expires: 1_700_000_000_000_000_777,
 			To:      topiclog.Recipient{Socket: "s", Principal: "alice", Room: "r"},
@@ -24,7 +24,7 @@ func full() topiclog.Entry {
 }
 
 func TestRecordRoundTrip(t *testing.T) {
-	for name, e := range map[string]topiclog.Entry{
+	for name, e := range map[string]topiclog.Placement{
 		"full":  full(),
 		"empty": {Record: &topiclog.Record{Payload: []byte{}}, Position: topiclog.Position{Offset: 1}},
 		"long":  {Record: &topiclog.Record{ID: string(make([]byte, 300)), Payload: make([]byte, 1<<20)}, Position: topiclog.Position{Offset: 2, Previous: 1}},

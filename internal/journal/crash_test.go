@@ -19,7 +19,7 @@ type life struct {
 	fs        *memfs.FS
 	j         *journal.Journal
 	log       *journal.Log
-	delivered []topiclog.Entry
+	delivered []topiclog.Placement
 }
 
 var policies = []journal.Fsync{journal.Always, journal.Interval, journal.Never}
@@ -36,7 +36,7 @@ func begin(t *testing.T, o journal.Options) (*life, error) {
 		return l, err
 	}
 	l.j = j
-	l.log, err = j.Topic("/feed", "ticks", topiclog.Limits{}, func(e topiclog.Entry) { l.delivered = append(l.delivered, e) })
+	l.log, err = j.Topic("/feed", "ticks", topiclog.Limits{}, func(e topiclog.Placement) { l.delivered = append(l.delivered, e) })
 	if err != nil {
 		_ = j.Close()
 	}
@@ -91,7 +91,7 @@ func (l *life) read(after uint64) (ids []string, lost bool) {
 		if b.Err != nil {
 			l.t.Fatalf("read after %d: %v", q.After, b.Err)
 		}
-		for _, e := range b.Entries {
+		for _, e := range b.Placements {
 			var n int
 			_, _ = fmt.Sscan(e.ID, &n)
 			if want := numbered(n); want.At != e.At || want.Expires != e.Expires || string(want.Payload) != string(e.Payload) || want.To != e.To || want.Binary != e.Binary || want.Key != e.Key || e.Namespace != "/feed" || e.Topic != "ticks" {

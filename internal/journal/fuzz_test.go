@@ -57,7 +57,7 @@ func FuzzSegment(f *testing.F) {
 		}
 		again := bytes.Clone(b[:size])
 		var offsets []uint64
-		found := scan(b, size, &h, math.MaxUint64, func(e topiclog.Entry, at, n int) {
+		found := scan(b, size, &h, math.MaxUint64, func(e topiclog.Placement, at, n int) {
 			offsets = append(offsets, e.Offset)
 			again = append(again, b[at:at+n]...)
 		})
@@ -65,7 +65,7 @@ func FuzzSegment(f *testing.F) {
 			t.Errorf("offsets %d", offsets)
 		}
 		n := 0
-		second := scan(again, size, &h, math.MaxUint64, func(topiclog.Entry, int, int) { n++ })
+		second := scan(again, size, &h, math.MaxUint64, func(topiclog.Placement, int, int) { n++ })
 		if n != len(offsets) || second.damaged || second.torn {
 			t.Errorf("%d records, then %d, %+v after %+v", len(offsets), n, second, found)
 		}

@@ -46,7 +46,7 @@ func publishForever(dir string) error {
 	if err != nil {
 		return err
 	}
-	l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Entry) {})
+	l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Placement) {})
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func TestKillWhilePublishing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Entry) {})
+		l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Placement) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestKillWhilePublishing(t *testing.T) {
 			answer := make(chan topiclog.Batch, 1)
 			l.Read(q, func(b topiclog.Batch) { answer <- b })
 			b := <-answer
-			for _, e := range b.Entries {
+			for _, e := range b.Placements {
 				got = append(got, e.ID)
 			}
 			if b.Err != nil || b.Lost {

@@ -131,7 +131,7 @@ func TestBudgetIsForAllTopics(t *testing.T) {
 		var logs []*life
 		for n := range 4 {
 			topic := fmt.Sprint("t", n)
-			log, err := j.Topic("/feed", topic, topiclog.Limits{}, func(topiclog.Entry) {})
+			log, err := j.Topic("/feed", topic, topiclog.Limits{}, func(topiclog.Placement) {})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -209,7 +209,7 @@ func TestTopicsTakeFromEachOther(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 4 {
 		topic := fmt.Sprint("t", n)
-		log, err := j.Topic("/feed", topic, topiclog.Limits{}, func(topiclog.Entry) {})
+		log, err := j.Topic("/feed", topic, topiclog.Limits{}, func(topiclog.Placement) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +278,7 @@ func TestIntervalSyncsAndExpires(t *testing.T) {
 		o := options(fs, journal.Interval)
 		o.Interval = 50 * time.Millisecond
 		j := openJournal(t, o)
-		log := openTopic(t, j, topiclog.Limits{Age: time.Minute}, func(topiclog.Entry) {})
+		log := openTopic(t, j, topiclog.Limits{Age: time.Minute}, func(topiclog.Placement) {})
 		r := numbered(1)
 		r.At = time.Now().UnixNano()
 		_, later, err := log.Append(r)
@@ -324,7 +324,7 @@ func TestLowerLimitsHoldAtOnce(t *testing.T) {
 	}
 	l.end()
 	j := openJournal(t, o)
-	again := &life{t: t, fs: fs, j: j, log: openTopic(t, j, topiclog.Limits{Records: 5}, func(topiclog.Entry) {})}
+	again := &life{t: t, fs: fs, j: j, log: openTopic(t, j, topiclog.Limits{Records: 5}, func(topiclog.Placement) {})}
 	if got, lost := again.read(0); !slices.Equal(got, all[15:]) || !lost || j.Stats().Used != onDisk(t, fs) {
 		t.Errorf("read %q, lost %v, %d bytes counted of %d", got, lost, j.Stats().Used, onDisk(t, fs))
 	}

@@ -49,10 +49,10 @@ type writer struct {
 	next     uint64   // the offset of the next record
 	reserved uint64   // offsets up to this may be given
 	buffer   []byte
-	step     step // under way, or to be used again
-	failing  bool // the last batch was refused
-	behind   bool // the last file has bytes behind its end that could not be cut off
-	unsure   bool // a file was given up that could not be synced
+	step     portion // under way, or to be used again
+	failing  bool    // the last batch was refused
+	behind   bool    // the last file has bytes behind its end that could not be cut off
+	unsure   bool    // a file was given up that could not be synced
 }
 
 // Append implements topiclog.Log. Besides its errors: ErrBusy and ErrNoRoom, which are ErrFull, and those of the file system.

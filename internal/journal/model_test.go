@@ -14,7 +14,7 @@ import (
 
 // naive is what a log should have: everything that was confirmed, of which the oldest may have given way.
 type naive struct {
-	entries []topiclog.Entry
+	entries []topiclog.Placement
 	gone    int    // entries[:gone] must not be read any more
 	highest uint64 // offset given to anybody
 	time    int64
@@ -58,7 +58,7 @@ func (m *machine) begin(t *testing.T, rt *rapid.T) {
 	if err != nil {
 		rt.Fatal(err)
 	}
-	log, err := j.Topic("/feed", "ticks", m.limits, func(topiclog.Entry) {})
+	log, err := j.Topic("/feed", "ticks", m.limits, func(topiclog.Placement) {})
 	if err != nil {
 		rt.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func (m *machine) append(rt *rapid.T) {
 		}
 		m.was.highest = at.Offset
 		if !records[i].Volatile {
-			m.was.entries = append(m.was.entries, topiclog.Entry{Record: records[i], Position: at})
+			m.was.entries = append(m.was.entries, topiclog.Placement{Record: records[i], Position: at})
 		}
 	}
 	if n := len(m.was.entries); m.limits.Records > 0 && n > m.limits.Records {
@@ -104,7 +104,7 @@ func (m *machine) crash(t *testing.T, rt *rapid.T) {
 	from, kept := 0, 0 // what had given way may be there again, if its end was not synced and so much else is gone
 	if len(got) > 0 {
 		at := func(offset uint64) int {
-			return slices.IndexFunc(m.was.entries, func(e topiclog.Entry) bool { return e.Offset == offset })
+			return slices.IndexFunc(m.was.entries, func(e topiclog.Placement) bool { return e.Offset == offset })
 		}
 		from, kept = at(got[0].Offset), 1+at(got[len(got)-1].Offset)
 		if kept-from != len(got) {
@@ -123,7 +123,7 @@ func (m *machine) crash(t *testing.T, rt *rapid.T) {
 }
 
 // all reads until the end.
-func (m *machine) all(rt *rapid.T, q topiclog.Query) (entries []topiclog.Entry, lost bool) {
+func (m *machine) all(rt *rapid.T, q topiclog.Query) (entries []topiclog.Placement, lost bool) {
 	q.Limit = topiclog.Limit{Records: rapid.IntRange(1, 30).Draw(rt, "limit"), Bytes: 1 << 20}
 	for {
 		answer := make(chan topiclog.Batch, 1)
@@ -132,7 +132,7 @@ func (m *machine) all(rt *rapid.T, q topiclog.Query) (entries []topiclog.Entry, 
 		if b.Err != nil || b.Next < q.After {
 			rt.Fatalf("%+v: %+v", q, b)
 		}
-		entries = append(entries, b.Entries...)
+		entries = append(entries, b.Placements...)
 		lost = lost || b.Lost
 		if q.After = b.Next; b.End() {
 			return entries, lost
@@ -149,7 +149,7 @@ func (m *machine) readSome(rt *rapid.T) {
 		q.For = &topiclog.Reader{Socket: "a", Principal: "p"}
 	}
 	got, lost := m.all(rt, q)
-	var want []topiclog.Entry
+	var want []topiclog.Placement
 	for _, e := range m.was.entries {
 		if e.Offset > q.After && (q.For == nil || q.For.Gets(&e.To)) {
 			want = append(want, e)

@@ -153,7 +153,7 @@ func (r *read) step() bool {
 		r.pass(b.last, b.last) // what could not be read is lost
 		r.batch.Lost = true
 		return true
-	case err != nil && len(r.batch.Entries) == 0:
+	case err != nil && len(r.batch.Placements) == 0:
 		r.batch.Next, r.batch.Err = r.q.After, err
 		return false
 	case err != nil:
@@ -182,7 +182,7 @@ func (r *read) pass(previous, last uint64) {
 }
 
 // take adds entries to the batch as far as the limits go, and reports whether there is room for more.
-func (r *read) take(entries []topiclog.Entry) bool {
+func (r *read) take(entries []topiclog.Placement) bool {
 	for i := range entries {
 		e := &entries[i]
 		if e.Offset <= r.batch.Next {
@@ -190,10 +190,10 @@ func (r *read) take(entries []topiclog.Entry) bool {
 		}
 		if r.q.For == nil || r.q.For.Gets(&e.To) {
 			r.bytes += e.Size()
-			if n := len(r.batch.Entries); n > 0 && (n >= r.q.Limit.Records || r.bytes > r.q.Limit.Bytes) {
+			if n := len(r.batch.Placements); n > 0 && (n >= r.q.Limit.Records || r.bytes > r.q.Limit.Bytes) {
 				return false
 			}
-			r.batch.Entries = append(r.batch.Entries, *e)
+			r.batch.Placements = append(r.batch.Placements, *e)
 		}
 		r.pass(e.Previous, e.Offset)
 	}
@@ -201,7 +201,7 @@ func (r *read) take(entries []topiclog.Entry) bool {
 }
 
 // load reads a block from its file. What is sound in a damaged one is returned with errDamaged.
-func (l *Log) load(s *segment, b *block) ([]topiclog.Entry, error) {
+func (l *Log) load(s *segment, b *block) ([]topiclog.Placement, error) {
 	f, err := l.j.fs.Open(path.Join(l.dir, s.name))
 	if err != nil {
 		return nil, err
@@ -213,8 +213,8 @@ func (l *Log) load(s *segment, b *block) ([]topiclog.Entry, error) {
 		return nil, err
 	}
 	h := header{Mark: s.mark, Base: b.first, Namespace: l.namespace, Topic: l.topic, Epoch: l.epoch}
-	var entries []topiclog.Entry
-	found := scan(p[:n], 0, &h, b.last, func(e topiclog.Entry, _, _ int) { entries = append(entries, e) })
+	var entries []topiclog.Placement
+	found := scan(p[:n], 0, &h, b.last, func(e topiclog.Placement, _, _ int) { entries = append(entries, e) })
 	if found.damaged || found.torn || n < len(p) {
 		l.j.damage("a segment is damaged; what is sound in it is read", l.dir, s.name)
 		return entries, errDamaged

@@ -82,7 +82,7 @@ func TestReadersPassOverWhatIsForOthers(t *testing.T) {
 		answer := make(chan topiclog.Batch, 1)
 		l.log.Read(q, func(b topiclog.Batch) { answer <- b })
 		b := <-answer
-		for _, e := range b.Entries {
+		for _, e := range b.Placements {
 			got = append(got, e.ID)
 		}
 		if b.Lost || b.Err != nil {
@@ -162,7 +162,7 @@ func TestAlwaysDeliversWhatIsDurable(t *testing.T) {
 		synced.Store(op.Kind == memfs.Sync)
 		return nil
 	})
-	log := openTopic(t, j, topiclog.Limits{}, func(e topiclog.Entry) {
+	log := openTopic(t, j, topiclog.Limits{}, func(e topiclog.Placement) {
 		if !synced.Load() {
 			t.Errorf("record %s is delivered before it was synced", e.ID)
 		}

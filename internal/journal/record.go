@@ -66,7 +66,7 @@ func texts(r *topiclog.Record) [5]*string {
 }
 
 // appendRecord appends a record at its place to b. Namespace and topic are the log's.
-func appendRecord(b []byte, mark uint32, e topiclog.Entry) []byte {
+func appendRecord(b []byte, mark uint32, e topiclog.Placement) []byte {
 	from := len(b)
 	b = append(b, make([]byte, headSize)...)
 	for _, s := range texts(e.Record) {
@@ -128,14 +128,14 @@ func placeOf(b []byte) (offset, previous uint64) {
 }
 
 // decodeRecord returns the record in b, all of which recordAt has checked. It shares nothing with b.
-func decodeRecord(b []byte) (topiclog.Entry, error) {
+func decodeRecord(b []byte) (topiclog.Placement, error) {
 	le := binary.LittleEndian
 	r := &topiclog.Record{
 		At:      int64(le.Uint64(b[atTime:])),    //nolint:gosec // the bits
 		Expires: int64(le.Uint64(b[atExpires:])), //nolint:gosec // the bits
 		Binary:  le.Uint32(b[atFlags:])&flagBinary != 0,
 	}
-	e := topiclog.Entry{Record: r}
+	e := topiclog.Placement{Record: r}
 	e.Offset, e.Previous = placeOf(b)
 	if le.Uint32(b[atFlags:])&^flagBinary != 0 {
 		return e, errDamaged // of a version that this one does not know

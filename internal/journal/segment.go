@@ -59,7 +59,7 @@ func (s *segment) last() uint64 {
 }
 
 // add puts a record of n bytes, at that place of the file, into the index.
-func (s *segment) add(e topiclog.Entry, at int64, n int) {
+func (s *segment) add(e topiclog.Placement, at int64, n int) {
 	if s.records == 0 {
 		s.firstAt = e.At
 	}
@@ -141,7 +141,7 @@ type found struct {
 
 // scan indexes the records in b, the whole file, from there on, and calls add for each. What does not fit the order, or has
 // an offset above limit, is not a record. b ends at a torn record; behind a damaged one the next sound one is looked for.
-func scan(b []byte, from int, h *header, limit uint64, add func(e topiclog.Entry, at, n int)) found {
+func scan(b []byte, from int, h *header, limit uint64, add func(e topiclog.Placement, at, n int)) found {
 	var f found
 	last := uint64(0)
 	if h.Base > 0 {
@@ -176,10 +176,10 @@ func scan(b []byte, from int, h *header, limit uint64, add func(e topiclog.Entry
 }
 
 // next is the record that b begins with, if it comes behind an offset.
-func next(b []byte, mark uint32, last uint64) (int, topiclog.Entry, error) {
+func next(b []byte, mark uint32, last uint64) (int, topiclog.Placement, error) {
 	n, err := recordAt(b, mark)
 	if err != nil {
-		return 0, topiclog.Entry{}, err
+		return 0, topiclog.Placement{}, err
 	}
 	e, err := decodeRecord(b[:n])
 	if err == nil && (e.Offset <= last || e.Previous >= e.Offset) {

@@ -20,16 +20,16 @@ const batchBytes = 1 << 20
 // giveTries is how often a topic ends its segment to make room: others may take the room before it does.
 const giveTries = 4
 
-// step is a part of a batch: what is written with one call, into one segment.
-type step struct {
+// portion is a part of a batch: what is written with one call, into one segment.
+type portion struct {
 	batch   []waiting
-	entries []topiclog.Entry
+	entries []topiclog.Placement
 	sizes   []int // bytes in the file; 0: the record is volatile
 	at      int64 // where the first is
 	bytes   int
 }
 
-// place writes and delivers a batch, in steps. When one is refused the rest is too: nobody waits for the same disk once more.
+// place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once more.
 func (l *Log) place(batch []waiting) {
 	for len(batch) > 0 {
 		s, err := l.write(batch)
@@ -71,7 +71,7 @@ func (l *Log) release(bytes int) {
 }
 
 // tell delivers what has its place.
-func (l *Log) tell(s *step) {
+func (l *Log) tell(s *portion) {
 	bytes := 0
 	for i, w := range s.batch {
 		l.deliver(s.entries[i])
@@ -85,7 +85,7 @@ func (l *Log) tell(s *step) {
 }
 
 // write gives the first records of a batch their places, and makes them as durable as the policy says.
-func (l *Log) write(batch []waiting) (*step, error) {
+func (l *Log) write(batch []waiting) (*portion, error) {
 	if l.file != nil && l.rolls(batch[0].record) {
 		l.seal()
 	}
@@ -201,9 +201,9 @@ func (l *Log) create(h *header, b []byte) error {
 }
 
 // encode numbers the first records of a batch and puts them into the buffer: as many as one segment and one write take.
-func (l *Log) encode(batch []waiting) *step {
+func (l *Log) encode(batch []waiting) *portion {
 	s := &l.step
-	*s = step{entries: s.entries[:0], sizes: s.sizes[:0]}
+	*s = portion{entries: s.entries[:0], sizes: s.sizes[:0]}
 	l.buffer = l.buffer[:0]
 	records, size, end := 0, 0, int64(0)
 	mark := uint32(0)
@@ -218,7 +218,7 @@ func (l *Log) encode(batch []waiting) *step {
 		if i > 0 && (s.bytes > batchBytes || (!r.Volatile && (l.file == nil || l.over(records, size, end, r)))) {
 			break
 		}
-		e := topiclog.Entry{Record: r, Position: topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: previous}}
+		e := topiclog.Placement{Record: r, Position: topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: previous}}
 		n := 0
 		if !r.Volatile {
 			l.buffer = appendRecord(l.buffer, mark, e)
@@ -252,7 +252,7 @@ func (l *Log) reserve() error {
 }
 
 // put writes a step. What is refused leaves no record behind, if the disk lets it.
-func (l *Log) put(s *step) error {
+func (l *Log) put(s *portion) error {
 	if err := l.j.charge(int64(s.bytes)); err != nil {
 		return err
 	}
@@ -295,7 +295,7 @@ func (l *Log) endFile() {
 }
 
 // commit lets readers see a step.
-func (l *Log) commit(s *step) {
+func (l *Log) commit(s *portion) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at, kept := s.at, uint64(0)

@@ -13,11 +13,11 @@ type Books struct {
 	Offered uint64
 	Written uint64 // best effort: handed to the kernel. Reliable: first sends, informative
 	settled uint64 // reliable: acknowledged. Best effort: coalesced. No policy has both (configuration.md)
-	rare    *rare
+	rare    *rareBooks
 }
 
-// rare is what the books of most lanes have none of.
-type rare struct {
+// rareBooks are what the books of most lanes have none of.
+type rareBooks struct {
 	dropped [base.Reasons]uint64
 	retries uint64
 	untold  uint64      // messages lost since the client was last told
@@ -63,7 +63,7 @@ func (b *Books) Dropped(r base.Reason) uint64 {
 // AllDropped is how many messages were dropped, whatever the reason.
 func (b *Books) AllDropped() uint64 { return b.rare.allDropped() }
 
-func (x *rare) allDropped() (n uint64) {
+func (x *rareBooks) allDropped() (n uint64) {
 	if x == nil {
 		return 0
 	}
@@ -74,12 +74,12 @@ func (x *rare) allDropped() (n uint64) {
 }
 
 // rareBytes is what the rare part takes in memory.
-const rareBytes = int64(unsafe.Sizeof(rare{}))
+const rareBytes = int64(unsafe.Sizeof(rareBooks{}))
 
-// seldom is where rare things are counted.
-func (l *Lane) seldom() *rare {
+// rareBooks is where rare things are counted.
+func (l *Lane) rareBooks() *rareBooks {
 	if l.rare == nil {
-		l.rare = new(rare)
+		l.rare = new(rareBooks)
 		if !l.ended {
 			l.class.memory += rareBytes
 		}
@@ -96,7 +96,7 @@ func (l *Lane) Absorb(o *Lane) {
 	if o.rare == nil {
 		return
 	}
-	x := l.seldom()
+	x := l.rareBooks()
 	for r, n := range o.rare.dropped {
 		x.dropped[r] += n
 	}
@@ -111,7 +111,7 @@ func (l *Lane) Absorb(o *Lane) {
 // lane for a while. The zero Past is that of a lane that was offered nothing.
 type Past struct {
 	written uint64
-	rare    *rare
+	rare    *rareBooks
 }
 
 // Written is how many messages the lane had handed to the kernel.

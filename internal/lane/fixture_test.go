@@ -81,7 +81,7 @@ func (r *rig) message(m msg) *base.Message {
 	return b
 }
 
-func (r *rig) offer(m msg) lane.Outcome {
+func (r *rig) offer(m msg) lane.Fate {
 	it := r.class.Hold(r.message(m))
 	defer r.class.Release(it)
 	return r.Offer(it, r.now)
@@ -142,7 +142,7 @@ func (r *rig) wantSent(n int, want ...string) {
 	}
 }
 
-func (r *rig) wantOffer(m msg, want lane.Outcome) {
+func (r *rig) wantOffer(m msg, want lane.Fate) {
 	r.t.Helper()
 	if got := r.offer(m); got != want {
 		r.t.Fatalf("offer %s: outcome %d, want %d", m.id, got, want)

@@ -6,17 +6,17 @@ import (
 	"github.com/streamweir/weir/internal/base"
 )
 
-// Outcome is what an Offer did with the message offered.
-type Outcome uint8
+// Fate is what an Offer did with the message offered.
+type Fate uint8
 
-// The outcomes of Offer. All but Rejected, TooLarge and Disconnect took the message.
+// The fates of a message. All but Rejected, TooLarge and Disconnect took the message.
 const (
-	Accepted      Outcome = iota
-	Coalesced             // it took the place of an older one
-	DroppedOldest         // older ones were dropped to make room
-	Rejected              // full, and the policy refuses the newest
-	TooLarge              // larger than the lane's byte limit
-	Disconnect            // full, and the policy is to cut the client
+	Accepted      Fate = iota
+	Coalesced          // it took the place of an older one
+	DroppedOldest      // older ones were dropped to make room
+	Rejected           // full, and the policy refuses the newest
+	TooLarge           // larger than the lane's byte limit
+	Disconnect         // full, and the policy is to cut the client
 )
 
 // Lane is the queue of one topic, or of plain events, for one client. The zero
@@ -67,7 +67,7 @@ func (l *Lane) Form() (f base.Form, tell bool) { return l.form, l.tell }
 func (l *Lane) Class() *Class { return l.class }
 
 // Offer gives the lane a message, which it takes or refuses as its policy says.
-func (l *Lane) Offer(it *Item, now int64) Outcome {
+func (l *Lane) Offer(it *Item, now int64) Fate {
 	l.offered()
 	size := it.Msg.Frame(l.form).Len()
 	p := &l.class.Policy
@@ -112,7 +112,7 @@ func (l *Lane) Force(it *Item) {
 
 // overflow does with a message that does not fit what the policy says. COALESCE found no entry of its key, and
 // SNAPSHOT_ONLY has nothing unsent: for them too the oldest gives way.
-func (l *Lane) overflow(it *Item, size int) Outcome {
+func (l *Lane) overflow(it *Item, size int) Fate {
 	switch l.class.Policy.Overflow {
 	case base.DropOldest, base.Coalesce, base.SnapshotOnly:
 		return l.dropOldest(it, size)
@@ -127,7 +127,7 @@ func (l *Lane) overflow(it *Item, size int) Outcome {
 }
 
 // dropOldest drops from the head until the message fits.
-func (l *Lane) dropOldest(it *Item, size int) Outcome {
+func (l *Lane) dropOldest(it *Item, size int) Fate {
 	for l.queue.len() > 0 && !l.fits(size) {
 		l.dropHead(base.ReasonOverflow)
 	}
@@ -252,7 +252,7 @@ func (l *Lane) Wrote(e Entry, now int64) {
 		l.Written++
 		l.class.Totals.Written.Add(1)
 	} else {
-		l.seldom().retries++
+		l.rareBooks().retries++
 		l.class.Totals.Retries.Add(1)
 	}
 	f.tries = min(f.tries, MaxRetries) + 1 // it never wraps

@@ -34,7 +34,7 @@ func (l *Lane) Lately(now int64) (v Lately, known bool) {
 	if replaced == 0 && l.AllDropped() == 0 {
 		return Lately{}, true
 	}
-	m := &l.seldom().marks
+	m := &l.rareBooks().marks
 	here := mark{uint32(now / int64(lateTick)), uint32(l.Offered), uint32(l.AllDropped()), uint32(replaced)}
 	if !m.seen {
 		m.new, m.seen = here, true

@@ -47,7 +47,7 @@ const (
 
 func (h *held) expired(now int64) bool { return h.msg.Expires != 0 && h.msg.Expires <= now }
 
-func (m *model) offer(msg *base.Message, size int, now int64) lane.Outcome {
+func (m *model) offer(msg *base.Message, size int, now int64) lane.Fate {
 	m.books.offered++
 	if size > m.policy.MaxBytes {
 		m.drop(base.ReasonTooLarge)

@@ -123,7 +123,7 @@ func (l *Lane) coalesced(it *Item) {
 }
 
 func (l *Lane) dropped(r base.Reason) {
-	x := l.seldom()
+	x := l.rareBooks()
 	x.dropped[r]++
 	if l.tell {
 		x.untold++

@@ -208,7 +208,7 @@ func (s *script) status() string {
 
 func (s *script) number(args []string) int { return parseInt(s.t, args[0]) }
 
-var outcomes = map[lane.Outcome]string{
+var outcomes = map[lane.Fate]string{
 	lane.Accepted: "accepted", lane.Coalesced: "coalesced", lane.DroppedOldest: "dropped oldest",
 	lane.Rejected: "rejected", lane.TooLarge: "too large", lane.Disconnect: "disconnect",
 }

@@ -151,12 +151,12 @@ func f(wg *sync.WaitGroup, g *errgroup.Group) {
 			rule: "raw system calls", says: "outside the listed files, unless only signals are named",
 			tree: module{
 				"internal/transport/epoll_linux.go": "package transport\n\nimport \"golang.org/x/sys/unix\"\n\nvar _ = unix.EpollWait\n",
-				"internal/transport/stream.go":      "package transport\n\nimport \"golang.org/x/sys/unix\"\n\nvar _ = unix.EpollWait\n",
+				"internal/transport/conn.go":        "package transport\n\nimport \"golang.org/x/sys/unix\"\n\nvar _ = unix.EpollWait\n",
 				"internal/journal/a_linux.go":       "package journal\n\nimport \"syscall\"\n\nvar _ = syscall.Fsync\n",
 				"cmd/weir/main.go":                  "package main\n\nimport \"syscall\"\n\nvar _ = syscall.SIGTERM\n",
 				"cmd/weir/limits.go":                "package main\n\nimport sys \"syscall\"\n\nvar _, _ = sys.SIGTERM, sys.SetsockoptInt\n",
 			},
-			want: []string{"cmd/weir/limits.go:3", "internal/journal/a_linux.go:3", "internal/transport/stream.go:3"},
+			want: []string{"cmd/weir/limits.go:3", "internal/journal/a_linux.go:3", "internal/transport/conn.go:3"},
 		},
 		{
 			rule: "engine.io bytes", says: "by literal or by conversion, in the server's rooms but the codecs",

@@ -23,7 +23,7 @@ func TestFrameAroundThePayloadIsTheFrame(t *testing.T) {
 				settled := &packet.Publication{Payload: bytes.Clone(payload), Binary: binary, Reliable: true}
 				copied := &packet.Publication{Payload: payload, Binary: binary, Reliable: true}
 				one := message(settled)
-				most := settled.Settle(one, form, "epoch1")
+				most := settled.Prepare(one, form, "epoch1")
 				for _, offset := range []uint64{7, 1 << 62, 12} {
 					place(settled, offset)(one)
 					two := message(copied)
@@ -51,7 +51,7 @@ func TestFrameAroundThePayloadIsTheFrame(t *testing.T) {
 func TestFrameThatHasNoRoomIsMadeElsewhere(t *testing.T) {
 	p := &packet.Publication{Payload: []byte("1"), Reliable: true}
 	m := message(p)
-	p.Settle(m, base.Plain, "e")
+	p.Prepare(m, base.Plain, "e")
 	p.Place(m, "an epoch that is much longer than that, and longer still", 1<<62)
 	if wire := m.Frame(base.Plain).Wire(); within(wire, p.Payload) || !bytes.Contains(wire, []byte("longer still")) {
 		t.Errorf("%q", wire)

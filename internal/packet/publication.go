@@ -11,10 +11,10 @@ import (
 
 // Publication encodes one message of a topic, once for each form in use (architecture.md D2).
 //
-// A delivery that has metadata tells its position, so it is encoded when the message has one: Settle prepares that, and
+// A delivery that has metadata tells its position, so it is encoded when the message has one: Prepare makes ready for that, and
 // Place says which. All others are the same wherever they stand, and may be encoded before.
 type Publication struct {
-	Payload  []byte // JSON, or with Binary any bytes; once settled the publication's own
+	Payload  []byte // JSON, or with Binary any bytes; once prepared the publication's own
 	Binary   bool
 	Reliable bool // its topic is AT_LEAST_ONCE: deliveries carry what an ack needs
 
@@ -22,10 +22,10 @@ type Publication struct {
 	berth *berth // nil: none is needed
 }
 
-// Settle gives the publication a payload of its own, so that the publisher's is not needed any more. f is the form that
+// Prepare gives the publication a payload of its own, so that the publisher's is not needed any more. f is the form that
 // most subscribers want, in the first dialect: its frame is made now, or if it tells its position, by m.Frame after Place.
 // It returns how long that frame is, in bytes; one that is made later has at most that length, if its epoch is as long.
-func (p *Publication) Settle(m *base.Message, f base.Form, epoch string) (most int) {
+func (p *Publication) Prepare(m *base.Message, f base.Form, epoch string) (most int) {
 	if p.Tells(f) {
 		return p.moor(m, f, epoch)
 	}

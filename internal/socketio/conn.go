@@ -9,8 +9,8 @@ import (
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
-// Event is an EVENT or BINARY_EVENT of a joined namespace.
-type Event struct {
+// Incoming is an EVENT or BINARY_EVENT of a joined namespace.
+type Incoming struct {
 	Name        string
 	Args        []byte   // the raw JSON array, name included; valid during the call only
 	Attachments [][]byte // in the order of their placeholders' numbers; the receiver's
@@ -20,7 +20,7 @@ type Event struct {
 }
 
 // Bytes is what the event holds in memory.
-func (e *Event) Bytes() int {
+func (e *Incoming) Bytes() int {
 	n := len(e.Args)
 	for _, a := range e.Attachments {
 		n += len(a)
@@ -31,7 +31,7 @@ func (e *Event) Bytes() int {
 // Socket receives what a client sends to one namespace it has joined. Called on
 // the loop.
 type Socket interface {
-	Event(Event)
+	Event(Incoming)
 	// Answered is an ACK or BINARY_ACK: args is the raw JSON array, valid during
 	// the call only.
 	Answered(id uint64, args []byte, attachments [][]byte)
@@ -39,8 +39,8 @@ type Socket interface {
 	Left()
 }
 
-// Door decides about a session's CONNECT requests and knows its limit. Called on the loop.
-type Door interface {
+// Entrance decides about a session's CONNECT requests and knows its limit. Called on the loop.
+type Entrance interface {
 	// Connect is a request to join a namespace; auth is a JSON object or empty,
 	// and the callee's. It is answered by Accept or Leave, at once or later.
 	Connect(namespace string, auth []byte)
@@ -82,7 +82,7 @@ var (
 // Message takes one Engine.IO message; data is valid during the call only. d is the
 // same for all messages of a session. An error is a fault of the client: the session
 // is to be closed.
-func (c *Conn) Message(d Door, data []byte, binary bool) error {
+func (c *Conn) Message(d Entrance, data []byte, binary bool) error {
 	if binary {
 		return c.binary(data)
 	}
@@ -107,7 +107,7 @@ func ParseText(data []byte) (Text, error) {
 }
 
 // Take is Message for what ParseText has returned. Nothing else may have come between.
-func (c *Conn) Take(d Door, t Text) error {
+func (c *Conn) Take(d Entrance, t Text) error {
 	if c.parts.Pending() {
 		return errTextInside
 	}
@@ -115,7 +115,7 @@ func (c *Conn) Take(d Door, t Text) error {
 }
 
 // packet takes a packet, which is the receiver's if it is owned.
-func (c *Conn) packet(d Door, p sio.Packet, owned bool) error {
+func (c *Conn) packet(d Entrance, p sio.Packet, owned bool) error {
 	switch p.Type {
 	case sio.Connect:
 		return c.connect(d, p)
@@ -163,11 +163,11 @@ func deliver(s Socket, p sio.Packet, attachments [][]byte, owned bool) error {
 	if err != nil {
 		return err
 	}
-	s.Event(Event{Name: name, Args: p.Data, Attachments: attachments, ID: p.ID, HasID: p.HasID, Owned: owned})
+	s.Event(Incoming{Name: name, Args: p.Data, Attachments: attachments, ID: p.ID, HasID: p.HasID, Owned: owned})
 	return nil
 }
 
-func (c *Conn) connect(d Door, p sio.Packet) error {
+func (c *Conn) connect(d Entrance, p sio.Packet) error {
 	if c.find(p.Namespace) != nil {
 		return errJoined
 	}

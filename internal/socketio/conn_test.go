@@ -21,7 +21,7 @@ const maxPacket = 1000
 
 func newClient() *client { return new(client) }
 
-// Connect implements socketio.Door: /no is refused, all else let in.
+// Connect implements socketio.Entrance: /no is refused, all else let in.
 func (c *client) Connect(namespace string, auth []byte) {
 	c.heard = append(c.heard, fmt.Sprintf("connect %s %s", namespace, auth))
 	switch {
@@ -33,7 +33,7 @@ func (c *client) Connect(namespace string, auth []byte) {
 	}
 }
 
-// MaxPacket implements socketio.Door.
+// MaxPacket implements socketio.Entrance.
 func (c *client) MaxPacket() int { return maxPacket }
 
 type socket struct {
@@ -41,7 +41,7 @@ type socket struct {
 	namespace string
 }
 
-func (s socket) Event(e socketio.Event) {
+func (s socket) Event(e socketio.Incoming) {
 	line := fmt.Sprintf("event %s %s %s", s.namespace, e.Name, e.Args)
 	if e.HasID {
 		line += fmt.Sprintf(" id %d", e.ID)
@@ -341,7 +341,7 @@ func (k *keeper) Connect(namespace string, auth []byte) {
 
 func (k *keeper) MaxPacket() int { return maxPacket }
 
-func (k *keeper) Event(e socketio.Event) {
+func (k *keeper) Event(e socketio.Incoming) {
 	k.kept = append(append(k.kept, e.Args), e.Attachments...)
 	k.bytes += e.Bytes()
 }

@@ -75,7 +75,7 @@ func (m member) check(args []byte) {
 	}
 }
 
-func (m member) Event(e socketio.Event) {
+func (m member) Event(e socketio.Incoming) {
 	m.check(e.Args)
 	if len(e.Attachments) > 10 {
 		m.t.Fatalf("%d attachments", len(e.Attachments))

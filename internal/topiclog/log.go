@@ -59,7 +59,7 @@ type Log interface {
 // Deliver hands a record that has its place to whoever owns the order. A late keeper calls it, one at a time and in the
 // order of the offsets, with no lock held: it may wait for room. A record that was appended here comes as the pointer that
 // was given to Append.
-type Deliver func(Entry)
+type Deliver func(Placement)
 
 // Span is the part of an order that can be read.
 type Span struct {
@@ -85,10 +85,10 @@ type Limit struct {
 // Batch is what a read has found.
 type Batch struct {
 	Span
-	Entries []Entry // ascending
-	Next    uint64  // what to read after next: all up to it was looked at. Never below Query.After
-	Lost    bool    // records between Query.After and Next were there once and are not any more
-	Err     error   // ErrEpoch, ErrClosed, or the keeper's; then there are no entries
+	Placements []Placement // ascending
+	Next       uint64      // what to read after next: all up to it was looked at. Never below Query.After
+	Lost       bool        // records between Query.After and Next were there once and are not any more
+	Err        error       // ErrEpoch, ErrClosed, or the keeper's; then there are no placements
 }
 
 // End reports whether there was nothing more to read at that moment. A reader that is ahead of the log, which knows

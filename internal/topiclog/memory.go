@@ -197,10 +197,10 @@ func (m *Memory) readLocked(q Query) Batch {
 		}
 		if q.For == nil || q.For.Gets(&p.record.To) {
 			bytes += p.record.Size()
-			if n := len(b.Entries); n > 0 && (n >= q.Limit.Records || bytes > q.Limit.Bytes) {
+			if n := len(b.Placements); n > 0 && (n >= q.Limit.Records || bytes > q.Limit.Bytes) {
 				return b
 			}
-			b.Entries = append(b.Entries, Entry{p.record, Position{m.epoch, p.offset, p.previous}})
+			b.Placements = append(b.Placements, Placement{p.record, Position{m.epoch, p.offset, p.previous}})
 		}
 		b.Next = p.offset
 	}

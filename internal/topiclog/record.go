@@ -63,8 +63,8 @@ type Position struct {
 	Previous uint64 // the offset of the record before, volatile ones left out; 0: there was none
 }
 
-// Entry is a record at its place.
-type Entry struct {
+// Placement is a record at its place.
+type Placement struct {
 	*Record
 	Position
 }

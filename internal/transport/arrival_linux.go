@@ -83,7 +83,7 @@ func (a *Arrival) Greeted(o *WebSocketOptions) *WebSocket {
 	return w
 }
 
-func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollStream) {
+func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollConn) {
 	extension, deflates := "", false
 	if a.intake.intake.options.Socket.Deflate {
 		extension, deflates = ws.AcceptDeflate(a.Request.Header["Sec-Websocket-Extensions"])
@@ -93,7 +93,7 @@ func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollStream) {
 		ahead = bytes.Clone(a.head[a.size:])
 	}
 	a.intake.leave(a)
-	w, s := newEpollSocket(a.intake.poller, a.fd, o)
+	w, s := newEpollWebSocket(a.intake.poller, a.fd, o)
 	s.edge = s.poller.takeEdge()
 	s.edge.ahead = ahead
 	s.edge.prefix = switching{

@@ -15,7 +15,7 @@ import (
 const idleBudget = 112
 
 func TestIdleConnectionKeepsItsSize(t *testing.T) {
-	socket, stream := unsafe.Sizeof(transport.WebSocket{}), transport.EpollStreamSize
+	socket, stream := unsafe.Sizeof(transport.WebSocket{}), transport.EpollConnSize
 	if socket+stream > idleBudget {
 		t.Errorf("WebSocket of %d bytes and stream of %d, together more than %d", socket, stream, idleBudget)
 	}

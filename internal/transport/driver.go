@@ -18,7 +18,7 @@ type Driver struct {
 
 	mu     sync.Mutex
 	closed bool
-	open   map[*goStream]struct{}
+	open   map[*goConn]struct{}
 
 	wg sync.WaitGroup // Add only under mu while not closed
 }
@@ -28,7 +28,7 @@ var ErrClosed = errors.New("transport: closed")
 
 // NewDriver returns a driver; Close ends it.
 func NewDriver() *Driver {
-	return &Driver{quit: make(chan struct{}), open: map[*goStream]struct{}{}}
+	return &Driver{quit: make(chan struct{}), open: map[*goConn]struct{}{}}
 }
 
 // WebSocketOptions are what all websockets of one server on one loop have in common. Each holds the pointer: they are
@@ -45,7 +45,7 @@ type WebSocketOptions struct {
 // WebSocket takes over a connection. Nothing is read before Start. When the driver is closed, the connection is closed
 // and ErrClosed returned.
 func (d *Driver) WebSocket(u Upgraded, o *WebSocketOptions) (*WebSocket, error) {
-	s, err := d.stream(u, o)
+	s, err := d.conn(u, o)
 	if err != nil {
 		return nil, fmt.Errorf("take over websocket of %v: %w", u.Conn.RemoteAddr(), err)
 	}
@@ -54,15 +54,15 @@ func (d *Driver) WebSocket(u Upgraded, o *WebSocketOptions) (*WebSocket, error) 
 	return w, nil
 }
 
-// stream is a poller's, which is its session's to end and not the driver's, or one with a goroutine.
-func (d *Driver) stream(u Upgraded, o *WebSocketOptions) (stream, error) {
+// conn is a poller's, which is its session's to end and not the driver's, or one with a goroutine.
+func (d *Driver) conn(u Upgraded, o *WebSocketOptions) (conn, error) {
 	polled := o.Poller != nil && isCleartext(u.Conn)
 	if polled && d.enter() {
 		defer d.leave()
 		return adopt(u, o.Poller)
 	}
 	if !polled {
-		if s := newGoStream(d, u, o.Loop); d.register(s) {
+		if s := newGoConn(d, u, o.Loop); d.register(s) {
 			return s, nil
 		}
 	}
@@ -70,8 +70,8 @@ func (d *Driver) stream(u Upgraded, o *WebSocketOptions) (stream, error) {
 	return nil, ErrClosed
 }
 
-// register has Close close a stream; false means that it is too late.
-func (d *Driver) register(s *goStream) bool {
+// register has Close close a connection; false means that it is too late.
+func (d *Driver) register(s *goConn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.closed {
@@ -109,7 +109,7 @@ func (d *Driver) enter() bool {
 
 func (d *Driver) leave() { d.wg.Done() }
 
-func (d *Driver) forget(s *goStream) {
+func (d *Driver) forget(s *goConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.open, s)

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// epollStream is the epoll driver's stream: a descriptor and a few bits. What it has to report from inside a method of
+// epollConn is the epoll driver's connection: a descriptor and a few bits. What it has to report from inside a method of
 // its own (bytes that came with the handshake, the end after abort) it tells in the poller's next Dispatch.
-type epollStream struct {
+type epollConn struct {
 	poller *Poller
 	socket *WebSocket // nil before start
 	edge   *epollEdge // nil most of the time
@@ -19,7 +19,7 @@ type epollStream struct {
 	state  epollState
 }
 
-// epollEdge is what a stream has at its beginning and its end.
+// epollEdge is what a connection has at its beginning and its end.
 type epollEdge struct {
 	prefix []byte // the handshake's answer, until the first write takes it along
 	ahead  []byte // read with the handshake, until report has told it
@@ -40,16 +40,16 @@ func (p *Poller) takeEdge() *epollEdge {
 // keepEdges is how many are kept for the next connections: those of one turn.
 const keepEdges = acceptSlice
 
-// epollSocket is a connection of the epoll driver: one object, as there are so many.
-type epollSocket struct {
+// epollWebSocket is a websocket of the epoll driver with its connection: one object, as there are so many.
+type epollWebSocket struct {
 	WebSocket
-	stream epollStream
+	conn epollConn
 }
 
-func newEpollSocket(p *Poller, fd int, o *WebSocketOptions) (*WebSocket, *epollStream) {
-	s := &epollSocket{stream: epollStream{poller: p, fd: int32(fd)}}
-	s.WebSocket = WebSocket{stream: &s.stream, options: o, lastRead: o.Now()}
-	return &s.WebSocket, &s.stream
+func newEpollWebSocket(p *Poller, fd int, o *WebSocketOptions) (*WebSocket, *epollConn) {
+	s := &epollWebSocket{conn: epollConn{poller: p, fd: int32(fd)}}
+	s.WebSocket = WebSocket{conn: &s.conn, options: o, lastRead: o.Now()}
+	return &s.WebSocket, &s.conn
 }
 
 type epollState uint8
@@ -67,13 +67,13 @@ const (
 // hangup is what the kernel reports whether it was asked for or not.
 const hangup = unix.EPOLLHUP | unix.EPOLLERR
 
-func newEpollStream(p *Poller, fd int) *epollStream { return &epollStream{poller: p, fd: int32(fd)} }
+func newEpollConn(p *Poller, fd int) *epollConn { return &epollConn{poller: p, fd: int32(fd)} }
 
-func (s *epollStream) is(f epollState) bool { return s.state&f != 0 }
+func (s *epollConn) is(f epollState) bool { return s.state&f != 0 }
 
-func (s *epollStream) started() bool { return s.socket != nil }
+func (s *epollConn) started() bool { return s.socket != nil }
 
-func (s *epollStream) start(to *WebSocket) {
+func (s *epollConn) start(to *WebSocket) {
 	s.socket = to
 	s.landed()
 	if _, err := s.poller.register(int(s.fd), s, s.wanted()); err != nil {
@@ -86,7 +86,7 @@ func (s *epollStream) start(to *WebSocket) {
 }
 
 // landed ends the way of a descriptor that was carried; false means that it is closed.
-func (s *epollStream) landed() bool {
+func (s *epollConn) landed() bool {
 	if !s.is(epollCarried) {
 		return true
 	}
@@ -94,7 +94,7 @@ func (s *epollStream) landed() bool {
 	return s.poller.land(int(s.fd))
 }
 
-func (s *epollStream) tell() {
+func (s *epollConn) tell() {
 	if !s.is(epollTelling) {
 		s.state |= epollTelling
 		s.poller.tell(s)
@@ -105,7 +105,7 @@ func (s *epollStream) tell() {
 //
 //	bytes that came with the handshake ── start ──┐
 //	the end, by abort or a failed start ──────────┴─ tell ──> epollTelling ──> report ──> received, or ended
-func (s *epollStream) report() {
+func (s *epollConn) report() {
 	if !s.is(epollTelling) {
 		return // told before its turn came
 	}
@@ -117,11 +117,11 @@ func (s *epollStream) report() {
 	ahead := s.edge.ahead
 	s.edge.ahead = nil
 	s.dropEdge()
-	s.socket.received(ahead) // if that ends the stream, it is told in a turn of its own
+	s.socket.received(ahead) // if that ends the connection, it is told in a turn of its own
 }
 
 // wanted is what the descriptor should be watched for now: output only while something waits for it.
-func (s *epollStream) wanted() (mask uint32) {
+func (s *epollConn) wanted() (mask uint32) {
 	switch {
 	case s.is(epollHung):
 		return unix.EPOLLET // told once, not for ever
@@ -135,10 +135,10 @@ func (s *epollStream) wanted() (mask uint32) {
 }
 
 // reads reports whether the session wants more.
-func (s *epollStream) reads() bool { return !s.is(epollPaused) || s.is(epollDraining) }
+func (s *epollConn) reads() bool { return !s.is(epollPaused) || s.is(epollDraining) }
 
 // change sets and clears bits, and has the poller watch for what is wanted then.
-func (s *epollStream) change(set, clear epollState) {
+func (s *epollConn) change(set, clear epollState) {
 	before := s.wanted()
 	s.state = s.state&^clear | set
 	if want := s.wanted(); want != before && s.fd >= 0 && s.started() {
@@ -152,7 +152,7 @@ func (s *epollStream) change(set, clear epollState) {
 //	a hangup, and it is halted only        hung: it is watched for nothing more, and ends when what was read is dealt with
 //	a hangup, and the session has paused   the end: the kernel would report that both directions have ended for ever
 //	room for output, and it was blocked    the websocket may write
-func (s *epollStream) ready(mask uint32) {
+func (s *epollConn) ready(mask uint32) {
 	s.report() // what came with the handshake was before what comes now
 	if s.fd < 0 {
 		return
@@ -172,7 +172,7 @@ func (s *epollStream) ready(mask uint32) {
 	}
 }
 
-func (s *epollStream) read() {
+func (s *epollConn) read() {
 	buf := s.poller.buf
 	n, errno := readNow(int(s.fd), buf)
 	switch {
@@ -186,7 +186,7 @@ func (s *epollStream) read() {
 	}
 }
 
-func (s *epollStream) socketError() error {
+func (s *epollConn) socketError() error {
 	code, err := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil || code == 0 {
 		return io.EOF
@@ -195,7 +195,7 @@ func (s *epollStream) socketError() error {
 }
 
 // end closes the descriptor and reports; it is called from Dispatch only.
-func (s *epollStream) end(err error) {
+func (s *epollConn) end(err error) {
 	if s.fd < 0 {
 		return
 	}
@@ -203,7 +203,7 @@ func (s *epollStream) end(err error) {
 	s.socket.ended(err)
 }
 
-func (s *epollStream) shut(err error) {
+func (s *epollConn) shut(err error) {
 	fd := int(s.fd)
 	s.flushPrefix()
 	landed := s.landed()
@@ -216,7 +216,7 @@ func (s *epollStream) shut(err error) {
 	}
 }
 
-func (s *epollStream) abort() {
+func (s *epollConn) abort() {
 	if s.fd < 0 {
 		return
 	}
@@ -226,7 +226,7 @@ func (s *epollStream) abort() {
 	}
 }
 
-func (s *epollStream) halt(on bool) {
+func (s *epollConn) halt(on bool) {
 	if on {
 		s.change(epollHalted, 0)
 	} else {
@@ -234,11 +234,11 @@ func (s *epollStream) halt(on bool) {
 	}
 }
 
-func (s *epollStream) pause()  { s.change(epollPaused, 0) }
-func (s *epollStream) resume() { s.change(0, epollPaused) }
+func (s *epollConn) pause()  { s.change(epollPaused, 0) }
+func (s *epollConn) resume() { s.change(0, epollPaused) }
 
 // finish reads on until its time is over, of which all websockets have the same two.
-func (s *epollStream) finish(linger time.Duration) {
+func (s *epollConn) finish(linger time.Duration) {
 	if s.fd < 0 || s.is(epollDraining) {
 		return
 	}
@@ -252,20 +252,20 @@ func (s *epollStream) finish(linger time.Duration) {
 	q.add(p.now(), int(s.fd), p.table.at(int(s.fd)).gen)
 }
 
-func (s *epollStream) shutdown() {
+func (s *epollConn) shutdown() {
 	if s.fd >= 0 {
 		_ = unix.Shutdown(int(s.fd), unix.SHUT_WR) // it has ended, which a read says
 	}
 }
 
-func (s *epollStream) window() int {
+func (s *epollConn) window() int {
 	if s.fd < 0 || s.is(epollBlocked) {
 		return 0
 	}
 	return windowSize
 }
 
-func (s *epollStream) write(p []byte) (int, error) {
+func (s *epollConn) write(p []byte) (int, error) {
 	if s.window() == 0 || len(p) == 0 {
 		return 0, nil
 	}
@@ -280,10 +280,10 @@ func (s *epollStream) write(p []byte) (int, error) {
 }
 
 // greets reports whether the handshake's answer is still to be sent.
-func (s *epollStream) greets() bool { return s.edge != nil && len(s.edge.prefix) > 0 }
+func (s *epollConn) greets() bool { return s.edge != nil && len(s.edge.prefix) > 0 }
 
 // dropEdge lets go of what there is no more need of.
-func (s *epollStream) dropEdge() {
+func (s *epollConn) dropEdge() {
 	b := s.edge
 	if len(b.prefix) > 0 || len(b.ahead) > 0 || b.err != nil {
 		return
@@ -295,7 +295,7 @@ func (s *epollStream) dropEdge() {
 }
 
 // flushPrefix sends the handshake's answer by itself. A new socket takes it, or has ended, which its first read says.
-func (s *epollStream) flushPrefix() {
+func (s *epollConn) flushPrefix() {
 	if s.greets() {
 		_, _ = sendNow(int(s.fd), s.edge.prefix)
 		s.edge.prefix = s.edge.prefix[:0]
@@ -304,7 +304,7 @@ func (s *epollStream) flushPrefix() {
 }
 
 // writeFirst sends the handshake's answer together with p: a send costs the same whatever it carries.
-func (s *epollStream) writeFirst(p []byte) (int, error) {
+func (s *epollConn) writeFirst(p []byte) (int, error) {
 	before := len(s.edge.prefix)
 	b := s.edge
 	b.prefix = append(b.prefix, p...)
@@ -328,7 +328,7 @@ func (s *epollStream) writeFirst(p []byte) (int, error) {
 // keepPrefix is how much room an edge keeps for the next connection.
 const keepPrefix = 4 << 10
 
-func (s *epollStream) kernel() (Kernel, bool) {
+func (s *epollConn) kernel() (Kernel, bool) {
 	if s.fd < 0 {
 		return Kernel{}, false
 	}
@@ -336,7 +336,7 @@ func (s *epollStream) kernel() (Kernel, bool) {
 	return k, err == nil
 }
 
-func (s *epollStream) progress() Progress {
+func (s *epollConn) progress() Progress {
 	k, ok := s.kernel()
 	if !ok {
 		return Progress{}
@@ -345,7 +345,7 @@ func (s *epollStream) progress() Progress {
 }
 
 // adopt gives a connection of net/http to a poller; any goroutine may call it.
-func adopt(u Upgraded, p *Poller) (stream, error) {
+func adopt(u Upgraded, p *Poller) (conn, error) {
 	fd, err := takeDescriptor(u.Conn)
 	if err != nil {
 		return nil, err
@@ -354,7 +354,7 @@ func adopt(u Upgraded, p *Poller) (stream, error) {
 		_ = unix.Close(fd)
 		return nil, ErrClosed
 	}
-	s := newEpollStream(p, fd)
+	s := newEpollConn(p, fd)
 	s.state = epollCarried
 	if len(u.Ahead) > 0 {
 		s.edge = &epollEdge{ahead: u.Ahead}

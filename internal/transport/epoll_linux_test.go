@@ -227,7 +227,7 @@ func TestCloseLingersTwoSeconds(t *testing.T) {
 	wantGone(t, e.peer)
 }
 
-// A peer that broke the protocol sees our close frame and the end of the stream at once, and that what it still sends is
+// A peer that broke the protocol sees our close frame and the end of the connection at once, and that what it still sends is
 // read for a quarter of a second only.
 func TestPeerThatBrokeTheProtocolIsOwedNoPatience(t *testing.T) {
 	p := newPort(t, "127.0.0.1:0", 1, nil)

@@ -9,4 +9,4 @@ func Below(conn net.Conn) *net.TCPConn {
 }
 
 // Descriptor is the number of the descriptor that the epoll driver holds w by.
-func (w *WebSocket) Descriptor() int { return int(w.stream.(*epollStream).fd) }
+func (w *WebSocket) Descriptor() int { return int(w.conn.(*epollConn).fd) }

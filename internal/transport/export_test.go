@@ -10,5 +10,5 @@ func ParseUpgrade(head []byte, remote netip.AddrPort) *http.Request {
 	return parseUpgrade(head, remote, newFields())
 }
 
-// Receive gives a connection bytes as if its stream had read them.
+// Receive gives a websocket bytes as if its connection had read them.
 func (w *WebSocket) Receive(b []byte) { w.received(b) }

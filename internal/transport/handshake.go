@@ -45,7 +45,7 @@ type Upgraded struct {
 // HTTP server and answers 101 within timeout. After an error the connection is
 // closed, unless it could not be taken over: http.ErrNotSupported, with no answer
 // written.
-func (o SocketOptions) Upgrade(w http.ResponseWriter, r *http.Request, timeout time.Duration) (Upgraded, error) {
+func (o TCPOptions) Upgrade(w http.ResponseWriter, r *http.Request, timeout time.Duration) (Upgraded, error) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return Upgraded{}, fmt.Errorf("take over connection: %w", err)
@@ -68,7 +68,7 @@ func (o SocketOptions) Upgrade(w http.ResponseWriter, r *http.Request, timeout t
 	return Upgraded{Conn: conn, Ahead: ahead, Deflate: agreed}, nil
 }
 
-func (o SocketOptions) accept(conn net.Conn, s switching, timeout time.Duration) error {
+func (o TCPOptions) accept(conn net.Conn, s switching, timeout time.Duration) error {
 	// A connection that cannot be tuned has ended as a rule, and the write says so.
 	_ = o.Tune(conn)
 	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {

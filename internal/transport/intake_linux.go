@@ -30,7 +30,7 @@ const deferAccept = 5
 
 // IntakeOptions configure an Intake.
 type IntakeOptions struct {
-	Socket      SocketOptions
+	Socket      TCPOptions
 	HeadTimeout time.Duration  // for a request's header to arrive
 	Keep        func() bool    // whether requests may be kept beyond Arrive; nil: they may
 	Arrive      func(*Arrival) // takes requests to become a websocket, on the loop that accepted them
@@ -129,7 +129,7 @@ func dupListener(ln *net.TCPListener) (fd int, err error) {
 }
 
 // tuneListener sets what accepted sockets inherit: a connection then costs no call for its options.
-func (o SocketOptions) tuneListener(fd int) error {
+func (o TCPOptions) tuneListener(fd int) error {
 	set := func(name string, option, value int) error {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, option, value); err != nil {
 			return fmt.Errorf("set %s to %d: %w", name, value, err)

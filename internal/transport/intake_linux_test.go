@@ -220,7 +220,7 @@ func TestArrivalHasTheAddressOfItsPeer(t *testing.T) {
 // What is set on the listening socket reaches websockets and what net/http gets.
 func TestAcceptedConnectionsInheritTheirOptions(t *testing.T) {
 	p := newPort(t, "127.0.0.1:0", 1, func(p *port, o *transport.IntakeOptions) {
-		o.Socket = transport.SocketOptions{NotSentLowat: 4096, UserTimeout: 45 * time.Second}
+		o.Socket = transport.TCPOptions{NotSentLowat: 4096, UserTimeout: 45 * time.Second}
 	})
 	want := map[int]int{unix.TCP_NODELAY: 1, unix.TCP_NOTSENT_LOWAT: 4096, unix.TCP_USER_TIMEOUT: 45_000}
 	e := p.open()

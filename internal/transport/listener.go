@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// SocketOptions are set on every connection of clients.
-type SocketOptions struct {
+// TCPOptions are set on every connection of clients.
+type TCPOptions struct {
 	// NotSentLowat is TCP_NOTSENT_LOWAT in bytes: how much the kernel holds
 	// that it has not sent (promise P2). 0 or less leaves the kernel's default.
 	NotSentLowat int
@@ -25,12 +25,12 @@ type SocketOptions struct {
 }
 
 // userTimeout is UserTimeout as the kernel takes it: milliseconds that fit into a C int, and not 0, which is its default.
-func (o SocketOptions) userTimeout() int {
+func (o TCPOptions) userTimeout() int {
 	return int(min(max(o.UserTimeout.Milliseconds(), 1), math.MaxInt32))
 }
 
 // above reports whether a descriptor is one of those left to the process, which Full is told.
-func (o SocketOptions) above(fd int) bool {
+func (o TCPOptions) above(fd int) bool {
 	if o.Ceiling == 0 || fd < o.Ceiling {
 		return false
 	}
@@ -58,7 +58,7 @@ func number(conn net.Conn) (fd int) {
 // leave little in the kernel. It stands below TLS, next to TCP.
 type Listener struct {
 	net.Listener
-	Options SocketOptions
+	Options TCPOptions
 	// Clear says that HTTP is spoken without TLS: empty lines before the first request are ignored, and a TLS handshake is
 	// answered at once that it is none.
 	Clear bool

@@ -27,7 +27,7 @@ type Poller struct {
 	loop  base.Loop
 	now   func() int64
 	epoll int
-	table entries
+	table registrations
 	live  int
 
 	file  *os.File           // the epoll in Go's own poller, where the loop sleeps
@@ -232,7 +232,7 @@ func (p *Poller) register(fd int, w watcher, mask uint32) (gen uint32, err error
 	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return 0, os.NewSyscallError("epoll_ctl add", err)
 	}
-	p.table.put(fd, entry{w, gen})
+	p.table.put(fd, registration{w, gen})
 	p.live++
 	return gen, nil
 }
@@ -288,12 +288,12 @@ func (p *Poller) Close() {
 	}
 }
 
-// lingered ends a stream whose peer has not answered a goodbye in time.
+// lingered ends a connection whose peer has not answered a goodbye in time.
 func (p *Poller) lingered(fd int, gen uint32) {
 	if !p.owns(fd, gen) {
 		return
 	}
-	if s, ok := p.table.at(fd).w.(*epollStream); ok {
+	if s, ok := p.table.at(fd).w.(*epollConn); ok {
 		s.end(os.ErrDeadlineExceeded)
 	}
 }

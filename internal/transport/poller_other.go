@@ -38,4 +38,4 @@ func (*Poller) Wake() {}
 // Close does nothing.
 func (*Poller) Close() {}
 
-func adopt(Upgraded, *Poller) (stream, error) { return nil, errNoEpoll }
+func adopt(Upgraded, *Poller) (conn, error) { return nil, errNoEpoll }

@@ -28,7 +28,7 @@ func (c *readConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// first reads on until a request begins: empty lines are left out, and what is no request is answered and ends the stream.
+// first reads on until a request begins: empty lines are left out, and what is no request is answered and ends the connection.
 func (c *readConn) first(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)

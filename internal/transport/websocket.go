@@ -43,9 +43,9 @@ const drainTime = 250 * time.Millisecond
 //	open --Close--> closing --close frame both ways, 2 s--> ended
 //	open --fault--> closing --our close frame, the end of our half, 250 ms or the end of theirs--> ended
 //	open --peer's close frame, answered--> closing
-//	any --Abort, end of the stream--> ended
+//	any --Abort, end of the connection--> ended
 type WebSocket struct {
-	stream   stream
+	conn     conn
 	receiver Receiver
 	options  *WebSocketOptions
 	partial  *partial  // of a message under way, or of more than one turn; nil when all that came is dealt with
@@ -66,7 +66,7 @@ type partial struct {
 	rest   []byte // read after what the decoder has seen: while there is any, nothing more is read
 	waits  bool   // for a turn
 	held   int    // bytes, as Hold was told
-	halted bool   // the stream does not read
+	halted bool   // the connection does not read
 }
 
 // owes reports whether there is something to go on with, besides reading.
@@ -93,15 +93,15 @@ type controls struct {
 	err   error
 }
 
-func newWebSocket(s stream, o *WebSocketOptions) *WebSocket {
-	return &WebSocket{stream: s, options: o, lastRead: o.Now()}
+func newWebSocket(s conn, o *WebSocketOptions) *WebSocket {
+	return &WebSocket{conn: s, options: o, lastRead: o.Now()}
 }
 
 // Start begins to read and reports to r. It is called once, before any other
 // method.
 func (w *WebSocket) Start(r Receiver) {
 	w.receiver = r
-	w.stream.start(w)
+	w.conn.start(w)
 }
 
 // Window is how many bytes Write takes now: 32 KiB, or 0 while the connection
@@ -110,7 +110,7 @@ func (w *WebSocket) Window() int {
 	if w.state != wsOpen {
 		return 0
 	}
-	return w.stream.window()
+	return w.conn.window()
 }
 
 // Deflates reports whether compressed frames may be written (RFC 7692).
@@ -124,12 +124,12 @@ func (w *WebSocket) Write(p []byte) (n int, err error) {
 	if w.state != wsOpen || w.broken() {
 		return 0, ErrClosed
 	}
-	n, err = w.stream.write(p)
+	n, err = w.conn.write(p)
 	w.account(p, n)
 	if err != nil {
 		err = fmt.Errorf("write %d bytes to websocket: %w", len(p), err)
 		w.control = &controls{cause: base.CauseTransportError, err: err}
-		w.stream.abort() // it stays open until ended: what had been read before is dealt with
+		w.conn.abort() // it stays open until ended: what had been read before is dealt with
 	}
 	return n, err
 }
@@ -165,19 +165,19 @@ func (w *WebSocket) Control(dst []byte) []byte {
 
 // Kernel is what the operating system knows of the connection; false where it
 // does not tell. It costs a system call.
-func (w *WebSocket) Kernel() (Kernel, bool) { return w.stream.kernel() }
+func (w *WebSocket) Kernel() (Kernel, bool) { return w.conn.kernel() }
 
 // Unsent is how many bytes handed over the peer's kernel has not acknowledged,
 // -1 where that is unknown. It costs a system call.
 func (w *WebSocket) Unsent() int {
-	if k, ok := w.stream.kernel(); ok {
+	if k, ok := w.conn.kernel(); ok {
 		return k.Unsent
 	}
 	return -1
 }
 
 // Progress is how far what was written has come. It costs a system call.
-func (w *WebSocket) Progress() Progress { return w.stream.progress() }
+func (w *WebSocket) Progress() Progress { return w.conn.progress() }
 
 // LastRead is when bytes last came, by the loop's clock.
 func (w *WebSocket) LastRead() int64 { return w.lastRead }
@@ -185,7 +185,7 @@ func (w *WebSocket) LastRead() int64 { return w.lastRead }
 // Pause stops reading; no message comes after the one being handled, but for one that is being inflated. Idempotent.
 func (w *WebSocket) Pause() {
 	w.paused = true
-	w.stream.pause()
+	w.conn.pause()
 }
 
 // Resume reads on; nothing could come before, so LastRead is now. What had been read comes first, in a step of its own.
@@ -193,7 +193,7 @@ func (w *WebSocket) Pause() {
 func (w *WebSocket) Resume() {
 	w.lastRead = w.options.Now()
 	w.paused = false
-	w.stream.resume()
+	w.conn.resume()
 	w.goOn()
 }
 
@@ -228,14 +228,14 @@ func (w *WebSocket) close(code ws.CloseCode, cause base.Cause, err error) {
 	w.leave(cause, err)
 	w.control.frame = ws.AppendClose(w.control.space[:0], code, "")
 	if w.deaf {
-		w.stream.finish(drainTime)
+		w.conn.finish(drainTime)
 	} else {
-		w.stream.finish(lingerTime)
+		w.conn.finish(lingerTime)
 	}
 	w.sayGoodbye()
 }
 
-// end stops the stream; its end reports the cause.
+// end aborts the connection, whose end reports the cause.
 func (w *WebSocket) end(cause base.Cause, err error) {
 	if w.state == wsEnded {
 		return
@@ -244,7 +244,7 @@ func (w *WebSocket) end(cause base.Cause, err error) {
 		w.leave(cause, err)
 	}
 	w.control.frame = nil
-	w.stream.abort()
+	w.conn.abort()
 }
 
 // leave ends the open state; a ping that waits stays without an answer.
@@ -254,26 +254,26 @@ func (w *WebSocket) leave(cause base.Cause, err error) {
 }
 
 // sayGoodbye writes our close frame as far as the connection takes it, and ends
-// the stream when both sides have said theirs (RFC 6455 7.1.1: the server first).
+// the connection when both sides have said theirs (RFC 6455 7.1.1: the server first).
 func (w *WebSocket) sayGoodbye() {
 	c := w.control
-	if len(c.frame) > 0 && w.stream.window() > 0 {
-		n, err := w.stream.write(c.frame)
+	if len(c.frame) > 0 && w.conn.window() > 0 {
+		n, err := w.conn.write(c.frame)
 		c.frame = c.frame[n:]
 		if err != nil {
-			w.stream.abort()
+			w.conn.abort()
 			return
 		}
 	}
-	switch said := len(c.frame) == 0 && w.stream.window() > 0; {
+	switch said := len(c.frame) == 0 && w.conn.window() > 0; {
 	case said && w.heard:
-		w.stream.abort()
+		w.conn.abort()
 	case said && w.deaf:
-		w.stream.shutdown()
+		w.conn.shutdown()
 	}
 }
 
-// received is called by the stream. It may change b, which is valid during the
+// received is called by the connection. It may change b, which is valid during the
 // call only.
 func (w *WebSocket) received(b []byte) {
 	w.lastRead = w.options.Now()
@@ -330,7 +330,7 @@ func (w *WebSocket) work(d *ws.Decoder, b []byte) (rest []byte, err error) {
 	return nil, nil
 }
 
-// workPartial goes on with what is partly dealt with: with b, its own rest if it has its turn, and else the stream's,
+// workPartial goes on with what is partly dealt with: with b, its own rest if it has its turn, and else the connection's,
 // which has to wait if there is no time for newcomers left.
 func (w *WebSocket) workPartial(b []byte, turn bool) {
 	p := w.partial
@@ -364,7 +364,7 @@ func (w *WebSocket) book() {
 	p := w.partial
 	if owes := p.owes(); owes != p.halted {
 		p.halted = owes
-		w.stream.halt(owes)
+		w.conn.halt(owes)
 	}
 	held := p.Held() + cap(p.rest)
 	w.hold(held - p.held)
@@ -379,7 +379,7 @@ func (w *WebSocket) forget() {
 	p.Drop()
 	w.hold(-p.held)
 	if p.halted {
-		w.stream.halt(false)
+		w.conn.halt(false)
 	}
 }
 
@@ -421,7 +421,7 @@ func (w *WebSocket) failed(err error) {
 	}
 	w.deaf = true
 	if w.state != wsOpen { // a closing peer that breaks the rules is not waited for
-		w.stream.abort()
+		w.conn.abort()
 		return
 	}
 	code := ws.InternalError // not reached: frames returns no errors
@@ -486,7 +486,7 @@ func (w *WebSocket) peerCloses(payload []byte) {
 	w.close(code, base.CauseTransportClose, nil)
 }
 
-// writable is called by the stream.
+// writable is called by the connection.
 func (w *WebSocket) writable() {
 	if w.state == wsOpen {
 		w.receiver.Writable()
@@ -521,7 +521,7 @@ func (w *WebSocket) dealWithRest() {
 	}
 }
 
-// ended is called by the stream exactly once, last, when the descriptor is closed.
+// ended is called by the connection exactly once, last, when the descriptor is closed.
 // err is io.EOF if the peer ended it.
 func (w *WebSocket) ended(err error) {
 	if w.state == wsOpen {

@@ -65,7 +65,7 @@ func TestWebSocketDeliversWhatCameWithTheHandshakeFirst(t *testing.T) {
 func TestWebSocketWritesShortAndGoesOnWhenThePeerReads(t *testing.T) {
 	drivers(t, func(t *testing.T, d driver) {
 		server, client := tcpPair(t)
-		if err := (transport.SocketOptions{NotSentLowat: 4 << 10}).Tune(server); err != nil {
+		if err := (transport.TCPOptions{NotSentLowat: 4 << 10}).Tune(server); err != nil {
 			t.Fatal(err)
 		}
 		e := d.connect(t, server, client)

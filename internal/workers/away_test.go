@@ -22,7 +22,7 @@ type away struct {
 func (a away) Run(context.Context) { a.run() }
 func (a away) Refused(why error)   { a.refused(why) }
 
-func (b *inbox) pushTo(t testing.TB, w *workers.Pool, want workers.Intake, f func(), refused func(error)) {
+func (b *inbox) pushTo(t testing.TB, w *workers.Pool, want workers.Verdict, f func(), refused func(error)) {
 	t.Helper()
 	if got := b.PushTo(w, away{f, refused}, 1); got != want {
 		t.Errorf("PushTo = %v, want %v", got, want)

@@ -26,7 +26,7 @@ func TestExcessWithGoexitLeavesSomebody(t *testing.T) {
 	w.awake = true
 	w.mu.Unlock()
 	look := func(held, others int) {
-		l := look{held: held, others: others - held}
+		l := look{stuck: held, others: others - held}
 		if l.others > 0 {
 			l.sample = make([]*seat, l.others)
 		}

@@ -1,9 +1,9 @@
 package workers
 
-// jobQueue is turns that wait for a worker: a first-in-first-out ring that grows by doubling and gives its memory back
+// jobQueue is visits that wait for a worker: a first-in-first-out ring that grows by doubling and gives its memory back
 // when it has run empty after a burst. It is not safe for concurrent use.
 type jobQueue struct {
-	ring []*turn // length 0 or a power of two
+	ring []*visit // length 0 or a power of two
 	head int
 	n    int
 }
@@ -15,7 +15,7 @@ const (
 
 func (q *jobQueue) len() int { return q.n }
 
-func (q *jobQueue) push(job *turn) {
+func (q *jobQueue) push(job *visit) {
 	if q.n == len(q.ring) {
 		q.grow()
 	}
@@ -23,7 +23,7 @@ func (q *jobQueue) push(job *turn) {
 	q.n++
 }
 
-func (q *jobQueue) pop() (*turn, bool) {
+func (q *jobQueue) pop() (*visit, bool) {
 	if q.n == 0 {
 		return nil, false
 	}
@@ -38,7 +38,7 @@ func (q *jobQueue) pop() (*turn, bool) {
 }
 
 func (q *jobQueue) grow() {
-	ring := make([]*turn, max(minJobRing, 2*len(q.ring)))
+	ring := make([]*visit, max(minJobRing, 2*len(q.ring)))
 	n := copy(ring, q.ring[q.head:])
 	copy(ring[n:], q.ring[:q.head])
 	q.ring, q.head = ring, 0

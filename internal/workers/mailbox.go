@@ -50,15 +50,15 @@ func (l *MailboxLimits) withDefaults() *MailboxLimits {
 	return &full
 }
 
-// Intake is what Push says of a job and of the room behind it.
-type Intake uint8
+// Verdict is what Push says of a job and of the room behind it.
+type Verdict uint8
 
 // The answers of Push.
 const (
-	Accepted     Intake = iota // there is room for more
-	AcceptedFull               // accepted, but the limit is reached: stop reading the socket until Drained
-	Refused                    // not accepted: the workers are closed
-	NoRoom                     // not accepted: as many jobs wait for the other pool as may
+	Accepted     Verdict = iota // there is room for more
+	AcceptedFull                // accepted, but the limit is reached: stop reading the socket until Drained
+	Refused                     // not accepted: the workers are closed
+	NoRoom                      // not accepted: as many jobs wait for the other pool as may
 )
 
 // Drainer owns a Mailbox.
@@ -122,13 +122,13 @@ func (m *Mailbox) Init(w *Pool, limits *MailboxLimits, owner Drainer) {
 // limits: the caller has it in hand and must not lose it, but stops reading at AcceptedFull. So a mailbox exceeds its
 // limits by no more than what its owner had read already. After Close it refuses; while Close waits, it takes jobs only
 // as long as earlier ones are left.
-func (m *Mailbox) Push(job Job, bytes int) Intake { return m.push(m.home, job, bytes) }
+func (m *Mailbox) Push(job Job, bytes int) Verdict { return m.push(m.home, job, bytes) }
 
 // PushTo is Push for a job that runs on a worker of w. Where its turn comes at once and there is no room for it, that is
 // the answer; later it is told by itself.
-func (m *Mailbox) PushTo(w *Pool, job Refusable, bytes int) Intake { return m.push(w, job, bytes) }
+func (m *Mailbox) PushTo(w *Pool, job Refusable, bytes int) Verdict { return m.push(w, job, bytes) }
 
-func (m *Mailbox) push(w *Pool, job Job, bytes int) Intake {
+func (m *Mailbox) push(w *Pool, job Job, bytes int) Verdict {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.openLocked(w); errors.Is(err, ErrFull) {
@@ -170,7 +170,7 @@ func (m *Mailbox) openLocked(w *Pool) error {
 		return nil
 	}
 	m.at = w
-	err := w.enter((*turn)(m))
+	err := w.enter((*visit)(m))
 	m.scheduled = err == nil
 	return err
 }
@@ -189,7 +189,7 @@ func (m *Mailbox) appendLocked(w *Pool, job Job, bytes int) {
 	m.limits.hold(bytes)
 }
 
-// take removes the oldest waiting job if it is for w; what it holds stays counted until settle.
+// take removes the oldest waiting job if it is for w; what it holds stays counted until finish.
 func (m *Mailbox) take(w *Pool) (job Job, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -206,8 +206,8 @@ func (m *Mailbox) take(w *Pool) (job Job, bytes int) {
 	return job, bytes
 }
 
-// settle books a job as gone and tells the owner when that makes room.
-func (m *Mailbox) settle(bytes int) {
+// finish books a job as gone and tells the owner when that makes room.
+func (m *Mailbox) finish(bytes int) {
 	m.mu.Lock()
 	m.jobs--
 	m.bytes -= bytes
@@ -243,13 +243,13 @@ func (m *Mailbox) refuse(w *Pool, why error) {
 	if r, ok := job.(Refusable); ok {
 		r.Refused(why)
 	}
-	m.settle(bytes)
+	m.finish(bytes)
 }
 
-// turn is a Mailbox in the queue of a Pool.
-type turn Mailbox
+// visit is a Mailbox at a Pool: in its queue, or having its turn on a worker.
+type visit Mailbox
 
-func (t *turn) mailbox() *Mailbox { return (*Mailbox)(t) }
+func (t *visit) mailbox() *Mailbox { return (*Mailbox)(t) }
 
 // A turn goes on for up to turnJobs or turnTime while others wait: what the jobs of one batch answer then goes out in one
 // write, which costs more than most handlers (BenchmarkMailboxTurns).
@@ -260,7 +260,7 @@ const (
 
 // run works off jobs until the mailbox is empty, the next one is for another pool, or its turn is over and somebody else
 // waits for the worker.
-func (t *turn) run() {
+func (t *visit) run() {
 	defer t.end()
 	w, began := t.at, time.Now()
 	for n := 1; !w.dropped.Load() && t.deliver(w); n++ {
@@ -272,19 +272,19 @@ func (t *turn) run() {
 
 // deliver runs the oldest job; false when there is none for w. The deferred calls here and in run keep the mailbox going
 // also when a job ends its goroutine with runtime.Goexit.
-func (t *turn) deliver(w *Pool) bool {
+func (t *visit) deliver(w *Pool) bool {
 	m := t.mailbox()
 	job, bytes := m.take(w)
 	if job == nil {
 		return false
 	}
-	defer m.settle(bytes)
+	defer m.finish(bytes)
 	w.execute(job)
 	return true
 }
 
 // end queues the next turn, where the next job runs, if there is anything left for one.
-func (t *turn) end() {
+func (t *visit) end() {
 	m := t.mailbox()
 	for w := m.next(); w != nil; w = m.next() {
 		if w == m.home {
@@ -313,7 +313,7 @@ func (m *Mailbox) next() *Pool {
 }
 
 // drop is the end of a turn in the queue of a pool that has given up: of its home, the end of all that waits.
-func (t *turn) drop(w *Pool) {
+func (t *visit) drop(w *Pool) {
 	if m := t.mailbox(); w == m.home {
 		m.discard()
 		return

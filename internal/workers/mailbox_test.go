@@ -39,7 +39,7 @@ func (b *inbox) Drained(m *workers.Mailbox) {
 	}
 }
 
-func (b *inbox) push(t testing.TB, bytes int, want workers.Intake, f func()) {
+func (b *inbox) push(t testing.TB, bytes int, want workers.Verdict, f func()) {
 	t.Helper()
 	if got := b.Push(workers.JobFunc(func(context.Context) { f() }), bytes); got != want {
 		t.Errorf("Push = %v, want %v", got, want)

@@ -47,10 +47,10 @@ type Options struct {
 	// Nice from 1 to 19 runs every worker on an OS thread of its own at that niceness, so that CPU-bound handlers
 	// yield to the shards (architecture.md D8). It needs NiceSupported. 0 means plain goroutines.
 	Nice int
-	// Rest is called by a worker before it waits, every restEvery while it does not, and beside it every watchEvery. What
+	// Upkeep is called by a worker before it waits, every upkeepEvery while it does not, and beside it every watchEvery. What
 	// jobs put off until then, because it is cheaper for several of them at once, is done there. It must not block and is
 	// called concurrently. Nil: nothing is put off.
-	Rest func()
+	Upkeep func()
 	// Logger hears of panics; nil means slog.Default.
 	Logger *slog.Logger
 }
@@ -91,7 +91,7 @@ type Stats struct {
 // thread is expensive to push. Workers that wait or compute for long do not count: others take their place, up to the
 // maximum; see watch. A job so waits for watchEvery, more or less, because others wait.
 //
-// What enters the queue is one turn per Mailbox, which bounds what its owner may pile up. Of a pool for calls that may
+// What enters the queue is one visit per Mailbox, which bounds what its owner may pile up. Of a pool for calls that may
 // hang, Options.Queue bounds it besides.
 type Pool struct {
 	max    int
@@ -99,7 +99,7 @@ type Pool struct {
 	floor  int // how many are kept free of jobs that take long, see watch
 	idle   time.Duration
 	nice   int
-	rest   func()
+	upkeep func()
 	start  time.Time
 	log    *slog.Logger
 	ctx    context.Context
@@ -128,16 +128,16 @@ type Pool struct {
 
 // seat is a worker. Where it waits while idle: whoever takes it off Pool.seats may put one job in, or close it.
 type seat struct {
-	job    chan *turn
+	job    chan *visit
 	since  atomic.Int64 // when it began its job, in nanoseconds of Pool.start; 0 while idle
 	thread atomic.Int32 // the one it is locked to; 0 = none
-	rested int64        // the worker's: when it last called Rest, as since
+	upkept int64        // the worker's: when it last called Upkeep, as since
 	seen   sighting     // the watch's
 }
 
-// restEvery is how often a worker that has no end of jobs calls Rest: often enough to be small beside what a job waits for
+// upkeepEvery is how often a worker that has no end of jobs calls Upkeep: often enough to be small beside what a job waits for
 // its worker then, and seldom enough that some tens of jobs share what is put off.
-const restEvery = 500 * time.Microsecond
+const upkeepEvery = 500 * time.Microsecond
 
 // New returns a pool without goroutines, or every problem of its options.
 func New(o Options) (*Pool, error) {
@@ -145,7 +145,7 @@ func New(o Options) (*Pool, error) {
 		return nil, err
 	}
 	w := &Pool{
-		max: o.Max, most: o.Queue, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, rest: o.Rest, log: o.Logger, start: time.Now(), done: make(chan struct{}),
+		max: o.Max, most: o.Queue, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, upkeep: o.Upkeep, log: o.Logger, start: time.Now(), done: make(chan struct{}),
 	}
 	if w.max == 0 {
 		w.max = defaultMaxWorkers
@@ -153,8 +153,8 @@ func New(o Options) (*Pool, error) {
 	if w.idle == 0 {
 		w.idle = defaultIdle
 	}
-	if w.rest == nil {
-		w.rest = func() {}
+	if w.upkeep == nil {
+		w.upkeep = func() {}
 	}
 	if w.log == nil {
 		w.log = slog.Default()
@@ -165,7 +165,7 @@ func New(o Options) (*Pool, error) {
 
 // enter lets the first turn of a mailbox, or one that comes from another pool, into a pool that is open. Errors:
 // ErrClosed, ErrFull.
-func (w *Pool) enter(t *turn) error {
+func (w *Pool) enter(t *visit) error {
 	w.mu.Lock()
 	if w.closing {
 		w.mu.Unlock()
@@ -184,7 +184,7 @@ func (w *Pool) enter(t *turn) error {
 
 // reenter queues the next turn of a mailbox, whose jobs were accepted before Close. It is false once Close has given
 // up on them, or has ended while the mailbox was with another pool.
-func (w *Pool) reenter(t *turn) bool {
+func (w *Pool) reenter(t *visit) bool {
 	w.mu.Lock()
 	if w.dropped.Load() || w.closing && len(w.crew) == 0 {
 		w.mu.Unlock()
@@ -243,7 +243,7 @@ func (w *Pool) Stats() Stats {
 
 // dispatchLocked finds job a place: a worker that is idle or new, if there are too few that can take it soon, or the
 // queue. Of an idle one the seat is returned, for the caller to hand the job to once it has let go of the lock.
-func (w *Pool) dispatchLocked(job *turn) *seat {
+func (w *Pool) dispatchLocked(job *visit) *seat {
 	w.watchLocked()
 	if len(w.crew)-len(w.seats)-w.long < w.floor {
 		if s, ok := w.callLocked(job); ok {
@@ -256,7 +256,7 @@ func (w *Pool) dispatchLocked(job *turn) *seat {
 }
 
 // callLocked gives job to an idle worker, whose seat it returns, or to a new one; false if there may be none.
-func (w *Pool) callLocked(job *turn) (*seat, bool) {
+func (w *Pool) callLocked(job *visit) (*seat, bool) {
 	if n := len(w.seats); n > 0 {
 		s := w.seats[n-1]
 		w.seats[n-1] = nil
@@ -270,21 +270,21 @@ func (w *Pool) callLocked(job *turn) (*seat, bool) {
 	return nil, true
 }
 
-func (w *Pool) startLocked(job *turn) {
-	s := &seat{job: make(chan *turn, 1)}
+func (w *Pool) startLocked(job *visit) {
+	s := &seat{job: make(chan *visit, 1)}
 	w.crew = append(w.crew, s)
 	go w.run(s, job)
 }
 
 // hand gives job to the worker waiting at s, if there is one; it does not block, as a seat is handed one job.
-func (s *seat) hand(job *turn) {
+func (s *seat) hand(job *visit) {
 	if s != nil {
 		s.job <- job
 	}
 }
 
 // run is one worker. It ends when idle for long, when the pool closes, or when a job ends its goroutine.
-func (w *Pool) run(s *seat, job *turn) {
+func (w *Pool) run(s *seat, job *visit) {
 	defer w.leave(s)
 	if w.nice > 0 {
 		w.slowDown(s)
@@ -294,9 +294,9 @@ func (w *Pool) run(s *seat, job *turn) {
 	for ok := true; ok; job, ok = w.next(s, idle) {
 		began := int64(time.Since(w.start)) + 1
 		s.since.Store(began)
-		if began-s.rested > int64(restEvery) {
-			s.rested = began
-			w.rest()
+		if began-s.upkept > int64(upkeepEvery) {
+			s.upkept = began
+			w.upkeep()
 		}
 		job.run()
 	}
@@ -313,7 +313,7 @@ func (w *Pool) slowDown(s *seat) {
 }
 
 // next waits for a job; false tells the worker to leave.
-func (w *Pool) next(s *seat, idle *time.Timer) (*turn, bool) {
+func (w *Pool) next(s *seat, idle *time.Timer) (*visit, bool) {
 	w.mu.Lock()
 	if w.excess > 0 && !w.closing {
 		w.excess-- // the others work off the queue
@@ -330,7 +330,7 @@ func (w *Pool) next(s *seat, idle *time.Timer) (*turn, bool) {
 	w.seats = append(w.seats, s)
 	w.mu.Unlock()
 
-	w.rest()
+	w.upkeep()
 	idle.Reset(w.idle)
 	select {
 	case job, ok := <-s.job:
@@ -359,7 +359,7 @@ func (w *Pool) vacate(s *seat) bool {
 
 // leave is the end of a worker, also one whose job called runtime.Goexit: then the queue may need a successor.
 func (w *Pool) leave(s *seat) {
-	w.rest()
+	w.upkeep()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i := slices.Index(w.crew, s)

@@ -362,7 +362,7 @@ func TestWorkersWhoseJobsTakeLongAreRelieved(t *testing.T) {
 func TestWorkersRestBeforeTheyWaitAndBesideLongJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var put, done atomic.Bool
-		w, err := workers.New(workers.Options{Rest: func() {
+		w, err := workers.New(workers.Options{Upkeep: func() {
 			if put.Load() {
 				done.Store(true)
 			}
@@ -373,7 +373,7 @@ func TestWorkersRestBeforeTheyWaitAndBesideLongJobs(t *testing.T) {
 		submit(t, w, func(context.Context) { put.Store(true) })
 		synctest.Wait()
 		if !done.Load() {
-			t.Error("a worker waits without having rested")
+			t.Error("a worker waits without its upkeep")
 		}
 		put.Store(false)
 		done.Store(false)
@@ -385,7 +385,7 @@ func TestWorkersRestBeforeTheyWaitAndBesideLongJobs(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		synctest.Wait()
 		if !done.Load() {
-			t.Error("nobody has rested beside a job that goes on")
+			t.Error("nobody has done upkeep beside a job that goes on")
 		}
 		put.Store(false)
 		done.Store(false)
@@ -396,7 +396,7 @@ func TestWorkersRestBeforeTheyWaitAndBesideLongJobs(t *testing.T) {
 		})
 		synctest.Wait()
 		if !done.Load() {
-			t.Error("a worker whose job ended it has not rested")
+			t.Error("a worker whose job ended it has left without its upkeep")
 		}
 		closePool(t, w)
 	})

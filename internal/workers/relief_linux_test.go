@@ -65,7 +65,7 @@ func TestEveryJobRunsWhateverTheOthersDo(t *testing.T) {
 		for _, most := range []int{1, 2, 3, 40} {
 			t.Run(fmt.Sprintf("nice %d max %d", nice, most), func(t *testing.T) {
 				var rests, late atomic.Int64
-				w, err := workers.New(workers.Options{Max: most, Nice: nice, Idle: 2 * time.Millisecond, Logger: discard(), Rest: func() { rests.Add(1); late.Store(0) }})
+				w, err := workers.New(workers.Options{Max: most, Nice: nice, Idle: 2 * time.Millisecond, Logger: discard(), Upkeep: func() { rests.Add(1); late.Store(0) }})
 				if err != nil {
 					t.Fatal(err)
 				}

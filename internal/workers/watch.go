@@ -13,13 +13,13 @@ const watchMost = 8
 type sighting struct {
 	since int64
 	used  time.Duration
-	held  bool
+	stuck bool
 }
 
-// handing is a turn for an idle worker.
+// handing is a visit for an idle worker.
 type handing struct {
 	seat *seat
-	job  *turn
+	job  *visit
 }
 
 // watchLocked sets the watch, unless it is set.
@@ -39,7 +39,7 @@ func (w *Pool) watchLocked() {
 // time; of workers that are too many some are told to step back. It is set again as long as anybody works. There is one at
 // a time.
 func (w *Pool) watch() {
-	w.rest()
+	w.upkeep()
 	l := w.look()
 	for _, s := range l.sample {
 		if s.judge(int64(time.Since(w.start))) {
@@ -53,7 +53,7 @@ func (w *Pool) watch() {
 
 // look is what one look at the busy workers with threads of their own found.
 type look struct {
-	held   int     // by the job they were with when last looked at
+	stuck  int     // by the job they were with when last looked at
 	others int     // of whom that is not known
 	sample []*seat // of them, watchMost at most
 	found  int     // of the sample to be held up
@@ -73,8 +73,8 @@ func (w *Pool) look() (l look) {
 		since := s.since.Load()
 		switch {
 		case since == 0 || s.thread.Load() == 0:
-		case s.seen.since == since && s.seen.held:
-			l.held++
+		case s.seen.since == since && s.seen.stuck:
+			l.stuck++
 		default:
 			l.others++
 			if len(l.sample) < watchMost {
@@ -98,13 +98,13 @@ func (s *seat) judge(now int64) bool {
 	}
 	switch waiting, known := waits(thread); {
 	case !known:
-		s.seen.held = now-since > int64(watchEvery)
+		s.seen.stuck = now-since > int64(watchEvery)
 	case waiting:
-		s.seen.held = true
+		s.seen.stuck = true
 	default:
-		s.seen.held = threadTime(thread)-s.seen.used >= watchEvery
+		s.seen.stuck = threadTime(thread)-s.seen.used >= watchEvery
 	}
-	return s.seen.held
+	return s.seen.stuck
 }
 
 // relieve draws the consequences.
@@ -121,10 +121,10 @@ func (w *Pool) relieve(l look) (calls []handing) {
 	case w.nice == 0:
 		w.long = w.oldLocked()
 	case len(l.sample) > 0:
-		w.long = min(busy, l.held+l.others*l.found/len(l.sample))
+		w.long = min(busy, l.stuck+l.others*l.found/len(l.sample))
 		w.excess = max(0, busy-w.long-w.floor)
 	default:
-		w.long = min(busy, l.held)
+		w.long = min(busy, l.stuck)
 	}
 	missing := w.floor - (busy - w.long)
 	if missing > 0 {

@@ -52,12 +52,12 @@ const (
 
 // generation is ids that came one after the other, and are forgotten together.
 type generation[K comparable, Result any] struct {
-	ids           map[K]*entry[Result]
+	ids           map[K]*known[Result]
 	began, latest time.Time
 	bytes         int64
 }
 
-type entry[Result any] struct {
+type known[Result any] struct {
 	done   chan struct{} // closed when it is done; nil: nobody waits for that
 	result Result
 	busy   bool // it is under way
@@ -68,8 +68,8 @@ type entry[Result any] struct {
 // attempt waits.
 type Later[Result any] interface {
 	error
-	// Settled calls f, which does not block, once the outcome is known: at once if it is.
-	Settled(f func(Result, error))
+	// Hear calls f, which does not block, once the outcome is known: at once if it is.
+	Hear(f func(Result, error))
 }
 
 // Once calls do unless that was done under the same id before; again says that it
@@ -98,7 +98,7 @@ func (r *IDs[K, Result]) Once(ctx context.Context, id K, do func() (Result, erro
 }
 
 // attempt calls do. If that panics it counts as one that failed, so that nobody waits for it.
-func (r *IDs[K, Result]) attempt(id K, e *entry[Result], do func() (Result, error)) (result Result, err error) {
+func (r *IDs[K, Result]) attempt(id K, e *known[Result], do func() (Result, error)) (result Result, err error) {
 	ok, later := false, Later[Result](nil)
 	defer func() {
 		if later == nil {
@@ -107,14 +107,14 @@ func (r *IDs[K, Result]) attempt(id K, e *entry[Result], do func() (Result, erro
 	}()
 	result, err = do()
 	if ok = err == nil; !ok && errors.As(err, &later) {
-		later.Settled(func(result Result, err error) { r.leave(id, e, result, err == nil) })
+		later.Hear(func(result Result, err error) { r.leave(id, e, result, err == nil) })
 	}
 	return result, err
 }
 
 // enter returns the entry of an id, whether it was just made, and what is closed when it
 // is done, nil if it is.
-func (r *IDs[K, Result]) enter(id K) (e *entry[Result], done <-chan struct{}, first bool, err error) {
+func (r *IDs[K, Result]) enter(id K) (e *known[Result], done <-chan struct{}, first bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -133,7 +133,7 @@ func (r *IDs[K, Result]) enter(id K) (e *entry[Result], done <-chan struct{}, fi
 		return nil, nil, false, ErrNoRoom
 	}
 	g := r.youngestLocked(now)
-	e = &entry[Result]{busy: true}
+	e = &known[Result]{busy: true}
 	g.ids[id] = e
 	g.latest = now
 	g.bytes += cost
@@ -160,7 +160,7 @@ func (r *IDs[K, Result]) claimLocked(id K) (cost int64, ok bool) {
 }
 
 // waited returns what is closed when the entry is done, nil if it is.
-func (e *entry[Result]) waited() <-chan struct{} {
+func (e *known[Result]) waited() <-chan struct{} {
 	if e.busy && e.done == nil {
 		e.done = make(chan struct{})
 	}
@@ -177,7 +177,7 @@ func (r *IDs[K, Result]) youngestLocked(now time.Time) *generation[K, Result] {
 			return g
 		}
 	}
-	g := &generation[K, Result]{ids: make(map[K]*entry[Result]), began: now}
+	g := &generation[K, Result]{ids: make(map[K]*known[Result]), began: now}
 	r.gens = append(r.gens, g)
 	return g
 }
@@ -220,7 +220,7 @@ func (r *IDs[K, Result]) Expire() {
 }
 
 // leave ends what enter began. Others may have had e forgotten meanwhile.
-func (r *IDs[K, Result]) leave(id K, e *entry[Result], result Result, ok bool) {
+func (r *IDs[K, Result]) leave(id K, e *known[Result], result Result, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e.result, e.ok, e.busy = result, ok, false

@@ -86,7 +86,7 @@ func testNumbers(t *testing.T, k Keeper) {
 	if s := o.log.Span(); s.First != 4 || s.Last != 3 || s.Epoch == "" {
 		t.Errorf("it has %+v", s)
 	}
-	if b := o.read(topiclog.Query{Limit: everything}); len(b.Entries) != 0 || !b.Lost || !b.End() {
+	if b := o.read(topiclog.Query{Limit: everything}); len(b.Placements) != 0 || !b.Lost || !b.End() {
 		t.Errorf("it reads %+v", b)
 	}
 	if b := o.read(topiclog.Query{After: 3, Limit: everything}); b.Lost || !b.End() {
@@ -137,11 +137,11 @@ func testBoundedReads(t *testing.T, k Keeper) {
 		}
 		b := o.read(topiclog.Query{After: 3, Limit: l})
 		bytes := 0
-		for _, e := range b.Entries {
+		for _, e := range b.Placements {
 			bytes += e.Size()
 		}
-		if len(b.Entries) > max(l.Records, 1) || (bytes > l.Bytes && len(b.Entries) != 1) {
-			t.Errorf("%+v: %d entries, %d bytes", l, len(b.Entries), bytes)
+		if len(b.Placements) > max(l.Records, 1) || (bytes > l.Bytes && len(b.Placements) != 1) {
+			t.Errorf("%+v: %d entries, %d bytes", l, len(b.Placements), bytes)
 		}
 	}
 }
@@ -184,7 +184,7 @@ func testRetention(t *testing.T, k Keeper) {
 		if s := o.log.Span(); s.First != at.Offset+1 || s.Last != at.Offset {
 			t.Errorf("after one that is too large: %+v", s)
 		}
-		if b := o.read(topiclog.Query{After: last.Offset, Limit: everything}); !b.Lost || len(b.Entries) != 0 {
+		if b := o.read(topiclog.Query{After: last.Offset, Limit: everything}); !b.Lost || len(b.Placements) != 0 {
 			t.Errorf("it reads %+v", b)
 		}
 	}
@@ -196,12 +196,12 @@ func testAhead(t *testing.T, k Keeper) {
 		t.Errorf("an empty log has %+v", s)
 	}
 	for _, after := range []uint64{0, 7} {
-		if b := o.read(topiclog.Query{After: after, Limit: everything}); len(b.Entries) != 0 || b.Lost || !b.End() || b.Next != after {
+		if b := o.read(topiclog.Query{After: after, Limit: everything}); len(b.Placements) != 0 || b.Lost || !b.End() || b.Next != after {
 			t.Errorf("an empty log after %d reads %+v", after, b)
 		}
 	}
 	o.put(record(1))
-	if b := o.read(topiclog.Query{After: 7, Limit: everything}); len(b.Entries) != 0 || b.Lost || !b.End() || b.Next != 7 {
+	if b := o.read(topiclog.Query{After: 7, Limit: everything}); len(b.Placements) != 0 || b.Lost || !b.End() || b.Next != 7 {
 		t.Errorf("after 7 of 1 it reads %+v", b)
 	}
 }
@@ -262,7 +262,7 @@ func testEpoch(t *testing.T, k Keeper) {
 	if !errors.Is(b.Err, topiclog.ErrEpoch) || b.Epoch != at.Epoch || b.Last != at.Offset {
 		t.Errorf("an offset of the old epoch: %+v", b)
 	}
-	if b := o.read(topiclog.Query{Epoch: at.Epoch, After: at.Offset - 1, Limit: everything}); b.Err != nil || len(b.Entries) != 1 {
+	if b := o.read(topiclog.Query{Epoch: at.Epoch, After: at.Offset - 1, Limit: everything}); b.Err != nil || len(b.Placements) != 1 {
 		t.Errorf("an offset of the new epoch: %+v", b)
 	}
 }
@@ -274,13 +274,13 @@ func testModel(t *testing.T, k Keeper) {
 		rnd := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's
 		limits := topiclog.Limits{Records: 1 + rnd.IntN(40)}
 		o := open(t, k, limits)
-		var kept []topiclog.Entry
+		var kept []topiclog.Placement
 		for n := range 200 {
 			r := record(n)
 			r.Volatile = rnd.IntN(4) == 0
 			r.To.Socket = []string{"", "a", "b"}[rnd.IntN(3)]
 			if at := o.put(r); !r.Volatile {
-				kept = append(kept, topiclog.Entry{Record: r, Position: at})
+				kept = append(kept, topiclog.Placement{Record: r, Position: at})
 			}
 			from := max(0, len(kept)-limits.Records)
 			q := topiclog.Query{After: rnd.Uint64N(uint64(n) + 2), Limit: topiclog.Limit{Records: 1 + rnd.IntN(60), Bytes: 1 << 30}} //nolint:gosec // small

@@ -103,7 +103,7 @@ func (l *late) run() {
 				w.later.Fail(err)
 				continue
 			}
-			l.deliver(topiclog.Entry{Record: w.record, Position: at})
+			l.deliver(topiclog.Placement{Record: w.record, Position: at})
 			w.later.Place(at)
 		}
 		if closed {

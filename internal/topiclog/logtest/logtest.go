@@ -57,7 +57,7 @@ type order struct {
 	mu sync.Mutex // the lock of the order
 
 	seen      sync.Mutex
-	delivered []topiclog.Entry
+	delivered []topiclog.Placement
 	previous  uint64 // the offset of the last that was not volatile
 	late      int
 	placed    int
@@ -71,7 +71,7 @@ func open(t *testing.T, k Keeper, l topiclog.Limits) *order {
 }
 
 // deliver is a topiclog.Deliver.
-func (o *order) deliver(e topiclog.Entry) {
+func (o *order) deliver(e topiclog.Placement) {
 	o.seen.Lock()
 	defer o.seen.Unlock()
 	if n := len(o.delivered); n > 0 && o.delivered[n-1].Offset >= e.Offset {
@@ -91,7 +91,7 @@ func (o *order) offer(r *topiclog.Record) (topiclog.Position, error) {
 	o.mu.Lock()
 	at, later, err := o.log.Append(r)
 	if err == nil && later == nil {
-		o.deliver(topiclog.Entry{Record: r, Position: at})
+		o.deliver(topiclog.Placement{Record: r, Position: at})
 		o.placed++
 	} else if err == nil {
 		o.late++
@@ -113,7 +113,7 @@ func (o *order) offer(r *topiclog.Record) (topiclog.Position, error) {
 func (o *order) has(offset uint64) bool {
 	o.seen.Lock()
 	defer o.seen.Unlock()
-	_, ok := slices.BinarySearchFunc(o.delivered, offset, func(e topiclog.Entry, want uint64) int { return cmp.Compare(e.Offset, want) })
+	_, ok := slices.BinarySearchFunc(o.delivered, offset, func(e topiclog.Placement, want uint64) int { return cmp.Compare(e.Offset, want) })
 	return ok
 }
 
@@ -137,11 +137,11 @@ func (o *order) read(q topiclog.Query) topiclog.Batch {
 		o.t.Error("a read was answered twice")
 	default:
 	}
-	if b.Next < q.After || (b.Err != nil && len(b.Entries) > 0) {
+	if b.Next < q.After || (b.Err != nil && len(b.Placements) > 0) {
 		o.t.Errorf("read %+v: %+v", q, b)
 	}
 	after := q.After
-	for _, e := range b.Entries {
+	for _, e := range b.Placements {
 		if e.Offset <= after || e.Offset > b.Next || e.Offset < b.First {
 			o.t.Errorf("read %+v: offset %d in %+v", q, e.Offset, b.Span)
 		}
@@ -161,14 +161,14 @@ func (o *order) readAll(q topiclog.Query) (ids []string, lost bool) {
 }
 
 // entries reads until the end.
-func (o *order) entries(q topiclog.Query) (all []topiclog.Entry, lost bool) {
+func (o *order) entries(q topiclog.Query) (all []topiclog.Placement, lost bool) {
 	o.t.Helper()
 	for {
 		b := o.read(q)
 		if b.Err != nil {
 			o.t.Fatalf("read %+v: %v", q, b.Err)
 		}
-		all = append(all, b.Entries...)
+		all = append(all, b.Placements...)
 		lost = lost || b.Lost
 		if b.End() {
 			return all, lost

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Handshake is the content of the open packet (1.2).
-type Handshake struct {
+// OpenPacket is the content of the open packet (1.2).
+type OpenPacket struct {
 	SID          string        // URL-safe characters only
 	Upgrades     []string      // transports the client may change to
 	PingInterval time.Duration // sent in whole milliseconds
@@ -17,7 +17,7 @@ type Handshake struct {
 }
 
 // AppendOpen appends the text of an open packet, the keys in the order of 1.2. The strings need no escaping in JSON.
-func AppendOpen(dst []byte, h Handshake) []byte {
+func AppendOpen(dst []byte, h OpenPacket) []byte {
 	dst = append(dst, byte(Open))
 	dst = append(dst, `{"sid":"`...)
 	dst = append(dst, h.SID...)
@@ -40,7 +40,7 @@ func AppendOpen(dst []byte, h Handshake) []byte {
 }
 
 // ParseOpen decodes the data of an open packet, as a client receives it. Unknown keys are ignored.
-func ParseOpen(data []byte) (Handshake, error) {
+func ParseOpen(data []byte) (OpenPacket, error) {
 	var wire struct {
 		SID          string   `json:"sid"`
 		Upgrades     []string `json:"upgrades"`
@@ -49,12 +49,12 @@ func ParseOpen(data []byte) (Handshake, error) {
 		MaxPayload   uint32   `json:"maxPayload"`
 	}
 	if err := json.Unmarshal(data, &wire); err != nil {
-		return Handshake{}, fmt.Errorf("decode open packet: %w", err)
+		return OpenPacket{}, fmt.Errorf("decode open packet: %w", err)
 	}
 	if wire.SID == "" {
-		return Handshake{}, fmt.Errorf("decode open packet: no sid in %.100q", data)
+		return OpenPacket{}, fmt.Errorf("decode open packet: no sid in %.100q", data)
 	}
-	return Handshake{
+	return OpenPacket{
 		SID:          wire.SID,
 		Upgrades:     wire.Upgrades,
 		PingInterval: time.Duration(wire.PingInterval) * time.Millisecond,

@@ -10,7 +10,7 @@ import (
 )
 
 func TestAppendOpenWritesTheHandshakeOfTheProtocol(t *testing.T) {
-	h := eio.Handshake{
+	h := eio.OpenPacket{
 		SID: "66XLgtkfprXpNYoqAAAA", Upgrades: []string{"websocket"},
 		PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, MaxPayload: 1_000_000,
 	}
@@ -26,7 +26,7 @@ func TestAppendOpenWritesTheHandshakeOfTheProtocol(t *testing.T) {
 }
 
 func TestParseOpenReadsBackAppendOpen(t *testing.T) {
-	want := eio.Handshake{
+	want := eio.OpenPacket{
 		SID: "a_-1", Upgrades: []string{"websocket", "webtransport"},
 		PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond, MaxPayload: 5,
 	}

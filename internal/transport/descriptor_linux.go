@@ -18,7 +18,7 @@ import (
 //
 // send and the questions use Control: it takes no lock, so they never wait for
 // the reader or for awaitClear.
-type socket struct {
+type descriptor struct {
 	raw syscall.RawConn
 
 	// The reader's: arguments and results of onRead, which is made once.
@@ -35,7 +35,7 @@ type socket struct {
 }
 
 // newSocket returns nil for connections that are not TCP.
-func newSocket(conn net.Conn) *socket {
+func newDescriptor(conn net.Conn) *descriptor {
 	tcp := tcpOf(conn)
 	if tcp == nil {
 		return nil
@@ -44,14 +44,14 @@ func newSocket(conn net.Conn) *socket {
 	if err != nil {
 		return nil // closed already: the first read says so
 	}
-	s := &socket{raw: raw}
+	s := &descriptor{raw: raw}
 	s.onRead, s.onSend = s.readNow, s.sendNow
 	return s
 }
 
 // read waits until bytes have come and returns up to size of them. It holds no
-// buffer while it waits. An ended stream is io.EOF.
-func (s *socket) read(size int) (*buffer, error) {
+// buffer while it waits. An ended connection is io.EOF.
+func (s *descriptor) read(size int) (*buffer, error) {
 	s.size = size
 	if err := s.raw.Read(s.onRead); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (s *socket) read(size int) (*buffer, error) {
 }
 
 // readNow returns false if nothing has come.
-func (s *socket) readNow(fd uintptr) bool {
+func (s *descriptor) readNow(fd uintptr) bool {
 	b := takeBuffer(s.size)
 	n, err := unix.Read(int(fd), b.data)
 	for err == unix.EINTR {
@@ -85,7 +85,7 @@ func (s *socket) readNow(fd uintptr) bool {
 }
 
 // send hands bytes to the kernel; n is how many it took, 0 if its buffer is full.
-func (s *socket) send(p []byte) (n int, err error) {
+func (s *descriptor) send(p []byte) (n int, err error) {
 	s.out, s.sent, s.outErr = p, 0, nil
 	if err := s.raw.Control(s.onSend); err != nil {
 		s.out = nil
@@ -95,7 +95,7 @@ func (s *socket) send(p []byte) (n int, err error) {
 	return s.sent, s.outErr
 }
 
-func (s *socket) sendNow(fd uintptr) { s.sent, s.outErr = sendNow(int(fd), s.out) }
+func (s *descriptor) sendNow(fd uintptr) { s.sent, s.outErr = sendNow(int(fd), s.out) }
 
 // sendNow hands p to the kernel, which takes n bytes of it; 0 if its buffer is full.
 //
@@ -131,7 +131,7 @@ func readNow(fd int, p []byte) (n int, errno unix.Errno) {
 
 // awaitClear waits until the socket takes bytes or can take none ever again. It
 // holds Go's write lock on the descriptor, which nothing else here takes.
-func (s *socket) awaitClear() {
+func (s *descriptor) awaitClear() {
 	// An error is a deadline or the end of the connection; the reader meets it too.
 	_ = s.raw.Write(func(fd uintptr) bool {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
@@ -140,7 +140,7 @@ func (s *socket) awaitClear() {
 	})
 }
 
-func (s *socket) kernel() (k Kernel, err error) {
+func (s *descriptor) kernel() (k Kernel, err error) {
 	if closed := s.raw.Control(func(fd uintptr) { k, err = kernelOf(int(fd)) }); closed != nil {
 		return Kernel{}, closed
 	}
@@ -166,7 +166,7 @@ func kernelOf(fd int) (k Kernel, err error) {
 
 // Tune sets the options on the TCP connection in conn, also inside TLS; other
 // connections have none. Any goroutine may call it.
-func (o SocketOptions) Tune(conn net.Conn) error {
+func (o TCPOptions) Tune(conn net.Conn) error {
 	tcp := tcpOf(conn)
 	if tcp == nil {
 		return nil

@@ -30,7 +30,7 @@ func TestListenerTunesConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := &transport.Listener{Listener: inner, Options: transport.SocketOptions{NotSentLowat: 4096, UserTimeout: 45 * time.Second}}
+	ln := &transport.Listener{Listener: inner, Options: transport.TCPOptions{NotSentLowat: 4096, UserTimeout: 45 * time.Second}}
 	defer func() { _ = ln.Close() }()
 	client, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
@@ -53,7 +53,7 @@ func TestTuneReachesTheConnectionInsideTLS(t *testing.T) {
 	server, client := tlsPair(t)
 	defer func() { _ = client.Close() }()
 	defer func() { _ = server.Close() }()
-	if err := (transport.SocketOptions{NotSentLowat: 5000}).Tune(server); err != nil {
+	if err := (transport.TCPOptions{NotSentLowat: 5000}).Tune(server); err != nil {
 		t.Fatal(err)
 	}
 	inner := server.(interface{ NetConn() net.Conn }).NetConn()
@@ -67,7 +67,7 @@ func TestTuneReachesTheConnectionInsideTLS(t *testing.T) {
 func TestKernelHoldsLittleForAPeerThatDoesNotRead(t *testing.T) {
 	drivers(t, func(t *testing.T, d driver) {
 		server, client := tcpPair(t)
-		if err := (transport.SocketOptions{NotSentLowat: 4096}).Tune(server); err != nil {
+		if err := (transport.TCPOptions{NotSentLowat: 4096}).Tune(server); err != nil {
 			t.Fatal(err)
 		}
 		e := d.connect(t, server, client)

@@ -9,22 +9,22 @@ import (
 
 // socket is not there: connections are written by goroutines and the kernel is
 // not asked.
-type socket struct{}
+type descriptor struct{}
 
 var errNoSocket = errors.New("transport: no raw sockets on this system")
 
-func newSocket(net.Conn) *socket { return nil }
+func newDescriptor(net.Conn) *descriptor { return nil }
 
-func (*socket) read(int) (*buffer, error) { return nil, errNoSocket }
+func (*descriptor) read(int) (*buffer, error) { return nil, errNoSocket }
 
-func (*socket) send([]byte) (int, error) { return 0, errNoSocket }
+func (*descriptor) send([]byte) (int, error) { return 0, errNoSocket }
 
-func (*socket) awaitClear() {}
+func (*descriptor) awaitClear() {}
 
-func (*socket) kernel() (Kernel, error) { return Kernel{}, errNoSocket }
+func (*descriptor) kernel() (Kernel, error) { return Kernel{}, errNoSocket }
 
 // Tune sets TCP_NODELAY; the other options exist on Linux only.
-func (o SocketOptions) Tune(conn net.Conn) error {
+func (o TCPOptions) Tune(conn net.Conn) error {
 	if tcp := tcpOf(conn); tcp != nil {
 		return tcp.SetNoDelay(true)
 	}

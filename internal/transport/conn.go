@@ -7,28 +7,28 @@ import (
 	"github.com/streamweir/weir/internal/base"
 )
 
-// stream carries the bytes of one connection: the seam between the drivers
+// conn carries the bytes of one connection: the seam between the drivers
 // (architecture.md D4). All methods are [loop] and never wait.
-type stream interface {
+type conn interface {
 	// start begins to read. Calls of to.received, to.writable and to.ended follow
-	// on the loop, none from inside a method of the stream.
+	// on the loop, none from inside a method of the connection.
 	start(to *WebSocket)
 	// window is how many bytes write takes now; 0 while blocked, until writable.
 	window() int
 	// write takes n bytes of p and keeps nothing of it. After n < len(p) the
-	// stream is blocked.
+	// connection is blocked.
 	write(p []byte) (n int, err error)
 	// pause and resume reading; idempotent. What was read before may still come.
 	pause()
 	resume()
-	// halt stops reading, as pause does but also while finish reads on, and ends that; idempotent. The end of the stream
+	// halt stops reading, as pause does but also while finish reads on, and ends that; idempotent. The end of the connection
 	// is not told meanwhile, unless it is aborted or its socket fails while it is paused.
 	halt(on bool)
 	// finish reads on, paused or not, for at most linger; then it ends.
 	finish(linger time.Duration)
 	// shutdown ends the writing half; what still comes is read until finish's time is over. Idempotent.
 	shutdown()
-	// abort ends the stream as soon as its goroutines have noticed.
+	// abort ends the connection as soon as its goroutines have noticed.
 	abort()
 	// kernel is what the operating system knows; false where it does not tell.
 	kernel() (Kernel, bool)
@@ -40,19 +40,19 @@ type stream interface {
 // (architecture.md D1).
 const windowSize = 32 << 10
 
-// goStream is the goroutine driver's stream. Its reader owns the descriptor: it
+// goConn is the goroutine driver's connection. Its reader owns the descriptor: it
 // alone closes it (and Driver.Close), so abort on the loop need not wait for
 // I/O under way; an expired deadline is the signal.
 //
 //	reader: read -> Post(batchTask) -> wait for its turn -> read …  -> close, Post(endTask)
 //	loop:        received, then gives the turn back unless paused
-type goStream struct {
-	driver *Driver
-	loop   base.Loop
-	conn   net.Conn
-	sock   *socket // nil where the kernel cannot be asked
-	direct bool    // bytes go through sock, without a goroutine for writes
-	turn   chan struct{}
+type goConn struct {
+	driver     *Driver
+	loop       base.Loop
+	conn       net.Conn
+	descriptor *descriptor // nil where the kernel cannot be asked
+	direct     bool        // bytes go through the descriptor, without a goroutine for writes
+	turn       chan struct{}
 
 	// The reader's.
 	fills bool // the last read filled its buffer
@@ -78,30 +78,30 @@ type goStream struct {
 	lost     error // the writer's failure, of which the end of the reader is the consequence
 }
 
-// The tasks a stream posts. A struct of one pointer is stored in a Task without
+// The tasks a connection posts. A struct of one pointer is stored in a Task without
 // an allocation.
 type (
-	batchTask struct{ s *goStream }
-	clearTask struct{ s *goStream }
-	endTask   struct{ s *goStream }
+	batchTask struct{ s *goConn }
+	clearTask struct{ s *goConn }
+	endTask   struct{ s *goConn }
 )
 
-func newGoStream(d *Driver, u Upgraded, loop base.Loop) *goStream {
-	s := &goStream{
-		driver: d,
-		loop:   loop,
-		conn:   u.Conn,
-		sock:   newSocket(u.Conn),
-		turn:   make(chan struct{}, 1),
+func newGoConn(d *Driver, u Upgraded, loop base.Loop) *goConn {
+	s := &goConn{
+		driver:     d,
+		loop:       loop,
+		conn:       u.Conn,
+		descriptor: newDescriptor(u.Conn),
+		turn:       make(chan struct{}, 1),
 	}
-	s.direct = s.sock != nil && isCleartext(u.Conn)
+	s.direct = s.descriptor != nil && isCleartext(u.Conn)
 	if len(u.Ahead) > 0 {
 		s.batch = &buffer{data: u.Ahead}
 	}
 	return s
 }
 
-func (s *goStream) start(to *WebSocket) {
+func (s *goConn) start(to *WebSocket) {
 	s.socket = to
 	if !s.driver.enter() {
 		s.err = ErrClosed
@@ -112,7 +112,7 @@ func (s *goStream) start(to *WebSocket) {
 }
 
 // run reads until the peer, abort, the end of the loop or Driver.Close ends it.
-func (s *goStream) run() {
+func (s *goConn) run() {
 	defer s.driver.leave()
 	for s.err == nil {
 		if s.batch == nil { // the first batch may have come with the handshake
@@ -129,7 +129,7 @@ func (s *goStream) run() {
 }
 
 // await is the reader's wait until the loop has handled its batch.
-func (s *goStream) await() error {
+func (s *goConn) await() error {
 	select {
 	case <-s.turn:
 		return nil
@@ -140,7 +140,7 @@ func (s *goStream) await() error {
 	}
 }
 
-func (s *goStream) read() (*buffer, error) {
+func (s *goConn) read() (*buffer, error) {
 	size := smallBuffer
 	if s.fills {
 		size = largeBuffer
@@ -148,7 +148,7 @@ func (s *goStream) read() (*buffer, error) {
 	var b *buffer
 	var err error
 	if s.direct {
-		b, err = s.sock.read(size)
+		b, err = s.descriptor.read(size)
 	} else {
 		b, err = s.readConn(size)
 	}
@@ -157,7 +157,7 @@ func (s *goStream) read() (*buffer, error) {
 }
 
 // readConn holds its buffer while it waits: a net.Conn cannot be read otherwise.
-func (s *goStream) readConn(size int) (*buffer, error) {
+func (s *goConn) readConn(size int) (*buffer, error) {
 	b := takeBuffer(size)
 	n, err := s.conn.Read(b.data)
 	if n == 0 && err != nil {
@@ -181,18 +181,18 @@ func (t batchTask) Run() {
 }
 
 // maybeRead lets the reader go on if it waits and nothing speaks against it.
-func (s *goStream) maybeRead() {
+func (s *goConn) maybeRead() {
 	if s.owed && (s.aborted || !s.halted && (!s.paused || s.draining)) {
 		s.giveTurn()
 	}
 }
 
-func (s *goStream) halt(on bool) {
+func (s *goConn) halt(on bool) {
 	s.halted = on
 	s.maybeRead()
 }
 
-func (s *goStream) giveTurn() {
+func (s *goConn) giveTurn() {
 	s.owed = false
 	select {
 	case s.turn <- struct{}{}:
@@ -210,14 +210,14 @@ func (t endTask) Run() {
 	s.socket.ended(s.err)
 }
 
-func (s *goStream) pause() { s.paused = true }
+func (s *goConn) pause() { s.paused = true }
 
-func (s *goStream) resume() {
+func (s *goConn) resume() {
 	s.paused = false
 	s.maybeRead()
 }
 
-func (s *goStream) finish(linger time.Duration) {
+func (s *goConn) finish(linger time.Duration) {
 	if s.aborted || s.draining {
 		return
 	}
@@ -226,7 +226,7 @@ func (s *goStream) finish(linger time.Duration) {
 	s.maybeRead()
 }
 
-func (s *goStream) shutdown() {
+func (s *goConn) shutdown() {
 	if s.shut || s.aborted {
 		return
 	}
@@ -239,12 +239,12 @@ func (s *goStream) shutdown() {
 }
 
 // runShutdown tells the peer's TLS that nothing more comes. It ends with the write, as runWrite does.
-func (s *goStream) runShutdown() {
+func (s *goConn) runShutdown() {
 	defer s.driver.leave()
-	_ = s.conn.(interface{ CloseWrite() error }).CloseWrite() // best effort: finish ends the stream
+	_ = s.conn.(interface{ CloseWrite() error }).CloseWrite() // best effort: finish ends the connection
 }
 
-func (s *goStream) abort() {
+func (s *goConn) abort() {
 	if s.aborted {
 		return
 	}
@@ -255,23 +255,23 @@ func (s *goStream) abort() {
 
 // expire sets a deadline. It fails only on a connection that is closed already,
 // whose reader needs no signal.
-func (s *goStream) expire(set func(time.Time) error, at time.Time) { _ = set(at) }
+func (s *goConn) expire(set func(time.Time) error, at time.Time) { _ = set(at) }
 
-func (s *goStream) window() int {
+func (s *goConn) window() int {
 	if s.blocked || s.aborted {
 		return 0
 	}
 	return windowSize
 }
 
-func (s *goStream) write(p []byte) (int, error) {
+func (s *goConn) write(p []byte) (int, error) {
 	if s.blocked || len(p) == 0 {
 		return 0, nil
 	}
 	if !s.direct {
 		return s.handOver(p)
 	}
-	n, err := s.sock.send(p)
+	n, err := s.descriptor.send(p)
 	if err != nil {
 		return n, err
 	}
@@ -284,15 +284,15 @@ func (s *goStream) write(p []byte) (int, error) {
 	return n, nil
 }
 
-// runClear waits until the socket takes bytes again, or the stream ends.
-func (s *goStream) runClear() {
+// runClear waits until the socket takes bytes again, or the connection ends.
+func (s *goConn) runClear() {
 	defer s.driver.leave()
-	s.sock.awaitClear()
+	s.descriptor.awaitClear()
 	s.loop.Post(clearTask{s})
 }
 
 // handOver copies p for a writer and returns at once.
-func (s *goStream) handOver(p []byte) (int, error) {
+func (s *goConn) handOver(p []byte) (int, error) {
 	s.blocked = true
 	if len(p) <= largeBuffer {
 		s.out = takeBuffer(largeBuffer)
@@ -308,7 +308,7 @@ func (s *goStream) handOver(p []byte) (int, error) {
 
 // runWrite writes one batch. It ends with the write, which abort, the peer or
 // Driver.Close cut short.
-func (s *goStream) runWrite() {
+func (s *goConn) runWrite() {
 	defer s.driver.leave()
 	_, s.outErr = s.conn.Write(s.out.data)
 	s.loop.Post(clearTask{s})
@@ -333,11 +333,11 @@ func (t clearTask) Run() {
 	s.socket.writable()
 }
 
-func (s *goStream) kernel() (Kernel, bool) {
-	if s.sock == nil {
+func (s *goConn) kernel() (Kernel, bool) {
+	if s.descriptor == nil {
 		return Kernel{}, false
 	}
-	k, err := s.sock.kernel()
+	k, err := s.descriptor.kernel()
 	if err != nil {
 		return Kernel{}, false
 	}
@@ -348,7 +348,7 @@ func (s *goStream) kernel() (Kernel, bool) {
 	return k, true
 }
 
-func (s *goStream) progress() Progress {
+func (s *goConn) progress() Progress {
 	if k, ok := s.kernel(); ok {
 		given := k.sent + int64(k.NotSent)
 		return Progress{Given: given, Left: k.sent, Taken: k.acked}
