@@ -32,7 +32,7 @@ func watchHeld(srv *weir.Server) (stop func() int64) {
 }
 
 // soonPublished publishes numbers to a topic that holds next to nothing. Between two looks of the loops at who holds most a
-// burst may spend the whole budget, and then everybody is refused: that lasts for a moment, and seldom happens.
+// burst may spend the whole budget: then it waits for the next, but no longer than 20 ms, which on a busy machine may be too short.
 func soonPublished(srv *weir.Server, topic string, most int) func(int) error {
 	publish, refused := publishNumbers(srv, topic, 100), 0
 	return func(n int) (err error) {

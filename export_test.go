@@ -7,6 +7,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // The sizes of what an idle connection holds, in bytes.
@@ -99,6 +100,16 @@ func (s *Socket) FreeForTest() bool {
 		s.mu.Unlock()
 	}
 	return free
+}
+
+// HoldReadersForTest keeps all readers of large messages busy until release is called; of a server with one shard.
+func (s *Server) HoldReadersForTest() (release func()) {
+	held, open := make(chan struct{}), make(chan struct{})
+	box := new(workers.Mailbox)
+	box.Init(s.readers, &readingLimits, nil)
+	box.Push(workers.JobFunc(func(context.Context) { close(held); <-open }), 0)
+	<-held
+	return func() { close(open) }
 }
 
 // Door is what a test asks of a server of the options.

@@ -88,27 +88,22 @@ func TestLargeMessagesComeInTheirOrder(t *testing.T) {
 	eventually(t, "nothing is held", func() bool { return metric(t, srv, "weir_memory_held_bytes", `what="inbound"`) == 0 })
 }
 
-// A large message waits for a worker, not the loop: while all workers are taken, nobody finds out what is in it, and others
+// A large message waits for a reader, not the loop: while all readers are taken, nobody finds out what is in it, and others
 // are served.
 func TestLargeMessageDoesNotHoldTheLoop(t *testing.T) {
-	gate := make(chan struct{})
 	o := feed(weir.TopicOptions{Name: "prices"})
-	o.Workers.Max, o.Shards = 1, 1
-	srv := start(t, o, func(s *weir.Server) {
-		s.Namespace("/feed").On("wait", func(context.Context, *weir.Socket, *weir.Event) error { <-gate; return nil })
-	})
-	busy := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	o.Shards = 1 // and one reader
+	srv := start(t, o)
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	other := dial(t, addr(srv), "/feed", nil, dialOptions{})
-	busy.emit("/feed", -1, "wait")
-	eventually(t, "the worker waits", func() bool { return metric(t, srv, "weir_workers_running") == 1 })
+	release := srv.HoldReadersForTest()
 	p.send("42/feed," + strings.TrimSuffix(long("large", large), "]") + "}")
 	eventually(t, "the message has come", func() bool { return metric(t, srv, "weir_memory_held_bytes", `what="inbound"`) > 2*large })
 	other.subscribe("/feed", "prices")
-	if n := len(views(t, srv)); n != 3 {
-		t.Errorf("%d clients are left: the message was read though there was no worker for it", n)
+	if n := len(views(t, srv)); n != 2 {
+		t.Errorf("%d clients are left: the message was read though there was no reader for it", n)
 	}
-	close(gate)
+	release()
 	if err := p.closed(); err != nil {
 		t.Error(err)
 	}
@@ -119,19 +114,16 @@ func TestLargeMessageOfALeaverIsHandled(t *testing.T) {
 	if !transport.Epoll || os.Getenv("WEIR_TEST_DRIVER") == "goroutine" {
 		t.Skip("a goroutine that does not read does not notice that its peer has gone: it reads on when the message has been read")
 	}
-	gate := make(chan struct{})
 	o := feed()
-	o.Workers.Max, o.Shards = 1, 1
+	o.Shards = 1 // and one reader
 	h := new(heard)
 	srv := start(t, withBuffer(o, 4<<20), func(s *weir.Server) {
 		n := s.Namespace("/feed")
-		n.On("wait", func(context.Context, *weir.Socket, *weir.Event) error { <-gate; return nil })
 		n.On("small", h.note)
 		n.On("large", h.note)
 	})
 	busy := dial(t, addr(srv), "/feed", nil, dialOptions{})
-	busy.emit("/feed", -1, "wait")
-	eventually(t, "the worker waits", func() bool { return metric(t, srv, "weir_workers_running") == 1 })
+	release := srv.HoldReadersForTest()
 	for i, n := range []int{large, beyond} {
 		p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 		p.send("42/feed," + long("large", n))
@@ -141,7 +133,7 @@ func TestLargeMessageOfALeaverIsHandled(t *testing.T) {
 		busy.emit("/feed", -1, "small", i)
 	}
 	eventually(t, "the others have left", func() bool { return len(views(t, srv)) == 1 })
-	close(gate)
+	release()
 	want := []string{fmt.Sprint("large ", large), "small 1", "small 1"}
 	eventually(t, "all is handled", func() bool { return len(h.list()) == len(want) })
 	got := h.list()
@@ -151,6 +143,30 @@ func TestLargeMessageOfALeaverIsHandled(t *testing.T) {
 	}
 	if n := metric(t, srv, "weir_memory_held_bytes", `what="inbound"`); n != 0 {
 		t.Errorf("%v bytes are held of who has left", n)
+	}
+}
+
+// A handler that waits for an answer of its client takes the only worker there is, and the answer may be a large message.
+func TestHandlersDoNotHoldUpLargeMessages(t *testing.T) {
+	o := feed()
+	o.Workers.Max = 1
+	asked := make(chan error, 1)
+	srv := start(t, o, func(s *weir.Server) {
+		s.Namespace("/feed").On("question", func(ctx context.Context, s *weir.Socket, _ *weir.Event) error {
+			answer, err := s.Ask(ctx, "what")
+			if err == nil && answer.Len() != 1 {
+				err = fmt.Errorf("%d arguments", answer.Len())
+			}
+			asked <- err
+			return nil
+		})
+	})
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	p.emit("/feed", -1, "question")
+	pk := p.packet()
+	p.send(fmt.Sprintf(`43/feed,%d[%q]`, pk.id, strings.Repeat("x", 2*large)))
+	if err := <-asked; err != nil {
+		t.Error(err)
 	}
 }
 

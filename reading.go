@@ -11,16 +11,17 @@ import (
 )
 
 // largeText is how many bytes a message may have that a loop reads itself, which takes it up to half a millisecond. A
-// worker reads a longer one, which is the client's own, and the client is not read meanwhile.
+// longer one, which is the client's own, is read by Server.readers, and the client is not read meanwhile. Handlers do not
+// hold that up, though all of them wait for an answer.
 const largeText = engineio.Owned
 
-// largestLast is the longest message that a loop reads of a client that leaves, which cannot wait for a worker.
+// largestLast is the longest message that a loop reads of a client that leaves, which cannot wait for a reader.
 const largestLast = 512 << 10
 
 // readingLimits say nothing: a mailbox of a reading has one job, which readAside counts.
 var readingLimits workers.MailboxLimits
 
-// reading is a large message on its way through a worker.
+// reading is a large message on its way through a reader.
 type reading struct {
 	box  workers.Mailbox // its own: what a socket's handlers do does not hold it up
 	c    *client
@@ -29,11 +30,11 @@ type reading struct {
 	err  error
 }
 
-// readAside gives a message to a worker, and holds reading until its task has come back; false: there are no workers any
-// more. Loop.
+// readAside gives a message to a reader, and holds reading of its client until the task has come back; false: there are
+// no readers any more. Loop.
 func (c *client) readAside(data []byte) bool {
 	r := &reading{c: c, data: data}
-	r.box.Init(c.door.srv.workers, &readingLimits, nil)
+	r.box.Init(c.door.srv.readers, &readingLimits, nil)
 	if r.box.Push(r, 0) == workers.Refused {
 		return false
 	}
@@ -73,7 +74,7 @@ func (c *client) release(w *waiting, r *reading) {
 	c.door.srv.hub.Hold(budget.Inbound, -len(r.data))
 }
 
-// handleText is handle for what a worker has read.
+// handleText is handle for a message that a reader has read.
 func (c *client) handleText(r *reading) error {
 	before, err := c.proto.Held(), r.err
 	if err == nil {

@@ -42,6 +42,7 @@ type Server struct {
 
 	workers   *workers.Pool // run handlers
 	outside   *workers.Pool // ask the application's checks, which may hang
+	readers   *workers.Pool // read large messages; they wait for nobody
 	failures  *guard.Failures
 	penalties *guard.Penalties
 	refusals  *guard.Refusals
@@ -122,6 +123,10 @@ func New(o Options) (*Server, error) {
 	s.outside, err = workers.New(workers.Options{
 		Max: orDefault(o.Outside.Max, 256), Queue: orDefault(o.Outside.Queue, 10_000), Nice: o.Workers.Nice, Logger: s.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.readers, err = workers.New(workers.Options{Max: shards, Nice: o.Workers.Nice, Logger: s.log})
 	if err != nil {
 		return nil, err
 	}
@@ -267,8 +272,6 @@ func (s *Server) Close() error {
 
 // stop closes everything in order: the doors, the handlers, the shards.
 func (s *Server) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
 	s.mu.Lock()
 	s.state.Store(stateStopped)
 	s.mu.Unlock()
@@ -277,7 +280,8 @@ func (s *Server) stop() error {
 	for _, d := range s.doors {
 		errs = append(errs, d.close())
 	}
-	errs = append(errs, s.ports.Close(), s.outside.Close(ctx), s.workers.Close(ctx)) // what comes back from outside ends on the workers
+	// What was read, and what comes back from outside, ends on the workers.
+	errs = append(errs, s.ports.Close(), closePool(s.readers), closePool(s.outside), closePool(s.workers))
 	s.hub.Close()
 	s.pollers.close()
 	close(s.stopped)
@@ -287,6 +291,16 @@ func (s *Server) stop() error {
 	s.herald.close()
 	s.lines.Flush(lastLines)
 	return errors.Join(errs...)
+}
+
+// lastJobs is how long the jobs of a pool have when the server stops. Each pool has it for itself: calls that hang outside
+// take no time from handlers.
+const lastJobs = 10 * time.Second
+
+func closePool(p *workers.Pool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastJobs)
+	defer cancel()
+	return p.Close(ctx)
 }
 
 // sweepEvery is how often what is remembered of addresses is tidied, and publishes are summed up.

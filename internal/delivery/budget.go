@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -23,13 +24,46 @@ func messageBytes(m *base.Message) int64 { return claimed(m.Bytes()) }
 // claimed is messageBytes of a message whose frames have that many bytes.
 func claimed(bytes int) int64 { return int64(bytes) + lane.MessageBytes + lane.EntryBytes }
 
-// claim counts a publication of that many bytes to d before it is in any inbox, or
-// refuses it. What is claimed is given back if the publication fails.
-func (h *Hub) claim(d *Declared, f *fanOut) error {
-	if d.heavy.Load() || !h.budget.Reserve(f.claim, f.promised) {
-		return ErrBudget
+// How often a publication to a topic that holds next to nothing looks again whether the budget has room, and how long it
+// waits before it does: the loops look at who holds most as often. Once that was in vain nobody waits for a while.
+const (
+	looks    = 20
+	lookWait = accountEvery
+	vainTime = time.Second
+)
+
+// claim counts a publication to d before it is in any inbox, or refuses it. Its caller gives back the claim if the
+// publication fails.
+//
+// Between two looks of the loops at who holds most a burst may spend the whole budget. Then the topics that hold it are
+// refused at once, and the others wait, as long as ctx allows, until the loops have refused, evicted and cut those.
+func (h *Hub) claim(ctx context.Context, d *Declared, f *fanOut) error {
+	for look := 0; !d.heavy.Load(); look++ {
+		if h.budget.Reserve(f.claim, f.promised) {
+			return nil
+		}
+		if look == looks {
+			h.vain.Store(h.Now() + int64(vainTime))
+			break
+		}
+		if d.held() > h.negligible() || h.Now() < h.vain.Load() || !h.pause(ctx, lookWait) {
+			break
+		}
 	}
-	return nil
+	return ErrBudget
+}
+
+// pause waits so long, unless ctx or the hub ends before.
+func (h *Hub) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-h.life.Done():
+	}
+	return false
 }
 
 // unclaim gives back what was claimed for a fan-out that reached no inbox.

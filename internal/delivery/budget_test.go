@@ -116,6 +116,70 @@ func TestBudgetRefusesTheHeavyTopicAndNotTheLightOne(t *testing.T) {
 	})
 }
 
+// A burst that spends the whole budget before the loops have looked at who holds most refuses no topic that holds nothing:
+// it waits until they have. Where that does not help, nobody waits for the next second.
+func TestLightTopicOutlivesABurstOfHeavyOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(1, topic("heavy", hoard()), topic("light", latest())))
+		c := r.stalled(0)
+		c.join("heavy", "light")
+		release := r.block(c.shard)
+		for r.Held() < budget/2 {
+			r.try("heavy", message)
+		}
+		r.Hold(accounts.Mailboxes, int(max(budget-r.Held(), 0))) // to the last byte
+		light := make(chan bool)
+		go func() { light <- r.try("light", 100) }()
+		synctest.Wait() // it waits for the loop
+		release()
+		if !<-light {
+			t.Error("the topic that holds nothing is refused")
+		}
+		r.settle()
+		r.Hold(accounts.Mailboxes, budget)
+		for i := range 2 {
+			began := time.Now()
+			if r.try("light", 100) {
+				t.Fatal("accepted into a budget that others have spent")
+			}
+			if waited := time.Since(began); (waited > 0) != (i == 0) {
+				t.Errorf("attempt %d waited %v", i, waited)
+			}
+		}
+	})
+}
+
+// First publications to whoever holds most are refused, then the oldest of what it holds is evicted, and only where that
+// does not help clients are cut (promise P1).
+func TestBudgetRefusesThenEvictsThenCuts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, tight(1, topic("heavy", hoard()), topic("orders", hoardReliable())))
+		c := r.stalled(0)
+		c.join("heavy", "orders")
+		state := func() (refused, evicted, cut uint64) {
+			r.settle()
+			return r.ns.Declared("heavy").AllRefused(), r.totals("heavy").Dropped[base.ReasonBudget], uint64(r.Cuts(base.CauseMemoryBudget))
+		}
+		r.flood("heavy", func() { time.Sleep(10 * time.Millisecond) })
+		if refused, evicted, cut := state(); refused == 0 || evicted != 0 || cut != 0 {
+			t.Errorf("above the watermark: %d refused, %d evicted, %d cut", refused, evicted, cut)
+		}
+		for n := 0; n < budget/4/message; n++ {
+			r.try("orders", message)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if _, evicted, cut := state(); evicted == 0 || cut != 0 {
+			t.Errorf("between it and the limit: %d evicted, %d cut", evicted, cut)
+		}
+		r.Hold(accounts.Mailboxes, budget)
+		time.Sleep(time.Second)
+		if _, _, cut := state(); cut != 1 {
+			t.Errorf("at the limit: %d cut", cut)
+		}
+		r.Hold(accounts.Mailboxes, -budget)
+	})
+}
+
 // Once clients have taken what waited, everything is accepted again, at once and
 // without anything else having to happen.
 func TestBudgetRecoversAfterRelief(t *testing.T) {

@@ -50,7 +50,8 @@ type Hub struct {
 	departs int // the shard whose turn it is to send somebody away, see SendAway
 
 	budget     budget.Budget
-	over       atomic.Bool // some topics are marked heavy
+	over       atomic.Bool  // some topics are marked heavy
+	vain       atomic.Int64 // until when no publication waits for room in the budget, see claim
 	recent     recent.IDs[publicationID, *Pending]
 	taps       taps
 	cuts       cutLog

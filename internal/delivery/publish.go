@@ -127,7 +127,7 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		record = h.newRecord(f, p)
 	}
 	f.claim, f.promised = h.claimFor(t, most, &p.Target)
-	if err := h.claim(d, f); err != nil {
+	if err := h.claim(ctx, d, f); err != nil {
 		d.refuse(err)
 		return nil, err
 	}
