@@ -70,15 +70,9 @@ func (a *Args) Decode(into ...any) error {
 			return invalid(err)
 		}
 	}
-	var few [8][]byte
-	for i, arg := range split(raw, a.skip, few[:0]) {
-		if i >= len(into) {
-			return nil
-		}
-		if into[i] == nil {
-			continue
-		}
-		if err := json.Unmarshal(arg, into[i]); err != nil {
+	e := newElements(raw, a.skip)
+	for i := 0; i < len(into) && e.more(); i++ {
+		if err := e.decode(into[i]); err != nil {
 			return misfit(i, err)
 		}
 	}

@@ -40,6 +40,12 @@ func FirstArg(data []byte) []byte {
 	return nil
 }
 
+// ValueEnd is where the JSON value ends that begins at data[i]; ok is false if there is none.
+func ValueEnd(data []byte, i int) (end int, ok bool) {
+	end, err := scanValue(data, i)
+	return end, err == nil
+}
+
 // StringField returns the string that is the value of an object's first member of that name; ok is false if raw is no
 // object of valid JSON, has no such member, or its value is no string. It allocates the string only.
 func StringField(raw []byte, name string) (value string, ok bool) {
