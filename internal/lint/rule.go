@@ -48,6 +48,7 @@ func Rules() []Rule {
 		records(),
 		mapped("docs/architecture.md", "CONTRIBUTING.md"),
 		ways("docs/architecture.md"),
+		words("docs/words.md"),
 	}
 }
 

@@ -323,6 +323,21 @@ func f() {
 			},
 			want: []string{"internal/lane/b.go:1", "a.go:1", "a.go:1"},
 		},
+		{
+			rule: "words", says: "a word of the page outside of its rooms, one that says nothing, a row for a room where it is not",
+			tree: module{
+				"docs/words.md": "# Words\n| word | means | not | in types of |\n|---|---|---|---|\n| **entry**, **copy** | a message | a row | `lane`, `kept`, `root` |\n" +
+					"| **page** | paper | | |\n| **socket** | a client | | `root` |\n\n| not | because |\n|---|---|\n| **manager**, **few** | say what |\n\n" +
+					"| other | table |\n|---|---|\n| **box** | `lane` |\n",
+				"a.go":                     "package weir\n\ntype SocketCopies struct{}\n\ntype box int\n\ntype fewer int\n",
+				"internal/lane/a.go":       "package lane\n\ntype entries []int\n\nvar socket int\n",
+				"internal/guard/a.go":      "package guard\n\ntype (\n\tRefusalEntry int\n\tpageTCPEntry int\n\tcentry int\n\tWebSocket int\n)\n\ntype Manager = int\n",
+				"internal/guard/a_test.go": "package guard\n\ntype entry int\n",
+				"internal/config/a.go":     "package config\n\ntype entry int\n",
+				"bench/x/a.go":             "package main\n\ntype entry int\n",
+			},
+			want: []string{"internal/guard/a.go:4", "internal/guard/a.go:5", "internal/guard/a.go:10", "a.go:1"},
+		},
 	} {
 		t.Run(c.rule+", "+c.says, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, c.tree.check(t, c.rule)); diff != "" {
