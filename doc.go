@@ -25,9 +25,9 @@
 // # Lanes
 //
 // For each client and topic there is one lane: a queue bounded in messages and
-// bytes, and the only place where messages wait. The kernel is given no more than
-// a few KiB that it has not sent (ServerOptions.NotSentLowat), so the lane's policy acts on
-// everything a slow client has not got. Weir's books say what became of every
+// bytes, and the only place where messages wait. On Linux the kernel is
+// given at most some tens of KiB that it has not sent (ServerOptions.NotSentLowat), so the lane's
+// policy acts on nearly everything that a slow client has not got. Weir's books say what became of every
 // message offered to a lane: written or acknowledged, coalesced, or dropped for
 // one of a fixed set of reasons. See docs/promises.md.
 //

@@ -83,7 +83,7 @@ type board struct {
 // loopSample is what the loops had counted at one moment.
 type loopSample struct {
 	at    time.Time
-	turns latency.Distribution
+	steps latency.Distribution
 }
 
 // lag serves GET /api/lag.
@@ -210,14 +210,14 @@ func (b *board) write(h *delivery.Hub, found *delivery.Survey, topics []topicLag
 	if out.Topics == nil {
 		out.Topics = []topicLag{}
 	}
-	var turns latency.Distribution
+	var steps latency.Distribution
 	for _, sh := range h.Shards() {
 		s := sh.Stats()
 		out.Inbox.Tasks += s.Tasks
 		out.Inbox.Publications += s.Jobs
-		turns = plus(turns, s.Loop)
+		steps = plus(steps, s.Loop)
 	}
-	out.Loop = b.loopSince(loopSample{now, turns})
+	out.Loop = b.loopSince(loopSample{now, steps})
 	return out
 }
 
@@ -228,8 +228,8 @@ func (b *board) loopSince(s loopSample) loopView {
 		b.loops[0], b.loops[1] = b.loops[1], s
 	}
 	from := b.loops[0]
-	turns := minus(s.turns, from.turns)
-	v := loopView{P999Ms: milliseconds(turns.Quantile(0.999))}
+	steps := minus(s.steps, from.steps)
+	v := loopView{P999Ms: milliseconds(steps.Quantile(0.999))}
 	if !from.at.IsZero() {
 		v.Seconds = s.at.Sub(from.at).Round(time.Second).Seconds()
 	}

@@ -25,7 +25,7 @@ const (
 	kindScattered = "scattered"
 )
 
-// What is wrong with those whom a verdict names.
+// The problems of clients that a verdict names.
 const (
 	problemLag  = "lag"
 	problemLoss = "loss"
@@ -36,7 +36,7 @@ type evidence struct {
 	clients, lagging int
 	topics           []share       // by concrete topic
 	networks         []share       // by /24 or /64
-	loop             time.Duration // p99.9 of the loops' turns
+	loop             time.Duration // p99.9 of the loops' steps
 	publications     int           // waiting in the inboxes
 	budget           float64       // share in use
 	since            time.Time     // when most clients began to lag; zero if they do not
@@ -51,7 +51,7 @@ type share struct {
 // Where ordinary ends. Below minLagging clients nothing is said of what they have
 // in common: two clients always have something.
 const (
-	slowLoop     = 50 * time.Millisecond // a turn this long is felt by every client
+	slowLoop     = 50 * time.Millisecond // a step this long is felt by every client
 	deepInbox    = 1000                  // publications
 	fullBudget   = 0.8                   // where shedding begins by default
 	most         = 0.5                   // of a share lags: the share is the subject
@@ -109,7 +109,7 @@ func (e *evidence) judgeLag() (v verdict) {
 func (e *evidence) nodeBehind() string {
 	var why []string
 	if e.lagging > 0 && e.loop >= slowLoop {
-		why = append(why, fmt.Sprintf("turns of its event loops take %d ms (p99.9)", e.loop.Milliseconds()))
+		why = append(why, fmt.Sprintf("steps of its event loops take %d ms (p99.9)", e.loop.Milliseconds()))
 	}
 	if e.publications >= deepInbox {
 		why = append(why, fmt.Sprintf("%d publications wait in its inboxes", e.publications))

@@ -22,7 +22,7 @@ func TestVerdictNamesWhatThoseWhoLagHaveInCommon(t *testing.T) {
 		},
 		{
 			"slow loop", admin.Facts{Clients: 300, Lagging: 1, Loop: 80 * time.Millisecond},
-			"node", "", "This node is behind: turns of its event loops take 80 ms (p99.9).",
+			"node", "", "This node is behind: steps of its event loops take 80 ms (p99.9).",
 		},
 		{
 			"deep inbox and spent budget", admin.Facts{Clients: 300, Publications: 1200, Budget: 0.93},
@@ -32,7 +32,7 @@ func TestVerdictNamesWhatThoseWhoLagHaveInCommon(t *testing.T) {
 			"the node explains the rest", admin.Facts{
 				Clients: 100, Lagging: 90, Loop: time.Second, Topics: topics(admin.Share{"a", 90, 90}, admin.Share{"b", 90, 0}),
 			},
-			"node", "", "This node is behind: turns of its event loops take 1000 ms (p99.9).",
+			"node", "", "This node is behind: steps of its event loops take 1000 ms (p99.9).",
 		},
 		{
 			"one topic, though everyone has it", admin.Facts{

@@ -31,7 +31,7 @@ func audience(b *testing.B, n int) (r *rig, writes *int) {
 
 // BenchmarkFanOut is publications to all, so many of them under way at a time,
 // from Publish to the outlet. ns/delivery is what one costs one subscriber, and
-// ms-step-p99.9 how long the longest turns of the loop are, as the bucket they fall in.
+// ms-step-p99.9 how long the longest steps of the loop are, as the bucket they fall in.
 func BenchmarkFanOut(b *testing.B) {
 	for _, x := range []struct{ subscribers, underWay int }{{1000, 16}, {10_000, 4}} {
 		b.Run(fmt.Sprintf("subscribers=%d/under-way=%d", x.subscribers, x.underWay), func(b *testing.B) {
