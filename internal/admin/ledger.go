@@ -20,7 +20,7 @@ type Ledger struct {
 	since time.Time
 }
 
-// account is what came with one key since the last sum.
+// account is the requests that came with one key since the last sum.
 type account struct {
 	published, refused uint64
 }

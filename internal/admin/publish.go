@@ -212,7 +212,7 @@ func (a *api) declared(namespace, topic string) (*delivery.Declared, error) {
 	return nil, refuse(base.CodeUnknown, "topic: %q is not declared in namespace %q%s", topic, namespace, patternAdvice(topic))
 }
 
-// patternAdvice says to whoever asks for a pattern which ones there can be.
+// patternAdvice names the patterns there can be, for the error of a request for another one.
 func patternAdvice(topic string) string {
 	if !strings.HasSuffix(topic, "*") {
 		return ""

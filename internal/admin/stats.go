@@ -44,7 +44,7 @@ type nameView struct {
 	Subscribers int64  `json:"subscribers"`
 }
 
-// keptView is what is kept for who subscribes later.
+// keptView is the values that are kept for later subscribers.
 type keptView struct {
 	Messages int64  `json:"messages"`
 	Bytes    int64  `json:"bytes"`

@@ -1,5 +1,5 @@
-// Package aside does elsewhere what must not hold up whoever comes upon it: a loop that has a line to log, or an
-// application to tell of something. What cannot be done soon enough is dropped and counted, never waited for.
+// Package aside does small pieces of work on a goroutine of its own for callers that must not wait: a loop has a line to
+// log, or an application to tell of something. Work that cannot be done soon enough is dropped and counted.
 package aside
 
 import (
@@ -54,7 +54,7 @@ func (q *Queue[T]) Put(item T, bytes int) bool {
 	return true
 }
 
-// run ends when nothing waits; whoever needs to know waits in Flush.
+// run does the items that wait, and ends when none does; Flush waits for that.
 func (q *Queue[T]) run() {
 	defer q.retire()
 	for {
@@ -75,7 +75,7 @@ func (q *Queue[T]) next() (e queued[T], ok bool) {
 	return q.waiting[q.first], true
 }
 
-// work counts an item until it is done, whatever do does.
+// work does an item, which counts until then: also where do panics or ends the goroutine.
 func (q *Queue[T]) work(e queued[T]) {
 	defer q.done(e)
 	q.do(e.item)

@@ -67,8 +67,8 @@ func CauseNamed(name string) (c Cause, ok bool) {
 // SocketReason is the Socket.IO disconnect reason for handlers (protocol.md 2.10).
 func (c Cause) SocketReason() string { return causeRows[c].reason }
 
-// Expels reports whether the application or a rule has put the socket out: what it had sent and still waits is not
-// handled. Of whoever leaves for another cause it is.
+// Expels reports whether the application or a rule has put the socket out: its events that still wait are not handled
+// then. The events of a socket that leaves for another cause are.
 func (c Cause) Expels() bool { return c >= CauseTokenExpired && c <= CauseServerDisconnect }
 
 // Leaves reports whether a connection that ends so has left by itself, or its network has: the server has not cut it.

@@ -46,7 +46,7 @@ func (f *Frame) Packing() Packing {
 }
 
 // Deflated is the frame for clients that have agreed to permessage-deflate: messages of ws.DeflateFrom bytes and more
-// are compressed, each for itself. It is made once, by whoever asks first; what gains nothing is the frame itself. Any
+// are compressed, each for itself. It is made once, by the first caller; a frame that gains nothing by it is returned as it is. Any
 // goroutine may call it.
 func (f *Frame) Deflated() *Frame {
 	if f.verbatim || len(f.wire) < ws.DeflateFrom {
@@ -81,7 +81,7 @@ func (f *Frame) Held() int {
 // Wire returns the websocket bytes. The caller must not change them.
 func (f *Frame) Wire() []byte { return f.wire }
 
-// Len is the size in bytes that the limits of lanes count, whatever of it is compressed on the way.
+// Len is the size in bytes that the limits of lanes count: without compression.
 func (f *Frame) Len() int { return len(f.wire) }
 
 // Parts walks complete server frames and yields each payload with its opcode.

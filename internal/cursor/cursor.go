@@ -1,6 +1,6 @@
-// Package cursor is how far somebody has got in a topic (architecture.md D12): what a lane that is behind holds, and a client that
-// is away. It is small, can be written down, and means the same on every shard and node that reads the topic's log.
-// It is pure.
+// Package cursor is how far a subscriber has got in a topic (architecture.md D12). A lane that is behind holds a cursor, and so does
+// a client that is away. A cursor is small, can be written down, and means the same on every shard and node that reads the
+// topic's log. The package is pure.
 package cursor
 
 import "slices"
@@ -11,10 +11,10 @@ import "slices"
 //	offsets  1 2 3 4 5 6 7 8 9
 //	done     x x x . x x . x .      Floor 3, then 5-6 and 8
 //
-// What is done beyond the floor is bounded by MaxSpans. A cursor that would need more of them forgets that the newest are
+// The runs of offsets done beyond the floor are MaxSpans at most. A cursor that would need more of them forgets that the newest are
 // done: they come again, which at least once allows. It never says that something is done that is not.
 //
-// It is a value: who copies it must not change both.
+// A cursor is a value: of two copies one must not be changed.
 type Cursor struct {
 	Topic string
 	Epoch string // the numbering that the offsets belong to

@@ -15,10 +15,10 @@ import (
 //	spans      how many, then for each of them, ascending: how many offsets before it are not done, counted from the
 //	           floor or the span before, and how many offsets it has; both are at least 1
 //
-// Nothing follows. It has no checksum: whoever stores it has one.
+// Nothing follows. There is no checksum: the store of cursors adds one.
 const version = 1
 
-// What a written cursor may have. MaxEncoded is the length of the longest, in bytes.
+// The bounds of a written cursor. MaxEncoded is the length of the longest, in bytes.
 const (
 	maxName    = 1024 // bytes of a topic's name or an epoch's
 	maxNumber  = binary.MaxVarintLen64

@@ -15,7 +15,7 @@ const step = 10 * time.Millisecond
 // catchUp is how much lost time is made up for at once when the process did not get to run: a rate is not kept by a burst.
 const catchUp = 10 * step
 
-// Herd are the clients. Its methods are called by one goroutine at a time, and by whoever asks for Progress.
+// Herd are the clients. The drain's goroutine calls the methods, and so does any that asks for Progress.
 type Herd interface {
 	// Here is how many clients are connected, and how many of them nobody has told to leave yet.
 	Here() (all, staying int)
@@ -61,7 +61,7 @@ func (d *Drain) Began() <-chan struct{} { return d.began }
 func (d *Drain) Done() <-chan struct{} { return d.done }
 
 // Run sends the clients away, at Options.PerSecond and never faster, until none is left, the time is over or stop is
-// closed. A second call returns at once: there is one drain, and whoever wants to see its end waits for Done.
+// closed. A second call returns at once: there is one drain, and Done says when it has ended.
 func (d *Drain) Run(stop <-chan struct{}) {
 	if d.asked.Swap(true) {
 		return

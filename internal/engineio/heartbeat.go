@@ -78,7 +78,7 @@ func (p *beats) put(b *beat) {
 	}
 }
 
-// rhythm is a server's on one loop: how often to ping, and how long to wait for what follows.
+// rhythm is how often the sessions of a server on one loop are pinged, and how long their answers are waited for.
 type rhythm struct {
 	interval, timeout int64
 	early             int64 // at most, of a session's first ping
@@ -95,7 +95,7 @@ const (
 	left
 )
 
-// verdict is what an expired deadline means.
+// verdict says what is to be done with a session whose deadline has expired.
 type verdict uint8
 
 const (
@@ -169,8 +169,8 @@ func (h *heartbeat) moved(now int64, p transport.Progress) {
 //
 // and never later than it would be dead; quiet sessions are judged only when a request meets them (over).
 
-// look turns progress into signs of life. When it happened is not known, only
-// that it was since the last look: the peer gets the benefit.
+// look turns the kernel's progress into signs of life. The moment of the progress is
+// not known, only that it was since the last look: the peer is given the latest.
 func (h *heartbeat) look(now int64, p transport.Progress) {
 	b := h.beat
 	if p.Taken > h.seen { // the peer's kernel has acknowledged something
@@ -190,7 +190,7 @@ func (h *heartbeat) look(now int64, p transport.Progress) {
 	}
 }
 
-// expire judges; heard is when bytes last came.
+// expire judges a session whose deadline has expired; heard is when bytes last came.
 func (h *heartbeat) expire(r rhythm, now, heard int64, p transport.Progress) verdict {
 	h.sign = max(h.sign, heard)
 	if h.beat == nil {
@@ -219,8 +219,8 @@ func (h *heartbeat) over(r rhythm, now, heard int64, p transport.Progress) bool 
 	return now >= h.limit(r)
 }
 
-// spare is told instead of expire while the server itself does not read: the
-// peer cannot show life.
+// spare takes the place of expire while the server itself does not read: the peer
+// cannot show life then, and is taken to be alive.
 func (h *heartbeat) spare(now int64) { h.sign = now }
 
 // limit is when the peer is dead unless it shows life before.

@@ -45,10 +45,10 @@ type transition struct {
 	upgrade *upgrade
 	ending  ending
 	parting bool   // the host may write one last time, though no GET waits
-	words   []byte // what it wrote then, a payload for the last GET
+	words   []byte // the host's last words, a payload for the last GET
 }
 
-// ending is why a session ended, for Host.Closed, and what the last GET is told.
+// ending is why a session ended, for Host.Closed, and the packet that the last GET is told.
 type ending struct {
 	cause base.Cause
 	last  eio.PacketType // over polling

@@ -26,9 +26,9 @@ const overtaken = 2 * noopFirst
 //	(its GET and POST are over)
 //	5       ----------> websocket carries the session
 //
-// What is written until 5 goes to a GET, or stays with the host while none
-// waits; after it, nothing is written before the last response has arrived. So
-// nothing is lost or reordered.
+// Packets written before 5 go to a GET, or stay with the host while none waits;
+// after 5 the websocket is written to only when the last response has arrived.
+// So nothing is lost or reordered.
 type upgrade struct {
 	socket *transport.WebSocket
 	probed bool // 2probe came

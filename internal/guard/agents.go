@@ -14,7 +14,7 @@ const (
 )
 
 // Agents remembers the User-Agents of the clients that have come, each once, under the four bytes that every connection
-// keeps: whoever looks at a client that was cut wants to know which kind of client it is. Of more kinds than 1,024 those
+// keeps: a view of a client that was cut shows its kind. Of more kinds than 1,024 those
 // are known that connected last. Any goroutine may use it.
 type Agents struct {
 	mu    sync.Mutex

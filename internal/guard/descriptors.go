@@ -14,7 +14,7 @@ func Room(own int) (connections, limit int) {
 }
 
 // Ceiling is the lowest number of a descriptor that no client's connection may have; 0 for none. The kernel gives the
-// lowest number that is free, so a higher one says how many are open, whoever holds them. It is above Room and own
+// lowest number that is free, so a higher one says how many are open in all. The ceiling is above Room and own
 // together, so that those beyond Room can be answered, and leaves the rest to the server itself.
 func Ceiling(own int) int {
 	_, reserve, limit := share(own)

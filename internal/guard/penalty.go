@@ -18,7 +18,7 @@ const goodFor = 2
 // handshake and a lane's worth of messages every second (protocol.md 4). The first offence costs the base, each further
 // one twice the last, up to MaxPenalty. Who stays good for twice the last penalty after it has ended starts afresh.
 //
-// A key is whatever names the client across connections, see PenaltyKey. At most 65,536 are
+// A key names a client across its connections, see PenaltyKey. At most 65,536 are
 // remembered, the oldest offences being forgotten first.
 type Penalties struct {
 	any    atomic.Bool // somebody is remembered

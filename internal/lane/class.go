@@ -45,7 +45,7 @@ func (p *Policy) ackTimeout(tries int) int64 {
 	return int64(min(d, float64(maxAckTimeout)))
 }
 
-// What the budget counts for one queue place (architecture.md D9), and for one message on one
+// The bytes that the budget counts for one queue place (architecture.md D9), and for one message on one
 // shard besides the bytes of its frames: the structs, its id, what a frame has to spare.
 const (
 	EntryBytes   = 32

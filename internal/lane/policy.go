@@ -170,7 +170,7 @@ func (l *Lane) Busy(now int64) {
 	}
 }
 
-// Due looks at the ack clocks: what has waited too long is to be sent again, or
+// Due looks at the ack clocks: a message whose ack is late is to be sent again, or
 // after 1 + MaxRetries sends is given up. Messages past their time to live are
 // given up as expired. It reports how many of each.
 func (l *Lane) Due(now int64) (again, exhausted int) {
@@ -199,8 +199,8 @@ func (l *Lane) Due(now int64) (again, exhausted int) {
 }
 
 // giveUp drops the k-th message of the window, counted from the oldest, and
-// returns the k before the one to look at next: what follows a given-up head
-// has become the head.
+// returns the k before the one to look at next: the message behind a head that was
+// given up has become the head.
 func (l *Lane) giveUp(k int, r base.Reason) int {
 	l.landed(l.window.index(k))
 	l.dropped(r)

@@ -29,7 +29,7 @@ type queue struct {
 	soonest int64 // when an entry expires that may do so before one ahead of it; 0: none may. It may be too early
 
 	keys  map[string]uint32 // position of the newest entry of each key; COALESCE only
-	first [firstSlots]slot  // what slots is until more are needed
+	first [firstSlots]slot  // the memory of slots until more are needed
 }
 
 // slot is one queued entry.
@@ -43,7 +43,7 @@ const (
 	maxSlots   = 64 // of a queue in the pool, and keys: the default limit of a topic's lanes
 )
 
-// What a queue takes in memory, in bytes: itself, each slot beyond the first, each key.
+// The memory of a queue, in bytes: the queue itself, each slot beyond the first ones, each key.
 const (
 	queueBytes = int(unsafe.Sizeof(queue{}))
 	slotBytes  = int(unsafe.Sizeof(slot{}))

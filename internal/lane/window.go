@@ -40,14 +40,14 @@ const (
 // oldest, which is where acks usually are; wider ones keep an index.
 const scanSpan = 32
 
-// What a window takes in memory, in bytes: itself, each place, and each in its index.
+// The memory of a window, in bytes: the window itself, each place, each row of its index.
 const (
 	windowBytes = int(unsafe.Sizeof(window{}))
 	flightBytes = int(unsafe.Sizeof(flight{}))
 	idBytes     = 48
 )
 
-// memory is what the window takes, in bytes, whatever is in it.
+// memory is the size of the window in bytes, full or empty.
 func (w *window) memory() int64 {
 	n := windowBytes + flightBytes*len(w.slots)
 	if w.byID != nil {

@@ -62,7 +62,7 @@ type Only struct {
 	Address string // those whose connection comes from this address
 }
 
-// Event is what is emitted.
+// Event is the event that is emitted.
 type Event struct {
 	Data        []byte // a JSON array: the event's name and its arguments, with placeholders for attachments
 	Attachments [][]byte

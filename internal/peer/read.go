@@ -39,7 +39,7 @@ type kept struct {
 	size  int // bytes
 }
 
-// What is kept at most before Ask gives up.
+// How many events are kept, and bytes of them, before Ask gives up.
 const (
 	maxKept      = 1000
 	maxKeptBytes = 1 << 20

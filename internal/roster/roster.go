@@ -86,7 +86,7 @@ type seat[M any] struct {
 	since  uint32 // the last search begun when it was taken
 }
 
-// What a room holds apart from its name, and a member in it, in bytes.
+// The memory of a room apart from its name, and of a member in it, in bytes.
 const (
 	roomBytes  = 160
 	placeBytes = 32

@@ -13,7 +13,7 @@ type Change struct {
 // Kind names what happened, as Socket.IO's adapter does.
 type Kind string
 
-// What happens to a room.
+// The changes of a room.
 const (
 	Created Kind = "create-room"
 	Joined  Kind = "join-room"

@@ -1,5 +1,5 @@
-// Package topiclog is the one contract (architecture.md D12) of whatever remembers what a topic has published: memory, a journal, a
-// broker. What must outlive a lane reads it: spill, redelivery, recovery, history.
+// Package topiclog is the contract (architecture.md D12) of the keepers that remember the publications of a topic: memory, a
+// journal, a broker. Spill, redelivery, recovery and history read them there: they must outlive a lane.
 //
 //	publish ──> Record ──Append──> Log ──> Position ──> Deliver, in the order of the offsets
 //	                                └──Read──> Batch

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// What can be wrong with a request to a log.
+// The errors of a request to a log.
 var (
 	// ErrClosed says that the log was closed.
 	ErrClosed = errors.New("the log is closed")
@@ -19,7 +19,7 @@ var (
 	ErrFull = errors.New("the log is full")
 )
 
-// Log is the order of one topic, and what is remembered of it.
+// Log is the order of one topic, and the records that are remembered of it.
 //
 // A keeper places records at once, or late, and all of them the same way:
 //
@@ -34,8 +34,8 @@ var (
 // All methods may be called by any goroutine.
 type Log interface {
 	// Append gives r a place behind all others. It does not wait, for a disk, a peer or room: ErrFull says that it would
-	// have to. Appends of one order come one at a time, under the lock of whoever owns it, so that what is true at an
-	// offset (who is subscribed, what is kept for snapshots) is known under that lock too. A log that keeps nothing takes
+	// have to. Appends of one order come one at a time, under the lock of the order, so that the state at an
+	// offset (the subscribers, the values kept for snapshots) is known under that lock too. A log that keeps nothing takes
 	// nil for any record.
 	//
 	// Errors: ErrFull, ErrClosed, or the keeper's: then r has no place and never will.
@@ -45,7 +45,7 @@ type Log interface {
 	// with no lock of the log held. done must not block, and must not close the log.
 	Read(q Query, done func(Batch))
 
-	// Span is what the log has at this moment.
+	// Span is the part of the order that the log has at this moment.
 	Span() Span
 
 	// Keeps reports whether anything that is appended can be read again. It never changes.
@@ -56,7 +56,7 @@ type Log interface {
 	Close()
 }
 
-// Deliver hands a record that has its place to whoever owns the order. A late keeper calls it, one at a time and in the
+// Deliver takes over a record that has its place: the topic's owner gives it to a late keeper, which calls it for one record at a time and in the
 // order of the offsets, with no lock held: it may wait for room. A record that was appended here comes as the pointer that
 // was given to Append.
 type Deliver func(Placement)
@@ -82,7 +82,7 @@ type Limit struct {
 	Bytes   int // of Record.Size; 0 counts as 1
 }
 
-// Batch is what a read has found.
+// Batch is the records that a read has found, and how far it has looked.
 type Batch struct {
 	Span
 	Placements []Placement // ascending

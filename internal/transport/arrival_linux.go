@@ -22,7 +22,7 @@ const maxHead = 16 << 10
 //
 // It is an http.ResponseWriter for a refusal: a small response, written and closed by Refuse.
 type Arrival struct {
-	// Request is what was asked for. Context, body and TLS are those of no request in particular.
+	// Request is the request as it was read. Its context, body and TLS are empty ones.
 	Request *http.Request
 
 	intake *intakeLoop

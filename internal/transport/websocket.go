@@ -60,10 +60,10 @@ type WebSocket struct {
 	paused     bool
 }
 
-// partial is what came and is not dealt with yet.
+// partial is the bytes that came and are not dealt with yet: of a message under way, and read behind it.
 type partial struct {
 	ws.Decoder
-	rest   []byte // read after what the decoder has seen: while there is any, nothing more is read
+	rest   []byte // read behind the bytes that the decoder has seen: while there are any, nothing more is read
 	waits  bool   // for a turn
 	held   int    // bytes, as Hold was told
 	halted bool   // the connection does not read
@@ -82,13 +82,13 @@ const (
 
 // controls is what control frames (RFC 6455 5.5) have a connection do.
 type controls struct {
-	// What waits to be written: while open the answer to the client's latest ping,
-	// of whose predecessors none is answered (5.5.3); then our close frame, or what
-	// is left of it.
+	// The frame that waits to be written: while open the answer to the client's
+	// latest ping, in place of the answers to earlier ones (5.5.3); then our close
+	// frame, or the rest of it.
 	frame []byte
 	space [2 + ws.MaxControlPayload]byte // of frame
 
-	// What ends the connection, unless it is open.
+	// Why the connection ends, unless it is open.
 	cause base.Cause
 	err   error
 }
@@ -330,8 +330,8 @@ func (w *WebSocket) work(d *ws.Decoder, b []byte) (rest []byte, err error) {
 	return nil, nil
 }
 
-// workPartial goes on with what is partly dealt with: with b, its own rest if it has its turn, and else the connection's,
-// which has to wait if there is no time for newcomers left.
+// workPartial goes on with a message under way. In its turn b is the rest that waited; else b was just read, and waits itself
+// if the step has no time for newcomers left.
 func (w *WebSocket) workPartial(b []byte, turn bool) {
 	p := w.partial
 	rest, err := b, error(nil)
@@ -353,13 +353,14 @@ func (w *WebSocket) workPartial(b []byte, turn bool) {
 	w.book()
 }
 
-// keep is apart from received so that a decoder that is not kept is not allocated.
+// keep keeps a decoder and the bytes behind it for the next turn or read. Being apart from received, it makes the allocation
+// only where the decoder is kept.
 func (w *WebSocket) keep(d ws.Decoder, rest []byte) {
 	w.partial = &partial{Decoder: d, rest: bytes.Clone(rest)}
 	w.book()
 }
 
-// book says how many bytes are kept, and has reading wait while there is something to go on with.
+// book tells Hold how many bytes are kept, and stops reading while some of them wait for a turn.
 func (w *WebSocket) book() {
 	p := w.partial
 	if owes := p.owes(); owes != p.halted {
@@ -372,7 +373,7 @@ func (w *WebSocket) book() {
 	w.goOn()
 }
 
-// forget lets go of what is partly dealt with.
+// forget drops the message under way, and reads on.
 func (w *WebSocket) forget() {
 	p := w.partial
 	w.partial = nil
@@ -383,7 +384,7 @@ func (w *WebSocket) forget() {
 	}
 }
 
-// goOn asks for a turn if there is a use for one.
+// goOn asks for a turn if there are bytes to go on with.
 func (w *WebSocket) goOn() {
 	p := w.partial
 	if p == nil || p.waits || !p.owes() || w.paused && w.state == wsOpen && !p.Busy() {

@@ -6,7 +6,7 @@
 //	       the rest of b, d, a …       ──> a turn each, as long as the Step lasts; one at least
 package turns
 
-// What work costs, in units of about a nanosecond: a byte read and unmasked 1.
+// The costs of work, in units of about a nanosecond: a byte read and unmasked costs 1.
 const (
 	Inflated     = 4       // a byte of a compressed message
 	Frame        = 64      // a frame, or what has come of one

@@ -39,8 +39,8 @@ func (f JobFunc) Run(ctx context.Context) { f(ctx) }
 type Options struct {
 	// Max is how many jobs run at the same time; 0 means 64.
 	Max int
-	// Queue is how many jobs may wait for a worker, a mailbox counting as one; 0 means any number: whoever submits
-	// bounds itself.
+	// Queue is how many jobs may wait for a worker, a mailbox counting as one; 0 means any number: each
+	// mailbox bounds itself.
 	Queue int
 	// Idle is how long a worker without work stays; 0 means 10 s.
 	Idle time.Duration
@@ -117,7 +117,7 @@ type Pool struct {
 	awake   bool        // the alarm is set, or the watch looks
 	closing bool
 
-	dropped  atomic.Bool  // Close gave up: what has not started never will
+	dropped  atomic.Bool  // Close gave up: jobs that have not started never will
 	queued   atomic.Int64 // length of queue, for those without the lock
 	pending  atomic.Int64 // jobs accepted and not started
 	running  atomic.Int64
@@ -126,7 +126,8 @@ type Pool struct {
 	niceFail sync.Once
 }
 
-// seat is a worker. Where it waits while idle: whoever takes it off Pool.seats may put one job in, or close it.
+// seat is a worker. While it is idle it stands in Pool.seats and waits at job: the goroutine that takes it off the list sends
+// one visit there, or closes the channel.
 type seat struct {
 	job    chan *visit
 	since  atomic.Int64 // when it began its job, in nanoseconds of Pool.start; 0 while idle

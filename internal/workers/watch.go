@@ -2,18 +2,31 @@ package workers
 
 import "time"
 
+// A worker is busy with one job, which takes a moment, or keeps it for long: the worker is stuck then.
+//
+//	its thread sleeps (a lock, a disk, a peer)            stuck
+//	its job has taken watchEvery of processor time        stuck
+//	it computes, or waits for a processor                 free in a moment
+//
+// Of busy workers the pool wants Pool.floor that are not stuck. While anybody works, an alarm looks after that:
+//
+//	alarm ── watchEvery ──> look      counts those known to be stuck, takes a sample of the others
+//	  ^                     judge     asks the kernel about each of the sample
+//	  │                     relieve   reckons how many are stuck in all (long), and then
+//	  │                                 too few are free:  calls workers to the queue
+//	  └── anybody works ────            too many are free: excess, some step back after their job
+
 // watchEvery is how often workers are looked at while any is busy, and how long a job may take to count as short.
 const watchEvery = time.Millisecond
 
 // watchMost is how many threads one look asks the kernel about; of more workers it is a sample.
 const watchMost = 8
 
-// sighting is what the watch remembers of a worker: the job it saw it with first, by its since, the processor time of its
-// thread then, and whether that job was found to hold it up.
+// sighting is what the watch remembers of a worker and its job.
 type sighting struct {
-	since int64
-	used  time.Duration
-	stuck bool
+	since int64         // seat.since of the job
+	used  time.Duration // processor time of the thread when the watch saw the job first
+	stuck bool          // the worker was found to be stuck with the job
 }
 
 // handing is a visit for an idle worker.
@@ -35,9 +48,9 @@ func (w *Pool) watchLocked() {
 	w.awake = true
 }
 
-// watch looks for workers that are held up by their jobs and calls others to the queue in their place, a few more each
-// time; of workers that are too many some are told to step back. It is set again as long as anybody works. There is one at
-// a time.
+// watch looks for workers that are stuck and calls others to the queue in their place, a few more each time; of workers
+// that are too many it tells some to step back. relieve sets the alarm again as long as anybody works, so there is one watch
+// at a time.
 func (w *Pool) watch() {
 	w.upkeep()
 	l := w.look()
@@ -51,15 +64,15 @@ func (w *Pool) watch() {
 	}
 }
 
-// look is what one look at the busy workers with threads of their own found.
+// look is what one look at the busy workers with threads of their own has found.
 type look struct {
-	stuck  int     // by the job they were with when last looked at
-	others int     // of whom that is not known
-	sample []*seat // of them, watchMost at most
-	found  int     // of the sample to be held up
+	stuck  int     // workers still with the job that they were found stuck with
+	others int     // workers of whom that is not known
+	sample []*seat // of the others, watchMost at most
+	found  int     // workers of the sample that judge has found stuck
 }
 
-// look takes another sample each time.
+// look counts the busy workers, and takes another sample each time.
 func (w *Pool) look() (l look) {
 	if w.nice == 0 {
 		return l
@@ -85,9 +98,10 @@ func (w *Pool) look() (l look) {
 	return l
 }
 
-// judge reports whether a busy worker waits for something, or has computed for long. A worker that merely waits for a
-// processor is not held up, however long that takes: one more would wait for the same. (For one of Go's processors it
-// waits as for anything else; that is rarely for long.) Where nothing is known of threads, age decides.
+// judge reports whether a busy worker is stuck: it waits for something, or has computed for long. A worker that merely waits
+// for a processor is not stuck, however long that takes: one more would wait for the same. (A worker that waits for one of
+// Go's processors looks like any that waits; that is rarely for long.) Where the kernel tells nothing of threads, the age of
+// the job decides.
 func (s *seat) judge(now int64) bool {
 	since, thread := s.since.Load(), int(s.thread.Load())
 	if since == 0 {
@@ -107,7 +121,9 @@ func (s *seat) judge(now int64) bool {
 	return s.seen.stuck
 }
 
-// relieve draws the consequences.
+// relieve reckons from a look how many workers are stuck, sets the alarm again, and takes jobs from the queue for workers that
+// are called in place of the stuck ones: its caller hands them over, without the lock. For every four that are stuck it calls
+// one more than are missing.
 func (w *Pool) relieve(l look) (calls []handing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -143,8 +159,8 @@ func (w *Pool) relieve(l look) (calls []handing) {
 	return calls
 }
 
-// oldLocked is how many workers have been at their job for long. Of plain goroutines, which share threads, nothing else is
-// known; but they do not push each other off them either.
+// oldLocked is how many workers have been at their job for long. Plain goroutines share threads: the age of its job is all
+// that is known of one; but they do not push each other off the threads either.
 func (w *Pool) oldLocked() (n int) {
 	now := int64(time.Since(w.start))
 	for _, s := range w.crew {

@@ -14,7 +14,7 @@ import (
 	"github.com/streamweir/weir/internal/vfs"
 )
 
-// What the file system says when it cannot.
+// The errors of a file system that cannot do what is asked.
 var (
 	// ErrNoSpace is the full disk.
 	ErrNoSpace = errors.New("no space left on device")

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// What a byte is in base64, as real clients write it: a value below 64, or one of these.
+// The meanings of a byte in base64, as real clients write it: a value below 64, or one of these.
 const (
 	blank   = 0x40 + iota // line breaks every 76 characters and at the end, spaces
 	padding               // at the end, or left out
