@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 )
 
 // The errors of a request to a log.
@@ -95,19 +96,20 @@ type Batch struct {
 // its offset from elsewhere, is at the end too: Next > Last then.
 func (b *Batch) End() bool { return b.Next >= b.Last }
 
-// Later is a position that is not known yet.
+// Later is a position that is not known yet. Most are waited for by nobody who has to sleep: the channel is made by the first
+// who has to (BenchmarkLater).
 type Later struct {
-	done chan struct{}
-	at   Position
-	err  error
-
 	mu    sync.Mutex
-	known bool
+	at    Position
+	err   error
+	known bool          // at and err are
+	told  atomic.Bool   // known, and who was to hear of it has; at and err do not change any more
+	done  chan struct{} // closed when told; nil: nobody has waited
 	hears []func(Position, error)
 }
 
 // NewLater returns a position that Place or Fail makes known; one of them is called, once.
-func NewLater() *Later { return &Later{done: make(chan struct{})} }
+func NewLater() *Later { return &Later{} }
 
 // Place makes the position known.
 func (l *Later) Place(at Position) { l.tell(at, nil) }
@@ -118,13 +120,20 @@ func (l *Later) Fail(err error) { l.tell(Position{}, err) }
 func (l *Later) tell(at Position, err error) {
 	l.mu.Lock()
 	l.at, l.err, l.known = at, err, true
-	hears := l.hears
-	l.hears = nil
-	l.mu.Unlock()
-	for _, hear := range hears {
-		hear(at, err)
+	if hears := l.hears; hears != nil {
+		l.hears = nil
+		l.mu.Unlock()
+		for _, hear := range hears {
+			hear(at, err)
+		}
+		l.mu.Lock()
 	}
-	close(l.done)
+	l.told.Store(true)
+	done := l.done
+	l.mu.Unlock()
+	if done != nil {
+		close(done)
+	}
 }
 
 // Hear calls f with what Place or Fail says, before a Wait returns: by whoever calls them, or at once if that was already.
@@ -143,15 +152,26 @@ func (l *Later) Hear(f func(Position, error)) {
 // Wait waits for the position until ctx ends. The error is Fail's, or that of ctx: then the record may have a place or
 // not. Any number may wait.
 func (l *Later) Wait(ctx context.Context) (Position, error) {
-	select {
-	case <-l.done:
+	if l.told.Load() {
 		return l.at, l.err
-	default:
 	}
 	select {
-	case <-l.done:
+	case <-l.channel():
 		return l.at, l.err
 	case <-ctx.Done():
 		return Position{}, ctx.Err()
 	}
+}
+
+// channel is closed when the position is told.
+func (l *Later) channel() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done == nil {
+		l.done = make(chan struct{})
+		if l.told.Load() {
+			close(l.done)
+		}
+	}
+	return l.done
 }
