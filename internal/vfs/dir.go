@@ -1,9 +1,13 @@
 package vfs
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
 
 // Dir is a directory of the operating system, by its path.
@@ -56,7 +60,7 @@ func (d Dir) List(dir string) ([]Info, error) {
 			if err != nil {
 				return nil, err
 			}
-			info.Size = stat.Size()
+			info.Size, info.Time = stat.Size(), stat.ModTime()
 		}
 		infos = append(infos, info)
 	}
@@ -73,17 +77,35 @@ func (d Dir) SyncDir(dir string) error {
 	return f.Sync()
 }
 
-// Lock implements FS. The file stays when the lock is let go: to remove it would let two have it.
+// Lock implements FS. The file has the id of the process that has the lock, for whoever is refused. It stays when the lock is let
+// go: to remove it would let two have it.
 func (d Dir) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(d.path(name), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := lock(f); err != nil {
+		if errors.Is(err, ErrLocked) {
+			err = heldBy(f, err)
+		}
 		_ = f.Close()
 		return nil, err
 	}
+	if err := f.Truncate(0); err == nil {
+		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid()) // without it the lock is as good
+	}
 	return f, nil
+}
+
+// heldBy adds who has a lock, if the file says so.
+func heldBy(f *os.File, err error) error {
+	text := make([]byte, 32)
+	n, _ := f.ReadAt(text, 0)
+	pid, wrong := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+	if wrong != nil {
+		return err
+	}
+	return fmt.Errorf("%w (process %d)", err, pid)
 }
 
 // Free implements FS.

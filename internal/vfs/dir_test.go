@@ -3,11 +3,13 @@ package vfs_test
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -72,7 +74,7 @@ func TestLockIsOneProcesss(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "locked\n" {
 		t.Fatalf("the child says %q, %v", line, err)
 	}
-	if _, err := vfs.Dir(dir).Lock("lock"); !errors.Is(err, vfs.ErrLocked) {
+	if _, err := vfs.Dir(dir).Lock("lock"); !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", child.Process.Pid)) {
 		t.Errorf("a second process: %v", err)
 	}
 	if err := child.Process.Kill(); err != nil {

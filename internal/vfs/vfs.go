@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"io"
+	"time"
 )
 
 // ErrLocked says that another process, or another FS of this one, has the lock.
@@ -35,7 +36,7 @@ type FS interface {
 	SyncDir(dir string) error
 
 	// Lock makes the file if it is not there, and locks it against other processes until it is closed or the process ends.
-	// It does not wait: ErrLocked.
+	// It does not wait: ErrLocked, with the id of the process that has it if that is known.
 	Lock(name string) (io.Closer, error)
 
 	// Free is how many bytes this user may still write on the file system.
@@ -45,7 +46,7 @@ type FS interface {
 	Boot() string
 }
 
-// File is an open file. ReadAt may be called by any goroutine, the others by one at a time.
+// File is an open file. ReadAt and Sync may be called by any goroutine, the others by one at a time.
 type File interface {
 	io.Writer // at the end
 	io.ReaderAt
@@ -65,6 +66,7 @@ type File interface {
 // Info is one name in a directory.
 type Info struct {
 	Name string
-	Size int64 // of a file
+	Size int64     // of a file
+	Time time.Time // when a file was written last
 	Dir  bool
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"time"
 )
 
 // handle is an open file.
@@ -37,6 +38,7 @@ func (h *handle) Write(p []byte) (int, error) {
 		return n, failed(Write, h.name, ErrNoSpace)
 	}
 	h.file.data = append(h.file.data, p...)
+	h.file.time = time.Now()
 	return len(p), nil
 }
 

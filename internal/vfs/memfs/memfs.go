@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/streamweir/weir/internal/vfs"
 )
@@ -81,6 +82,7 @@ func (n names) clone() names { return names{maps.Clone(n.files), maps.Clone(n.di
 type inode struct {
 	data   []byte
 	synced []byte
+	time   time.Time // of the last write
 }
 
 // New returns an empty file system.
@@ -133,7 +135,7 @@ func (m *FS) Crash(keep func(name string, unsynced int) int) {
 		if keep != nil && len(f.data) > n {
 			data = append(slices.Clone(f.synced), f.data[n:n+keep(name, len(f.data)-n)]...)
 		}
-		survivor := &inode{data: slices.Clone(data), synced: slices.Clone(data)}
+		survivor := &inode{data: slices.Clone(data), synced: slices.Clone(data), time: f.time}
 		m.now.files[name], m.durable.files[name] = survivor, survivor
 	}
 }
@@ -153,7 +155,7 @@ func (m *FS) Clone() *FS {
 	c := New()
 	c.now = m.now.clone()
 	for name, f := range c.now.files {
-		c.now.files[name] = &inode{data: slices.Clone(f.data), synced: slices.Clone(f.data)}
+		c.now.files[name] = &inode{data: slices.Clone(f.data), synced: slices.Clone(f.data), time: f.time}
 	}
 	c.durable = c.now.clone()
 	return c
@@ -180,7 +182,7 @@ func (m *FS) Data(name string) []byte {
 func (m *FS) SetData(name string, data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f := &inode{data: slices.Clone(data), synced: slices.Clone(data)}
+	f := &inode{data: slices.Clone(data), synced: slices.Clone(data), time: time.Now()}
 	m.now.files[name], m.durable.files[name] = f, f
 }
 
@@ -241,7 +243,7 @@ func (m *FS) Create(name string) (vfs.File, error) {
 	case !m.now.dirs[path.Dir(name)]:
 		return nil, failed(Create, name, fs.ErrNotExist)
 	}
-	m.now.files[name] = &inode{}
+	m.now.files[name] = &inode{time: time.Now()}
 	return m.handleLocked(name, true), nil
 }
 
@@ -316,7 +318,7 @@ func (m *FS) List(dir string) ([]vfs.Info, error) {
 func (m *FS) listLocked(dir string) (infos []vfs.Info) {
 	for name, f := range m.now.files {
 		if path.Dir(name) == dir {
-			infos = append(infos, vfs.Info{Name: path.Base(name), Size: int64(len(f.data))})
+			infos = append(infos, vfs.Info{Name: path.Base(name), Size: int64(len(f.data)), Time: f.time})
 		}
 	}
 	for name := range m.now.dirs {
