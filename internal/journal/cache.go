@@ -12,6 +12,7 @@ var errEOF = io.EOF
 
 // cache is the blocks that were read last, decoded: readers at about the same place share one read and one copy.
 type cache struct {
+	j     *Journal
 	limit int
 
 	mu     sync.Mutex
@@ -37,8 +38,8 @@ type cached struct {
 	place   *list.Element
 }
 
-func (c *cache) init(limit int) {
-	c.limit = limit
+func (c *cache) init(j *Journal) {
+	c.j, c.limit = j, j.options.CacheBytes
 	c.blocks = map[blockKey]*cached{}
 	c.order.Init()
 }
@@ -56,19 +57,29 @@ func (c *cache) get(l *Log, s *segment, b *block) ([]topiclog.Placement, error) 
 		return x.entries, x.err
 	}
 	x := &cached{key: key, log: l, to: b.to, ready: make(chan struct{})}
+	less := -c.bytes
 	c.forgetLocked(c.blocks[key])
+	less += c.bytes
 	c.blocks[key] = x
 	c.mu.Unlock()
+	c.j.holds(blocks, less)
 	x.entries, x.err = l.load(s, b)
 	for i := range x.entries {
 		x.bytes += x.entries[i].Size()
 	}
 	close(x.ready)
+	c.j.holds(blocks, c.keep(x))
+	return x.entries, x.err
+}
+
+// keep puts a block in front, and returns by how much the cache has grown.
+func (c *cache) keep(x *cached) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.blocks[key] != x {
-		return x.entries, x.err // a longer one has taken its place
+	if c.blocks[x.key] != x {
+		return 0 // a longer one has taken its place
 	}
+	was := c.bytes
 	x.place = c.order.PushFront(x)
 	c.bytes += x.bytes
 	if x.err != nil {
@@ -77,7 +88,7 @@ func (c *cache) get(l *Log, s *segment, b *block) ([]topiclog.Placement, error) 
 	for c.bytes > c.limit {
 		c.forgetLocked(c.order.Back().Value.(*cached)) //nolint:forcetypeassert // only those are in it
 	}
-	return x.entries, x.err
+	return c.bytes - was
 }
 
 func (c *cache) forgetLocked(x *cached) {
@@ -94,13 +105,16 @@ func (c *cache) forgetLocked(x *cached) {
 	}
 }
 
-// drop forgets the blocks of a log.
+// drop forgets the blocks of a log; nil: of all.
 func (c *cache) drop(l *Log) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	less := -c.bytes
 	for _, x := range c.blocks {
-		if x.log == l {
+		if x.place != nil && (l == nil || x.log == l) {
 			c.forgetLocked(x)
 		}
 	}
+	less += c.bytes
+	c.mu.Unlock()
+	c.j.holds(blocks, less)
 }

@@ -11,7 +11,7 @@ import (
 // However much is read, what is kept of it is bounded.
 func TestCacheIsBounded(t *testing.T) {
 	const limit = 100_000
-	j, err := Open(Options{FS: memfs.New(), Fsync: Never, CacheBytes: limit, SegmentBytes: 200_000})
+	j, err := Open(Options{FS: memfs.New(), Fsync: Never, CacheBytes: limit, SegmentBytes: 200_000, TailBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ const version = 1
 var (
 	segmentMagic = [8]byte{'W', 'E', 'I', 'R', 'S', 'E', 'G', version}
 	stateMagic   = [8]byte{'W', 'E', 'I', 'R', 'L', 'O', 'G', version}
+	indexMagic   = [8]byte{'W', 'E', 'I', 'R', 'I', 'D', 'X', version}
 )
 
 // errVersion says that a file is of a format that this program does not know: it is left as it is.
@@ -27,6 +28,9 @@ type header struct {
 
 // maxText ends each text of a header or state.
 const maxText = 1<<16 - 1
+
+// maxHeader is more than a header or a state has.
+const maxHeader = 4*maxText + 100
 
 func appendTexts(b []byte, texts ...string) []byte {
 	for _, s := range texts {
@@ -85,9 +89,9 @@ func open(b []byte, magic [8]byte) (fields scanner, size int, err error) {
 	}
 	n := binary.LittleEndian.Uint32(b[8:])
 	switch {
-	case n < 16 || n > 4*maxText:
+	case n < 16 || (n > maxHeader && magic != indexMagic):
 		return scanner{}, 0, errDamaged
-	case int(n) > len(b):
+	case uint64(n) > uint64(len(b)):
 		return scanner{}, 0, errTorn
 	}
 	size = int(n)

@@ -37,7 +37,7 @@ type WhenFull uint8
 // What gives way.
 const (
 	Refuse     WhenFull = iota // the append: ErrNoRoom
-	DropOldest                 // the oldest segment of an open topic that is not being written; if there is none, the topic's own
+	DropOldest                 // the oldest segment of any topic, open or not, that is not being written; if there is none, the topic's own
 )
 
 // What an append may be told besides the errors of topiclog.
@@ -51,23 +51,42 @@ var (
 
 // Options say where and how. The zero value of each is the default, except FS, which has none.
 type Options struct {
-	FS           vfs.FS        // the journal's directory; the journal is alone in it
-	Fsync        Fsync         // Interval
-	Interval     time.Duration // 50 ms; also how often old records are looked for
-	MaxBytes     int64         // of all files; 10 GiB
-	WhenFull     WhenFull      // Refuse
-	SegmentBytes int64         // of one file, but for one record; 64 MiB
-	QueueBytes   int           // of Record.Size, waiting for the disk, in one topic; 4 MiB. One record always may
-	CacheBytes   int           // of Record.Size, in blocks that readers share; 8 MiB
-	Logger       *slog.Logger  // nil: nothing is logged
+	FS            vfs.FS        // the journal's directory; the journal is alone in it
+	Fsync         Fsync         // Interval
+	Interval      time.Duration // 50 ms; also how often old records are looked for
+	MaxBytes      int64         // of all files, those set aside included; 10 GiB
+	WhenFull      WhenFull      // Refuse
+	SegmentBytes  int64         // of one file, but for one record; 64 MiB
+	UnsyncedBytes int64         // of a topic, written and not synced yet: then its writer waits for the disk; 256 MiB
+	QueueBytes    int           // of Record.Size, waiting for the disk, in one topic; 4 MiB. One record always may
+	CacheBytes    int           // of Record.Size, in blocks that readers share; 8 MiB
+	TailBytes     int           // of Record.Size, of the newest records of a topic, kept in memory; 1 MiB. Negative: none are
+	TailsBytes    int           // the same of all topics; 16 MiB
+	Logger        *slog.Logger  // gets what Events does not; nil: nothing is logged
+
+	// Events is told what an operator should hear of; nil: Logger is. It is called by any goroutine, with no lock held, and must not
+	// block.
+	Events func(Event)
+
+	// Held is told by how many bytes what the journal holds in memory (tails, blocks, indexes) has grown, so that a budget can
+	// count it. It is called like Events; nil: nobody is.
+	Held func(more int64)
+
+	indexFrom    int64  // segments of so many bytes get an index file; 1 MiB
+	reserveBlock uint64 // how many offsets are reserved together; 2^20
 }
 
 func (o *Options) defaults() {
 	set(&o.Interval, 50*time.Millisecond)
 	set(&o.MaxBytes, 10<<30)
 	set(&o.SegmentBytes, 64<<20)
+	set(&o.UnsyncedBytes, 256<<20)
 	set(&o.QueueBytes, 4<<20)
 	set(&o.CacheBytes, 8<<20)
+	set(&o.TailBytes, 1<<20)
+	set(&o.TailsBytes, 16<<20)
+	set(&o.indexFrom, 1<<20)
+	set(&o.reserveBlock, 1<<20)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -88,16 +107,19 @@ type Journal struct {
 	lock    io.Closer
 	used    atomic.Int64 // bytes of all files that count
 	cache   cache
+	memory  [accounts]atomic.Int64
 	stats   counters
+	health  health
 	ended   chan struct{}
-	running sync.WaitGroup // loop, readers
+	running sync.WaitGroup // loop, readers, who opens or removes a topic
 
 	mu      sync.Mutex
 	closed  bool
 	looping bool
-	logs    map[string]*Log  // open, by directory
-	busy    map[string]bool  // directories that somebody opens or removes at the moment
-	resting map[string]int64 // bytes of those that nobody has opened
+	logs    map[string]*Log     // open, by directory
+	busy    map[string]bool     // directories that somebody opens or removes at the moment
+	resting map[string]*resting // those that nobody has opened
+	aside   []aside             // files that were set aside, the oldest first
 
 	readMu  sync.Mutex
 	reads   []*read
@@ -109,9 +131,9 @@ type Journal struct {
 func Open(o Options) (*Journal, error) {
 	o.defaults()
 	j := &Journal{
-		fs: o.FS, options: o, log: o.Logger, ended: make(chan struct{}), logs: map[string]*Log{}, busy: map[string]bool{}, resting: map[string]int64{},
+		fs: o.FS, options: o, log: o.Logger, ended: make(chan struct{}), logs: map[string]*Log{}, busy: map[string]bool{}, resting: map[string]*resting{},
 	}
-	j.cache.init(o.CacheBytes)
+	j.cache.init(j)
 	if err := j.fs.MkdirAll("."); err != nil {
 		return nil, fmt.Errorf("make the journal's directory: %w", err)
 	}
@@ -123,70 +145,32 @@ func Open(o Options) (*Journal, error) {
 	if err := j.count(); err != nil {
 		return nil, errors.Join(fmt.Errorf("look through the journal: %w", err), lock.Close())
 	}
+	j.prune()
 	return j, nil
 }
 
-// count adds up what is there.
-func (j *Journal) count() error {
-	dirs, err := j.fs.List(".")
-	if err != nil {
-		return err
-	}
-	for _, d := range dirs {
-		if !d.Dir || !isDirectory(d.Name) {
-			continue
-		}
-		n, err := j.bytesIn(d.Name)
-		if err != nil {
-			return err
-		}
-		j.resting[d.Name] = n
-		j.used.Add(n)
-	}
-	return nil
-}
-
-// bytesIn is how many bytes the segments in a directory have.
-func (j *Journal) bytesIn(dir string) (bytes int64, err error) {
-	files, err := j.fs.List(dir)
-	for _, f := range files {
-		if _, ok := segmentBase(f.Name); ok {
-			bytes += f.Size
-		}
-	}
-	return bytes, err
-}
-
 // Topic recovers the log of a topic, or begins one, with those limits; of Limits a zero bounds nothing. It may be called once
-// for each topic, and reads all that the topic has on disk. deliver is called for every record: see topiclog.Deliver.
+// for each topic. It reads all segments of the topic that have no index file. deliver is called for every record: see topiclog.Deliver.
 func (j *Journal) Topic(namespace, topic string, limits topiclog.Limits, deliver topiclog.Deliver) (*Log, error) {
 	if max(len(namespace), len(topic)) > maxText {
 		return nil, fmt.Errorf("open the log of a topic: its name has more than %d bytes", maxText)
 	}
 	l := &Log{j: j, namespace: namespace, topic: topic, dir: directory(namespace, topic), limits: limits, deliver: deliver}
+	l.syncer.room.L = &l.syncer.mu
 	if err := j.hold(l.dir); err != nil {
 		return nil, fmt.Errorf("open the log of %q %q: %w", namespace, topic, err)
 	}
 	err := l.recover()
 	if err == nil {
 		j.account(l)
+		j.prune()
 		l.retain(0) // limits may be lower than they were
+		l.indexAll()
 	}
 	if err = j.letGo(l, err); err != nil {
 		return nil, fmt.Errorf("open the log of %q %q: %w", namespace, topic, err)
 	}
 	return l, nil
-}
-
-// account counts what a log has instead of what its directory had.
-func (j *Journal) account(l *Log) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.used.Add(-j.resting[l.dir])
-	delete(j.resting, l.dir)
-	for _, s := range l.segments {
-		j.used.Add(s.end)
-	}
 }
 
 // errOpen says that a log has an owner.
@@ -228,11 +212,23 @@ func (j *Journal) letGo(l *Log, err error) error {
 }
 
 // forget is the end of a log that was closed.
-func (j *Journal) forget(l *Log, bytes int64) {
+func (j *Journal) forget(l *Log) {
+	rest := &resting{namespace: l.namespace, topic: l.topic, bytes: l.stateBytes.Load()}
+	held := 0
+	l.mu.Lock()
+	for _, s := range l.segments {
+		rest.bytes += s.bytes()
+		rest.segments = append(rest.segments, part{s.base, s.bytes(), s.lastAt})
+		held += s.held
+	}
+	less := l.tail.empty()
+	l.mu.Unlock()
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	delete(j.logs, l.dir)
-	j.resting[l.dir] = bytes
+	j.resting[l.dir] = rest
+	j.mu.Unlock()
+	j.holds(tails, less)
+	j.holds(indexes, -held)
 }
 
 // Remove takes away all that a topic has on disk, but for what was set aside. The topic must not be open.
@@ -241,15 +237,20 @@ func (j *Journal) Remove(namespace, topic string) error {
 	err := j.hold(dir)
 	if err == nil {
 		err = j.removeFiles(dir)
-		j.mu.Lock()
-		delete(j.busy, dir)
-		j.mu.Unlock()
-		j.running.Done()
+		j.release(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("remove the log of %q %q: %w", namespace, topic, err)
 	}
 	return nil
+}
+
+// release is the end of a hold without a log.
+func (j *Journal) release(dir string) {
+	j.mu.Lock()
+	delete(j.busy, dir)
+	j.mu.Unlock()
+	j.running.Done()
 }
 
 func (j *Journal) removeFiles(dir string) error {
@@ -261,8 +262,7 @@ func (j *Journal) removeFiles(dir string) error {
 		return err
 	}
 	for _, f := range files {
-		_, isSegment := segmentBase(f.Name)
-		if !isSegment && f.Name != stateName {
+		if isAside(f.Name) {
 			continue
 		}
 		if err := j.fs.Remove(path.Join(dir, f.Name)); err != nil {
@@ -270,7 +270,9 @@ func (j *Journal) removeFiles(dir string) error {
 		}
 	}
 	j.mu.Lock()
-	j.used.Add(-j.resting[dir])
+	if r := j.resting[dir]; r != nil {
+		j.used.Add(-r.bytes)
+	}
 	delete(j.resting, dir)
 	j.mu.Unlock()
 	_ = j.fs.Remove(dir) // it stays if something was set aside
@@ -304,46 +306,6 @@ func (j *Journal) open() []*Log {
 	return logs
 }
 
-// charge takes bytes from the budget, and makes room for them if it may. No lock may be held.
-func (j *Journal) charge(bytes int64) error {
-	for {
-		used := j.used.Load()
-		switch {
-		case used+bytes <= j.options.MaxBytes:
-			if j.used.CompareAndSwap(used, used+bytes) {
-				return nil
-			}
-		case j.options.WhenFull == Refuse:
-			return ErrNoRoom
-		case !j.dropOldest() && j.used.Load() == used:
-			return ErrNoRoom
-		}
-	}
-}
-
-// dropOldest removes the segment with the oldest records of those that are not written any more.
-func (j *Journal) dropOldest() bool {
-	oldest := j.oldest()
-	return oldest != nil && oldest.dropSealed()
-}
-
-// oldest is the log that has it.
-func (j *Journal) oldest() (oldest *Log) {
-	var at int64
-	for _, l := range j.open() {
-		if t, ok := l.oldest(); ok && (oldest == nil || t < at) {
-			oldest, at = l, t
-		}
-	}
-	return oldest
-}
-
-// damage says loudly that something on the disk is not what was written.
-func (j *Journal) damage(what, dir, name string) {
-	j.stats.damaged.Add(1)
-	j.log.Error("journal: "+what, "file", path.Join(dir, name))
-}
-
 // Close closes all logs, and lets the directory go. It may be called twice.
 func (j *Journal) Close() error {
 	j.mu.Lock()
@@ -361,26 +323,4 @@ func (j *Journal) Close() error {
 		return j.lock.Close()
 	}
 	return nil
-}
-
-// counters count since Open.
-type counters struct {
-	appended, bytes, syncs, failed, damaged, torn atomic.Uint64
-}
-
-// Stats are figures since Open.
-type Stats struct {
-	Appended uint64 // records
-	Bytes    uint64 // written for them
-	Syncs    uint64 // of segments
-	Failed   uint64 // appends that a file system or the budget has refused
-	Damaged  uint64 // files in which something was not what had been written
-	Torn     uint64 // ends of segments that were never completed
-	Used     int64  // bytes on the disk that count against Options.MaxBytes
-}
-
-// Stats returns the figures; they are not of one moment.
-func (j *Journal) Stats() Stats {
-	c := &j.stats
-	return Stats{c.appended.Load(), c.bytes.Load(), c.syncs.Load(), c.failed.Load(), c.damaged.Load(), c.torn.Load(), j.used.Load()}
 }

@@ -15,19 +15,23 @@ import (
 func TestJournalIsALog(t *testing.T) {
 	for name, fsync := range map[string]journal.Fsync{"always": journal.Always, "interval": journal.Interval, "never": journal.Never} {
 		t.Run(name, func(t *testing.T) {
-			runSuite(t, func() vfs.FS { return memfs.New() }, fsync)
+			runSuite(t, func() vfs.FS { return memfs.New() }, journal.Options{Fsync: fsync})
 		})
 	}
+	t.Run("without a tail", func(t *testing.T) {
+		runSuite(t, func() vfs.FS { return memfs.New() }, journal.Options{TailBytes: -1})
+	})
 	t.Run("on disk", func(t *testing.T) {
-		runSuite(t, func() vfs.FS { return vfs.Dir(fastDir(t)) }, journal.Never)
+		runSuite(t, func() vfs.FS { return vfs.Dir(fastDir(t)) }, journal.Options{Fsync: journal.Never})
 	})
 }
 
-func runSuite(t *testing.T, fsys func() vfs.FS, fsync journal.Fsync) {
+func runSuite(t *testing.T, fsys func() vfs.FS, o journal.Options) {
 	var journals []*journal.Journal
 	logtest.Run(t, logtest.Keeper{
 		Open: func(t testing.TB, l topiclog.Limits, deliver topiclog.Deliver) topiclog.Log {
-			j := openJournal(t, journal.Options{FS: fsys(), Fsync: fsync})
+			o.FS = fsys()
+			j := openJournal(t, o)
 			journals = append(journals, j)
 			return openTopic(t, j, l, deliver)
 		},

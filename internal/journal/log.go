@@ -3,11 +3,12 @@ package journal
 import (
 	"fmt"
 	"path"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamweir/weir/internal/topiclog"
-	"github.com/streamweir/weir/internal/vfs"
 )
 
 // Log is the log of one topic: a topiclog.Log that places late.
@@ -17,71 +18,96 @@ type Log struct {
 	dir, epoch       string
 	limits           topiclog.Limits // of Limits a zero bounds nothing
 	deliver          topiclog.Deliver
-	running          sync.WaitGroup // run
+	running          sync.WaitGroup // run, runSync
 	reading          sync.WaitGroup // reads that were not answered
+	intake           intake
+	syncer           syncer
 
 	mu       sync.RWMutex
 	segments []*segment // oldest first
 	active   bool       // the last one is being written
 	last     uint64     // the highest offset given
 	previous uint64     // the offset of the newest record, or of one that may have been
-	queue    []waiting
-	queued   int  // bytes of Record.Size: in the queue and with the writer
-	writing  bool // run runs
-	sync     bool // run shall sync
-	dirty    bool // something was written since the last sync
-	now      int64
+	tail     tail
 	closed   bool
 
 	writer // run's, and recovery's before there is one
 }
 
+// intake is what waits for the writer. Its lock is taken for each append, and by no reader.
+type intake struct {
+	mu      sync.Mutex
+	queue   []waiting
+	spare   []waiting        // an empty one, to be used again
+	later   []topiclog.Later // to be given away
+	bytes   int              // of Record.Size: in the queue and with the writer
+	writing bool             // run runs
+	now     int64            // run shall remove what is too old at that time; 0: it need not
+	closed  bool
+}
+
+// laters is how many positions are allocated together.
+const laters = 32
+
+// spareMost is how long a queue is at most that is used again.
+const spareMost = 1 << 12
+
 // waiting is a record that has no place yet.
 type waiting struct {
 	record *topiclog.Record
 	later  *topiclog.Later
+	size   int
 }
 
 // writer is what only the goroutine that writes touches.
 type writer struct {
-	file     vfs.File // of the last segment, which is active; nil: the next record begins one
-	current  *segment // the one of that file
-	next     uint64   // the offset of the next record
-	reserved uint64   // offsets up to this may be given
-	buffer   []byte
-	step     portion // under way, or to be used again
-	failing  bool    // the last batch was refused
-	behind   bool    // the last file has bytes behind its end that could not be cut off
-	unsure   bool    // a file was given up that could not be synced
+	file       *output      // of the last segment, which is active; nil: the next record begins one
+	next       uint64       // the offset of the next record
+	behind     bool         // the last file has bytes behind its end that could not be cut off
+	stateBytes atomic.Int64 // of the state's file; whoever writes that one changes it
+	*scratch                // while run runs
 }
+
+// scratch is what a writer needs only while it writes: idle topics hold none.
+type scratch struct {
+	buffer []byte
+	step   portion
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{} }}
 
 // Append implements topiclog.Log. Besides its errors: ErrBusy and ErrNoRoom, which are ErrFull, and those of the file system.
 func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, error) {
+	n := r.Size()
 	switch {
 	case r.Namespace != l.namespace || r.Topic != l.topic:
 		return topiclog.Position{}, nil, fmt.Errorf("append to the log of %q %q: the record is of %q %q", l.namespace, l.topic, r.Namespace, r.Topic)
-	case r.Size() > maxBody/2:
+	case n > maxBody/2:
 		return topiclog.Position{}, nil, errTooLarge
 	}
-	n := r.Size()
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	i := &l.intake
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	switch {
-	case l.closed:
+	case i.closed:
 		return topiclog.Position{}, nil, topiclog.ErrClosed
-	case l.queued > 0 && l.queued+n > l.j.options.QueueBytes:
+	case i.bytes > 0 && i.bytes+n > l.j.options.QueueBytes:
 		return topiclog.Position{}, nil, ErrBusy
 	}
-	w := waiting{r, topiclog.NewLater()}
-	l.queue = append(l.queue, w)
-	l.queued += n
+	if len(i.later) == 0 {
+		i.later = make([]topiclog.Later, laters)
+	}
+	later := &i.later[0]
+	i.later = i.later[1:]
+	i.queue = append(i.queue, waiting{r, later, n})
+	i.bytes += n
 	l.startLocked()
-	return topiclog.Position{}, w.later, nil
+	return topiclog.Position{}, later, nil
 }
 
 func (l *Log) startLocked() {
-	if !l.writing {
-		l.writing = true
+	if !l.intake.writing {
+		l.intake.writing = true
 		l.running.Go(l.run)
 	}
 }
@@ -89,16 +115,21 @@ func (l *Log) startLocked() {
 // tend has the log synced if that is due, and what is too old removed.
 func (l *Log) tend(now int64) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
+	old := l.tooOldLocked(now)
+	less := l.tail.rest(now)
+	l.mu.Unlock()
+	l.j.holds(tails, less)
+	i := &l.intake
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed {
 		return
 	}
-	if l.dirty && l.j.options.Fsync == Interval {
-		l.sync = true
-		l.startLocked()
+	if l.j.options.Fsync == Interval {
+		l.tick()
 	}
-	if l.tooOldLocked(now) {
-		l.now = now
+	if old {
+		i.now = now
 		l.startLocked()
 	}
 }
@@ -112,23 +143,29 @@ func (l *Log) tooOldLocked(now int64) bool {
 	return false
 }
 
-// run places what waits, and does what tend has asked for. It ends when there is nothing.
+// run places what waits, and removes what tend has found too old. It ends when there is nothing.
 func (l *Log) run() {
+	i := &l.intake
+	l.scratch = scratches.Get().(*scratch) //nolint:forcetypeassert // New's
+	var batch []waiting
 	for {
-		l.mu.Lock()
-		batch, sync, now := l.queue, l.sync, l.now
-		l.queue, l.sync, l.now = nil, false, 0
-		if len(batch) == 0 && !sync && now == 0 {
-			l.writing = false
-			l.mu.Unlock()
+		clear(batch)
+		i.mu.Lock()
+		if cap(batch) <= spareMost {
+			i.spare = batch[:0]
+		}
+		now := i.now
+		batch, i.queue, i.spare, i.now = i.queue, i.spare, nil, 0
+		if len(batch) == 0 && now == 0 {
+			scratches.Put(l.scratch)
+			l.scratch = nil
+			i.writing = false
+			i.mu.Unlock()
 			return
 		}
-		l.mu.Unlock()
+		i.mu.Unlock()
 		if len(batch) > 0 {
 			l.place(batch)
-		}
-		if sync {
-			l.syncNow()
 		}
 		if now > 0 {
 			l.retain(now)
@@ -163,6 +200,9 @@ func (l *Log) Close() {
 	first := !l.closed
 	l.closed = true
 	l.mu.Unlock()
+	l.intake.mu.Lock()
+	l.intake.closed = true
+	l.intake.mu.Unlock()
 	l.running.Wait()
 	l.reading.Wait()
 	if !first {
@@ -170,37 +210,7 @@ func (l *Log) Close() {
 	}
 	l.finish()
 	l.j.cache.drop(l)
-	bytes := int64(0)
-	l.mu.RLock()
-	for _, s := range l.segments {
-		bytes += s.end
-	}
-	l.mu.RUnlock()
-	l.j.forget(l, bytes)
-}
-
-// finish leaves a state that says where the log ends. A log that could not be synced is left as after a crash.
-func (l *Log) finish() {
-	sound := l.syncNow()
-	if l.behind {
-		_ = l.begin() // its header says that they are no records
-	}
-	l.endFile()
-	if l.reserved == 0 || !sound || l.unsure {
-		return // it was never used, or cannot say where it ends
-	}
-	s := l.stateNow()
-	s.Reserved, s.Previous, s.Clean = l.next-1, l.previous, true
-	if err := writeFile(l.j.fs, path.Join(l.dir, stateName), s.encode()); err != nil {
-		l.j.log.Error("journal: the state of a log cannot be written; it will be recovered", "namespace", l.namespace, "topic", l.topic, "error", err)
-	}
-}
-
-func (l *Log) stateNow() state {
-	return state{
-		Reserved: l.reserved, Synced: l.j.options.Fsync == Always, Epoch: l.epoch, Boot: l.j.fs.Boot(),
-		Namespace: l.namespace, Topic: l.topic,
-	}
+	l.j.forget(l)
 }
 
 // oldest is the time of the newest record in the oldest segment that is not written any more.
@@ -226,17 +236,40 @@ func (l *Log) dropSealed() bool {
 		return false
 	}
 	s := l.segments[0]
-	l.segments = l.segments[1:]
-	l.j.used.Add(-s.end) // with the list: who finds nothing to remove sees that it is counted no more
+	less := l.cutLocked(1)
+	l.j.used.Add(-s.bytes()) // with the list: who finds nothing to remove sees that it is counted no more
 	l.mu.Unlock()
+	l.j.holds(tails, less)
 	l.remove(s)
+	l.j.stats.dropped.Add(1)
 	return true
 }
 
-// remove takes away the file of a segment that is in no list any more.
+// cutLocked takes the oldest segments from the list, and returns by how much the tail has grown.
+func (l *Log) cutLocked(n int) int {
+	if n == 0 {
+		return 0
+	}
+	more := l.tail.forget(l.segments[n-1].last())
+	clear(l.segments[:n])
+	l.segments = l.segments[n:]
+	return more
+}
+
+// hasLocked reports whether a segment's time is not over.
+func (l *Log) hasLocked(s *segment) bool { return slices.Contains(l.segments, s) }
+
+// remove takes away the files of a segment that is in no list any more, and need not be synced.
 func (l *Log) remove(s *segment) {
+	l.j.holds(indexes, -s.held)
+	if s.output != nil {
+		l.give(s.output)
+	}
+	if s.beside > 0 {
+		_ = l.j.fs.Remove(path.Join(l.dir, indexName(s.base))) // it is worth nothing; recovery removes it too
+	}
 	if err := l.j.fs.Remove(path.Join(l.dir, s.name)); err != nil {
-		l.j.log.Error("journal: a segment whose time is over cannot be removed", "dir", l.dir, "file", s.name, "error", err)
+		l.event(Event{Kind: Leftover, File: path.Join(l.dir, s.name), Err: err, Text: "a segment whose time is over cannot be removed"})
 	}
 }
 

@@ -35,10 +35,13 @@ func TestJournalEqualsTheNaiveModel(t *testing.T) {
 			o: journal.Options{
 				FS: memfs.New(), Fsync: rapid.SampledFrom(policies).Draw(rt, "fsync"),
 				SegmentBytes: rapid.Int64Range(1, 3000).Draw(rt, "segment"), CacheBytes: rapid.IntRange(1, 20_000).Draw(rt, "cache"),
-				Interval: 1 << 50,
+				TailBytes: rapid.SampledFrom([]int{-1, 300, 3000, 1 << 20}).Draw(rt, "tail"),
+				Interval:  1 << 50,
 			},
 			limits: topiclog.Limits{Records: rapid.SampledFrom([]int{0, 5, 20}).Draw(rt, "records")},
 		}
+		journal.WithIndexFrom(&m.o, rapid.SampledFrom([]int64{1, 1 << 40}).Draw(rt, "index"))
+		journal.WithReserveBlock(&m.o, rapid.SampledFrom([]uint64{4, 1 << 20}).Draw(rt, "reserve"))
 		m.begin(t, rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"append":  m.append,
@@ -176,6 +179,7 @@ func (m *machine) readSome(rt *rapid.T) {
 
 // check holds after every operation.
 func (m *machine) check(rt *rapid.T) {
+	m.log.Settle()
 	s := m.log.Span()
 	entries := m.was.entries[m.was.gone:]
 	if len(entries) > 0 && s.First != entries[0].Offset {

@@ -14,6 +14,7 @@ const (
 	stateName   = "state"
 	newSuffix   = ".new"
 	segSuffix   = ".seg"
+	idxSuffix   = ".idx"
 	damagedName = ".damaged"
 )
 
@@ -33,9 +34,20 @@ func isDirectory(name string) bool {
 // segmentName is the name of the segment whose header has that base: names sort as offsets do.
 func segmentName(base uint64) string { return fmt.Sprintf("%020d%s", base, segSuffix) }
 
+// indexName is the name of the index of that segment.
+func indexName(base uint64) string { return fmt.Sprintf("%020d%s", base, idxSuffix) }
+
+// isAside reports whether a file was set aside.
+func isAside(name string) bool { return strings.Contains(name, damagedName) }
+
 // segmentBase is the base in a segment's name.
-func segmentBase(name string) (uint64, bool) {
-	digits, ok := strings.CutSuffix(name, segSuffix)
+func segmentBase(name string) (uint64, bool) { return baseIn(name, segSuffix) }
+
+// indexBase is the base in an index file's name.
+func indexBase(name string) (uint64, bool) { return baseIn(name, idxSuffix) }
+
+func baseIn(name, suffix string) (uint64, bool) {
+	digits, ok := strings.CutSuffix(name, suffix)
 	if !ok || len(digits) != 20 {
 		return 0, false
 	}

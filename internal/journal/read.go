@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -11,8 +12,11 @@ import (
 // readers is how many reads of one journal are under way at most; others wait.
 const readers = 4
 
-// lookMost is how many blocks one read looks at: those with records for others do not make it long.
-const lookMost = 64
+// loadMost is how many blocks one read reads: those with records for others do not make it long.
+const loadMost = 64
+
+// passMost is how many blocks one read passes over without reading them.
+const passMost = 4096
 
 // read is one Read that needs the disk.
 type read struct {
@@ -21,8 +25,9 @@ type read struct {
 	done   func(topiclog.Batch)
 	hashes []uint32
 
-	batch topiclog.Batch
-	bytes int
+	batch  topiclog.Batch
+	bytes  int
+	loaded int // blocks
 }
 
 // Read implements topiclog.Log. What needs no disk is answered before it returns, all else by a goroutine of the journal.
@@ -35,9 +40,11 @@ func (l *Log) Read(q topiclog.Query, done func(topiclog.Batch)) {
 	}
 	l.mu.RUnlock()
 	if known {
+		l.j.stats.tailReads.Add(1)
 		done(r.batch)
 		return
 	}
+	l.j.stats.diskReads.Add(1)
 	l.j.queueRead(r)
 }
 
@@ -49,6 +56,8 @@ func (l *Log) beginLocked(r *read) bool {
 		r.batch.Err = topiclog.ErrClosed
 	case r.q.Epoch != "" && r.q.Epoch != l.epoch:
 		r.batch.Err = topiclog.ErrEpoch
+	case r.q.After >= l.tail.from:
+		r.takeTailLocked()
 	default:
 		if _, _, more := l.afterLocked(r.q.After); more {
 			return false
@@ -56,6 +65,14 @@ func (l *Log) beginLocked(r *read) bool {
 		r.endLocked()
 	}
 	return true
+}
+
+// takeTailLocked goes on in the tail, which has all that is behind Next.
+func (r *read) takeTailLocked() {
+	first, second := r.log.tail.after(r.batch.Next)
+	if r.take(first) && r.take(second) {
+		r.endLocked()
+	}
 }
 
 // endLocked is the end of a read that has seen everything.
@@ -118,7 +135,7 @@ func (r *read) do() {
 	if r.q.For != nil {
 		r.hashes = hashes(r.q.For)
 	}
-	for range lookMost {
+	for n := 0; n < passMost && r.loaded < loadMost; n++ {
 		if !r.step() {
 			return
 		}
@@ -130,9 +147,16 @@ func (r *read) step() bool {
 	l := r.log
 	l.mu.RLock()
 	r.batch.Span = l.spanLocked()
-	s, b, more := l.afterLocked(r.batch.Next)
-	if !more {
-		r.endLocked()
+	var s *segment
+	var b block
+	more := r.batch.Next < l.tail.from
+	if more {
+		s, b, more = l.afterLocked(r.batch.Next)
+		if !more {
+			r.endLocked()
+		}
+	} else {
+		r.takeTailLocked()
 	}
 	l.mu.RUnlock()
 	switch {
@@ -142,6 +166,7 @@ func (r *read) step() bool {
 		r.pass(b.previous, b.last)
 		return true
 	}
+	r.loaded++
 	entries, err := l.j.cache.get(l, s, &b)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && l.isGone(s):
@@ -152,6 +177,7 @@ func (r *read) step() bool {
 		}
 		r.pass(b.last, b.last) // what could not be read is lost
 		r.batch.Lost = true
+		l.distrust(s, &b)
 		return true
 	case err != nil && len(r.batch.Placements) == 0:
 		r.batch.Next, r.batch.Err = r.q.After, err
@@ -165,12 +191,27 @@ func (r *read) step() bool {
 func (l *Log) isGone(s *segment) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	for _, x := range l.segments {
-		if x == s {
-			return false
-		}
+	return !l.hasLocked(s)
+}
+
+// distrust notes that a block of a segment is damaged, and says so once. The segment loses its index file, so that the next start
+// reads all of it and sets it aside.
+func (l *Log) distrust(s *segment, b *block) {
+	l.mu.Lock()
+	first := !slices.Contains(s.damaged, b.from)
+	beside := s.beside
+	if first {
+		s.damaged = append(s.damaged, b.from)
 	}
-	return true
+	s.beside = 0
+	l.mu.Unlock()
+	if first {
+		l.damage("a segment is damaged; what is sound in it is read", s.name)
+	}
+	if beside > 0 {
+		l.j.used.Add(-beside)
+		_ = l.j.fs.Remove(path.Join(l.dir, indexName(s.base))) // else the damage is found once more when it is read
+	}
 }
 
 // pass has looked at records up to last, the first of which names previous.
@@ -214,9 +255,12 @@ func (l *Log) load(s *segment, b *block) ([]topiclog.Placement, error) {
 	}
 	h := header{Mark: s.mark, Base: b.first, Namespace: l.namespace, Topic: l.topic, Epoch: l.epoch}
 	var entries []topiclog.Placement
-	found := scan(p[:n], 0, &h, b.last, func(e topiclog.Placement, _, _ int) { entries = append(entries, e) })
+	found := scan(p[:n], 0, &h, b.last, func(e topiclog.Placement, _, _ int) {
+		e.Payload = append([]byte{}, e.Payload...) // of its own: a record that is kept shall not keep its block
+		entries = append(entries, e)
+	})
+	l.j.stats.blocksRead.Add(1)
 	if found.damaged || found.torn || n < len(p) {
-		l.j.damage("a segment is damaged; what is sound in it is read", l.dir, s.name)
 		return entries, errDamaged
 	}
 	return entries, nil

@@ -129,12 +129,11 @@ func TestOnlyTheMachineLosesWhatWasWritten(t *testing.T) {
 		}
 		if machine {
 			l.die(func() { fs.Crash(nil) })
-			all = nil
 		} else {
 			l.die(fs.Kill)
 		}
 		again := mustBegin(t, options(fs, journal.Never))
-		if got, _ := again.read(0); !slices.Equal(got, all) {
+		if got, _ := again.read(0); len(got) > len(all) || !slices.Equal(got, all[:len(got)]) || (len(got) < len(all) && !machine) {
 			t.Errorf("machine %v: read %q", machine, got)
 		}
 		if _, lost := again.read(l.highest()); lost != machine {

@@ -46,8 +46,8 @@ func sum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 // encodedSize is how many bytes appendRecord appends.
 func encodedSize(r *topiclog.Record) int {
 	n := headSize + len(r.Payload)
-	for _, s := range texts(r) {
-		n += uvarintSize(uint64(len(*s))) + len(*s)
+	for _, k := range [...]int{len(r.ID), len(r.Key), len(r.To.Socket), len(r.To.Principal), len(r.To.Room)} {
+		n += uvarintSize(uint64(k)) + k //nolint:gosec // not negative
 	}
 	return n
 }
@@ -69,9 +69,10 @@ func texts(r *topiclog.Record) [5]*string {
 func appendRecord(b []byte, mark uint32, e topiclog.Placement) []byte {
 	from := len(b)
 	b = append(b, make([]byte, headSize)...)
-	for _, s := range texts(e.Record) {
-		b = binary.AppendUvarint(b, uint64(len(*s)))
-		b = append(b, *s...)
+	r := e.Record
+	for _, s := range [...]string{r.ID, r.Key, r.To.Socket, r.To.Principal, r.To.Room} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
 	}
 	b = append(b, e.Payload...)
 	head, body := b[from:from+headSize], b[from+headSize:]
@@ -127,7 +128,7 @@ func placeOf(b []byte) (offset, previous uint64) {
 	return binary.LittleEndian.Uint64(b[atOffset:]), binary.LittleEndian.Uint64(b[atPrevious:])
 }
 
-// decodeRecord returns the record in b, all of which recordAt has checked. It shares nothing with b.
+// decodeRecord returns the record in b, all of which recordAt has checked. Its payload is a part of b.
 func decodeRecord(b []byte) (topiclog.Placement, error) {
 	le := binary.LittleEndian
 	r := &topiclog.Record{
@@ -148,6 +149,6 @@ func decodeRecord(b []byte) (topiclog.Placement, error) {
 		}
 		*s, body = string(body[used:used+int(n)]), body[used+int(n):] //nolint:gosec // not above the length
 	}
-	r.Payload = append([]byte{}, body...)
+	r.Payload = body[:len(body):len(body)]
 	return e, nil
 }

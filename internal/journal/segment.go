@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"hash/fnv"
 	"slices"
 	"sort"
 
@@ -17,20 +16,35 @@ const blockBytes = 64 << 10
 // blockRecipients is how many recipients a block knows apart. One with more is read by every reader.
 const blockRecipients = 64
 
-// segment is what is known of one file: an index of blocks, made when the file is written or recovered. It is the log's, and
-// changes under Log.mu.
+// bloomBytes is how large the filter of a block with more recipients is: with 400 of them one block in a hundred is read for nothing.
+const bloomBytes = 512
+
+// segment is what is known of one file. It is the log's, and changes under Log.mu.
 type segment struct {
 	name     string
 	base     uint64
 	previous uint64 // the header's
 	mark     uint32
+	index
 
+	output  *output // what it was written with; nil: an earlier process has written it
+	beside  int64   // bytes of its index file
+	damaged []int64 // where the blocks are that were damaged when they were read
+}
+
+// bytes are those of its files.
+func (s *segment) bytes() int64 { return s.end + s.beside }
+
+// index says where the records of a segment are. It is made when the file is written or read. Blocks never change once they
+// are in a segment that readers see, but for the last one, which another takes the place of.
+type index struct {
 	end     int64 // readers look no further
 	records int
 	size    int // the sum of Record.Size
 	firstAt int64
 	lastAt  int64
 	blocks  []block
+	held    int // what it takes in memory, in bytes
 }
 
 // block is a part of a segment, whole records, none missing between them.
@@ -40,7 +54,11 @@ type block struct {
 	previous    uint64 // of the first
 	everybody   bool   // it may have records for all
 	recipients  []uint32
+	bloom       *bloom // of more recipients than that; nil: of none
 }
+
+// bloom says of a hash that it is not there, or may be.
+type bloom [bloomBytes]byte
 
 // first is the offset of the oldest record; 0: there is none.
 func (s *segment) first() uint64 {
@@ -58,37 +76,112 @@ func (s *segment) last() uint64 {
 	return s.blocks[len(s.blocks)-1].last
 }
 
+// blockHeld is what a block takes in memory, without its recipients.
+const blockHeld = 80
+
+// held is what its recipients take.
+func (b *block) held() int {
+	if b.bloom != nil {
+		return bloomBytes
+	}
+	return 4 * len(b.recipients)
+}
+
 // add puts a record of n bytes, at that place of the file, into the index.
-func (s *segment) add(e topiclog.Placement, at int64, n int) {
-	if s.records == 0 {
-		s.firstAt = e.At
+func (x *index) add(e topiclog.Placement, size int, at int64, n int) {
+	if x.records == 0 {
+		x.firstAt, x.lastAt = e.At, e.At
 	}
-	s.records++
-	s.size += e.Size()
-	s.lastAt = max(s.lastAt, e.At)
-	if k := len(s.blocks); k == 0 || s.blocks[k-1].to-s.blocks[k-1].from >= blockBytes || s.blocks[k-1].to != at || s.blocks[k-1].last != e.Previous {
-		s.blocks = append(s.blocks, block{from: at, first: e.Offset, previous: e.Previous})
+	x.records++
+	x.size += size
+	x.lastAt = max(x.lastAt, e.At)
+	if k := len(x.blocks); k == 0 || x.blocks[k-1].to-x.blocks[k-1].from >= blockBytes || x.blocks[k-1].to != at || x.blocks[k-1].last != e.Previous {
+		x.blocks = append(x.blocks, block{from: at, first: e.Offset, previous: e.Previous})
+		x.held += blockHeld
 	}
-	b := &s.blocks[len(s.blocks)-1]
+	b := &x.blocks[len(x.blocks)-1]
 	b.to, b.last = at+int64(n), e.Offset
-	b.addRecipient(&e.To)
-	s.end = b.to
+	if !b.everybody {
+		x.held -= b.held()
+		b.addRecipient(&e.To)
+		x.held += b.held()
+	}
+	x.end = b.to
+}
+
+// draft begins an index that goes on where x ends: it has x's figures, and of its blocks the last one, to be changed.
+func (x *index) draft(blocks []block) index {
+	d := *x
+	d.blocks = blocks[:0]
+	if k := len(x.blocks); k > 0 {
+		b := x.blocks[k-1]
+		if b.bloom != nil {
+			own := *b.bloom
+			b.bloom = &own
+		}
+		d.blocks = append(d.blocks, b)
+	}
+	return d
+}
+
+// adopt makes x what a draft of it has become.
+func (x *index) adopt(d *index) {
+	blocks := x.blocks
+	if k := len(blocks); k > 0 {
+		blocks = blocks[:k-1]
+	}
+	blocks = append(blocks, d.blocks...)
+	*x = *d
+	x.blocks = blocks
 }
 
 func (b *block) addRecipient(to *topiclog.Recipient) {
 	h, one := recipient(to)
 	switch {
-	case b.everybody:
-	case !one || len(b.recipients) == blockRecipients && !slices.Contains(b.recipients, h):
-		b.everybody, b.recipients = true, nil
-	case !slices.Contains(b.recipients, h):
+	case !one:
+		b.everybody, b.recipients, b.bloom = true, nil, nil
+	case b.bloom != nil:
+		b.bloom.add(h)
+	case slices.Contains(b.recipients, h):
+	case len(b.recipients) < blockRecipients:
 		b.recipients = append(b.recipients, h)
+	default:
+		b.bloom = &bloom{}
+		for _, h := range b.recipients {
+			b.bloom.add(h)
+		}
+		b.bloom.add(h)
+		b.recipients = nil
 	}
 }
 
 // mayHave reports whether a block may have a record for one of those that are hashed.
 func (b *block) mayHave(reader []uint32) bool {
-	return b.everybody || slices.ContainsFunc(reader, func(h uint32) bool { return slices.Contains(b.recipients, h) })
+	return b.everybody || slices.ContainsFunc(reader, func(h uint32) bool {
+		return slices.Contains(b.recipients, h) || (b.bloom != nil && b.bloom.mayHave(h))
+	})
+}
+
+// bits are the places of a hash in a filter.
+func (*bloom) bits(h uint32) [4]uint16 {
+	x := uint64(h) * 0x9E3779B97F4A7C15
+	x ^= x >> 32
+	return [4]uint16{uint16(x) % (8 * bloomBytes), uint16(x>>12) % (8 * bloomBytes), uint16(x>>24) % (8 * bloomBytes), uint16(x>>36) % (8 * bloomBytes)} //nolint:gosec // the bits
+}
+
+func (f *bloom) add(h uint32) {
+	for _, at := range f.bits(h) {
+		f[at/8] |= 1 << (at % 8)
+	}
+}
+
+func (f *bloom) mayHave(h uint32) bool {
+	for _, at := range f.bits(h) {
+		if f[at/8]&(1<<(at%8)) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // recipient is a hash of one of the fields that a reader has to match; one is false if the record is for all.
@@ -113,11 +206,14 @@ func hashes(r *topiclog.Reader) []uint32 {
 	return all
 }
 
+// hash is FNV-1a. Index files have it: it never changes without their version.
 func hash(kind byte, s string) uint32 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte{kind})
-	_, _ = h.Write([]byte(s))
-	return h.Sum32()
+	const basis, prime = 2166136261, 16777619
+	h := (basis ^ uint32(kind)) * prime
+	for i := range len(s) {
+		h = (h ^ uint32(s[i])) * prime
+	}
+	return h
 }
 
 // after returns the first block with records behind an offset.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path"
+	"slices"
 
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -24,9 +25,12 @@ const giveTries = 4
 type portion struct {
 	batch   []waiting
 	entries []topiclog.Placement
-	sizes   []int // bytes in the file; 0: the record is volatile
 	at      int64 // where the first is
 	bytes   int
+	kept    int    // records that are in the file
+	newest  uint64 // the offset of the last of them, or what was before
+	index   index  // a draft of the segment's
+	blocks  []block
 }
 
 // place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once more.
@@ -41,41 +45,36 @@ func (l *Log) place(batch []waiting) {
 			l.refuse(batch, err)
 			return
 		}
-		if l.failing {
-			l.failing = false
-			l.j.log.Info("journal: appends succeed again", "namespace", l.namespace, "topic", l.topic)
-		}
+		l.j.healthy(l)
 		l.tell(s)
 		batch = batch[len(s.batch):]
 	}
 }
 
-// refuse tells all of a batch why they have no place, and the log once.
+// refuse tells all of a batch why they have no place.
 func (l *Log) refuse(batch []waiting, err error) {
 	err = fmt.Errorf("append to the log of %q %q: %w", l.namespace, l.topic, err)
 	l.j.stats.failed.Add(uint64(len(batch)))
-	if !l.failing {
-		l.failing = true
-		l.j.log.Error("journal: appends are refused until the disk takes them", "error", err)
-	}
+	l.j.sick(l, err)
 	for _, w := range batch {
-		l.release(w.record.Size())
+		l.release(w.size)
 		w.later.Fail(err)
 	}
 }
 
 func (l *Log) release(bytes int) {
-	l.mu.Lock()
-	l.queued -= bytes
-	l.mu.Unlock()
+	l.intake.mu.Lock()
+	l.intake.bytes -= bytes
+	l.intake.mu.Unlock()
 }
 
 // tell delivers what has its place.
 func (l *Log) tell(s *portion) {
 	bytes := 0
-	for i, w := range s.batch {
+	for i := range s.batch {
+		w := &s.batch[i]
 		l.deliver(s.entries[i])
-		bytes += w.record.Size()
+		bytes += w.size
 		if i == len(s.batch)-1 {
 			l.release(bytes) // before the last one knows: then there is room again
 		}
@@ -86,7 +85,11 @@ func (l *Log) tell(s *portion) {
 
 // write gives the first records of a batch their places, and makes them as durable as the policy says.
 func (l *Log) write(batch []waiting) (*portion, error) {
-	if l.file != nil && l.rolls(batch[0].record) {
+	switch {
+	case l.file == nil:
+	case l.isGiven(l.file):
+		l.seal()
+	case l.rolls(&batch[0]):
 		l.seal()
 	}
 	if l.file == nil && !allVolatile(batch) {
@@ -95,7 +98,7 @@ func (l *Log) write(batch []waiting) (*portion, error) {
 		}
 	}
 	s := l.encode(batch)
-	if err := l.reserve(); err != nil {
+	if err := l.reserve(l.next - 1); err != nil {
 		return nil, err
 	}
 	if s.bytes > 0 {
@@ -117,27 +120,38 @@ func allVolatile(batch []waiting) bool {
 	return true
 }
 
-// rolls reports whether the segment that is written has to end before r.
-func (l *Log) rolls(r *topiclog.Record) bool {
-	s := l.current
-	return l.over(s.records, s.size, s.end, r) || (s.records > 0 && l.limits.Age > 0 && r.At-s.firstAt > int64(l.age()))
+// rolls reports whether the segment that is written has to end before a record.
+func (l *Log) rolls(w *waiting) bool {
+	x := &l.file.segment.index
+	return l.over(x, w) || (x.records > 0 && l.limits.Age > 0 && w.record.At-x.firstAt > int64(l.age()))
 }
 
-// over reports whether a segment with so much in it has no room for r.
-func (l *Log) over(records, size int, end int64, r *topiclog.Record) bool {
-	return records > 0 && (end+int64(encodedSize(r)) > l.j.options.SegmentBytes ||
-		(l.limits.Records > 0 && records >= max(1, l.limits.Records/parts)) ||
-		(l.limits.Bytes > 0 && size+r.Size() > l.limits.Bytes/parts))
+// over reports whether a segment with so much in it has no room for a record.
+func (l *Log) over(x *index, w *waiting) bool {
+	return x.records > 0 && (x.end+int64(encodedSize(w.record)) > l.j.options.SegmentBytes ||
+		(l.limits.Records > 0 && x.records >= max(1, l.limits.Records/parts)) ||
+		(l.limits.Bytes > 0 && x.size+w.size > l.limits.Bytes/parts))
 }
 
-// seal ends the segment that is written. It is synced under every policy: what a failure of the machine loses is an end of the
-// log, never its middle.
+// seal ends the segment that is written. It is synced under every policy, behind the writer's back, before the next one has a name.
 func (l *Log) seal() {
-	l.syncNow()
-	l.endFile()
+	if f := l.file; f != nil {
+		l.letFile()
+		l.do(task{sealFile, f})
+	}
 }
 
-// begin makes the next segment. When it returns the file, its header and its name are durable.
+// letFile is the end of a file that was written.
+func (l *Log) letFile() {
+	l.file = nil
+	l.setActive(nil)
+	l.mu.Lock()
+	l.active = false
+	l.mu.Unlock()
+}
+
+// begin makes the next segment. Its header and its name are durable when it returns if the policy is Always, or if the header has
+// to say that something in the file before is no record; else soon.
 func (l *Log) begin() error {
 	h := header{Mark: rand.Uint32() | 1, Base: l.next, Previous: l.previous, Epoch: l.epoch, Namespace: l.namespace, Topic: l.topic} //nolint:gosec // no secret
 	l.next++                                                                                                                         // no name is tried twice
@@ -146,8 +160,9 @@ func (l *Log) begin() error {
 		return err
 	}
 	err := l.makeDirectory()
+	var f *output
 	if err == nil {
-		err = l.create(&h, b)
+		f, err = l.create(&h, b)
 	}
 	if err != nil {
 		l.j.used.Add(-int64(len(b)))
@@ -156,18 +171,18 @@ func (l *Log) begin() error {
 		}
 		return err
 	}
-	l.next, l.behind = h.Base, false
-	l.current = &segment{name: segmentName(h.Base), base: h.Base, previous: h.Previous, mark: h.Mark, end: int64(len(b))}
+	l.next, l.behind, l.file = h.Base, false, f
 	l.mu.Lock()
 	l.active = true
-	l.segments = append(l.segments, l.current)
+	l.segments = append(l.segments, f.segment)
 	l.mu.Unlock()
+	l.setActive(f)
 	return nil
 }
 
 // makeDirectory is for the first segment of all.
 func (l *Log) makeDirectory() error {
-	if l.reserved > 0 {
+	if l.used() {
 		return nil
 	}
 	if err := l.j.fs.MkdirAll(l.dir); err != nil {
@@ -176,17 +191,22 @@ func (l *Log) makeDirectory() error {
 	return l.j.fs.SyncDir(".")
 }
 
-func (l *Log) create(h *header, b []byte) error {
-	name := path.Join(l.dir, segmentName(h.Base))
-	f, err := l.j.fs.Create(name)
+func (l *Log) create(h *header, b []byte) (*output, error) {
+	s := &segment{name: segmentName(h.Base), base: h.Base, previous: h.Previous, mark: h.Mark, index: index{end: int64(len(b))}}
+	name := path.Join(l.dir, s.name)
+	file, err := l.j.fs.Create(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	f := &output{File: file, segment: s}
+	s.output = f
 	_, err = f.Write(b)
-	if err == nil {
+	durable := l.j.options.Fsync == Always || l.behind
+	if err == nil && durable {
 		err = f.Sync()
 	}
-	if err == nil {
+	if err == nil && durable {
+		l.awaitTasks() // the names of earlier ones come first
 		err = l.j.fs.SyncDir(l.dir)
 	}
 	if err != nil {
@@ -194,61 +214,46 @@ func (l *Log) create(h *header, b []byte) error {
 		if e := l.j.fs.Remove(name); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
-		return err
+		return nil, err
 	}
-	l.file = f
-	return nil
+	if !durable {
+		l.wrote(f, len(b))
+		l.do(task{nameFile, f})
+	}
+	return f, nil
 }
 
 // encode numbers the first records of a batch and puts them into the buffer: as many as one segment and one write take.
 func (l *Log) encode(batch []waiting) *portion {
 	s := &l.step
-	*s = portion{entries: s.entries[:0], sizes: s.sizes[:0]}
+	*s = portion{entries: s.entries[:0], blocks: s.blocks}
 	l.buffer = l.buffer[:0]
-	records, size, end := 0, 0, int64(0)
 	mark := uint32(0)
 	if l.file != nil {
-		c := l.current
-		records, size, end, mark = c.records, c.size, c.end, c.mark
+		c := l.file.segment
+		s.index, mark = c.draft(s.blocks), c.mark
 	}
-	s.at = end
-	previous := l.previous
-	for i, w := range batch {
+	x := &s.index
+	s.at, s.newest = x.end, l.previous
+	for i := range batch {
+		w := &batch[i]
 		r := w.record
-		if i > 0 && (s.bytes > batchBytes || (!r.Volatile && (l.file == nil || l.over(records, size, end, r)))) {
+		if i > 0 && (len(l.buffer) > batchBytes || (!r.Volatile && (l.file == nil || l.over(x, w)))) {
 			break
 		}
-		e := topiclog.Placement{Record: r, Position: topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: previous}}
-		n := 0
+		e := topiclog.Placement{Record: r, Position: topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: s.newest}}
 		if !r.Volatile {
+			from := len(l.buffer)
 			l.buffer = appendRecord(l.buffer, mark, e)
-			n = len(l.buffer) - s.bytes
-			previous = l.next
-			records, size, end = records+1, size+r.Size(), end+int64(n)
+			x.add(e, w.size, x.end, len(l.buffer)-from)
+			s.newest = l.next
+			s.kept++
 		}
-		s.entries, s.sizes = append(s.entries, e), append(s.sizes, n)
-		s.bytes += n
+		s.entries = append(s.entries, e)
 		l.next++
 	}
-	s.batch = batch[:len(s.entries)]
+	s.bytes, s.batch, s.blocks = len(l.buffer), batch[:len(s.entries)], x.blocks
 	return s
-}
-
-// reserve makes sure that the offsets up to next are reserved, whatever becomes of the machine.
-func (l *Log) reserve() error {
-	if l.next-1 <= l.reserved {
-		return nil
-	}
-	if err := l.makeDirectory(); err != nil {
-		return err
-	}
-	s := l.stateNow()
-	s.Reserved = l.next - 1 + reserveBlock
-	if err := writeFile(l.j.fs, path.Join(l.dir, stateName), s.encode()); err != nil {
-		return err
-	}
-	l.reserved = s.Reserved
-	return nil
 }
 
 // put writes a step. What is refused leaves no record behind, if the disk lets it.
@@ -256,11 +261,17 @@ func (l *Log) put(s *portion) error {
 	if err := l.j.charge(int64(s.bytes)); err != nil {
 		return err
 	}
+	always := l.j.options.Fsync == Always
+	if !always {
+		l.awaitSync()
+	}
 	_, err := l.file.Write(l.buffer)
-	syncs := err == nil && l.j.options.Fsync == Always
-	if syncs {
-		l.j.stats.syncs.Add(1)
-		err = l.file.Sync()
+	synced := err == nil && always
+	switch {
+	case synced:
+		err = l.timed(l.file)
+	case err == nil:
+		l.wrote(l.file, s.bytes)
 	}
 	if cap(l.buffer) > 2*batchBytes {
 		l.buffer = nil
@@ -269,7 +280,7 @@ func (l *Log) put(s *portion) error {
 		return nil
 	}
 	l.j.used.Add(-int64(s.bytes))
-	if cut := l.file.Truncate(s.at); cut != nil || syncs {
+	if cut := l.file.Truncate(s.at); cut != nil || synced {
 		l.giveUp()
 		l.behind = cut != nil
 	}
@@ -278,74 +289,42 @@ func (l *Log) put(s *portion) error {
 
 // giveUp ends a file of which nothing more is known: the next record begins another one.
 func (l *Log) giveUp() {
-	l.unsure = true
-	l.endFile()
-}
-
-// endFile closes the file that is written, if one is.
-func (l *Log) endFile() {
-	if l.file == nil {
-		return
-	}
-	_ = l.file.Close() // it is synced, or given up
-	l.file = nil
-	l.mu.Lock()
-	l.active = false
-	l.mu.Unlock()
+	l.syncer.mu.Lock()
+	l.syncer.unsure = true
+	l.syncer.mu.Unlock()
+	l.give(l.file)
+	l.seal()
 }
 
 // commit lets readers see a step.
 func (l *Log) commit(s *portion) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	at, kept := s.at, uint64(0)
-	for i, e := range s.entries {
-		if n := s.sizes[i]; n > 0 {
-			l.current.add(e, at, n)
-			at += int64(n)
-			l.previous = e.Offset
-			kept++
-		}
+	if s.kept > 0 {
+		x := &l.file.segment.index
+		more := s.index.held - x.held
+		x.adopt(&s.index)
+		l.j.holds(indexes, more)
 	}
-	l.last = l.next - 1
-	l.dirty = l.dirty || (s.bytes > 0 && l.j.options.Fsync != Always)
-	l.j.stats.appended.Add(kept)
-	l.j.stats.bytes.Add(uint64(s.bytes)) //nolint:gosec // not negative
-}
-
-// syncNow syncs the file that is written. After an error another one is begun: what was written since the last sync may be
-// gone, and this file would not say so.
-func (l *Log) syncNow() bool {
-	l.mu.Lock()
-	dirty := l.dirty
-	l.dirty = false
+	l.previous, l.last = s.newest, l.next-1
+	more := l.tail.add(s.entries, l.j.tailRoom(&l.tail))
 	l.mu.Unlock()
-	if !dirty || l.file == nil {
-		return true
-	}
-	l.j.stats.syncs.Add(1)
-	err := l.file.Sync()
-	if err == nil {
-		return true
-	}
-	l.j.stats.failed.Add(1)
-	l.j.log.Error("journal: records that were confirmed cannot be synced; a failure of the machine may lose them", "namespace", l.namespace, "topic", l.topic, "error", err)
-	l.giveUp()
-	return false
+	l.j.holds(tails, more)
+	l.j.stats.appended.Add(uint64(s.kept)) //nolint:gosec // not negative
+	l.j.stats.bytes.Add(uint64(s.bytes))   //nolint:gosec // not negative
 }
 
 // retain removes segments beyond the log's limits; with now, those that are too old by then.
 func (l *Log) retain(now int64) {
 	l.mu.Lock()
-	var gone []*segment
 	records, size := 0, 0
 	for _, s := range l.segments {
 		records, size = records+s.records, size+s.size
 		now = max(now, s.lastAt)
 	}
-	for len(l.segments) > 0 {
-		s := l.segments[0]
-		if s.records == 0 && len(l.segments) == 1 {
+	n := 0
+	for n < len(l.segments) {
+		s := l.segments[n]
+		if s.records == 0 && n == len(l.segments)-1 {
 			break
 		}
 		over := (l.limits.Records > 0 && records > l.limits.Records) || (l.limits.Bytes > 0 && size > l.limits.Bytes) ||
@@ -354,16 +333,18 @@ func (l *Log) retain(now int64) {
 			break
 		}
 		records, size = records-s.records, size-s.size
-		gone = append(gone, s)
-		l.segments = l.segments[1:]
+		n++
 	}
+	gone := slices.Clone(l.segments[:n])
+	less := l.cutLocked(n)
 	none := len(l.segments) == 0
 	l.mu.Unlock()
+	l.j.holds(tails, less)
 	if none {
-		l.endFile()
+		l.seal()
 	}
 	for _, s := range gone {
-		l.j.used.Add(-s.end)
+		l.j.used.Add(-s.bytes())
 		l.remove(s)
 	}
 }

@@ -1,0 +1,10 @@
+package journal
+
+// WithIndexFrom has segments of so many bytes get an index file.
+func WithIndexFrom(o *Options, bytes int64) { o.indexFrom = bytes }
+
+// WithReserveBlock has so many offsets reserved together.
+func WithReserveBlock(o *Options, offsets uint64) { o.reserveBlock = offsets }
+
+// Settle waits until nothing is done beside the writer.
+func (l *Log) Settle() { l.awaitTasks() }

@@ -1,0 +1,191 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/streamweir/weir/internal/journal"
+	"github.com/streamweir/weir/internal/topiclog"
+	"github.com/streamweir/weir/internal/vfs/memfs"
+)
+
+// Readers a little behind are served from memory, as the records were appended, and before Read returns; the tail is bounded by its
+// topic's limit and by that of all, and what is held is told.
+func TestTailServesReadersWithoutTheDisk(t *testing.T) {
+	fs := memfs.New()
+	var held atomic.Int64
+	o := options(fs, journal.Never)
+	size := numbered(0).Size() + 40
+	o.TailBytes, o.TailsBytes, o.Held = 10*size, 15*size, func(more int64) { held.Add(more) }
+	l := mustBegin(t, o)
+	all, err := l.publish(0, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs.Hook(func(op memfs.Op) error {
+		if op.Kind == memfs.Open || op.Kind == memfs.Read {
+			return errBroken
+		}
+		return nil
+	})
+	answered := false
+	l.log.Read(topiclog.Query{After: 42, Limit: topiclog.Limit{Records: 5, Bytes: 1 << 20}}, func(b topiclog.Batch) {
+		answered = true
+		if len(b.Placements) != 5 || b.Placements[0].ID != "42" || b.Err != nil || b.Lost || b.Placements[0].Record != l.delivered[42].Record {
+			t.Errorf("%+v", b)
+		}
+	})
+	if got, lost := l.read(45); !answered || !slices.Equal(got, all[45:]) || lost {
+		t.Errorf("answered %v, read %q, lost %v", answered, got, lost)
+	}
+	fs.Hook(nil)
+	if s := l.j.Stats(); s.TailBytes > int64(10*size) || s.TailBytes < int64(7*size) || s.TailBytes+s.BlockBytes+s.IndexBytes != held.Load() || s.TailReads < 2 || s.DiskReads != 0 {
+		t.Errorf("%d held of %d and %d: %+v", held.Load(), 10*size, 15*size, s)
+	}
+	if got, lost := l.read(0); !slices.Equal(got, all) || lost || l.j.Stats().DiskReads == 0 {
+		t.Errorf("from the beginning %q, lost %v", got, lost)
+	}
+	second, err := l.j.Topic("/feed", "second", topiclog.Limits{}, func(topiclog.Placement) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 50 {
+		r := numbered(n)
+		r.Topic = "second"
+		_, later, err := second.Append(r)
+		if err == nil {
+			_, err = later.Wait(t.Context())
+		}
+		if s := l.j.Stats(); err != nil || s.TailBytes > int64(15*size) {
+			t.Fatalf("%v, tails of all have %d bytes of %d", err, s.TailBytes, 15*size)
+		}
+	}
+	l.j.Shed()
+	if s := l.j.Stats(); s.TailBytes != 0 || s.BlockBytes != 0 || s.IndexBytes != held.Load() {
+		t.Errorf("%d held: %+v", held.Load(), s)
+	}
+	if got, _ := l.read(45); !slices.Equal(got, all[45:]) {
+		t.Errorf("when the tail is gone: %q", got)
+	}
+	l.end()
+	if held.Load() != 0 {
+		t.Errorf("%d bytes are held by a closed journal", held.Load())
+	}
+}
+
+// A topic to which nothing is appended keeps nothing in memory.
+func TestTailRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(memfs.New(), journal.Interval)
+		o.Interval, o.TailBytes = 50*time.Millisecond, 0
+		l := mustBegin(t, o)
+		all, err := l.publish(0, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Second)
+		if s := l.j.Stats(); s.TailBytes == 0 {
+			t.Error("the tail is gone at once")
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if s := l.j.Stats(); s.TailBytes != 0 {
+			t.Errorf("%+v", s)
+		}
+		if got, lost := l.read(0); !slices.Equal(got, all) || lost {
+			t.Errorf("read %q, lost %v", got, lost)
+		}
+		l.end()
+	})
+}
+
+// A disk whose syncs hang delays no append under interval, and no other topic, until so much is not synced that a failure of the
+// machine would lose too much; then appends are refused, and all that were taken are confirmed when the disk goes on.
+func TestSyncsThatHangDelayNobodyUntilTheBound(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Interval)
+	size := numbered(0).Size()
+	o.SegmentBytes, o.UnsyncedBytes, o.QueueBytes = 1000, 8000, 20*size
+	l := mustBegin(t, o)
+	if _, err := l.publish(0, 1); err != nil {
+		t.Fatal(err)
+	}
+	l.log.Settle()
+	goOn := make(chan struct{})
+	fs.Hook(func(op memfs.Op) error {
+		if op.Kind == memfs.Sync {
+			<-goOn
+		}
+		return nil
+	})
+	confirmed, err := l.publish(1, 50) // some 6,000 bytes
+	if err != nil || len(confirmed) != 50 {
+		t.Errorf("%d confirmed beside a sync that hangs, %v", len(confirmed), err)
+	}
+	var later []*topiclog.Later
+	n := 51
+	for ; err == nil && n < 500; n++ {
+		var p *topiclog.Later
+		if _, p, err = l.log.Append(numbered(n)); err == nil {
+			later = append(later, p)
+		}
+	}
+	// The writer may take what the queue has while this goes on: it stands still when nothing more is written.
+	if !errors.Is(err, journal.ErrBusy) || n > 51+20+100 {
+		t.Errorf("%d are taken, then %v", n, err)
+	}
+	close(goOn)
+	for _, p := range later {
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, lost := l.read(0); len(got) != 51+len(later) || lost {
+		t.Errorf("read %d, lost %v", len(got), lost)
+	}
+	l.end()
+	if s := l.j.Stats(); s.Unsynced != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Syncs that fail behind the writer's back are told once, the file is given up, and the next start recovers the log: under a machine
+// that runs on nothing is lost.
+func TestSyncsThatFailAreToldOnce(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Interval)
+	var told []string
+	var events atomic.Int64
+	o.Events = func(e journal.Event) {
+		if events.Add(1) == 1 {
+			told = append(told, fmt.Sprint(e.Kind, " ", e.Topic, " ", e.Err))
+		}
+	}
+	l := mustBegin(t, o)
+	fs.Hook(func(op memfs.Op) error {
+		if op.Kind == memfs.Sync && op.Name != "" && op.Name[len(op.Name)-4:] == ".seg" {
+			return errBroken
+		}
+		return nil
+	})
+	all, err := l.publish(0, 30)
+	if err != nil || len(all) != 30 {
+		t.Errorf("%d confirmed, %v", len(all), err)
+	}
+	l.log.Settle()
+	if events.Load() != 1 || l.j.Stats().Unsynced < 2 {
+		t.Errorf("%d events, %q, %+v", events.Load(), told, l.j.Stats())
+	}
+	fs.Hook(nil)
+	_ = l.j.Close()
+	again := mustBegin(t, o)
+	if got, lost := again.read(0); !slices.Equal(got, all) || lost {
+		t.Errorf("read %q, lost %v", got, lost)
+	}
+	again.end()
+}
