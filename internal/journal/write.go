@@ -256,7 +256,7 @@ func (l *Log) encode(batch []waiting) *portion {
 	return s
 }
 
-// put writes a step. What is refused leaves no record behind, if the disk lets it.
+// put writes a portion. What is refused leaves no record behind, if the disk lets it.
 func (l *Log) put(s *portion) error {
 	if err := l.j.charge(int64(s.bytes)); err != nil {
 		return err
@@ -296,7 +296,7 @@ func (l *Log) giveUp() {
 	l.seal()
 }
 
-// commit lets readers see a step.
+// commit lets readers see a portion.
 func (l *Log) commit(s *portion) {
 	l.mu.Lock()
 	if s.kept > 0 {
