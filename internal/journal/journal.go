@@ -62,14 +62,14 @@ type Options struct {
 	CacheBytes    int           // of Record.Size, in blocks that readers share; 8 MiB
 	TailBytes     int           // of Record.Size, of the newest records of a topic, kept in memory; 1 MiB. Negative: none are
 	TailsBytes    int           // the same of all topics; 16 MiB
-	Logger        *slog.Logger  // gets what Events does not; nil: nothing is logged
+	Logger        *slog.Logger  // gets what Incidents does not; nil: nothing is logged
 
-	// Events is told what an operator should hear of; nil: Logger is. It is called by any goroutine, with no lock held, and must not
+	// Incidents is told what an operator should hear of; nil: Logger is. It is called by any goroutine, with no lock held, and must not
 	// block.
-	Events func(Event)
+	Incidents func(Incident)
 
 	// Held is told by how many bytes what the journal holds in memory (tails, blocks, indexes) has grown, so that a budget can
-	// count it. It is called like Events; nil: nobody is.
+	// count it. It is called like Incidents; nil: nobody is.
 	Held func(more int64)
 
 	indexFrom    int64  // segments of so many bytes get an index file; 1 MiB

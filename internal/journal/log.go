@@ -20,7 +20,7 @@ type Log struct {
 	deliver          topiclog.Deliver
 	running          sync.WaitGroup // run, runSync
 	reading          sync.WaitGroup // reads that were not answered
-	intake           intake
+	backlog          backlog
 	syncer           syncer
 
 	mu       sync.RWMutex
@@ -34,8 +34,8 @@ type Log struct {
 	writer // run's, and recovery's before there is one
 }
 
-// intake is what waits for the writer. Its lock is taken for each append, and by no reader.
-type intake struct {
+// backlog is what waits for the writer. Its lock is taken for each append, and by no reader.
+type backlog struct {
 	mu      sync.Mutex
 	queue   []waiting
 	spare   []waiting        // an empty one, to be used again
@@ -85,7 +85,7 @@ func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, er
 	case n > maxBody/2:
 		return topiclog.Position{}, nil, errTooLarge
 	}
-	i := &l.intake
+	i := &l.backlog
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	switch {
@@ -106,8 +106,8 @@ func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, er
 }
 
 func (l *Log) startLocked() {
-	if !l.intake.writing {
-		l.intake.writing = true
+	if !l.backlog.writing {
+		l.backlog.writing = true
 		l.running.Go(l.run)
 	}
 }
@@ -119,7 +119,7 @@ func (l *Log) tend(now int64) {
 	less := l.tail.rest(now)
 	l.mu.Unlock()
 	l.j.holds(tails, less)
-	i := &l.intake
+	i := &l.backlog
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.closed {
@@ -145,7 +145,7 @@ func (l *Log) tooOldLocked(now int64) bool {
 
 // run places what waits, and removes what tend has found too old. It ends when there is nothing.
 func (l *Log) run() {
-	i := &l.intake
+	i := &l.backlog
 	l.scratch = scratches.Get().(*scratch) //nolint:forcetypeassert // New's
 	var batch []waiting
 	for {
@@ -200,9 +200,9 @@ func (l *Log) Close() {
 	first := !l.closed
 	l.closed = true
 	l.mu.Unlock()
-	l.intake.mu.Lock()
-	l.intake.closed = true
-	l.intake.mu.Unlock()
+	l.backlog.mu.Lock()
+	l.backlog.closed = true
+	l.backlog.mu.Unlock()
 	l.running.Wait()
 	l.reading.Wait()
 	if !first {
@@ -269,7 +269,7 @@ func (l *Log) remove(s *segment) {
 		_ = l.j.fs.Remove(path.Join(l.dir, indexName(s.base))) // it is worth nothing; recovery removes it too
 	}
 	if err := l.j.fs.Remove(path.Join(l.dir, s.name)); err != nil {
-		l.event(Event{Kind: Leftover, File: path.Join(l.dir, s.name), Err: err, Text: "a segment whose time is over cannot be removed"})
+		l.report(Incident{Kind: Leftover, File: path.Join(l.dir, s.name), Err: err, Text: "a segment whose time is over cannot be removed"})
 	}
 }
 

@@ -231,7 +231,7 @@ func (r *recovery) readHeader(name string) (*file, error) {
 	guess := header{Base: base, Epoch: r.epoch, Namespace: r.namespace, Topic: r.topic}
 	f.size = len(guess.encode())
 	if len(b) < f.size {
-		r.event(Event{Kind: Unused, File: full, Text: fmt.Sprintf("a segment that was never used is removed; it had %d bytes", len(b))})
+		r.report(Incident{Kind: Unused, File: full, Text: fmt.Sprintf("a segment that was never used is removed; it had %d bytes", len(b))})
 		_ = r.j.fs.Remove(full)
 		return nil, nil
 	}
@@ -280,9 +280,9 @@ func (r *recovery) readSegment(f *file, limit uint64) *segment {
 	case found.torn:
 		full := path.Join(r.dir, f.name)
 		r.j.stats.torn.Add(1)
-		r.event(Event{Kind: Torn, File: full, Text: fmt.Sprintf("the end of a segment was never completed; its last %d bytes are cut", len(f.bytes)-int(s.end))})
+		r.report(Incident{Kind: Torn, File: full, Text: fmt.Sprintf("the end of a segment was never completed; its last %d bytes are cut", len(f.bytes)-int(s.end))})
 		if err := truncate(r.j.fs, full, s.end); err != nil {
-			r.event(Event{Kind: Leftover, File: full, Err: err, Text: "a segment cannot be cut; its end is not read"})
+			r.report(Incident{Kind: Leftover, File: full, Err: err, Text: "a segment cannot be cut; its end is not read"})
 		}
 	}
 	return s
@@ -309,7 +309,7 @@ func (r *recovery) repair(f *file, sound []span) bool {
 		err = writeFile(r.j.fs, full, b)
 	}
 	if err != nil {
-		r.event(Event{Kind: Leftover, File: full, Err: err, Text: "a damaged segment cannot be set aside; what is sound in it is read"})
+		r.report(Incident{Kind: Leftover, File: full, Err: err, Text: "a damaged segment cannot be set aside; what is sound in it is read"})
 		return false
 	}
 	f.bytes, f.size = b, size
@@ -359,6 +359,6 @@ func (r *recovery) syncAll() {
 		err = errors.Join(err, e)
 	}
 	if err = errors.Join(err, r.j.fs.SyncDir(r.dir)); err != nil {
-		r.event(Event{Kind: Unsynced, File: r.dir, Err: err, Text: "what an earlier process has written cannot be synced"})
+		r.report(Incident{Kind: Unsynced, File: r.dir, Err: err, Text: "what an earlier process has written cannot be synced"})
 	}
 }

@@ -210,10 +210,10 @@ func (j *Journal) prune() {
 		j.mu.Unlock()
 		name := path.Join(a.dir, a.name)
 		if err := j.fs.Remove(name); err != nil {
-			j.tell(Event{Kind: Leftover, File: name, Err: err, Text: "a file that was set aside cannot be removed"})
+			j.report(Incident{Kind: Leftover, File: name, Err: err, Text: "a file that was set aside cannot be removed"})
 			continue
 		}
 		j.stats.pruned.Add(1)
-		j.tell(Event{Kind: Pruned, File: name, Text: "the oldest file that was set aside is removed: together they have more than their part of maxBytes"})
+		j.report(Incident{Kind: Pruned, File: name, Text: "the oldest file that was set aside is removed: together they have more than their part of maxBytes"})
 	}
 }

@@ -75,7 +75,7 @@ func TestSetAsideIsBounded(t *testing.T) {
 	o := options(fs, journal.Never)
 	o.SegmentBytes, o.MaxBytes = 3000, 160_000
 	var pruned []string
-	o.Events = func(e journal.Event) {
+	o.Incidents = func(e journal.Incident) {
 		if e.Kind == journal.Pruned {
 			pruned = append(pruned, e.File)
 		}
@@ -174,8 +174,8 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 func TestTroubleIsToldOnce(t *testing.T) {
 	fs := memfs.New()
 	o := options(fs, journal.Never)
-	var told []journal.Event
-	o.Events = func(e journal.Event) { told = append(told, e) }
+	var told []journal.Incident
+	o.Incidents = func(e journal.Incident) { told = append(told, e) }
 	j := openJournal(t, o)
 	a, b := topicOf(t, j, "a", 1), topicOf(t, j, "b", 1)
 	try := func(log *journal.Log, topic string) error {

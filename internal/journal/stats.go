@@ -85,11 +85,11 @@ type Stats struct {
 
 	Resting      int // topics on the disk that nobody has opened
 	RestingBytes int64
-	Topics       []TopicStats // that are open, in no order
+	Topics       []LogStats // that are open, in no order
 }
 
-// TopicStats are figures of an open topic.
-type TopicStats struct {
+// LogStats are figures of an open topic.
+type LogStats struct {
 	Namespace, Topic string
 	First, Last      uint64    // as of topiclog.Span
 	Records          int       // on the disk
@@ -129,11 +129,11 @@ func (j *Journal) Stats() Stats {
 }
 
 // Stats returns the figures of one topic.
-func (l *Log) Stats() TopicStats {
-	s := TopicStats{Namespace: l.namespace, Topic: l.topic}
-	l.intake.mu.Lock()
-	s.Waiting = l.intake.bytes
-	l.intake.mu.Unlock()
+func (l *Log) Stats() LogStats {
+	s := LogStats{Namespace: l.namespace, Topic: l.topic}
+	l.backlog.mu.Lock()
+	s.Waiting = l.backlog.bytes
+	l.backlog.mu.Unlock()
 	l.syncer.mu.Lock()
 	s.Unsynced = l.syncer.unsynced
 	l.syncer.mu.Unlock()

@@ -180,7 +180,7 @@ func (l *Log) cannotSync(err error) {
 	l.syncer.mu.Unlock()
 	l.j.stats.unsynced.Add(1)
 	if !told {
-		l.event(Event{
+		l.report(Incident{
 			Kind: Unsynced, File: l.dir, Err: err,
 			Text: "records that were confirmed cannot be synced; a failure of the machine may lose them",
 		})
@@ -339,7 +339,7 @@ func (l *Log) finish() {
 	s := l.stateNow()
 	s.Reserved, s.Previous, s.Clean = l.next-1, l.previous, true
 	if err := l.writeState(s); err != nil {
-		l.event(Event{Kind: Unsynced, File: path.Join(l.dir, stateName), Err: err, Text: "the state of a log cannot be written; it will be recovered"})
+		l.report(Incident{Kind: Unsynced, File: path.Join(l.dir, stateName), Err: err, Text: "the state of a log cannot be written; it will be recovered"})
 	}
 }
 

@@ -161,7 +161,7 @@ func TestSyncsThatFailAreToldOnce(t *testing.T) {
 	o := options(fs, journal.Interval)
 	var told []string
 	var events atomic.Int64
-	o.Events = func(e journal.Event) {
+	o.Incidents = func(e journal.Incident) {
 		if events.Add(1) == 1 {
 			told = append(told, fmt.Sprint(e.Kind, " ", e.Topic, " ", e.Err))
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/streamweir/weir/internal/vfs"
 )
 
-// TopicInfo is a topic that has something on the disk.
-type TopicInfo struct {
+// LogInfo is a topic that has something on the disk.
+type LogInfo struct {
 	Namespace, Topic string // both "" = no file of it can be read that says so
 	Open             bool
 	Segments         int
@@ -19,12 +19,12 @@ type TopicInfo struct {
 }
 
 // Topics lists what is on the disk, open or not, in no order. It reads a small file for each topic that was never opened.
-func (j *Journal) Topics() ([]TopicInfo, error) {
-	var all []TopicInfo
+func (j *Journal) Topics() ([]LogInfo, error) {
+	var all []LogInfo
 	for _, l := range j.open() {
 		s := l.Stats()
 		l.mu.RLock()
-		info := TopicInfo{Namespace: l.namespace, Topic: l.topic, Open: true, Segments: s.Segments, Bytes: s.Bytes + l.stateBytes.Load()}
+		info := LogInfo{Namespace: l.namespace, Topic: l.topic, Open: true, Segments: s.Segments, Bytes: s.Bytes + l.stateBytes.Load()}
 		for _, g := range l.segments {
 			if g.records > 0 {
 				info.Newest = time.Unix(0, g.lastAt)
@@ -45,7 +45,7 @@ func (j *Journal) Topics() ([]TopicInfo, error) {
 			}
 			j.mu.Unlock()
 		}
-		info := TopicInfo{Namespace: r.namespace, Topic: r.topic, Segments: len(r.segments), Bytes: r.bytes}
+		info := LogInfo{Namespace: r.namespace, Topic: r.topic, Segments: len(r.segments), Bytes: r.bytes}
 		if n := len(r.segments); n > 0 {
 			info.Newest = time.Unix(0, r.segments[n-1].at)
 		}

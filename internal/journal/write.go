@@ -63,9 +63,9 @@ func (l *Log) refuse(batch []waiting, err error) {
 }
 
 func (l *Log) release(bytes int) {
-	l.intake.mu.Lock()
-	l.intake.bytes -= bytes
-	l.intake.mu.Unlock()
+	l.backlog.mu.Lock()
+	l.backlog.bytes -= bytes
+	l.backlog.mu.Unlock()
 }
 
 // tell delivers what has its place.

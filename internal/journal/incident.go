@@ -32,8 +32,8 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Event is something that an operator should hear of, once: there is none for each message.
-type Event struct {
+// Incident is something that an operator should hear of, once: there is none for each message.
+type Incident struct {
 	Kind             Kind
 	Namespace, Topic string // "" = the journal's, or not known
 	File             string // in the directory of the journal
@@ -42,16 +42,16 @@ type Event struct {
 	Since            time.Time // Healed: when the refusing began
 }
 
-// event tells an event of a topic.
-func (l *Log) event(e Event) {
+// report tells of an incident of a topic.
+func (l *Log) report(e Incident) {
 	e.Namespace, e.Topic = l.namespace, l.topic
-	l.j.tell(e)
+	l.j.report(e)
 }
 
-// tell tells the owner, or else the log. No lock is held.
-func (j *Journal) tell(e Event) {
-	if j.options.Events != nil {
-		j.options.Events(e)
+// report tells the owner, or else the log. No lock is held.
+func (j *Journal) report(e Incident) {
+	if j.options.Incidents != nil {
+		j.options.Incidents(e)
 		return
 	}
 	level := slog.LevelError
@@ -65,7 +65,7 @@ func (j *Journal) tell(e Event) {
 	j.log.LogAttrs(context.Background(), level, "journal: "+e.Text, e.attributes()...)
 }
 
-func (e *Event) attributes() []slog.Attr {
+func (e *Incident) attributes() []slog.Attr {
 	var all []slog.Attr
 	for _, a := range []slog.Attr{
 		slog.String("namespace", e.Namespace), slog.String("topic", e.Topic), slog.String("file", e.File),
@@ -86,7 +86,7 @@ func (e *Event) attributes() []slog.Attr {
 // damage says loudly that something on the disk is not what was written.
 func (l *Log) damage(what, name string) {
 	l.j.stats.damaged.Add(1)
-	l.event(Event{Kind: Damaged, File: path.Join(l.dir, name), Text: what})
+	l.report(Incident{Kind: Damaged, File: path.Join(l.dir, name), Text: what})
 }
 
 // healsAfter is how long no append was refused, when one of another topic shows that the disk takes them again.
@@ -116,7 +116,7 @@ func (j *Journal) sick(l *Log, err error) {
 	h.sick.Store(true)
 	h.mu.Unlock()
 	if first {
-		l.event(Event{Kind: Refusing, Err: err, Text: "appends are refused until the disk takes them"})
+		l.report(Incident{Kind: Refusing, Err: err, Text: "appends are refused until the disk takes them"})
 	}
 }
 
@@ -135,7 +135,7 @@ func (j *Journal) healthy(l *Log) {
 	}
 	h.mu.Unlock()
 	if heals {
-		l.event(Event{Kind: Healed, Since: since, Text: "appends succeed again"})
+		l.report(Incident{Kind: Healed, Since: since, Text: "appends succeed again"})
 	}
 }
 
