@@ -13,6 +13,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/engineio"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/outbox"
 	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/socketio"
 	"github.com/streamweir/weir/internal/wheel"
@@ -68,7 +69,7 @@ var (
 	_ delivery.Peer      = (*client)(nil)
 	_ delivery.Describer = (*client)(nil)
 	_ delivery.Addressed = (*client)(nil)
-	_ delivery.Outlet    = (*engineio.Session)(nil)
+	_ outbox.Outlet      = (*engineio.Session)(nil)
 )
 
 func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {

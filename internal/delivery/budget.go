@@ -448,7 +448,7 @@ func (sh *Shard) cutWorst() (more bool) {
 		if w.pinned < s.cutoff {
 			break
 		}
-		if w.conn.closed || w.conn.doomed {
+		if w.conn.closed() || w.conn.doomed {
 			continue
 		}
 		sh.doom(w.conn, base.CauseMemoryBudget)

@@ -2,31 +2,10 @@ package delivery
 
 import (
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/outbox"
 	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/wheel"
 )
-
-// Outlet is the way out of one connection. Called on the loop; nothing in it may
-// block.
-type Outlet interface {
-	// Window is how many bytes it takes now: 0 while the kernel takes none, no
-	// poll waits, or the one batch before is not through (architecture.md D1).
-	Window() int
-	// Write offers complete frames, or the rest of one, and returns how many bytes
-	// were taken. After a short write Window is 0 until Conn.Writable is called.
-	// how says whether any of it may be compressed, where the whole is: polling.
-	Write(p []byte, how base.Packing) (int, error)
-	// Deflates reports whether compressed frames are understood: a websocket that
-	// has agreed to it. Once it does it always does.
-	Deflates() bool
-	// Control appends the Engine.IO and websocket control frames that wait; they
-	// then count as written.
-	Control(dst []byte) []byte
-	// Unsent is how many bytes were taken that the client's kernel does not have
-	// yet; negative if that cannot be known.
-	Unsent() int
-}
 
 // Peer is what a connection needs of whoever reads it. Called on the loop.
 type Peer interface {
@@ -36,35 +15,21 @@ type Peer interface {
 	Reading(on bool)
 }
 
-// Conn is the sending half of one connection: the lanes of its sockets that wait
-// and the one packet that the kernel has taken a part of. Loop only.
+// Conn is the sending half of one connection: its sockets, and the outbox of their lanes. Loop only.
 type Conn struct {
+	box   outbox.Box
 	shard *Shard
-	out   Outlet
 	peer  Peer
 
 	sockets []*Socket
-	ready   [kinds]laneRing
 	next    *Conn    // in the list of dirty connections
-	rest    *rest    // nil until a write was short, and when trimmed
 	leaving *leaving // nil until Finish
 
 	at      int32 // place among the shard's connections
-	refused int32 // sockets that only carry the refusal of a namespace
 	dialect base.Dialect
-	turn    uint8 // place in the pattern of turns
 	dirty   bool
 	paused  bool // not read, because an events lane fills with answers
 	doomed  bool // to be cut, or being cut
-	closed  bool
-}
-
-// rest is what the kernel has left of a packet, or of control frames, of which it
-// has taken a part.
-type rest struct {
-	bytes []byte
-	lane  *outLane // whose packet it is; nil for control frames and notices
-	entry lane.Entry
 }
 
 // leaving is a connection that is closed once everything its events lanes hold is
@@ -79,8 +44,8 @@ type leaving struct {
 func (l *leaving) Expire(*wheel.Timer, int64) { l.conn.peer.Cut(l.cause) }
 
 // Open begins the sending half of a connection on this shard. Loop only.
-func (sh *Shard) Open(out Outlet, peer Peer) *Conn {
-	c := &Conn{shard: sh, out: out, peer: peer, at: int32(len(sh.conns))}
+func (sh *Shard) Open(out outbox.Outlet, peer Peer) *Conn {
+	c := &Conn{box: outbox.To(out), shard: sh, peer: peer, at: int32(len(sh.conns))}
 	sh.conns = append(sh.conns, c)
 	sh.connections.Add(1)
 	return c
@@ -117,13 +82,12 @@ func (c *Conn) NewSocketID() string { return newSocketID(c.shard.index) }
 // Refuse queues a last packet of a namespace the client could not enter. It is
 // never dropped; while such packets pile up the connection is not read. Loop only.
 func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
-	if c.closed {
+	if c.closed() {
 		return
 	}
 	c.shard.use(n)
 	s := &Socket{Namespace: n, conn: c, closed: true, refusal: true}
 	c.sockets = append(c.sockets, s)
-	c.refused++
 	c.shard.force(s, packet.NewMessage(f))
 	c.checkReading()
 }
@@ -197,9 +161,6 @@ func (c *Conn) reap(s *Socket) {
 			break
 		}
 	}
-	if s.refusal {
-		c.refused--
-	}
 	if c.paused {
 		c.markDirty() // flush looks whether reading can go on
 	}
@@ -209,7 +170,7 @@ func (c *Conn) reap(s *Socket) {
 // or when FinishTimeout is over. What its topic lanes hold is written as far as the
 // kernel takes it. Loop only.
 func (c *Conn) Finish(cause base.Cause) {
-	if c.leaving != nil || c.closed {
+	if c.leaving != nil || c.closed() {
 		return
 	}
 	c.hasten()
@@ -223,24 +184,20 @@ func (c *Conn) Finish(cause base.Cause) {
 // Close ends the connection's sending half, booking what its lanes hold as
 // dropped by disconnect. The peer calls it when the connection is gone. Loop only.
 func (c *Conn) Close(cause base.Cause) {
-	if c.closed {
+	if c.closed() {
 		return
 	}
-	c.closed = true
 	sh := c.shard
 	if c.leaving != nil {
 		sh.leaving.Add(-1)
 		sh.wheel.Stop(&c.leaving.deadline)
 	}
-	if r := c.rest; r != nil && r.lane != nil {
-		r.lane.Abandon(r.entry, base.ReasonDisconnect)
-	}
-	c.rest = nil
+	c.box.Close(base.ReasonDisconnect)
 	for _, s := range c.sockets {
 		sh.closeEvents(s)
 		s.detach(cause)
 	}
-	c.sockets, c.ready = nil, [kinds]laneRing{}
+	c.sockets = nil
 	last := len(sh.conns) - 1
 	sh.conns[c.at] = sh.conns[last]
 	sh.conns[c.at].at = c.at
@@ -250,7 +207,9 @@ func (c *Conn) Close(cause base.Cause) {
 }
 
 // Closed reports whether Close was called. Loop only.
-func (c *Conn) Closed() bool { return c.closed }
+func (c *Conn) Closed() bool { return c.closed() }
+
+func (c *Conn) closed() bool { return c.box.Closed() }
 
 // Depth is how many messages wait for the client, in all lanes. Loop only.
 func (c *Conn) Depth() (n int) {
@@ -271,9 +230,7 @@ func (c *Conn) Depth() (n int) {
 // Trim gives back memory that empty lanes do not need, and the empty lanes
 // themselves that emits have made, unless they remember losses. Loop only.
 func (c *Conn) Trim() {
-	if len(c.unwritten()) == 0 {
-		c.rest = nil
-	}
+	c.box.Trim()
 	for _, s := range c.sockets {
 		for i := len(s.lanes) - 1; i >= 0; i-- {
 			l := s.lanes[i]
@@ -289,20 +246,8 @@ func (c *Conn) Trim() {
 // maxIdleLanes is how many empty lanes a socket may keep for their books alone.
 const maxIdleLanes = 64
 
-// unwritten is the rest of what was begun to be written.
-func (c *Conn) unwritten() []byte {
-	if c.rest == nil {
-		return nil
-	}
-	return c.rest.bytes
-}
-
-// busy reports whether the client's kernel has not got everything yet, so that no
-// ack clock runs (architecture.md D10).
-func (c *Conn) busy() bool { return len(c.unwritten()) > 0 || c.out.Unsent() > 0 }
-
 func (c *Conn) markDirty() {
-	if c.dirty || c.closed {
+	if c.dirty || c.closed() {
 		return
 	}
 	c.dirty, c.next = true, nil
@@ -317,28 +262,20 @@ func (c *Conn) markDirty() {
 
 // markReady queues a lane that has something to write, which is done at once.
 func (c *Conn) markReady(l *outLane) {
-	c.queue(l)
+	c.box.Add(&l.Lane)
 	c.markDirty()
-}
-
-// queue puts a lane that has something to write among those that are written when
-// the connection is.
-func (c *Conn) queue(l *outLane) {
-	if !l.queued && !l.waiting && (l.Sendable() || l.stage == stageCatching) {
-		c.ready[l.kind].push(l)
-	}
 }
 
 // hasten writes what waits, in a flush delay or because the turn is not over, as far
 // as the kernel takes it: before lanes are closed by the server's own decision.
 func (c *Conn) hasten() {
-	for c.waiting() && c.out.Window() > 0 && c.write() {
+	for c.box.Waiting() && c.box.Window() > 0 && c.write() {
 	}
 }
 
 // Hasten writes at once what the connection takes of what waits, where its flush would come too late. Loop only.
 func (c *Conn) Hasten() {
-	if !c.closed {
+	if !c.closed() {
 		c.hasten()
 	}
 }
@@ -346,7 +283,7 @@ func (c *Conn) Hasten() {
 // checkReading stops reading while answers pile up, so that they need not be
 // dropped (architecture.md D1), and resumes it when they no longer do.
 func (c *Conn) checkReading() {
-	if full := c.full(); full != c.paused && !c.closed {
+	if full := c.full(); full != c.paused && !c.closed() {
 		c.paused = full
 		c.peer.Reading(!full)
 	}
@@ -354,11 +291,12 @@ func (c *Conn) checkReading() {
 
 // full reports whether reading has to wait for some events lane to empty.
 func (c *Conn) full() bool {
-	if c.refused > maxRefused {
-		return true
-	}
+	refused := 0
 	for _, s := range c.sockets {
-		if s.events != nil && s.events.Half() {
+		if s.refusal {
+			refused++
+		}
+		if refused > maxRefused || (s.events != nil && s.events.Half()) {
 			return true
 		}
 	}

@@ -140,7 +140,7 @@ func (s *Socket) makeRoom(t *Topic) bool {
 	if s.closeIdle(sh.now) > 0 {
 		return true
 	}
-	if c := s.conn; c.leaving == nil && !c.closed && c.out.Window() > 0 { // as in offer: the loop has not come round yet
+	if c := s.conn; c.leaving == nil && !c.closed() && c.box.Window() > 0 { // as in offer: the loop has not come round yet
 		c.write()
 		sh.spent += writeCost
 		if s.closeIdle(sh.now) > 0 {

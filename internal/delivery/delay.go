@@ -45,8 +45,8 @@ func (sh *Shard) announce(l *outLane, it *lane.Item) {
 		c.markReady(l)
 		return
 	}
-	c.queue(l)
-	if l.queued && !l.delayed && !c.dirty {
+	c.box.Add(&l.Lane)
+	if l.Queued() && !l.delayed && !c.dirty {
 		l.delayed = true
 		d.Add(l, sh.now)
 	}
@@ -55,7 +55,7 @@ func (sh *Shard) announce(l *outLane, it *lane.Item) {
 // wake ends a lane's wait.
 func (l *outLane) wake() {
 	l.delayed = false
-	if l.queued {
+	if l.Queued() {
 		l.socket.conn.markDirty()
 	}
 }

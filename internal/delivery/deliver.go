@@ -129,7 +129,7 @@ func (sh *Shard) emit(s *Socket, e *outgoing, it *lane.Item) {
 		e.tally.count(lane.Rejected)
 		return
 	}
-	refused := e.volatile && (s.conn.out.Window() == 0 || len(s.conn.unwritten()) > 0 || l.Half())
+	refused := e.volatile && (s.conn.box.Window() == 0 || s.conn.box.Unwritten() > 0 || l.Half())
 	if e.acks != nil && e.acks.Sent(s) {
 		if refused {
 			e.acks.Answered(s, Answer{Err: ErrBusy})

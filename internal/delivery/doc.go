@@ -1,7 +1,7 @@
 // Package delivery is the middle of the server: topics and their order, the
 // shards that own connections and lanes, membership, flushing, acks, and the
 // books. Its files in the order of a message: publish, publication, sequencer (late), job, stream,
-// deliver, then shard (offer), outlane, flush, conn, reliable.
+// deliver, then shard (offer), outlane, flush (and package outbox), conn, reliable.
 //
 //	Publish ── reserve room in inboxes ── sequencer lock: position, frame, append ──┐
 //	                                                                                ├─> shard loop: streams ─> lanes ─> flush ─> Outlet

@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/outbox"
 )
 
 // A socket has an events lane only while something is in it, so that an idle one
@@ -33,7 +34,7 @@ func (s *Socket) eventsLane() *outLane {
 
 // begin makes l, which is zero, the events lane of s.
 func (l *outLane) begin(s *Socket) {
-	l.socket, l.kind = s, kindEvents
+	l.socket, l.Kind = s, outbox.Events
 	l.Init(s.Namespace.events[s.shard().index], s.plain(), false)
 	l.Resume(s.past)
 }
@@ -44,7 +45,7 @@ func (sh *Shard) shelveEvents(s *Socket) {
 	if l == nil || l.Depth() > 0 {
 		return
 	}
-	s.conn.ready[kindEvents].remove(l)
+	s.conn.box.Remove(&l.Lane)
 	sh.audit(l)
 	s.past, s.events = l.Past(), nil
 	*l = outLane{}
@@ -56,7 +57,7 @@ func (sh *Shard) shelveEvents(s *Socket) {
 func (sh *Shard) closeEvents(s *Socket) {
 	if l := s.events; l != nil {
 		l.Close(base.ReasonDisconnect)
-		s.conn.ready[kindEvents].remove(l)
+		s.conn.box.Remove(&l.Lane)
 		sh.shelveEvents(s)
 	}
 }

@@ -1,8 +1,10 @@
 package delivery
 
 import (
+	"unsafe"
+
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/outbox"
 	"github.com/streamweir/weir/internal/wheel"
 )
 
@@ -10,40 +12,30 @@ import (
 // to be flushed. An idle connection has one for each subscription, so it is small:
 // what only a busy lane needs is elsewhere. A socket's events lane is one too.
 type outLane struct {
-	lane.Lane
-	socket *Socket
-	topic  *Topic   // nil: the events lane, which uses none of what follows the ring
-	prev   *outLane // in the ring of ready lanes
-	next   *outLane
+	outbox.Lane // the first, see whole
+	socket      *Socket
+	topic       *Topic // nil: the events lane, which uses none of what follows
 
 	timer   *wheel.Timer // nil until it is first needed, and when the lane is trimmed
 	from    uint64       // the last offset given to the lane; at first the one before its subscription
 	member  int32        // place among the topic's members; -1 = not subscribed
-	after   uint32       // if it waits: until the events lane has written this many, counted as uint32
-	waiting bool
-	busy    bool // at the last look the client's kernel had not got everything
+	stage   stage
 	delayed bool // among those that wait for the topic's flush delay
-
-	queued bool // in the ring of ready lanes
-	kind   kind
-	stage  stage
-	taken  uint16 // entries taken in this turn, at most the topic's weight
 }
 
-// kind orders lanes that wait at the same time (architecture.md D1).
-type kind uint8
+// whole returns the outLane whose first part l is: all that have a place in the outbox of a connection are such. So neither
+// has a pointer to the other, which each would pay for, nor is there a call through an interface for each entry written
+// (docs/adr/0022-rooms.md).
+func whole(l *outbox.Lane) *outLane { return (*outLane)(unsafe.Pointer(l)) }
 
-const (
-	kindEvents kind = iota
-	kindReliable
-	kindBest
-	kinds
-)
+// It does not compile if Lane is not the first.
+const _ = -unsafe.Offsetof(outLane{}.Lane)
 
 func newTopicLane(s *Socket, t *Topic, f base.Form, tell bool) *outLane {
-	l := &outLane{socket: s, topic: t, kind: kindBest, member: -1}
+	l := &outLane{socket: s, topic: t, member: -1}
+	l.Kind = outbox.BestEffort
 	if t.Declared.Reliable() {
-		l.kind = kindReliable
+		l.Kind = outbox.Reliable
 	}
 	l.Init(t.Declared.classes[s.shard().index], f, tell)
 	return l
@@ -70,41 +62,13 @@ func (l *outLane) pass(offset uint64) bool {
 	return l.stage != stageResumed || !l.resumed(offset)
 }
 
-// No delivery may overtake the packet that announces it: the answer to CONNECT, or to the subscription. Those are in the
-// socket's events lane, which drops nothing it has taken, so a new lane waits until that has written as many as it had
-// written and held when the lane began:
-//
-//	events lane:   a b c | d e answer | f …       Written 3, Depth 3: after = 6
-//	               written  held         later    the lane is admitted when Written is 6
-//
-//	wait ──> waiting, not in the ring ──wrote: Socket.admit, Written has reached after──> markReady
-//
-// A lane behind its snapshot is held too, without a number: goLive ends that.
-
 // wait holds a lane back until the events lane has written what it holds now.
 func (l *outLane) wait() {
 	s := l.socket
-	if s.events == nil {
-		return // it holds nothing: all is written
+	if s.events != nil && s.conn.box.Follow(&l.Lane, &s.events.Lane) { // else all is written
+		s.waits = true
 	}
-	after := s.events.Written + uint64(s.events.Depth())
-	if after == 0 {
-		return
-	}
-	s.waits, l.after = true, uint32(after)
-	l.hold()
 }
-
-// hold keeps a lane from being written until waiting is false again.
-func (l *outLane) hold() {
-	l.waiting = true
-	l.socket.conn.ready[l.kind].remove(l)
-}
-
-// waitsFor reports whether a lane that waits has to go on, with that many written by
-// the events lane. The two counts, of which only the lower 32 bits are kept, are never
-// 2^31 apart, so the sign of their difference says which is behind.
-func (l *outLane) waitsFor(written uint64) bool { return int32(uint32(written)-l.after) < 0 }
 
 // Trim gives back what the lane needs only while something is in it.
 func (l *outLane) Trim() {
@@ -112,44 +76,4 @@ func (l *outLane) Trim() {
 	if l.timer != nil && !l.timer.Armed() {
 		l.socket.shard().disarm(l)
 	}
-}
-
-// laneRing is a queue of lanes that have something to write: a ring through the
-// first.
-type laneRing struct{ first *outLane }
-
-func (q *laneRing) push(l *outLane) {
-	l.taken = 0
-	q.insert(l)
-}
-
-func (q *laneRing) pushFront(l *outLane) {
-	q.insert(l)
-	q.first = l
-}
-
-// insert puts l before the first, which is behind the last.
-func (q *laneRing) insert(l *outLane) {
-	l.queued = true
-	if q.first == nil {
-		l.prev, l.next, q.first = l, l, l
-		return
-	}
-	l.prev, l.next = q.first.prev, q.first
-	l.prev.next, l.next.prev = l, l
-}
-
-// remove takes l out, if it is in.
-func (q *laneRing) remove(l *outLane) {
-	if !l.queued {
-		return
-	}
-	switch {
-	case l.next == l:
-		q.first = nil
-	case q.first == l:
-		q.first = l.next
-	}
-	l.prev.next, l.next.prev = l.next, l.prev
-	l.prev, l.next, l.queued = nil, nil, false
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"unsafe"
 
+	"github.com/streamweir/weir/internal/outbox"
 	"github.com/streamweir/weir/internal/wheel"
 )
 
@@ -43,25 +44,17 @@ func (sh *Shard) disarm(l *outLane) {
 func (l *outLane) Expire(_ *wheel.Timer, now int64) {
 	sh := l.socket.shard()
 	l.Lane.Expire(now)
-	if l.kind == kindReliable && l.InFlight() > 0 {
+	if l.Kind == outbox.Reliable && l.InFlight() > 0 {
 		l.runClock(now)
 	}
 	sh.arm(l)
 }
 
-// runClock lets the ack clock run only while the client's kernel has got
-// everything (architecture.md D10): as long as it has not, and when it is first seen to
-// have, the clock starts anew. It is looked at several times before it can run
+// runClock lets the ack clock run while it may. It is looked at several times before it can run
 // out, so it may run out late by a quarter, but never early because of a backlog.
 func (l *outLane) runClock(now int64) {
-	busy := l.socket.conn.busy()
-	if busy || l.busy {
-		l.Busy(now)
-	}
-	l.busy = busy
-	if !busy {
-		l.Due(now)
-		l.socket.conn.markReady(l)
+	if c := l.socket.conn; c.box.Tick(&l.Lane, now) {
+		c.markReady(l)
 	}
 }
 

@@ -15,13 +15,14 @@ type broadcastRig struct {
 	sh    *Shard
 	n     *Namespace
 	socks []*Socket
+	outs  map[*Conn]*Out
 }
 
 func newBroadcastRig(t *testing.T, most, step, turn int) *broadcastRig {
 	t.Helper()
 	p := lane.Policy{Overflow: base.Disconnect, MaxMessages: 100, MaxBytes: 1 << 20, Weight: 1}
 	h := New(Options{Shards: 1, Namespaces: []NamespaceSpec{{Path: "/", Events: p, Topics: []TopicSpec{{Name: "t", Policy: p}}}}})
-	r := &broadcastRig{Hub: h, sh: h.shards[0], n: h.Namespace("/")}
+	r := &broadcastRig{Hub: h, sh: h.shards[0], n: h.Namespace("/"), outs: make(map[*Conn]*Out)}
 	r.sh.Pace(step, turn)
 	for range most {
 		r.come(t)
@@ -31,7 +32,9 @@ func newBroadcastRig(t *testing.T, most, step, turn int) *broadcastRig {
 
 func (r *broadcastRig) come(t *testing.T) *Socket {
 	t.Helper()
-	c := r.sh.Open(&Out{}, &Out{})
+	o := &Out{}
+	c := r.sh.Open(o, o)
+	r.outs[c] = o
 	s := c.OpenSocket(r.n, c.NewSocketID(), "p", nil)
 	if err := s.Join("red"); err != nil {
 		t.Fatal(err)
@@ -126,12 +129,12 @@ func TestBroadcastIsForThoseWhoWereThere(t *testing.T) {
 		if s == late {
 			want = []string{"second"}
 		}
-		s.conn.out.(*Out).window = 1 << 20
+		r.outs[s.conn].window = 1 << 20
 		s.conn.markDirty()
 		for r.sh.step() {
 		}
 		var got []string
-		wire := string(slices.Concat(s.conn.out.(*Out).wrote...))
+		wire := string(slices.Concat(r.outs[s.conn].wrote...))
 		for _, name := range []string{"first", "second"} {
 			if strings.Contains(wire, name) {
 				got = append(got, name)
@@ -145,7 +148,7 @@ func TestBroadcastIsForThoseWhoWereThere(t *testing.T) {
 		}
 	}
 	for _, s := range gone {
-		if n := len(s.conn.out.(*Out).wrote); n > 0 {
+		if n := len(r.outs[s.conn].wrote); n > 0 {
 			t.Errorf("%d packets written to one that had left", n)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery/inbox"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/latency"
+	"github.com/streamweir/weir/internal/outbox"
 	"github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wheel"
 )
@@ -60,8 +61,7 @@ type Shard struct {
 
 	tasks []base.Task
 	jobs  []job
-	batch []byte
-	picks []pick
+	batch *outbox.Batch
 
 	swept, accounted int64
 	sweeping         bool                   // there may be more topics to forget
@@ -94,9 +94,10 @@ type doomed struct {
 func newShard(h *Hub, i int, w Waiter) *Shard {
 	sh := &Shard{
 		hub: h, index: i, in: inbox.New[job](h.life, w.Wake), wait: w, wheel: wheel.New(0, 0),
-		batch: make([]byte, 0, batchBytes), pace: pace{step: deliverySlice, turn: streamSlice},
+		pace: pace{step: deliverySlice, turn: streamSlice},
 	}
 	sh.asleep = sh.idle
+	sh.batch = outbox.NewBatch(batchBytes, owner{sh})
 	return sh
 }
 
@@ -276,7 +277,7 @@ func (sh *Shard) doom(c *Conn, cause base.Cause) {
 // cutDoomed returns how many.
 func (sh *Shard) cutDoomed() (n int) {
 	for i := 0; i < len(sh.doomed); i++ { // cutting one may doom another
-		if d := sh.doomed[i]; !d.conn.closed {
+		if d := sh.doomed[i]; !d.conn.closed() {
 			sh.hub.cut(d.conn, d.cause)
 			d.conn.peer.Cut(d.cause)
 		}
@@ -308,10 +309,10 @@ func (sh *Shard) force(s *Socket, m *base.Message) {
 func (sh *Shard) offer(l *outLane, it *lane.Item, r *tally) lane.Fate {
 	s := l.socket
 	c := s.conn
-	if c.closed {
+	if c.closed() {
 		return lane.Rejected
 	}
-	if !l.Fits(it) && c.leaving == nil && c.out.Window() > 0 {
+	if !l.Fits(it) && c.leaving == nil && c.box.Window() > 0 {
 		c.write()
 		sh.spent += writeCost
 		if l.topic == nil {
@@ -344,7 +345,7 @@ func (sh *Shard) closeLane(l *outLane, r base.Reason) {
 	sh.disarm(l)
 	l.Close(r)
 	l.TakeLoss() // who has left a topic need not be told
-	l.socket.conn.ready[l.kind].remove(l)
+	l.socket.conn.box.Remove(&l.Lane)
 	sh.audit(l)
 	l.End()
 }

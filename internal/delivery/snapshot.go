@@ -103,11 +103,13 @@ const (
 // catchUp puts a lane behind its snapshot.
 func (sh *Shard) catchUp(l *outLane, s *snapshot) {
 	c := &catchUp{main: l, began: sh.now, from: s.from, upto: s.from, gone: s.gone}
-	c.outLane = outLane{socket: l.socket, topic: l.topic, kind: l.kind, member: -1, stage: stageCatching}
+	c.outLane = outLane{socket: l.socket, topic: l.topic, member: -1, stage: stageCatching}
+	c.Kind = l.Kind
+	c.Feed(true)
 	form, tell := l.Form()
 	c.Init(l.Class(), form, tell)
 	l.stage = stageBehind
-	l.hold()
+	l.socket.conn.box.Hold(&l.Lane)
 	t := l.socket.tied()
 	t.behind = append(t.behind, c)
 	if sh.behind == nil {
@@ -210,10 +212,9 @@ func (c *catchUp) next(dst []*base.Message, now int64) []*base.Message {
 // goLive ends a snapshot that has been read.
 func (sh *Shard) goLive(c *catchUp) {
 	l := c.main
-	l.Absorb(&c.Lane)
+	l.Absorb(&c.Lane.Lane)
 	sh.forget(c)
-	l.waiting = false
-	l.socket.conn.queue(l)
+	l.socket.conn.box.Release(&l.Lane)
 }
 
 // abandon ends a snapshot whose subscription ends.
@@ -226,7 +227,8 @@ func (sh *Shard) abandon(c *catchUp, r base.Reason) {
 
 func (sh *Shard) forget(c *catchUp) {
 	s := c.socket
-	s.conn.ready[c.kind].remove(&c.outLane)
+	s.conn.box.Remove(&c.Lane)
+	c.Feed(false)
 	sh.disarm(&c.outLane)
 	c.End()
 	c.stage, c.main.stage = stageLive, stageLive

@@ -68,12 +68,12 @@ func (s *Socket) admit() {
 
 func (s *Socket) admitLane(l *outLane) {
 	switch {
-	case !l.waiting:
-	case l.waitsFor(s.events.Written):
+	case !l.Held():
+	case l.Follows(s.events.Written):
 		s.waits = true
 	default:
-		l.waiting = false
-		s.conn.markReady(l)
+		s.conn.box.Release(&l.Lane)
+		s.conn.markDirty()
 	}
 }
 

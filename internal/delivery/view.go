@@ -69,8 +69,8 @@ type Describer interface {
 // view describes a socket with at most so many of its topic lanes, the worst; the others
 // are in its sums. Loop only.
 func (s *Socket) view(most int) ClientView {
-	v := ClientView{ID: s.ID, Namespace: s.Namespace.Path, Principal: s.Principal, Unsent: len(s.conn.unwritten())}
-	if n := s.conn.out.Unsent(); n > 0 {
+	v := ClientView{ID: s.ID, Namespace: s.Namespace.Path, Principal: s.Principal, Unsent: s.conn.box.Unwritten()}
+	if n := s.conn.box.Unsent(); n > 0 {
 		v.Unsent += n
 	}
 	v.addLane(s.eventsView())

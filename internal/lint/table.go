@@ -32,6 +32,7 @@ func Table() []Room {
 		{Path: "internal/vfs/memfs", StdOnly: true, May: []string{"internal/vfs"}},
 		{Path: "internal/pointer"},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
+		{Path: "internal/outbox", StdOnly: true, May: []string{"internal/base", "internal/lane"}},
 		{Path: "internal/kept", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "internal/topiclog", StdOnly: true},
 		{Path: "internal/topiclog/logtest", StdOnly: true, May: []string{"internal/topiclog"}},
@@ -47,7 +48,7 @@ func Table() []Room {
 		// The delivery half.
 		{Path: "internal/journal", StdOnly: true, May: []string{"internal/topiclog", "internal/vfs"}},
 		{Path: "internal/delivery", May: []string{
-			"internal/base", "internal/lane", "internal/kept", "internal/topiclog", "internal/cursor", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
+			"internal/base", "internal/lane", "internal/outbox", "internal/kept", "internal/topiclog", "internal/cursor", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
 			"internal/delivery/inbox", "internal/delivery/fair", "internal/delivery/linger", "internal/delivery/recent", "internal/turns", "internal/roster", "internal/op", "internal/packet", "internal/latency",
 			"internal/lately", "internal/top", "internal/bell", "internal/budget",
 		}},
@@ -73,7 +74,7 @@ func Table() []Room {
 
 		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
 		{Path: ".", May: []string{
-			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/kept",
+			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/outbox", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
 			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "cluster",
 		}},
