@@ -16,6 +16,7 @@ import (
 	"github.com/streamweir/weir/internal/outbox"
 	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/socketio"
+	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/wheel"
 )
 
@@ -374,11 +375,11 @@ func (c *client) dropBacklog() {
 func (c *client) Address() string { return c.address().String() }
 
 // Describe implements delivery.Describer.
-func (c *client) Describe(v *delivery.ClientView) {
+func (c *client) Describe(v *survey.Client) {
 	v.Address, v.Server, v.Transport = c.Address(), c.door.opts.Name, c.session.Transport()
 	v.Since, v.Agent = c.door.srv.hub.Time(c.since), c.door.srv.agents.Text(c.agent)
 	if k, ok := c.session.Kernel(); ok {
-		v.Kernel = &delivery.KernelView{
+		v.Kernel = &survey.Kernel{
 			UnsentBytes: k.NotSent, RTTMs: float64(k.RTT.Microseconds()) / 1000, Retransmits: k.Retransmits,
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/netip"
 
-	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // ClientOrder says which clients Clients lists first.
@@ -19,7 +19,7 @@ const (
 )
 
 // The numbers are those of package delivery: otherwise this does not compile.
-var _ = [1]struct{}{}[uint8(ClientsByLoss)-uint8(delivery.ByLoss)]
+var _ = [1]struct{}{}[uint8(ClientsByLoss)-uint8(survey.ByLoss)]
 
 // ClientQuery selects and orders clients; see Server.Clients. A field that is not set means
 // all of them.
@@ -49,8 +49,8 @@ func (s *Server) Clients(ctx context.Context, q ClientQuery) ([]ClientView, erro
 	if err := s.answerable(&q); err != nil {
 		return nil, err
 	}
-	found, err := s.hub.Survey(ctx, delivery.Query{
-		Sort: delivery.SortKey(q.Sort), Limit: orDefault(q.Limit, defaultClients), Namespace: q.Namespace, Topic: q.Topic,
+	found, err := s.hub.Survey(ctx, survey.Query{
+		Sort: survey.SortKey(q.Sort), Limit: orDefault(q.Limit, defaultClients), Namespace: q.Namespace, Topic: q.Topic,
 		Principal: q.Principal, Address: q.Address, ID: q.ID,
 	})
 	return viewsOf(found.Clients), wrap(err, "")

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // ClientView is the state of one client as the management API shows it, and in the same
@@ -71,7 +71,7 @@ type LossView struct {
 }
 
 // viewsOf are clients as the application sees them, nothing of them shared.
-func viewsOf(found []delivery.ClientView) []ClientView {
+func viewsOf(found []survey.Client) []ClientView {
 	list := make([]ClientView, len(found))
 	for i := range found {
 		list[i] = viewOf(&found[i])
@@ -79,7 +79,7 @@ func viewsOf(found []delivery.ClientView) []ClientView {
 	return list
 }
 
-func viewOf(v *delivery.ClientView) ClientView {
+func viewOf(v *survey.Client) ClientView {
 	out := ClientView{
 		ID: v.ID, Namespace: v.Namespace, Principal: v.Principal, Address: v.Address, Server: v.Server, Transport: v.Transport, Agent: v.Agent,
 		Since: v.Since, Depth: v.Depth, Bytes: v.Bytes, InFlight: v.InFlight, OldestMs: v.OldestMs, Drops: maps.Clone(v.Drops), Dropped: v.Dropped,

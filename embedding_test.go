@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/streamweir/weir"
-	hub "github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // What an application that embeds Weir does besides serving clients.
@@ -397,7 +397,7 @@ func TestBroadcastsReachThisNodeAtLeast(t *testing.T) {
 
 // TestClientViewIsAllThatTheManagementAPIShows: a figure that is new there would be missing here, and nobody would see it.
 func TestClientViewIsAllThatTheManagementAPIShows(t *testing.T) {
-	var all hub.ClientView
+	var all survey.Client
 	fill(reflect.ValueOf(&all).Elem(), 1)
 	want, err := json.Marshal(all)
 	if err != nil {

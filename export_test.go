@@ -5,8 +5,8 @@ import (
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/workers"
 )
 
@@ -132,7 +132,7 @@ func DoorsForTest(s *Server) (list []Door) {
 }
 
 // ViewForTest is what the application sees of a client.
-func ViewForTest(v *delivery.ClientView) ClientView { return viewOf(v) }
+func ViewForTest(v *survey.Client) ClientView { return viewOf(v) }
 
 // CloseOutside closes the pool that the application is asked on, as the end of the server does before it closes the workers.
 func (s *Server) CloseOutside(ctx context.Context) error { return s.outside.Close(ctx) }

@@ -24,6 +24,7 @@ import (
 	"github.com/streamweir/weir/internal/logqueue"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/ports"
+	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/workers"
 )
 
@@ -325,7 +326,7 @@ func (s *Server) housekeep(done <-chan struct{}) {
 }
 
 // onCut tells the log and the embedder of a cut. Loop.
-func (s *Server) onCut(e delivery.CutNotice) {
+func (s *Server) onCut(e survey.CutNotice) {
 	for i, v := range e.Clients {
 		if i == 0 {
 			if a, err := netip.ParseAddr(v.Address); err == nil {
@@ -343,7 +344,7 @@ func (s *Server) onCut(e delivery.CutNotice) {
 }
 
 // heaviest is the topic of the lane that holds most, "" for plain events.
-func heaviest(lanes []delivery.LaneView) (topic string) {
+func heaviest(lanes []survey.Lane) (topic string) {
 	most := -1
 	for i := range lanes {
 		if lanes[i].Bytes > most {

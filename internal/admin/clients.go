@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // Bounds of GET /api/clients.
@@ -20,11 +20,11 @@ const (
 	maxCut         = 10_000 // what the hub remembers
 )
 
-var sortKeys = map[string]delivery.SortKey{"": delivery.ByLag, "lag": delivery.ByLag, "bytes": delivery.ByBytes, "drops": delivery.ByDrops, "loss": delivery.ByLoss}
+var sortKeys = map[string]survey.SortKey{"": survey.ByLag, "lag": survey.ByLag, "bytes": survey.ByBytes, "drops": survey.ByDrops, "loss": survey.ByLoss}
 
 // clientsRequest is the query of GET /api/clients.
 type clientsRequest struct {
-	delivery.Query
+	survey.Query
 	sorted  bool // an order was asked for
 	groupBy string
 	cut     bool
@@ -33,12 +33,12 @@ type clientsRequest struct {
 // clientsAnswer is the answer to GET /api/clients. Groups take the place of
 // Clients when asked for, and add up the Listed clients, not all.
 type clientsAnswer struct {
-	Total   int                   `json:"total"`   // clients that match
-	Lagging int                   `json:"lagging"` // of them, with a message older than a second
-	Losing  int                   `json:"losing"`  // of them, with a lane that loses
-	Listed  int                   `json:"listed"`
-	Clients []delivery.ClientView `json:"clients,omitempty"`
-	Groups  []group               `json:"groups,omitempty"`
+	Total   int             `json:"total"`   // clients that match
+	Lagging int             `json:"lagging"` // of them, with a message older than a second
+	Losing  int             `json:"losing"`  // of them, with a lane that loses
+	Listed  int             `json:"listed"`
+	Clients []survey.Client `json:"clients,omitempty"`
+	Groups  []group         `json:"groups,omitempty"`
 }
 
 // group adds up the listed clients that have something in common.
@@ -65,7 +65,7 @@ func (a *api) clients(w http.ResponseWriter, r *http.Request) error {
 	if err := a.askable(q.Namespace, q.Topic); err != nil {
 		return err
 	}
-	var found delivery.Survey
+	var found survey.Found
 	if q.cut {
 		found = q.fromCut(a.Hub.Cut(maxCut))
 	} else {
@@ -111,7 +111,7 @@ func parseClients(r *http.Request) (clientsRequest, error) {
 	if c.groupBy != "" {
 		otherwise = maxClients
 	}
-	c.Query = delivery.Query{
+	c.Query = survey.Query{
 		Sort: sortKeys[order], Limit: q.count("limit", otherwise, 1, maxClients),
 		Namespace: q.text("namespace"), Topic: q.text("topic"), Principal: q.text("principal"), ID: q.text("id"),
 	}
@@ -123,8 +123,8 @@ func parseClients(r *http.Request) (clientsRequest, error) {
 
 // fromCut selects among clients that were cut, newest first unless an order was
 // asked for.
-func (q *clientsRequest) fromCut(cut []delivery.ClientView) delivery.Survey {
-	var s delivery.Survey
+func (q *clientsRequest) fromCut(cut []survey.Client) survey.Found {
+	var s survey.Found
 	for i := range cut {
 		v := &cut[i]
 		if !q.matches(v) {
@@ -140,13 +140,13 @@ func (q *clientsRequest) fromCut(cut []delivery.ClientView) delivery.Survey {
 		s.Clients = append(s.Clients, *v)
 	}
 	if q.sorted {
-		slices.SortStableFunc(s.Clients, func(a, b delivery.ClientView) int { return cmp.Compare(rank(&b, q.Sort), rank(&a, q.Sort)) })
+		slices.SortStableFunc(s.Clients, func(a, b survey.Client) int { return cmp.Compare(rank(&b, q.Sort), rank(&a, q.Sort)) })
 	}
 	s.Clients = s.Clients[:min(q.Limit, len(s.Clients))]
 	return s
 }
 
-func (q *clientsRequest) matches(v *delivery.ClientView) bool {
+func (q *clientsRequest) matches(v *survey.Client) bool {
 	for _, c := range [...]struct{ want, is string }{
 		{q.Namespace, v.Namespace}, {q.Principal, v.Principal}, {q.Address, v.Address}, {q.ID, v.ID},
 	} {
@@ -154,18 +154,18 @@ func (q *clientsRequest) matches(v *delivery.ClientView) bool {
 			return false
 		}
 	}
-	return q.Topic == "" || slices.ContainsFunc(v.Lanes, func(l delivery.LaneView) bool { return delivery.Named(q.Topic, l.Topic) })
+	return q.Topic == "" || slices.ContainsFunc(v.Lanes, func(l survey.Lane) bool { return base.TopicNamed(q.Topic, l.Topic) })
 }
 
-func lags(v *delivery.ClientView) bool { return v.OldestMs > delivery.LagAfter.Milliseconds() }
+func lags(v *survey.Client) bool { return v.OldestMs > survey.LagAfter.Milliseconds() }
 
-func rank(v *delivery.ClientView, by delivery.SortKey) int64 {
+func rank(v *survey.Client, by survey.SortKey) int64 {
 	switch by {
-	case delivery.ByBytes:
+	case survey.ByBytes:
 		return int64(v.Bytes)
-	case delivery.ByDrops:
+	case survey.ByDrops:
 		return int64(v.Dropped)
-	case delivery.ByLoss:
+	case survey.ByLoss:
 		return int64(v.LossShare * 1e6)
 	default:
 		return v.OldestMs
@@ -174,9 +174,9 @@ func rank(v *delivery.ClientView, by delivery.SortKey) int64 {
 
 // groupClients adds clients up by what they have in common. By topic, a client is
 // in the group of each of its lanes; the events lane's name is "".
-func groupClients(clients []delivery.ClientView, by string, order delivery.SortKey) []group {
+func groupClients(clients []survey.Client, by string, order survey.SortKey) []group {
 	groups := make(map[string]*group)
-	add := func(name string, part delivery.ClientView) {
+	add := func(name string, part survey.Client) {
 		g := groups[name]
 		if g == nil {
 			g = &group{Name: name}
@@ -212,8 +212,8 @@ func groupClients(clients []delivery.ClientView, by string, order delivery.SortK
 }
 
 // laneAsClient is what a client would be that had only this lane.
-func laneAsClient(l *delivery.LaneView) delivery.ClientView {
-	v := delivery.ClientView{Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, OldestMs: l.OldestMs}
+func laneAsClient(l *survey.Lane) survey.Client {
+	v := survey.Client{Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, OldestMs: l.OldestMs}
 	for _, n := range l.Drops {
 		v.Dropped += n
 	}
@@ -223,7 +223,7 @@ func laneAsClient(l *delivery.LaneView) delivery.ClientView {
 	return v
 }
 
-func (g *group) add(v *delivery.ClientView) {
+func (g *group) add(v *survey.Client) {
 	g.Clients++
 	if lags(v) {
 		g.Lagging++
@@ -239,6 +239,6 @@ func (g *group) add(v *delivery.ClientView) {
 	g.OldestMs = max(g.OldestMs, v.OldestMs)
 }
 
-func (g *group) rank(by delivery.SortKey) int64 {
-	return rank(&delivery.ClientView{Bytes: g.Bytes, Dropped: g.Dropped, OldestMs: g.OldestMs, LossShare: g.LossShare}, by)
+func (g *group) rank(by survey.SortKey) int64 {
+	return rank(&survey.Client{Bytes: g.Bytes, Dropped: g.Dropped, OldestMs: g.OldestMs, LossShare: g.LossShare}, by)
 }

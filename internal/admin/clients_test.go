@@ -11,13 +11,13 @@ import (
 
 	"github.com/streamweir/weir/internal/admin"
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/metrics"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 type clientsAnswer struct {
 	Total, Lagging, Listed int
-	Clients                []delivery.ClientView
+	Clients                []survey.Client
 	Groups                 []struct {
 		Name                   string
 		Clients, Lagging       int

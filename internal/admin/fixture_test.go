@@ -22,6 +22,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // fixture is a running hub with the management API in front of it.
@@ -245,7 +246,7 @@ func (c *client) Control(dst []byte) []byte                   { return dst }
 func (c *client) Unsent() int                                 { return 0 }
 func (c *client) Cut(cause base.Cause)                        { c.conn.Close(cause) }
 func (c *client) Reading(bool)                                {}
-func (c *client) Describe(v *delivery.ClientView)             { v.Address, v.Server = c.address, c.server }
+func (c *client) Describe(v *survey.Client)                   { v.Address, v.Server = c.address, c.server }
 func (c *client) Gone(base.Cause)                             {}
 
 // connection says what a client is.

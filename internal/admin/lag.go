@@ -9,6 +9,7 @@ import (
 
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/latency"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // How the board looks: how many clients it lists, how many topics it walks over
@@ -172,7 +173,7 @@ func refine(ctx context.Context, h *delivery.Hub, topics []topicLag) ([]topicLag
 		if t.Topic == "" {
 			continue // the events lane cannot be asked for by name: what the list knows must do
 		}
-		s, err := h.Survey(ctx, delivery.Query{Sort: delivery.ByLag, Limit: 1, Namespace: t.Namespace, Topic: t.Topic})
+		s, err := h.Survey(ctx, survey.Query{Sort: survey.ByLag, Limit: 1, Namespace: t.Namespace, Topic: t.Topic})
 		if err != nil {
 			return nil, fmt.Errorf("walk over the clients of %s: %w", t.Topic, err)
 		}
@@ -188,7 +189,7 @@ func refine(ctx context.Context, h *delivery.Hub, topics []topicLag) ([]topicLag
 
 // note keeps track of since when most clients lag. The first look reckons with
 // what has waited already.
-func (b *board) note(found *delivery.Survey, now time.Time) {
+func (b *board) note(found *survey.Found, now time.Time) {
 	if part(found.Lagging, found.Total) < most {
 		b.since = time.Time{}
 		return
@@ -198,14 +199,14 @@ func (b *board) note(found *delivery.Survey, now time.Time) {
 	}
 }
 
-func oldestOf(found *delivery.Survey) time.Duration {
+func oldestOf(found *survey.Found) time.Duration {
 	if len(found.Clients) == 0 {
 		return 0
 	}
 	return time.Duration(found.Clients[0].OldestMs) * time.Millisecond
 }
 
-func (b *board) write(h *delivery.Hub, found *delivery.Survey, topics []topicLag, now time.Time) lagAnswer {
+func (b *board) write(h *delivery.Hub, found *survey.Found, topics []topicLag, now time.Time) lagAnswer {
 	out := lagAnswer{At: now, Clients: found.Total, Lagging: found.Lagging, Topics: topics, Budget: budgetOf(h)}
 	if out.Topics == nil {
 		out.Topics = []topicLag{}

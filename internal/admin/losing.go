@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // loserView is a client that loses, with the lane that loses most.
@@ -15,7 +16,7 @@ type loserView struct {
 	Topic     string `json:"topic"`
 	Principal string `json:"principal,omitempty"`
 	Address   string `json:"address,omitempty"`
-	delivery.Loss
+	survey.Loss
 }
 
 // boardLosers is how many clients that lose the board names.
@@ -34,8 +35,8 @@ type losses struct {
 }
 
 // survey walks over all clients, and once more where the first walk could not know who loses.
-func (b *board) survey(ctx context.Context, h *delivery.Hub) (found delivery.Survey, err error) {
-	q := delivery.Query{Sort: delivery.ByLag, Limit: boardClients}
+func (b *board) survey(ctx context.Context, h *delivery.Hub) (found survey.Found, err error) {
+	q := survey.Query{Sort: survey.ByLag, Limit: boardClients}
 	found, err = h.Survey(ctx, q)
 	if err != nil || found.Unknown == 0 {
 		return found, err
@@ -56,7 +57,7 @@ func findLosses(ctx context.Context, h *delivery.Hub, losing int) (losses, error
 	if losing == 0 {
 		return out, nil
 	}
-	found, err := h.Survey(ctx, delivery.Query{Sort: delivery.ByLoss, Limit: boardClients})
+	found, err := h.Survey(ctx, survey.Query{Sort: survey.ByLoss, Limit: boardClients})
 	if err != nil {
 		return out, fmt.Errorf("walk over the clients that lose: %w", err)
 	}
@@ -66,7 +67,7 @@ func findLosses(ctx context.Context, h *delivery.Hub, losing int) (losses, error
 		if name := networkOf(v.Address); name != "" {
 			t.network(name).count(v.Losing)
 		}
-		var worst *delivery.LaneView
+		var worst *survey.Lane
 		for j := range v.Lanes {
 			l := &v.Lanes[j]
 			if l.Offered == 0 {

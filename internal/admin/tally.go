@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // tally counts the listed clients by topic and by network.
@@ -31,7 +31,7 @@ type topicTally struct {
 	ages             []int64 // ms
 }
 
-func tallyClients(clients []delivery.ClientView) *tally {
+func tallyClients(clients []survey.Client) *tally {
 	t := &tally{topics: make(map[topicName]*topicTally), networks: make(map[string]*share)}
 	for i := range clients {
 		v := &clients[i]
@@ -73,13 +73,13 @@ func (s *share) count(lagging bool) {
 	}
 }
 
-func (t *topicTally) count(l *delivery.LaneView) {
+func (t *topicTally) count(l *survey.Lane) {
 	t.clients++
 	if l.Depth == 0 {
 		return
 	}
 	t.ages = append(t.ages, l.OldestMs)
-	if l.OldestMs > delivery.LagAfter.Milliseconds() {
+	if l.OldestMs > survey.LagAfter.Milliseconds() {
 		t.lagging++
 	}
 }

@@ -2,6 +2,7 @@ package base
 
 import (
 	"maps"
+	"strings"
 	"sync/atomic"
 )
 
@@ -28,4 +29,12 @@ func (n *Names[V]) All() map[string]V {
 		return *all
 	}
 	return nil
+}
+
+// TopicNamed reports whether a topic is the one asked for: by its name, by a pattern, or by "" as any.
+func TopicNamed(want, topic string) bool {
+	if prefix, ok := strings.CutSuffix(want, "*"); ok {
+		return strings.HasPrefix(topic, prefix)
+	}
+	return want == "" || want == topic
 }

@@ -12,6 +12,7 @@ import (
 	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 const (
@@ -264,9 +265,9 @@ func TestBudgetEvictsBehindAPacketPartlyWritten(t *testing.T) {
 // is cut, and told of.
 func TestBudgetCutsTheClientThatPinsMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var cut []delivery.CutNotice
+		var cut []survey.CutNotice
 		o := tight(1, topic("orders", hoardReliable()))
-		o.OnCut = func(e delivery.CutNotice) { cut = append(cut, e) }
+		o.OnCut = func(e survey.CutNotice) { cut = append(cut, e) }
 		r := newRig(t, o)
 		most, less, none := r.stalled(0), r.stalled(0), r.connect(0)
 		most.join("orders")

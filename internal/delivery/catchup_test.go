@@ -9,6 +9,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // stuck is a reader that has begun to read a snapshot of so many keys and goes no further.
@@ -32,7 +33,7 @@ func TestSnapshotHalfReadIsSeen(t *testing.T) {
 		c := stuck(r, "keys", 50, delivery.Publication{Payload: []byte("{}")})
 		time.Sleep(3 * time.Second)
 		r.settle()
-		for _, q := range []delivery.Query{{Limit: 1}, {Limit: 1, Topic: "keys"}, {Limit: 1, Sort: delivery.ByBytes}} {
+		for _, q := range []survey.Query{{Limit: 1}, {Limit: 1, Topic: "keys"}, {Limit: 1, Sort: survey.ByBytes}} {
 			got := r.survey(q)
 			if got.Lagging != 1 || got.Total != 1 {
 				t.Errorf("%+v: %d of %d lag", q, got.Lagging, got.Total)
@@ -49,7 +50,7 @@ func TestSnapshotHalfReadIsSeen(t *testing.T) {
 		}
 		c.do(func() { c.take = nil })
 		c.drain(wide)
-		if got := r.survey(delivery.Query{Limit: 1}); got.Lagging != 0 {
+		if got := r.survey(survey.Query{Limit: 1}); got.Lagging != 0 {
 			t.Error("lags when all is read")
 		}
 	})

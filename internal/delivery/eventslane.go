@@ -5,6 +5,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/outbox"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // A socket has an events lane only while something is in it, so that an idle one
@@ -63,11 +64,11 @@ func (sh *Shard) closeEvents(s *Socket) {
 }
 
 // eventsView describes the events lane, there or not.
-func (s *Socket) eventsView() LaneView {
+func (s *Socket) eventsView() survey.Lane {
 	l := s.events
 	if l == nil {
 		l = new(outLane)
 		l.begin(s)
 	}
-	return l.view(s.shard())
+	return l.view(l.age(s.shard().now))
 }

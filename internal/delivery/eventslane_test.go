@@ -9,6 +9,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // holdsEvents reports whether the socket has an events lane now.
@@ -22,7 +23,7 @@ func (c *client) holdsEvents(s *delivery.Socket) (yes bool) {
 func (r *rig) eventsView() string {
 	r.t.Helper()
 	r.settle()
-	found, err := r.Survey(r.t.Context(), delivery.Query{Limit: 1})
+	found, err := r.Survey(r.t.Context(), survey.Query{Limit: 1})
 	if err != nil || len(found.Clients) != 1 {
 		r.t.Fatalf("survey: %d clients, %v", len(found.Clients), err)
 	}
@@ -100,7 +101,7 @@ func TestEventLossesOutliveTheLane(t *testing.T) {
 	if c.holdsEvents(s) {
 		t.Fatal("an events lane is held with nothing in it")
 	}
-	found, err := r.Survey(t.Context(), delivery.Query{Sort: delivery.ByDrops, Limit: 1})
+	found, err := r.Survey(t.Context(), survey.Query{Sort: survey.ByDrops, Limit: 1})
 	if err != nil || len(found.Clients) != 1 {
 		t.Fatalf("survey: %+v, %v", found, err)
 	}
@@ -110,7 +111,7 @@ func TestEventLossesOutliveTheLane(t *testing.T) {
 	c.open(0)
 	emit(3)
 	c.open(wide)
-	found, _ = r.Survey(t.Context(), delivery.Query{Sort: delivery.ByDrops, Limit: 1})
+	found, _ = r.Survey(t.Context(), survey.Query{Sort: survey.ByDrops, Limit: 1})
 	if v := found.Clients[0]; v.Drops["rejected"] != 4 || v.Lanes[0].Offered != 8 || v.Lanes[0].Written != 4 {
 		t.Errorf("the client with losses is later shown as %+v", v)
 	}

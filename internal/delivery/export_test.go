@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/delivery/inbox"
+	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
@@ -73,8 +74,8 @@ const MaxEmitLanes = maxEmitLanes
 // CutMost is how many cut clients are remembered, and SurveySlice how many
 // connections one step of a survey looks at.
 const (
-	CutMost     = cutMost
-	SurveySlice = surveySlice
+	CutMost     = survey.CutMost
+	SurveySlice = survey.Slice
 )
 
 // The sizes of what an idle connection holds, in bytes.

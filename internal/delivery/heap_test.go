@@ -11,6 +11,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // growth is one thing that grows, and the account that must say so. What it needs to live
@@ -113,7 +114,7 @@ var growths = []growth{
 		for range 3 {
 			r.publish("few", "1")
 		}
-		r.survey(delivery.Query{Limit: 1})
+		r.survey(survey.Query{Limit: 1})
 		return keep
 	}},
 	{accounts.Lanes, "times to live", func(r *rig, _ *client, _ *delivery.Socket) func() {

@@ -16,20 +16,21 @@ import (
 	"github.com/streamweir/weir/internal/bell"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery/recent"
+	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // Options shape a Hub.
 type Options struct {
-	Shards        int             // event loops; at least 1
-	Namespaces    []NamespaceSpec // what is declared; nothing else exists
-	BudgetBytes   int64           // what the process may hold for all clients; 0 = no limit
-	HighWatermark float64         // share of the budget at which shedding begins
-	FinishTimeout time.Duration   // how long a leaving socket's last packets may take
-	Waiters       []Waiter        // one for each shard; nil: a shard has nothing but its inbox
-	OnStall       func(Stall)     // hears of steps longer than StallFrom; called on the shard, must not block
-	OnCut         func(CutNotice) // hears of clients the server cut; called on the shard, must not block
-	OnLeft        func(Left)      // hears of the cursors that subscriptions leave; called on the shard, must not block; nil: none is made
+	Shards        int                    // event loops; at least 1
+	Namespaces    []NamespaceSpec        // what is declared; nothing else exists
+	BudgetBytes   int64                  // what the process may hold for all clients; 0 = no limit
+	HighWatermark float64                // share of the budget at which shedding begins
+	FinishTimeout time.Duration          // how long a leaving socket's last packets may take
+	Waiters       []Waiter               // one for each shard; nil: a shard has nothing but its inbox
+	OnStall       func(Stall)            // hears of steps longer than StallFrom; called on the shard, must not block
+	OnCut         func(survey.CutNotice) // hears of clients the server cut; called on the shard, must not block
+	OnLeft        func(Left)             // hears of the cursors that subscriptions leave; called on the shard, must not block; nil: none is made
 
 	// Log makes the log of a topic when it is first named; nil: one in memory, with TopicSpec.Memory. A topic with a log of
 	// its own is not forgotten, and Close closes the log.
@@ -54,7 +55,7 @@ type Hub struct {
 	vain       atomic.Int64 // until when no publication waits for room in the budget, see claim
 	recent     recent.IDs[publicationID, *Pending]
 	taps       taps
-	cuts       cutLog
+	cuts       survey.Cuts
 	Unbalanced atomic.Uint64 // lanes whose books did not add up when they were closed (promise P5)
 
 	life context.Context // ends with Close
@@ -83,7 +84,7 @@ func New(o Options) *Hub {
 		Cost: func(id publicationID) int64 { return idBytes + int64(len(id.id)) }, Claim: h.claimID,
 		Give: func(n int64) { h.budget.Hold(budget.IDs, -n) },
 	}
-	h.cuts.init(&h.budget)
+	h.cuts.Init(h.budget.Limit(), func(n int64) { h.budget.Hold(budget.Cut, n) })
 	return h
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // small is a hub whose events lanes hold that many messages.
@@ -132,9 +133,9 @@ func TestManyNamespacesDoNotStopReading(t *testing.T) {
 }
 
 func TestFullEventsLaneCutsTheClientWhenTheStepIsOver(t *testing.T) {
-	var cut []delivery.CutNotice
+	var cut []survey.CutNotice
 	o := small(4)
-	o.OnCut = func(e delivery.CutNotice) { cut = append(cut, e) }
+	o.OnCut = func(e survey.CutNotice) { cut = append(cut, e) }
 	r := newRig(t, o)
 	slow, good := r.stalled(0), r.connect(0)
 	slow.join()

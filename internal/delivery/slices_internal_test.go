@@ -72,35 +72,6 @@ func TestSnapshotsAreReadInSlices(t *testing.T) {
 	}
 }
 
-// A survey looks at so many lanes in a step, not at so many clients whatever they have.
-func TestSurveyStepsCountLanes(t *testing.T) {
-	const clients, lanes = 60, 200
-	p := lane.Policy{Overflow: base.DropOldest, MaxMessages: 1, MaxBytes: 1 << 20, Weight: 1}
-	h := New(Options{Shards: 1, Namespaces: []NamespaceSpec{{Path: "/", Events: p, Topics: []TopicSpec{{Name: "t*", Policy: p}}}}})
-	n, sh := h.Namespace("/"), h.shards[0]
-	for range clients {
-		s := sh.Open(&Out{}, &Out{}).OpenSocket(n, newSocketID(0), "", nil)
-		for k := range lanes {
-			_ = s.Subscribe(fmt.Sprint("t", k), SubscribeOptions{}, func(Subscription) {})
-		}
-	}
-	for what, c := range map[string]struct{ views, each int }{"figures": {0, lanes}, "views": {clients, lanes * (1 + viewCost)}} {
-		w := &walk{sh: sh, finished: newTally(1), ages: &sh.loop}
-		w.q.Limit, w.top.Most = c.views, c.views
-		for done := false; !done; {
-			before := w.next
-			w.Run()
-			if n := w.next - before; n > surveyLanes/c.each+1 || n == 0 {
-				t.Fatalf("%s: a step looks at %d clients with %d lanes each", what, n, lanes)
-			}
-			done = w.next == clients
-		}
-		if w.total != clients {
-			t.Errorf("%s: %d clients", what, w.total)
-		}
-	}
-}
-
 // A socket whose lanes become many and few again is among the crowded once, or not at all.
 func TestCrowdedSocketIsListedOnce(t *testing.T) {
 	p := lane.Policy{Overflow: base.DropOldest, MaxMessages: 1, MaxBytes: 1 << 20, Weight: 1}

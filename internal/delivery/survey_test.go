@@ -15,17 +15,18 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // Describe gives every other client an address.
-func (c *client) Describe(v *delivery.ClientView) {
+func (c *client) Describe(v *survey.Client) {
 	v.Address = fmt.Sprint("10.0.0.", len(c.wire)%2)
 	if c.viewed != nil {
 		c.viewed()
 	}
 }
 
-func (r *rig) survey(q delivery.Query) delivery.Survey {
+func (r *rig) survey(q survey.Query) survey.Found {
 	r.t.Helper()
 	s, err := r.Survey(context.Background(), q)
 	if err != nil {
@@ -65,17 +66,17 @@ func lagging(t *testing.T) *rig {
 func TestSurveyListsWhoComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := lagging(t)
-		ranks := map[delivery.SortKey]func(delivery.ClientView) int64{
-			delivery.ByLag:   func(v delivery.ClientView) int64 { return v.OldestMs },
-			delivery.ByBytes: func(v delivery.ClientView) int64 { return int64(v.Bytes) },
-			delivery.ByDrops: func(v delivery.ClientView) int64 { return int64(v.Dropped) },
+		ranks := map[survey.SortKey]func(survey.Client) int64{
+			survey.ByLag:   func(v survey.Client) int64 { return v.OldestMs },
+			survey.ByBytes: func(v survey.Client) int64 { return int64(v.Bytes) },
+			survey.ByDrops: func(v survey.Client) int64 { return int64(v.Dropped) },
 		}
 		for key, rank := range ranks {
-			for _, q := range []delivery.Query{{}, {Topic: "a"}, {Topic: "b", Principal: "p0"}, {Principal: "p1"}, {Address: "10.0.0.0"}, {Namespace: "/none"}} {
+			for _, q := range []survey.Query{{}, {Topic: "a"}, {Topic: "b", Principal: "p0"}, {Principal: "p1"}, {Address: "10.0.0.0"}, {Namespace: "/none"}} {
 				q.Sort, q.Limit = key, 1000
 				all := r.survey(q)
 				naive := slices.Clone(all.Clients)
-				slices.SortStableFunc(naive, func(a, b delivery.ClientView) int { return cmp.Compare(rank(b), rank(a)) })
+				slices.SortStableFunc(naive, func(a, b survey.Client) int { return cmp.Compare(rank(b), rank(a)) })
 				for _, limit := range []int{0, 1, 7, 50} {
 					q.Limit = limit
 					got := r.survey(q)
@@ -97,24 +98,24 @@ func TestSurveyFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := lagging(t)
 		for _, row := range []struct {
-			q    delivery.Query
+			q    survey.Query
 			want int
 		}{
-			{delivery.Query{}, 120}, {delivery.Query{Topic: "a"}, 60}, {delivery.Query{Topic: "b"}, 40},
-			{delivery.Query{Principal: "p3"}, 30}, {delivery.Query{Principal: "p0", Topic: "b"}, 10},
-			{delivery.Query{Namespace: "/feed"}, 120}, {delivery.Query{Namespace: "/"}, 0}, {delivery.Query{Address: "10.0.0.1"}, 0},
-			{delivery.Query{Address: "10.0.0.0"}, 120}, {delivery.Query{ID: "nobody"}, 0},
+			{survey.Query{}, 120}, {survey.Query{Topic: "a"}, 60}, {survey.Query{Topic: "b"}, 40},
+			{survey.Query{Principal: "p3"}, 30}, {survey.Query{Principal: "p0", Topic: "b"}, 10},
+			{survey.Query{Namespace: "/feed"}, 120}, {survey.Query{Namespace: "/"}, 0}, {survey.Query{Address: "10.0.0.1"}, 0},
+			{survey.Query{Address: "10.0.0.0"}, 120}, {survey.Query{ID: "nobody"}, 0},
 		} {
 			row.q.Limit = 5
 			if got := r.survey(row.q); got.Total != row.want {
 				t.Errorf("%+v: %d clients, want %d", row.q, got.Total, row.want)
 			}
 		}
-		one := r.survey(delivery.Query{Limit: 1, Topic: "a"}).Clients[0]
+		one := r.survey(survey.Query{Limit: 1, Topic: "a"}).Clients[0]
 		if len(one.Lanes) != 1 || one.Lanes[0].Topic != "a" || one.Depth != one.Lanes[0].Depth || !one.Lanes[0].Balanced {
 			t.Errorf("figures are not those of the topic's lane: %+v", one)
 		}
-		if got := r.survey(delivery.Query{Limit: 5, ID: one.ID}); got.Total != 1 || got.Clients[0].ID != one.ID {
+		if got := r.survey(survey.Query{Limit: 5, ID: one.ID}); got.Total != 1 || got.Clients[0].ID != one.ID {
 			t.Errorf("by id: %+v", got)
 		}
 	})
@@ -152,7 +153,7 @@ func TestSurveyKnowsTheAgeOfWhatWaits(t *testing.T) {
 				wait(r, c, s)
 				r.settle()
 				time.Sleep(2 * time.Second)
-				got := r.survey(delivery.Query{Limit: 1})
+				got := r.survey(survey.Query{Limit: 1})
 				if v := got.Clients[0]; v.OldestMs < 2000 || v.OldestMs > 3000 || got.Lagging != 1 || v.Depth != 1 {
 					t.Errorf("after two seconds the oldest of %d messages is %d ms old", v.Depth, v.OldestMs)
 				}
@@ -190,7 +191,7 @@ func TestSurveyIsSliced(t *testing.T) {
 		}
 		other()
 	})
-	got := r.survey(delivery.Query{Limit: clients})
+	got := r.survey(survey.Query{Limit: clients})
 	close(stop)
 	if got.Total != clients || len(got.Clients) != clients {
 		t.Errorf("%d of %d clients", len(got.Clients), got.Total)
@@ -212,7 +213,7 @@ func TestSurveyOfAClosedHubEnds(t *testing.T) {
 	h.Start()
 	h.Close()
 	before := goleak.IgnoreCurrent()
-	if _, err := h.Survey(context.Background(), delivery.Query{Limit: 1}); !errors.Is(err, delivery.ErrClosed) {
+	if _, err := h.Survey(context.Background(), survey.Query{Limit: 1}); !errors.Is(err, delivery.ErrClosed) {
 		t.Errorf("survey: %v", err)
 	}
 	if err := goleak.Find(before); err != nil {

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -76,14 +75,6 @@ func (t *Tap) Close() {
 	t.hold(-t.held.Load())
 }
 
-// Named reports whether a topic is the one asked for: by its name, by a pattern, or by "" as any.
-func Named(want, topic string) bool {
-	if prefix, ok := strings.CutSuffix(want, "*"); ok {
-		return strings.HasPrefix(topic, prefix)
-	}
-	return want == "" || want == topic
-}
-
 // offer gives a publication to an observer that is not too far behind.
 func (t *Tap) offer(x Tapped) {
 	n := int64(len(x.Payload)) + messageBytes(x.Message)
@@ -110,7 +101,7 @@ func (ts *taps) offer(m *base.Message, theirs []byte, binary bool) {
 	defer ts.mu.Unlock()
 	var payload []byte // a copy: the publisher's own is not kept
 	for t := range ts.list {
-		if t.Namespace != m.Namespace || !Named(t.Topic, m.Topic) {
+		if t.Namespace != m.Namespace || !base.TopicNamed(t.Topic, m.Topic) {
 			continue
 		}
 		if payload == nil {

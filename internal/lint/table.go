@@ -33,6 +33,7 @@ func Table() []Room {
 		{Path: "internal/pointer"},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "internal/outbox", StdOnly: true, May: []string{"internal/base", "internal/lane"}},
+		{Path: "internal/survey", StdOnly: true, May: []string{"internal/base", "internal/lane", "internal/latency", "internal/lately", "internal/top"}},
 		{Path: "internal/kept", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "internal/topiclog", StdOnly: true},
 		{Path: "internal/topiclog/logtest", StdOnly: true, May: []string{"internal/topiclog"}},
@@ -50,7 +51,7 @@ func Table() []Room {
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/outbox", "internal/kept", "internal/topiclog", "internal/cursor", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
 			"internal/delivery/inbox", "internal/delivery/fair", "internal/delivery/linger", "internal/delivery/recent", "internal/turns", "internal/roster", "internal/op", "internal/packet", "internal/latency",
-			"internal/lately", "internal/top", "internal/bell", "internal/budget",
+			"internal/survey", "internal/bell", "internal/budget",
 		}},
 		{Path: "internal/delivery/inbox", May: []string{"internal/base"}},
 		{Path: "internal/delivery/fair", StdOnly: true},
@@ -69,12 +70,12 @@ func Table() []Room {
 		{Path: "internal/drain", StdOnly: true},
 		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/*"}},
 		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery", "internal/op"}},
-		{Path: "internal/metrics", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/latency"}},
-		{Path: "internal/admin", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics", "internal/wire/sio"}},
+		{Path: "internal/metrics", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/latency", "internal/survey"}},
+		{Path: "internal/admin", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics", "internal/survey", "internal/wire/sio"}},
 
 		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
 		{Path: ".", May: []string{
-			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/outbox", "internal/kept",
+			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/outbox", "internal/survey", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
 			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "cluster",
 		}},

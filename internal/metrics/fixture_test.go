@@ -9,6 +9,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/metrics"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // newHub returns a hub with namespace /feed: prices (4 messages, drops the
@@ -68,7 +69,7 @@ func (c *client) Unsent() int                                 { return 0 }
 func (c *client) Cut(cause base.Cause)                        { c.conn.Close(cause) }
 func (c *client) Reading(bool)                                {}
 func (c *client) Gone(base.Cause)                             {}
-func (c *client) Describe(v *delivery.ClientView)             { v.Address = "203.0.113.9" }
+func (c *client) Describe(v *survey.Client)                   { v.Address = "203.0.113.9" }
 
 func connect(t testing.TB, h *delivery.Hub, c *client, topics ...string) {
 	t.Helper()

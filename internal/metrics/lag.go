@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/survey"
 )
 
 // How long a walk over the clients may take, and how long its result is good for:
@@ -43,7 +44,7 @@ func (g *lagGauge) read(ctx context.Context, h *delivery.Hub) []namespaceLag {
 	defer cancel()
 	g.last = g.last[:0:0]
 	for _, n := range sortedNamespaces(h) {
-		s, err := h.Survey(ctx, delivery.Query{Namespace: n.Path, Sort: delivery.ByLag, Limit: 1})
+		s, err := h.Survey(ctx, survey.Query{Namespace: n.Path, Sort: survey.ByLag, Limit: 1})
 		if err != nil {
 			break
 		}

@@ -120,7 +120,7 @@ func (s text) Encode(_ *base.Message, f base.Form) *base.Frame {
 }
 
 // offer offers a lane its next packet, with that many bytes more than it needs, and adds it to the box.
-func (r *rig) offer(name string, more int, change ...func(*base.Message)) lane.Outcome {
+func (r *rig) offer(name string, more int, change ...func(*base.Message)) lane.Fate {
 	r.given[name]++
 	l := r.lanes[name]
 	m := base.NewMessage(text(fmt.Sprint(name, r.given[name], strings.Repeat(".", more))))

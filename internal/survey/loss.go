@@ -1,4 +1,6 @@
-package delivery
+package survey
+
+import "github.com/streamweir/weir/internal/lane"
 
 // Loss is what the policy of a lane took from its client lately: a client that reads more slowly than is published for
 // it loses, though nothing waits long (protocol.md 5, losing).
@@ -26,12 +28,9 @@ func (l *Loss) loses() bool {
 	return float64(l.Dropped) >= losingDropped*float64(l.Offered) || l.Share >= losingReplaced
 }
 
-// loss tells what a lane has lost lately; known as in lane.Lately. Loop only.
-func (sh *Shard) loss(l *outLane) (v Loss, known bool) {
-	if l.topic == nil {
-		return Loss{}, true
-	}
-	late, known := l.Lately(sh.now)
+// LossOf tells what a lane of a topic has lost lately; known as in lane.Lately. Called by its loop.
+func LossOf(l *lane.Lane, now int64) (v Loss, known bool) {
+	late, known := l.Lately(now)
 	if !known {
 		return Loss{}, false
 	}

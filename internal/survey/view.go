@@ -1,16 +1,15 @@
-package delivery
+package survey
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/lane"
 )
 
-// ClientView is one socket as the management API shows it: who it is, how far
+// Client is one socket as the management API shows it: who it is, how far
 // behind, and what it lost.
-type ClientView struct {
+type Client struct {
 	ID           string            `json:"id"`
 	Namespace    string            `json:"namespace"`
 	Principal    string            `json:"principal,omitempty"`
@@ -28,22 +27,22 @@ type ClientView struct {
 	Losing       bool              `json:"losing,omitempty"`    // some lane is
 	LossShare    float64           `json:"lossShare,omitempty"` // the largest of its lanes, of the last seconds
 	Unsent       int               `json:"unsentBytes"`
-	Kernel       *KernelView       `json:"kernel,omitempty"`
-	Lanes        []LaneView        `json:"lanes"`
+	Kernel       *Kernel           `json:"kernel,omitempty"`
+	Lanes        []Lane            `json:"lanes"`
 	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut: only the worst are kept
 	Cause        string            `json:"cause,omitempty"`
 	CutAt        time.Time         `json:"cutAt,omitzero"`
 }
 
-// KernelView is what the kernel says of the connection.
-type KernelView struct {
+// Kernel is what the kernel says of the connection.
+type Kernel struct {
 	UnsentBytes int     `json:"unsentBytes"`
 	RTTMs       float64 `json:"rttMs"`
 	Retransmits int     `json:"retransmits"`
 }
 
-// LaneView is one lane with its books (promise P5).
-type LaneView struct {
+// Lane is one lane with its books (promise P5).
+type Lane struct {
 	Topic     string            `json:"topic"` // "" = the events lane
 	Depth     int               `json:"depth"`
 	Bytes     int               `json:"bytes"`
@@ -60,54 +59,8 @@ type LaneView struct {
 	Balanced  bool              `json:"balanced"`
 }
 
-// Describer adds to a view what only the owner of the connection knows: address,
-// transport, server, User-Agent, kernel figures. A Peer may implement it. Called on the loop.
-type Describer interface {
-	Describe(*ClientView)
-}
-
-// view describes a socket with at most so many of its topic lanes, the worst; the others
-// are in its sums. Loop only.
-func (s *Socket) view(most int) ClientView {
-	v := ClientView{ID: s.ID, Namespace: s.Namespace.Path, Principal: s.Principal, Unsent: s.conn.box.Unwritten()}
-	if n := s.conn.box.Unsent(); n > 0 {
-		v.Unsent += n
-	}
-	v.addLane(s.eventsView())
-	lanes, rest := s.worst(most)
-	for _, l := range lanes {
-		v.addLane(l.viewWhole(s.shard()))
-	}
-	for _, l := range rest {
-		v.LanesLeftOut++
-		v.addSums(l)
-		if l.stage == stageBehind {
-			v.addSums(&l.catchUp().outLane)
-		}
-		v.OldestMs = max(v.OldestMs, l.ageWhole(s.shard().now).Milliseconds())
-	}
-	if d, ok := s.conn.peer.(Describer); ok {
-		d.Describe(&v)
-	}
-	return v
-}
-
-// worst returns the topic lanes whose messages have waited longest, or else those that
-// dropped most, and the others.
-func (s *Socket) worst(most int) (lanes, rest []*outLane) {
-	if len(s.lanes) <= most {
-		return s.lanes, nil
-	}
-	now := s.shard().now
-	ranked := slices.Clone(s.lanes)
-	slices.SortStableFunc(ranked, func(a, b *outLane) int {
-		return cmp.Or(cmp.Compare(b.ageWhole(now), a.ageWhole(now)), cmp.Compare(b.AllDropped(), a.AllDropped()))
-	})
-	return ranked[:most], ranked[most:]
-}
-
-// addSums adds a lane that is not listed.
-func (v *ClientView) addSums(l *outLane) {
+// AddSums adds a lane that is not listed.
+func (v *Client) AddSums(l *lane.Lane) {
 	v.Depth += l.Depth()
 	v.Bytes += l.Bytes()
 	v.InFlight += l.InFlight()
@@ -116,7 +69,7 @@ func (v *ClientView) addSums(l *outLane) {
 	}
 }
 
-func (v *ClientView) addDrops(reason string, n uint64) {
+func (v *Client) addDrops(reason string, n uint64) {
 	if n == 0 {
 		return
 	}
@@ -127,7 +80,8 @@ func (v *ClientView) addDrops(reason string, n uint64) {
 	v.Dropped += n
 }
 
-func (v *ClientView) addLane(l LaneView) {
+// AddLane lists a lane, and adds it to the sums.
+func (v *Client) AddLane(l Lane) {
 	v.Lanes = append(v.Lanes, l)
 	v.Depth += l.Depth
 	v.Bytes += l.Bytes
@@ -142,25 +96,17 @@ func (v *ClientView) addLane(l LaneView) {
 	}
 }
 
-// viewWhole describes a lane of a topic with the snapshot it is behind.
-func (l *outLane) viewWhole(sh *Shard) LaneView {
-	v := l.view(sh)
-	if l.stage == stageBehind {
-		c := l.catchUp()
-		v.absorb(c.view(sh))
-		v.OldestMs = max(v.OldestMs, c.age(sh.now).Milliseconds())
-	}
-	return v
-}
-
-func (l *outLane) view(sh *Shard) LaneView {
-	v := LaneView{
-		Topic: l.name(), Depth: l.Depth(), Bytes: l.Bytes(), InFlight: l.InFlight(), OldestMs: l.age(sh.now).Milliseconds(),
+// LaneOf describes a lane of that topic, "" for the events lane, of which the oldest message has waited for that age.
+func LaneOf(l *lane.Lane, topic string, age time.Duration, now int64) Lane {
+	v := Lane{
+		Topic: topic, Depth: l.Depth(), Bytes: l.Bytes(), InFlight: l.InFlight(), OldestMs: age.Milliseconds(),
 		Offered: l.Offered, Written: l.Written, Acked: l.Acked(), Retries: l.Retries(), Coalesced: l.Coalesced(),
 		Balanced: l.Balanced(),
 	}
-	if loss, known := sh.loss(l); known && loss.Share > 0 {
-		v.Loss = &loss
+	if topic != "" {
+		if loss, known := LossOf(l, now); known && loss.Share > 0 {
+			v.Loss = &loss
+		}
 	}
 	for r := range base.Reason(base.Reasons) {
 		if n := l.Dropped(r); n > 0 {
@@ -173,8 +119,8 @@ func (l *outLane) view(sh *Shard) LaneView {
 	return v
 }
 
-// absorb adds the figures of a lane of the same topic and client.
-func (l *LaneView) absorb(o LaneView) {
+// Absorb adds the figures of a lane of the same topic and client.
+func (l *Lane) Absorb(o Lane) {
 	l.Depth += o.Depth
 	l.Bytes += o.Bytes
 	l.InFlight += o.InFlight
@@ -191,19 +137,22 @@ func (l *LaneView) absorb(o LaneView) {
 	l.Balanced = l.Balanced && o.Balanced
 }
 
-// ageWhole is the age of what waited longest, in the lane or in the snapshot it is behind.
-func (l *outLane) ageWhole(now int64) time.Duration {
-	age := l.age(now)
-	if l.stage == stageBehind {
-		age = max(age, l.catchUp().age(now))
-	}
-	return age
-}
-
-// age is how long the lane's oldest message has waited.
-func (l *outLane) age(now int64) time.Duration {
+// Age is how long the oldest message of a lane has waited.
+func Age(l *lane.Lane, now int64) time.Duration {
 	if at := l.OldestAt(); at != 0 || l.Depth() > 0 {
 		return time.Duration(now - at)
 	}
 	return 0
+}
+
+// only narrows a view to the lanes of the topics asked for.
+func (v *Client) only(q *Query) {
+	lanes := v.Lanes
+	v.Lanes, v.Depth, v.Bytes, v.InFlight, v.OldestMs, v.Dropped, v.Drops = nil, 0, 0, 0, 0, 0, nil
+	v.Losing, v.LossShare = false, 0
+	for _, l := range lanes {
+		if q.matches(l.Topic) {
+			v.AddLane(l)
+		}
+	}
 }
