@@ -60,9 +60,13 @@ func Encode(values []any) (raw, attachments [][]byte, err error) {
 		}
 	}
 	if n := len(e.attachments); n > sio.MaxAttachments {
-		return nil, nil, fmt.Errorf("%d binary parts: clients take at most %d", n, sio.MaxAttachments)
+		return nil, nil, tooManyParts(n)
 	}
 	return raw, e.attachments, nil
+}
+
+func tooManyParts(n int) error {
+	return fmt.Errorf("%d binary parts: clients take at most %d", n, sio.MaxAttachments)
 }
 
 func (e *encoder) value(v any) ([]byte, error) {
@@ -179,13 +183,70 @@ func CheckText(raw []byte) error {
 func Marshal(v any) ([]byte, error) {
 	m := marshalers.Get().(*marshaler)
 	defer m.rest()
-	if err := m.enc.Encode(v); err != nil {
+	if err := m.encode(v); err != nil {
 		return nil, err
 	}
-	if !utf8.Valid(m.out.Bytes()) {
-		return nil, errNotUTF8
+	return bytes.Clone(m.out.Bytes()), nil
+}
+
+// Array is values as a JSON array, in memory that is used again.
+type Array struct {
+	m           *marshaler
+	attachments [][]byte
+}
+
+// EncodeArray is Encode for all values in one text, which need not be put together from parts (BenchmarkAck). Unless it fails,
+// Release ends the use of what it returns.
+func EncodeArray(values []any) (Array, error) {
+	var e encoder
+	m := marshalers.Get().(*marshaler) // if v panics it is lost
+	m.out.WriteByte('[')
+	for i, v := range values {
+		if i > 0 {
+			m.out.WriteByte(',')
+		}
+		if err := e.appendTo(m, v); err != nil {
+			m.rest()
+			return Array{}, fmt.Errorf("argument %d of type %T: %w", i, v, err)
+		}
 	}
-	return bytes.Clone(bytes.TrimSuffix(m.out.Bytes(), []byte("\n"))), nil
+	m.out.WriteByte(']')
+	if n := len(e.attachments); n > sio.MaxAttachments {
+		m.rest()
+		return Array{}, tooManyParts(n)
+	}
+	return Array{m, e.attachments}, nil
+}
+
+// JSON is the array, valid until Release.
+func (a *Array) JSON() []byte { return a.m.out.Bytes() }
+
+// Attachments are the binary parts, in the order of the numbers of their placeholders.
+func (a *Array) Attachments() [][]byte { return a.attachments }
+
+// Release ends the use of the array's memory.
+func (a *Array) Release() { a.m.rest() }
+
+// appendTo appends a value to the text of m.
+func (e *encoder) appendTo(m *marshaler, v any) error {
+	switch v.(type) {
+	case []byte, json.RawMessage, map[string]any, []any: // what value looks into
+		raw, err := e.value(v)
+		m.out.Write(raw)
+		return err
+	}
+	begin := m.out.Len()
+	if err := m.encode(v); err != nil {
+		return err
+	}
+	text := m.out.Bytes()[begin:]
+	if !bytes.Contains(text, quotedMark) {
+		return nil
+	}
+	raw, err := e.extract(bytes.Clone(text))
+	m.out.Truncate(begin)
+	m.out.Write(raw)
+	return err
 }
 
 // marshaler is what Marshal needs anew each time but for its result.
@@ -203,6 +264,19 @@ var marshalers = sync.Pool{New: func() any {
 	m.enc.SetEscapeHTML(false)
 	return m
 }}
+
+// encode appends v to out.
+func (m *marshaler) encode(v any) error {
+	begin := m.out.Len()
+	if err := m.enc.Encode(v); err != nil {
+		return err
+	}
+	m.out.Truncate(m.out.Len() - len("\n"))
+	if !utf8.Valid(m.out.Bytes()[begin:]) {
+		return errNotUTF8
+	}
+	return nil
+}
 
 func (m *marshaler) rest() {
 	if m.out.Cap() > keepMarshaled {

@@ -36,14 +36,18 @@ func Event(h sio.EventHeader, event string, values []any) (f *base.Frame, first 
 
 // Ack encodes the answer to an event that asked for one: h is its namespace and ack id.
 func Ack(h sio.EventHeader, values []any) (*base.Frame, error) {
-	raw, attachments, err := args.Encode(values)
+	array, err := args.EncodeArray(values)
 	if err != nil {
 		return nil, invalid(err)
 	}
-	h.HasID, h.Attachments = true, len(attachments)
-	return NewFrame(size(raw)+len(h.Namespace)+overhead, func(dst []byte) []byte {
-		return sio.AppendAck(dst, h, raw...)
-	}, attachments...), nil
+	defer array.Release()
+	typ, raw := sio.Ack, array.JSON()
+	if h.HasID, h.Attachments = true, len(array.Attachments()); h.Attachments > 0 {
+		typ = sio.BinaryAck
+	}
+	return NewFrame(len(raw)+len(h.Namespace)+overhead, func(dst []byte) []byte {
+		return append(sio.AppendHeader(dst, typ, h), raw...)
+	}, array.Attachments()...), nil
 }
 
 // Connect encodes the answer to a CONNECT: the client is in, under that Socket.IO id.

@@ -72,3 +72,17 @@ func TestWhatCannotBeEncodedIsInvalid(t *testing.T) {
 		t.Errorf("ack with a channel: %v", err)
 	}
 }
+
+func BenchmarkAck(b *testing.B) {
+	type answer struct {
+		OK bool  `json:"ok"`
+		N  int64 `json:"n"`
+	}
+	h := sio.EventHeader{Namespace: "/feed", ID: 1234, HasID: true}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := packet.Ack(h, []any{answer{true, 12345}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
