@@ -159,7 +159,7 @@ func deliver(s Socket, p sio.Packet, attachments [][]byte, owned bool) error {
 		s.Answered(p.ID, p.Data, attachments)
 		return nil
 	}
-	name, err := sio.EventName(sio.FirstArg(p.Data))
+	name, err := sio.NameOf(p.Data)
 	if err != nil {
 		return err
 	}

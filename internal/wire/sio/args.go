@@ -80,6 +80,16 @@ func isNamed(raw []byte, name string) bool {
 	return ok && key == name
 }
 
+// NameOf is EventName of the first argument of args, which [Parse] has accepted.
+func NameOf(args []byte) (string, error) {
+	if at(args, 0) == '[' && at(args, 1) == '"' {
+		if n := bytes.IndexByte(args[2:], '"'); n >= 0 && isPlain(args[2:2+n]) {
+			return string(args[2 : 2+n]), nil
+		}
+	}
+	return EventName(FirstArg(args))
+}
+
 // EventName decodes the first argument of an event: a JSON string as encoding/json does, or a number as JavaScript
 // writes it, since clients in JavaScript cannot tell the event 1 from the event "1". Anything else is an *[Error].
 func EventName(raw []byte) (string, error) {

@@ -85,3 +85,28 @@ func TestCheckJSONTellsArraysFromObjectsAtEveryDepth(t *testing.T) {
 		}
 	}
 }
+
+// Eight bytes of a string are looked at in one step: whatever one of them is, and wherever it stands, encoding/json agrees.
+func TestCheckJSONSeesEveryByteOfAString(t *testing.T) {
+	for n := range 20 {
+		for at := range n {
+			for c := range 256 {
+				s := []byte(`"` + strings.Repeat("é", n)[:n&^1] + strings.Repeat("x", n-n&^1) + `"`)
+				s[1+at] = byte(c)
+				if err := sio.CheckJSON(s); (err == nil) != json.Valid(s) {
+					t.Fatalf("%q: %v", s, err)
+				}
+			}
+		}
+	}
+}
+
+func TestNameOfIsTheFirstArgumentsName(t *testing.T) {
+	for _, args := range []string{`["a",1]`, `[ "a"]`, `["a\"b"]`, `["é",{}]`, `["\u0061"]`, `[5]`, `[-1e3,2]`, `["",1]`} {
+		got, err := sio.NameOf([]byte(args))
+		want, wantErr := sio.EventName(sio.FirstArg([]byte(args)))
+		if got != want || err != nil || wantErr != nil {
+			t.Errorf("%s: %q, %v; want %q, %v", args, got, err, want, wantErr)
+		}
+	}
+}
