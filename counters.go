@@ -62,6 +62,9 @@ func (s *Server) extra() metrics.Extra {
 			e.Refused[refusalNames[r]] += d.refused[r].Load()
 		}
 	}
+	for _, t := range s.tls {
+		e.TLS = append(e.TLS, t.figures())
+	}
 	e.Requests = s.count.requests.Read()
 	for path, n := range s.byPath.All() {
 		c := &n.count

@@ -29,6 +29,7 @@ type door struct {
 	log        *slog.Logger
 	admission  *guard.Admission
 	lost       atomic.Pointer[atomic.Uint64] // connections closed for want of room; nil without a port
+	tls        *secured                      // nil: the port is in the clear
 	next       [2]atomic.Uint32              // turns of the loops, by transport
 	curious    atomic.Bool                   // an application's function may ask for a handshake
 	strict     atomic.Bool                   // every namespace asks for a token
@@ -60,6 +61,9 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 		return nil, err
 	}
 	d := &door{srv: srv, opts: o, origins: origins, log: srv.log.With("server", o.Name)}
+	if d.tls, err = srv.newSecured(o.Name, o.TLS); err != nil {
+		return nil, err
+	}
 	d.curious.Store(o.Auth)
 	d.strict.Store(o.Auth) // until a namespace is declared that asks for none
 	d.admission = guard.NewAdmission(guard.AdmissionLimits{
@@ -84,7 +88,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 	for _, sh := range srv.hub.Shards() {
 		eo.Loops = append(eo.Loops, sh)
 	}
-	if o.Driver.epoll() {
+	if o.epoll() {
 		eo.Pollers = srv.pollers
 	}
 	d.engine, err = engineio.New(eo, d)

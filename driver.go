@@ -21,6 +21,9 @@ const (
 
 func (d Driver) epoll() bool { return d == DriverEpoll || d == DriverAuto && transport.Epoll }
 
+// epoll reports whether the loops hold the server's own connections.
+func (o *ServerOptions) epoll() bool { return o.TLS == nil && o.Driver.epoll() }
+
 func (d Driver) validate(p *problems, at string) {
 	switch d {
 	case DriverAuto, DriverGoroutine:
@@ -38,7 +41,7 @@ type pollers []*transport.Poller
 
 func (s *Server) makePollers(servers []ServerOptions, shards int) (waiters []delivery.Waiter) {
 	for _, o := range servers {
-		if o.Driver.epoll() && s.pollers == nil {
+		if o.epoll() && s.pollers == nil {
 			for range shards {
 				p := transport.NewPoller(func() int64 { return s.hub.Now() })
 				s.pollers, waiters = append(s.pollers, p), append(waiters, p)
@@ -70,9 +73,12 @@ func (ps pollers) close() {
 func (d *door) accept(ln net.Listener) (net.Listener, error) {
 	o := d.engine.SocketOptions()
 	o.Ceiling, o.Full = guard.Ceiling(d.srv.ownDescriptors()), d.srv.noRoom
-	if !d.opts.Driver.epoll() {
-		l := &transport.Listener{Listener: ln, Options: o, Clear: true}
+	if !d.opts.epoll() {
+		l := &transport.Listener{Listener: ln, Options: o, Clear: d.tls == nil}
 		d.lost.Store(&l.Failed)
+		if d.tls != nil {
+			return d.tls.listen(d.srv, l, d.opts.Limits.HeaderTimeout), nil
+		}
 		return l, nil
 	}
 	return d.intake(ln, o)

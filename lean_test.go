@@ -39,7 +39,7 @@ type leanOptions struct {
 
 // dialLean opens a session over websocket and joins a namespace.
 func dialLean(address, namespace string, o leanOptions) (*lean, error) {
-	conn, err := net.Dial("tcp", address)
+	conn, err := connectTo(address, o.receiveBuffer)
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +52,6 @@ func dialLean(address, namespace string, o leanOptions) (*lean, error) {
 }
 
 func (c *lean) handshake(address, namespace string, o leanOptions) error {
-	if o.receiveBuffer > 0 {
-		if err := c.conn.(*net.TCPConn).SetReadBuffer(o.receiveBuffer); err != nil {
-			return err
-		}
-	}
 	_, err := fmt.Fprintf(c.conn, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", address, o.header)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/ports"
+	"github.com/streamweir/weir/internal/transport"
 )
 
 // Management returns the management API of protocol.md 5, to be mounted behind the
@@ -64,22 +65,32 @@ func (s *Server) keys() guard.Keys {
 	return keys
 }
 
+// managementHeaderTimeout is how long a request's header, and a TLS handshake before it, has to arrive there.
+const managementHeaderTimeout = 5 * time.Second
+
 // managementPorts are the management port and the probes, as far as configured.
 func (s *Server) managementPorts() (specs []ports.Spec) {
-	const headerTimeout = 5 * time.Second
 	m := s.opts.Management
 	if m.Addr != "" {
 		specs = append(specs, ports.Spec{
-			Name: "management", Addr: m.Addr, Handler: admin.New(s.adminOptions()), HeaderTimeout: headerTimeout,
-			NextFree: s.extras.ManagementAddrDefaulted,
+			Name: "management", Addr: m.Addr, Handler: admin.New(s.adminOptions()), HeaderTimeout: managementHeaderTimeout,
+			NextFree: s.extras.ManagementAddrDefaulted, Accept: s.acceptManagement,
 		})
 	}
 	if m.Probes != "" {
 		specs = append(specs, ports.Spec{
-			Name: "probes", Addr: m.Probes, Handler: admin.Probes(s.adminOptions()), HeaderTimeout: headerTimeout,
+			Name: "probes", Addr: m.Probes, Handler: admin.Probes(s.adminOptions()), HeaderTimeout: managementHeaderTimeout,
 		})
 	}
 	return specs
+}
+
+// acceptManagement makes an open port the management API's.
+func (s *Server) acceptManagement(ln net.Listener) (net.Listener, error) {
+	if s.managementTLS == nil {
+		return ln, nil
+	}
+	return s.managementTLS.listen(s, &transport.Listener{Listener: ln}, managementHeaderTimeout), nil
 }
 
 func isLoopback(addr string) bool {

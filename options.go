@@ -154,6 +154,9 @@ type ServerOptions struct {
 	Origins []string
 	// Credentials tells browsers that cookies may be sent from those origins.
 	Credentials bool
+	// TLS has the port speak TLS; nil: it speaks HTTP in the clear. It needs an Addr, and another driver than
+	// DriverEpoll.
+	TLS *TLSOptions
 	// Driver is how connections are held; the zero value chooses.
 	Driver Driver
 	// Auth asks Authenticate wherever a namespace or topic requires it, and for
@@ -201,7 +204,8 @@ type MemoryOptions struct {
 // ManagementOptions open the management API on a port of its own. Without an Addr
 // it can still be mounted: Server.Management.
 type ManagementOptions struct {
-	Addr   string // off loopback at least one key is required
+	Addr   string      // off loopback at least one key is required
+	TLS    *TLSOptions // has the port speak TLS, but not that of Probes; nil: HTTP in the clear
 	Keys   []ManagementKey
 	PProf  bool   // serve /debug/pprof/ without an admin key
 	Probes string // address of a second, keyless listener with /healthz, /readyz and /metrics only

@@ -3,6 +3,7 @@ package weir_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,6 +70,11 @@ func start(t *testing.T, o weir.Options, setup ...func(*weir.Server)) *weir.Serv
 			t.Errorf("%d lanes were closed with books that do not balance", n)
 		}
 	})
+	for i, s := range o.Servers {
+		if s.TLS != nil {
+			secure.Store(srv.Addr(orName(o.Servers[i].Name)).String(), true)
+		}
+	}
 	ready, done := context.WithTimeout(ctx, patience)
 	defer done()
 	if err := srv.Ready(ready); err != nil {
@@ -92,6 +98,33 @@ func withDriver(o weir.Options) weir.Options {
 		}
 	}
 	return o
+}
+
+func orName(name string) string {
+	if name == "" {
+		return "default"
+	}
+	return name
+}
+
+// secure are the addresses of servers that speak TLS.
+var secure sync.Map
+
+// connectTo dials a server of start, over TLS if it speaks that. receiveBuffer is the socket's, 0 for the kernel's.
+func connectTo(address string, receiveBuffer int) (net.Conn, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if receiveBuffer > 0 {
+		if err := conn.(*net.TCPConn).SetReadBuffer(receiveBuffer); err != nil {
+			return nil, err
+		}
+	}
+	if _, tlsPort := secure.Load(address); tlsPort {
+		return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}), nil //nolint:gosec // the tests' own certificates
+	}
+	return conn, nil
 }
 
 // eventually waits until a condition holds.
@@ -145,14 +178,9 @@ func dialRaw(t testing.TB, address string, o dialOptions) *peer {
 }
 
 func tryDial(address string, o dialOptions) (*peer, error) {
-	conn, err := net.Dial("tcp", address)
+	conn, err := connectTo(address, o.receiveBuffer)
 	if err != nil {
 		return nil, err
-	}
-	if o.receiveBuffer > 0 {
-		if err := conn.(*net.TCPConn).SetReadBuffer(o.receiveBuffer); err != nil {
-			return nil, err
-		}
 	}
 	_, err = fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"+
 		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", o.query, address, o.header)

@@ -76,8 +76,9 @@ func TestStalledClientReadsWhatThePolicySays(t *testing.T) {
 		"COALESCE":      {weir.Coalesce, sequence(total-keys, keys), func(l laneView) uint64 { return l.Coalesced }},
 		"SNAPSHOT_ONLY": {weir.SnapshotOnly, sequence(total-1, 1), func(l laneView) uint64 { return l.Coalesced }},
 	} {
-		t.Run(name, func(t *testing.T) {
-			srv := start(t, feed(plug, weir.TopicOptions{Name: "prices", Overflow: c.overflow, Max: weir.Limits{Messages: 16}}))
+		ports(t, name, func(t *testing.T, port *weir.TLSOptions) {
+			o := feed(plug, weir.TopicOptions{Name: "prices", Overflow: c.overflow, Max: weir.Limits{Messages: 16}})
+			srv := start(t, over(port, o))
 			client1 := stalledOn(t, srv, "prices")
 			for n := range total {
 				outcome(t, srv, n, weir.Key(fmt.Sprint(n%keys)))

@@ -39,7 +39,10 @@ type Server struct {
 	doors   []*door
 	byPath  base.Names[*Namespace]
 	ports   *ports.Set
-	pollers pollers // one for each shard; nil: no driver is epoll
+	pollers pollers    // one for each shard; nil: no driver is epoll
+	tls     []*secured // of the ports that have it
+
+	managementTLS *secured // one of tls; nil: that port is in the clear
 
 	workers   *workers.Pool // run handlers
 	outside   *workers.Pool // ask the application's checks, which may hang
@@ -74,6 +77,8 @@ type Server struct {
 	extras   attach.Extras // does not change once the server listens
 	mu       sync.Mutex
 	wg       sync.WaitGroup // goroutines of housekeeping, of the drain and of Disconnect
+
+	reloading sync.Mutex // held while files are read again
 }
 
 // The states of a server, in order.
@@ -145,6 +150,9 @@ func New(o Options) (*Server, error) {
 			}
 		}
 	}
+	if s.managementTLS, err = s.newSecured("management", o.Management.TLS); err != nil {
+		return nil, err
+	}
 	if err := s.register(); err != nil {
 		return nil, err
 	}
@@ -211,8 +219,9 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	s.ports.Serve()
 	housekeeping := make(chan struct{})
-	s.wg.Add(1)
+	s.wg.Add(2)
 	go s.housekeep(housekeeping)
+	go s.watchFiles(housekeeping)
 	close(s.ready)
 	select {
 	case <-ctx.Done():
@@ -312,11 +321,13 @@ func (s *Server) housekeep(done <-chan struct{}) {
 	defer s.wg.Done()
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
+	s.remind(time.Now())
 	for {
 		select {
 		case <-done:
 			return
 		case now := <-t.C:
+			s.remind(now)
 			s.failures.Sweep(now)
 			s.penalties.Sweep(now)
 			s.sumUpRefusals(now)

@@ -102,6 +102,13 @@ func (s *ServerOptions) validate(p *problems, at string, canAuth bool) {
 		p.add("%s.Origins: %w", at, err)
 	}
 	s.Driver.validate(p, at)
+	s.TLS.validate(p, at+".TLS")
+	if s.TLS != nil && s.Driver == DriverEpoll {
+		p.add("%s.Driver %q: TLS needs a goroutine for each connection: want goroutine or nothing", at, s.Driver)
+	}
+	if s.TLS != nil && s.Addr == "" {
+		p.add("%s.TLS: without an Addr no port is opened that could speak it; a mounted server has the TLS of the HTTP server it is mounted in", at)
+	}
 	s.numbers(p, at)
 	if io := s.SocketIO; s.Limits.MaxSilence != 0 {
 		if least := orDefault(io.PingInterval, 25*time.Second) + orDefault(io.PingTimeout, 20*time.Second); s.Limits.MaxSilence < least {
@@ -255,6 +262,10 @@ func (m *ManagementOptions) validate(p *problems) {
 				p.add("%s.Allow %q: want publish, read or admin", at, a)
 			}
 		}
+	}
+	m.TLS.validate(p, "Management.TLS")
+	if m.TLS != nil && m.Addr == "" {
+		p.add("Management.TLS: without an Addr no port is opened that could speak it")
 	}
 	p.address("Management.Addr", m.Addr)
 	p.address("Management.Probes", m.Probes)

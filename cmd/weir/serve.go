@@ -34,7 +34,8 @@ func serveCommand() *cobra.Command {
 
 Flags win over the environment, and that over the file; 'weir config env' lists the variables. The first SIGINT or
 SIGTERM drains: clients are sent away gently, then the process ends with 0. The second ends it at once with 1. A
-configuration that is not usable ends it with 2. SIGHUP says what a restart would change.`,
+configuration that is not usable ends it with 2. SIGHUP has
+certificates read again that have changed, which is noticed without it too, and says what a restart would change.`,
 		Example: `  weir config init >weir.yaml
   weir serve --config weir.yaml
   weir serve --config weir.yaml --server feed --set management.port=9400`,
@@ -109,15 +110,17 @@ func position(file string, line, column int) string {
 	return fmt.Sprintf("%s:%d:%d", file, line, column)
 }
 
-// hangup says what a restart would change. Nothing is reloaded: the server goes on as it is.
-func (f fileFlags) hangup(current *config.Config, log *slog.Logger) {
+// hangup has files read again that the configuration names, and says what a restart would change: the configuration
+// itself is not reloaded.
+func (f fileFlags) hangup(current *config.Config, srv *weir.Server, log *slog.Logger) {
+	_ = srv.Reload() // it has logged what cannot be used
 	next, err := f.read()
 	if err != nil {
 		log.Error("SIGHUP: the configuration is not usable; the server goes on as it is", "error", err)
 		return
 	}
 	changed := difference(current.Effective(), next.Effective())
-	log.Warn("SIGHUP: this version reloads nothing; the server goes on as it is, a restart changes what is named", "changed", changed)
+	log.Warn("SIGHUP: certificates were read again; the configuration is not reloaded, a restart changes what is named", "changed", changed)
 }
 
 // difference names what two configurations do not agree in.
@@ -169,7 +172,7 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 		return errMisconfigured
 	}
 	attach.To(srv, c.Extras)
-	ctx, stop := untilSignal(ctx, log, flush, func() { f.hangup(c, log) })
+	ctx, stop := untilSignal(ctx, log, flush, func() { f.hangup(c, srv, log) })
 	defer stop()
 	if err := srv.Listen(); err != nil {
 		log.Error("failed", "error", err)

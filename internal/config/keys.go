@@ -67,6 +67,7 @@ type memoryKeys struct {
 type managementKeys struct {
 	Host           string        `key:"host" default:"127.0.0.1" doc:"off loopback at least one key is required"`
 	Port           int           `key:"port" default:"9393" min:"0" max:"65535" doc:"0: the kernel chooses one; unset and taken by a server of this file: the next free one"`
+	TLS            tlsKeys       `key:"tls" doc:"has it speak TLS, with certChainPemPath and privateKeyPemPath; the probes do not"`
 	Keys           []accessKey   `key:"keys" doc:"who may call it: several keys may be valid at once"`
 	Pprof          bool          `key:"pprof" default:"false" doc:"serves /debug/pprof/ without an admin key"`
 	Probes         probeKeys     `key:"probes" doc:"a second, keyless listener with /healthz, /readyz and /metrics only"`
@@ -131,9 +132,9 @@ type hookKeys struct {
 type server struct {
 	Host              string       `key:"host" default:"0.0.0.0" doc:"address to listen on"`
 	Port              int          `key:"port" default:"3000" min:"0" max:"65535" example:"3000" doc:"port to listen on; 0: the kernel chooses one"`
-	Transport         string       `key:"transport" default:"WS" enum:"WS,WSS" later:"TLS" doc:"WS: plain, WSS: over TLS"`
-	TLS               tlsKeys      `key:"tls" later:"TLS" idleBut:"transport=WSS" doc:"certificate and key"`
-	Driver            string       `key:"driver" default:"auto" enum:"auto,epoll,goroutine" doc:"how connections are held: epoll needs Linux and no TLS"`
+	Transport         string       `key:"transport" default:"WS" enum:"WS,WSS" doc:"WS: in the clear, WSS: over TLS, polling too"`
+	TLS               tlsKeys      `key:"tls" idleBut:"transport=WSS" doc:"certificate and key"`
+	Driver            string       `key:"driver" default:"auto" enum:"auto,epoll,goroutine" doc:"how connections are held: epoll needs Linux and transport: WS"`
 	EngineIoTransport string       `key:"engineIoTransport" default:"WEBSOCKET_OR_POLLING" enum:"WEBSOCKET_ONLY,WEBSOCKET_OR_POLLING" doc:"StreamFence's form of socketio.transports"`
 	Auth              string       `key:"auth" default:"NONE" enum:"NONE,TOKEN" doc:"TOKEN asks the tokens under access wherever authRequired is set, and checks every token offered"`
 	Origins           []string     `key:"origins" doc:"browser origins welcome besides the server's own; every origin is * and must be written out; requests without an Origin header are allowed"`
@@ -148,10 +149,12 @@ type server struct {
 }
 
 type tlsKeys struct {
-	CertChainPemPath   string `key:"certChainPemPath" default:"" doc:"certificate chain, PEM"`
+	CertChainPemPath   string `key:"certChainPemPath" default:"" doc:"certificate chain, PEM; read again when it changes, as all of these"`
 	PrivateKeyPemPath  string `key:"privateKeyPemPath" default:"" doc:"private key, PEM"`
-	PrivateKeyPassword string `key:"privateKeyPassword" default:"" secret:"true" doc:"if the key is encrypted"`
-	Protocol           string `key:"protocol" default:"TLSv1.3" doc:"the least version"`
+	PrivateKeyPassword string `key:"privateKeyPassword" default:"" secret:"true" doc:"if the key is encrypted: PKCS #8"`
+	Protocol           string `key:"protocol" default:"TLSv1.3" enum:"TLSv1.3,TLSv1.2,TLS" doc:"the oldest version spoken; TLS is TLSv1.2"`
+	ClientCAFile       string `key:"clientCAFile" default:"" doc:"clients must present a certificate that one in this file has signed, PEM; empty: none is asked for"`
+	MaxHandshakes      int    `key:"maxHandshakes" default:"1024" min:"1" max:"100000" doc:"TLS handshakes at the same time; beyond it connections wait"`
 }
 
 type socketIOKeys struct {

@@ -72,6 +72,7 @@ func (r *reader) management(d *document) weir.ManagementOptions {
 		Addr: r.address("management", m.Host, m.Port), PProf: m.Pprof,
 		ReceiptTimeout: m.ReceiptTimeout, StreamFenceMetrics: d.Compat == "streamfence",
 	}
+	o.TLS = r.tls("management.tls", &m.TLS, m.TLS.isSet())
 	names, keys := map[string]bool{}, map[string]string{}
 	for i, k := range m.Keys {
 		path := "management.keys[" + strconv.Itoa(i) + "]"
@@ -161,6 +162,7 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 			TopicsPerNamespace:     s.Limits.TopicsPerNamespace,
 		},
 	}
+	o.TLS = r.tls(path+".tls", &s.TLS, s.Transport == "WSS")
 	if r.isSet(path + ".managementPort") {
 		r.warn(path+".managementPort", "has no effect, as in StreamFence's files: the management API, with /metrics, listens on management.port, now %d", d.Management.Port)
 	}

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -45,7 +46,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 		Outside: weir.OutsideOptions{Max: 13, Queue: 99},
 		Memory:  weir.MemoryOptions{BudgetBytes: 1e9, HighWatermark: 0.5},
 		Management: weir.ManagementOptions{
-			Addr: "0.0.0.0:9400", PProf: true, Probes: "127.0.0.1:9401",
+			Addr: "0.0.0.0:9400", PProf: true, TLS: everyTLS(44), Probes: "127.0.0.1:9401",
 			Keys: []weir.ManagementKey{
 				{Name: "app", Key: "plain-api-key", Allow: []string{"publish", "read"}},
 				{Name: "ops", Key: "hidden-ops-key", Allow: []string{"admin"}},
@@ -55,7 +56,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 		Drain:        weir.DrainOptions{ClientsPerSecond: 17, Timeout: 1500 * time.Millisecond},
 		AuthFailures: weir.AuthFailures{Max: 3, Window: 9 * time.Second},
 		Servers: []weir.ServerOptions{{
-			Name: "feed", Addr: "[::1]:3456", Auth: true, Credentials: true, NotSentLowat: weir.Off, Driver: weir.DriverGoroutine,
+			Name: "feed", Addr: "[::1]:3456", Auth: true, Credentials: true, NotSentLowat: weir.Off, Driver: weir.DriverGoroutine, TLS: everyTLS(33),
 			Origins: []string{"https://example.com", "https://*.example.org"},
 			SocketIO: weir.SocketIOOptions{
 				Path: "/live/", PingInterval: time.Second, PingTimeout: 2 * time.Second, MaxHTTPBufferSize: 3000,
@@ -93,6 +94,14 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 		if err != nil || id.Principal != principal {
 			t.Errorf("token of %s is that of %q, %v", principal, id.Principal, err)
 		}
+	}
+}
+
+// everyTLS is that of everything.yaml. Relative paths begin at the file.
+func everyTLS(handshakes int) *weir.TLSOptions {
+	return &weir.TLSOptions{
+		CertFile: "testdata/tls/chain.pem", KeyFile: "testdata/tls/key.pem", KeyPassword: "secret",
+		ClientCAFile: "testdata/tls/ca.pem", MinVersion: tls.VersionTLS12, MaxHandshakes: handshakes,
 	}
 }
 
@@ -171,7 +180,7 @@ func TestShownConfigurationLoadsToTheSameOptions(t *testing.T) {
 		if err := c.WriteYAML(&out, config.Plain); err != nil {
 			t.Fatal(err)
 		}
-		text, n := out.String(), 0
+		text, n := strings.ReplaceAll(out.String(), `privateKeyPassword: "***"`, `privateKeyPassword: "secret"`), 0
 		for strings.Contains(text, `"***"`) {
 			n++
 			text = strings.Replace(text, `"***"`, fmt.Sprintf("secret-%d", n), 1)

@@ -19,8 +19,17 @@ var originEntry = regexp.MustCompile(`^origins(\[\d+\]) (.*)$`)
 // fieldKeys are the keys whose option has another name.
 var fieldKeys = map[string]string{
 	"Addr": "port", "Overflow": "overflowAction", "Mode": "deliveryMode", "Max": "maxQueuedMessagesPerClient",
-	"AckTimeout": "ackTimeoutMs", "TTL": "ttlMs", "FlushDelay": "flushDelayMs", "SocketIO": "socketio", "EventsOverflow": "eventsLane",
+	"AckTimeout": "ackTimeoutMs", "TTL": "ttlMs", "FlushDelay": "flushDelayMs", "SocketIO": "socketio", "EventsOverflow": "eventsLane", "TLS": "tls",
 }
+
+// tlsField takes the option of TLS from a problem, and tlsKeyOf says which key it is.
+var (
+	tlsField = regexp.MustCompile(`\.TLS\.([A-Z]\w*)`)
+	tlsKeyOf = map[string]string{
+		"CertFile": "certChainPemPath", "KeyFile": "privateKeyPemPath", "ClientCAFile": "clientCAFile",
+		"MinVersion": "protocol", "MaxHandshakes": "maxHandshakes",
+	}
+)
 
 // validate adds what Options.Validate finds and this package does not look for itself, such as reserved names and
 // malformed origins, at the keys it comes from: the rules are the library's, so that a file and an embedder meet the
@@ -39,6 +48,9 @@ func (r *reader) validate(o *weir.Options) {
 		path, message := r.locate(o, e.Error())
 		if strings.HasPrefix(path, "management") && r.bookedBelow("management") {
 			continue // looked at before, entry by entry
+		}
+		if strings.HasSuffix(message, "empty, want a PEM file") {
+			continue // as tls has said
 		}
 		if r.booked(path + ".name") {
 			continue // a topic that has no name
@@ -80,6 +92,9 @@ func (r *reader) locate(o *weir.Options, text string) (path, message string) {
 	name, other := fieldKeys[field]
 	if !other {
 		name = strings.ToLower(field[:1]) + field[1:]
+	}
+	if sub := tlsField.FindStringSubmatch(text); name == "tls" && sub != nil {
+		name += "." + tlsKeyOf[sub[1]]
 	}
 	if m[4] != "" {
 		space, _, _ := strings.Cut(path, ".topics[")

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Machine is what is known of the machine, as one process on it sees it.
@@ -19,13 +20,14 @@ type Machine struct {
 
 	Disk  func(path string) (Disk, error)     // facts of a directory
 	Clock func() (synchronised bool, _ error) // whether somebody sets it
+	Now   func() time.Time
 }
 
 // ThisMachine is the machine it runs on, with the limits of a process, 0 for its own.
 func ThisMachine(pid int) Machine {
 	return Machine{
 		System: runtime.GOOS, Root: os.DirFS("/"), PID: pid, PageSize: int64(os.Getpagesize()),
-		Disk: disk, Clock: clockSynchronised,
+		Disk: disk, Clock: clockSynchronised, Now: time.Now,
 	}
 }
 

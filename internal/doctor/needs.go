@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/certs"
 	"github.com/streamweir/weir/internal/config"
 )
 
@@ -28,6 +29,8 @@ type Needs struct {
 	Journal Journal
 	Broker  Broker
 
+	Certificates []Certificate // that servers present
+
 	// Path and Namespace are where to try the proxy: of the first server, "/socket.io/" and "/" if there is none.
 	Path, Namespace string
 	Origins         bool // pages of other origins are listed
@@ -37,6 +40,12 @@ type Needs struct {
 type Journal struct {
 	Path     string // "" for none
 	MaxBytes int64  // of all segments
+}
+
+// Certificate is one that a server presents.
+type Certificate struct {
+	Server string
+	Files  certs.Files
 }
 
 // Broker joins the nodes.
@@ -64,6 +73,7 @@ func needsOf(o weir.Options, settings []config.Setting) Needs {
 			n.Namespace = s.Namespaces[0].Path
 		}
 	}
+	n.addCertificate("management", o.Management.TLS)
 	n.addPort(o.Management.Addr)
 	n.addPort(o.Management.Probes)
 	for _, s := range settings {
@@ -77,7 +87,16 @@ func needsOf(o weir.Options, settings []config.Setting) Needs {
 
 func (n *Needs) addServer(s weir.ServerOptions) {
 	n.addPort(s.Addr)
+	n.addCertificate(s.Name, s.TLS)
 	n.PingInterval = max(n.PingInterval, s.SocketIO.PingInterval)
+}
+
+func (n *Needs) addCertificate(server string, t *weir.TLSOptions) {
+	if t != nil && t.Config == nil {
+		n.Certificates = append(n.Certificates, Certificate{server, certs.Files{
+			Chain: t.CertFile, Key: t.KeyFile, Password: t.KeyPassword, ClientCAs: t.ClientCAFile,
+		}})
+	}
 }
 
 // lowat is the largest TCP_NOTSENT_LOWAT of the servers, 0 if one of them leaves it to the kernel.

@@ -68,6 +68,8 @@ func Table() []Room {
 		{Path: "internal/workers"},
 		{Path: "internal/ports", StdOnly: true},
 		{Path: "internal/drain", StdOnly: true},
+		{Path: "internal/certs", StdOnly: true},
+		{Path: "internal/watch"},
 		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/*"}},
 		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery", "internal/op"}},
 		{Path: "internal/metrics", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/latency", "internal/survey"}},
@@ -77,12 +79,12 @@ func Table() []Room {
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/outbox", "internal/survey", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "cluster",
+			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.
 		{Path: "internal/config", May: []string{"internal/base", ".", "internal/attach"}},
-		{Path: "internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/wire/*"}},
+		{Path: "internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/certs", "internal/wire/*"}},
 		{Path: "internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
 		{Path: "cmd/weir", May: []string{
 			"internal/base", ".", "internal/attach", "internal/config", "internal/loadtest", "internal/loadtest/*", "internal/peer",

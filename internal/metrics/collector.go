@@ -223,7 +223,21 @@ func collectDoor(s sink, x Extra) {
 	for event, n := range x.EventsPanics {
 		s.put(eventsPanics, float64(n), event)
 	}
+	for _, t := range x.TLS {
+		collectTLS(s, t)
+	}
 	s.put(buildInfo, 1, x.Build.Version, x.Build.Revision, x.Build.GoVersion)
+}
+
+func collectTLS(s sink, t TLS) {
+	if !t.Expires.IsZero() {
+		s.put(tlsExpires, float64(t.Expires.Unix()), t.Server)
+	}
+	s.put(tlsReloads, float64(t.Renewed), t.Server, "renewed")
+	s.put(tlsReloads, float64(t.Refused), t.Server, "refused")
+	for result, n := range t.Handshakes {
+		s.put(tlsHandshakes, float64(n), t.Server, result)
+	}
 }
 
 func (c *Collector) collectLag(s sink) {

@@ -23,7 +23,16 @@ type Extra struct {
 	LogDropped      uint64            // lines the log's handler did not take in time
 	EventsDropped   map[string]uint64 // calls of Events dropped, by callback: a fixed set
 	EventsPanics    map[string]uint64
+	TLS             []TLS // of the ports that speak it
 	Build           Build
+}
+
+// TLS are the figures of a port that speaks it.
+type TLS struct {
+	Server           string            // its name: a fixed set
+	Expires          time.Time         // when the certificate does; zero: not known
+	Renewed, Refused uint64            // certificates read again that were put in force, and that cannot be used
+	Handshakes       map[string]uint64 // by how they ended: a fixed set
 }
 
 // NamespaceFigures are the figures of one namespace besides its topics.

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 
@@ -51,6 +53,7 @@ type goConn struct {
 	loop       base.Loop
 	conn       net.Conn
 	descriptor *descriptor // nil where the kernel cannot be asked
+	cipher     *cipherConn // below TLS, and never waits; nil: there is none
 	direct     bool        // bytes go through the descriptor, without a goroutine for writes
 	turn       chan struct{}
 
@@ -83,6 +86,7 @@ type goConn struct {
 type (
 	batchTask struct{ s *goConn }
 	clearTask struct{ s *goConn }
+	strayTask struct{ s *goConn }
 	endTask   struct{ s *goConn }
 )
 
@@ -95,6 +99,10 @@ func newGoConn(d *Driver, u Upgraded, loop base.Loop) *goConn {
 		turn:       make(chan struct{}, 1),
 	}
 	s.direct = s.descriptor != nil && isCleartext(u.Conn)
+	if c := cipherOf(u.Conn); c != nil && s.descriptor != nil {
+		c.detach(s.descriptor)
+		s.cipher = c
+	}
 	if len(u.Ahead) > 0 {
 		s.batch = &buffer{data: u.Ahead}
 	}
@@ -147,13 +155,40 @@ func (s *goConn) read() (*buffer, error) {
 	}
 	var b *buffer
 	var err error
-	if s.direct {
+	switch {
+	case s.direct:
 		b, err = s.descriptor.read(size)
-	} else {
+	case s.cipher != nil:
+		b, err = s.readCipher(size)
+		s.fills = s.cipher.full
+		return b, err
+	default:
 		b, err = s.readConn(size)
 	}
 	s.fills = err == nil && len(b.data) == size
 	return b, err
+}
+
+// readCipher holds no buffer while it waits, but for what TLS keeps of a record that has not come whole.
+func (s *goConn) readCipher(size int) (*buffer, error) {
+	for {
+		b := takeBuffer(size)
+		n, err := s.conn.Read(b.data)
+		if s.cipher.strays() {
+			s.loop.Post(strayTask{s})
+		}
+		if n > 0 {
+			b.data = b.data[:n] // an error that came with bytes comes again
+			return b, nil
+		}
+		b.release()
+		if err != nil && !errors.Is(err, errWait) {
+			return nil, err
+		}
+		if err := s.cipher.fill(size); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // readConn holds its buffer while it waits: a net.Conn cannot be read otherwise.
@@ -231,6 +266,15 @@ func (s *goConn) shutdown() {
 		return
 	}
 	s.shut = true
+	if s.cipher != nil {
+		s.cipher.cork(true)
+		_ = s.conn.(*tls.Conn).CloseWrite() // it has ended, which the reader meets too
+		s.cipher.cork(false)
+		if !s.blocked {
+			_ = s.flush()
+		}
+		return
+	}
 	if half, ok := s.conn.(*net.TCPConn); ok {
 		_ = half.CloseWrite() // it has ended, which the reader meets too
 	} else if _, ok := s.conn.(interface{ CloseWrite() error }); ok && s.driver.enter() {
@@ -261,14 +305,24 @@ func (s *goConn) window() int {
 	if s.blocked || s.aborted {
 		return 0
 	}
+	if s.cipher != nil {
+		return windowSize - cipherRoom
+	}
 	return windowSize
 }
+
+// cipherRoom is what TLS adds to a batch, so that both fit into a large buffer: for each of three records a head, a
+// nonce and a tag.
+const cipherRoom = 256
 
 func (s *goConn) write(p []byte) (int, error) {
 	if s.blocked || len(p) == 0 {
 		return 0, nil
 	}
-	if !s.direct {
+	switch {
+	case s.cipher != nil:
+		return s.encrypt(p)
+	case !s.direct:
 		return s.handOver(p)
 	}
 	n, err := s.descriptor.send(p)
@@ -276,12 +330,54 @@ func (s *goConn) write(p []byte) (int, error) {
 		return n, err
 	}
 	if n < len(p) {
-		s.blocked = true
-		if s.driver.enter() {
-			go s.runClear()
-		}
+		s.block()
 	}
 	return n, nil
+}
+
+// block has writes wait until the socket takes bytes again.
+func (s *goConn) block() {
+	s.blocked = true
+	if s.driver.enter() {
+		go s.runClear()
+	}
+}
+
+// encrypt takes all of p: what the kernel does not take of it waits as ciphertext, and closes the window.
+func (s *goConn) encrypt(p []byte) (int, error) {
+	s.cipher.cork(true)
+	_, err := s.conn.Write(p)
+	s.cipher.cork(false)
+	if err != nil {
+		return 0, err
+	}
+	return len(p), s.flush()
+}
+
+// flush hands ciphertext to the kernel; what it does not take waits until it does.
+func (s *goConn) flush() error {
+	clear, err := s.cipher.flush()
+	if err == nil && !clear {
+		s.block()
+	}
+	return err
+}
+
+// Run implements base.Task: TLS has something to say of its own accord.
+func (t strayTask) Run() {
+	s := t.s
+	if s.blocked || s.aborted {
+		return // it waits its turn, or there is nobody to tell
+	}
+	if err := s.flush(); err != nil {
+		s.lose(err)
+	}
+}
+
+// lose ends a connection that cannot be written to.
+func (s *goConn) lose(err error) {
+	s.lost = err
+	s.abort()
 }
 
 // runClear waits until the socket takes bytes again, or the connection ends.
@@ -325,12 +421,15 @@ func (t clearTask) Run() {
 	if s.aborted {
 		return
 	}
-	if s.outErr != nil {
-		s.lost = s.outErr
-		s.abort()
-		return
+	if s.cipher != nil {
+		s.outErr = s.flush()
 	}
-	s.socket.writable()
+	switch {
+	case s.outErr != nil:
+		s.lose(s.outErr)
+	case !s.blocked:
+		s.socket.writable()
+	}
 }
 
 func (s *goConn) kernel() (Kernel, bool) {
@@ -341,10 +440,15 @@ func (s *goConn) kernel() (Kernel, bool) {
 	if err != nil {
 		return Kernel{}, false
 	}
-	if s.out != nil {
-		k.Unsent += len(s.out.data)
-		k.NotSent += len(s.out.data)
+	waiting := 0
+	switch {
+	case s.cipher != nil:
+		waiting = s.cipher.waiting()
+	case s.out != nil:
+		waiting = len(s.out.data)
 	}
+	k.Unsent += waiting
+	k.NotSent += waiting
 	return k, true
 }
 

@@ -9,7 +9,8 @@
 // the one batch that is under way.
 //
 // The goroutine driver has one parked goroutine per connection that reads. On
-// Linux a cleartext TCP connection is written from the loop without blocking,
-// and holds no buffer while idle; other connections (TLS, other systems) hand
-// each batch to a goroutine that lives as long as the write.
+// Linux a TCP connection is written from the loop without blocking, in the clear
+// or over the TLS of a Secure, and holds no buffer while idle; other connections
+// (the application's own TLS, other systems) hand each batch to a goroutine that
+// lives as long as the write.
 package transport

@@ -127,6 +127,9 @@ func tcpOf(conn net.Conn) *net.TCPConn {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}
+	if c, ok := conn.(*cipherConn); ok {
+		conn = c.Conn
+	}
 	tcp, _ := conn.(*net.TCPConn)
 	return tcp
 }

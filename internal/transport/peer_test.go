@@ -233,6 +233,50 @@ func tlsPair(t testing.TB) (server, client net.Conn) {
 	return server, client
 }
 
+// certificate is a test's own.
+func certificate() []tls.Certificate {
+	ts := httptest.NewUnstartedServer(nil)
+	ts.StartTLS()
+	defer ts.Close()
+	return ts.TLS.Certificates
+}
+
+// listenSecure returns TLS on a port, and where that is.
+func listenSecure(t testing.TB, o transport.SecureOptions) (*transport.Secure, string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Config == nil {
+		o.Config = &tls.Config{Certificates: certificate()}
+	}
+	s := transport.NewSecure(&transport.Listener{Listener: ln, Options: transport.TCPOptions{NotSentLowat: 4 << 10}}, o)
+	s.Start()
+	t.Cleanup(func() { _ = s.Close() })
+	return s, ln.Addr().String()
+}
+
+// usual are the options of most tests.
+func usual() transport.SecureOptions {
+	return transport.SecureOptions{Timeout: 10 * time.Second, Max: 100, Compute: 2}
+}
+
+// securePair is a connection of a Secure over loopback.
+func securePair(t testing.TB) (server, client net.Conn) {
+	t.Helper()
+	s, addr := listenSecure(t, usual())
+	client, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own certificate
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	if server, err = s.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return server, client
+}
+
 // reader decodes what the peer reads.
 type reader struct {
 	conn   net.Conn

@@ -26,6 +26,10 @@ func carriers(t *testing.T, test func(t *testing.T, e *end)) {
 		server, client := tlsPair(t)
 		test(t, goroutine.connect(t, server, client))
 	})
+	t.Run("secure", func(t *testing.T) {
+		server, client := securePair(t)
+		test(t, goroutine.connect(t, server, client))
+	})
 	t.Run("pipe", func(t *testing.T) {
 		server, client := net.Pipe()
 		test(t, goroutine.connect(t, server, client))
@@ -68,33 +72,49 @@ func TestWebSocketWritesShortAndGoesOnWhenThePeerReads(t *testing.T) {
 		if err := (transport.TCPOptions{NotSentLowat: 4 << 10}).Tune(server); err != nil {
 			t.Fatal(err)
 		}
-		e := d.connect(t, server, client)
+		writesShort(t, d.connect(t, server, client))
+	})
+	t.Run("secure", func(t *testing.T) {
+		server, client := securePair(t)
+		writesShort(t, goroutine.connect(t, server, client))
+	})
+}
 
-		var want []string
-		var pending []byte
-		for i := range 2000 {
-			payload := fmt.Sprintf("%d:%s", i, strings.Repeat("y", 5_000))
-			want = append(want, "text:"+payload)
-			pending = ws.AppendFrame(pending, ws.Text, []byte(payload))
-		}
-		blocked := false
-		e.loop.do(func() {
-			for e.socket.Window() > 0 {
-				n, err := e.socket.Write(pending)
-				if err != nil {
-					t.Error(err)
-				}
-				pending = pending[n:]
+func writesShort(t *testing.T, e *end) {
+	t.Helper()
+	var want []string
+	var pending []byte
+	for i := range 2000 {
+		payload := fmt.Sprintf("%d:%s", i, strings.Repeat("y", 5_000))
+		want = append(want, "text:"+payload)
+		pending = ws.AppendFrame(pending, ws.Text, []byte(payload))
+	}
+	unsent, given := 0, len(pending)
+	e.loop.do(func() {
+		for e.socket.Window() > 0 {
+			n, err := e.socket.Write(pending[:min(len(pending), e.socket.Window())])
+			if err != nil {
+				t.Error(err)
 			}
-			blocked = e.socket.Unsent() > 0
-		})
-		if !blocked || len(pending) == 0 {
-			t.Fatal("a peer that does not read was given everything")
+			pending = pending[n:]
 		}
-		peer := newReader(client)
-		go e.write(pending)
-		for _, frame := range want {
-			peer.want(t, frame)
+		unsent = e.socket.Unsent()
+		if p := e.socket.Progress(); p.Given < int64(given-len(pending)) || p.Left >= p.Given {
+			t.Errorf("progress %+v of %d bytes", p, given-len(pending))
+		}
+	})
+	if unsent == 0 || len(pending) == 0 {
+		t.Fatal("a peer that does not read was given everything")
+	}
+	peer := newReader(e.peer)
+	go e.write(pending)
+	for _, frame := range want {
+		peer.want(t, frame)
+	}
+	e.loop.settle()
+	e.loop.do(func() {
+		if e.socket.Window() == 0 {
+			t.Error("the window is closed after the peer has read everything")
 		}
 	})
 }
