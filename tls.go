@@ -203,7 +203,7 @@ func (t *secured) figures() metrics.TLS {
 		f.Renewed, f.Refused = t.keeper.Renewed(), t.keeper.Refused()
 	}
 	if l := t.listener.Load(); l != nil {
-		for h := range transport.Handshakes() {
+		for h := range transport.TLSEnds() {
 			f.Handshakes[h.String()] = l.Ends(h)
 		}
 	}

@@ -27,25 +27,25 @@ type SecureOptions struct {
 	Failed func(net.Addr, error)
 }
 
-// Handshake is how a TLS handshake ended.
-type Handshake uint8
+// TLSEnd is how a TLS handshake ended.
+type TLSEnd uint8
 
 // How TLS handshakes end.
 const (
-	HandshakeDone    Handshake = iota
-	HandshakeLate              // not done in time
-	HandshakeGaveWay           // to newcomers, having said nothing for a second
-	HandshakeClear             // the peer speaks HTTP without TLS, and was told
-	HandshakeLeft              // the peer has gone
-	HandshakeFailed            // anything else: versions, certificates, no TLS
+	HandshakeDone    TLSEnd = iota
+	HandshakeLate           // not done in time
+	HandshakeGaveWay        // to newcomers, having said nothing for a second
+	HandshakeClear          // the peer speaks HTTP without TLS, and was told
+	HandshakeLeft           // the peer has gone
+	HandshakeFailed         // anything else: versions, certificates, no TLS
 	handshakeEnds
 )
 
 var handshakeNames = [handshakeEnds]string{"done", "timeout", "gave_way", "cleartext", "left", "failed"}
 
-// Handshakes are all of them.
-func Handshakes() iter.Seq[Handshake] {
-	return func(yield func(Handshake) bool) {
+// TLSEnds are all of them.
+func TLSEnds() iter.Seq[TLSEnd] {
+	return func(yield func(TLSEnd) bool) {
 		for h := range handshakeEnds {
 			if !yield(h) {
 				return
@@ -54,7 +54,7 @@ func Handshakes() iter.Seq[Handshake] {
 	}
 }
 
-func (h Handshake) String() string { return handshakeNames[h] }
+func (h TLSEnd) String() string { return handshakeNames[h] }
 
 // handshakePatience is how long a peer may say nothing while others wait for its place.
 const handshakePatience = time.Second
@@ -104,7 +104,7 @@ func NewSecure(ln net.Listener, o SecureOptions) *Secure {
 }
 
 // Ends is how many handshakes have ended in that way.
-func (s *Secure) Ends(h Handshake) uint64 { return s.ends[h].Load() }
+func (s *Secure) Ends(h TLSEnd) uint64 { return s.ends[h].Load() }
 
 // Start begins to accept. Called once.
 func (s *Secure) Start() {
@@ -261,7 +261,7 @@ func (s *Secure) failed(c *cipherConn, err error) {
 }
 
 // fate is how a handshake ended that failed.
-func (c *cipherConn) fate(err error) Handshake {
+func (c *cipherConn) fate(err error) TLSEnd {
 	var notTLS tls.RecordHeaderError
 	switch {
 	case c.since.gaveWay():

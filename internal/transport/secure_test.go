@@ -48,7 +48,7 @@ func dial(t testing.TB, addr string) net.Conn {
 }
 
 // wantEnds waits until n handshakes have ended that way.
-func wantEnds(t testing.TB, s *transport.Secure, how transport.Handshake, n uint64) {
+func wantEnds(t testing.TB, s *transport.Secure, how transport.TLSEnd, n uint64) {
 	t.Helper()
 	for late := time.Now().Add(10 * time.Second); s.Ends(how) != n; {
 		if time.Now().After(late) {
@@ -138,7 +138,7 @@ func TestHTTPToATLSPortIsAnswered(t *testing.T) {
 }
 
 func TestHandshakesEndAsTheyAreCounted(t *testing.T) {
-	for how, end := range map[transport.Handshake]func(conn net.Conn){
+	for how, end := range map[transport.TLSEnd]func(conn net.Conn){
 		transport.HandshakeLeft:   func(conn net.Conn) { _ = conn.Close() },
 		transport.HandshakeFailed: func(conn net.Conn) { _, _ = io.WriteString(conn, "no TLS and no HTTP") },
 	} {
