@@ -26,7 +26,7 @@ const (
 	ErrBusy         Code = "busy"         // no room in the time given, or the memory budget is spent; retryable
 	ErrLimited      Code = "limited"      // a limit was reached, the reason names it; retryable
 	ErrDraining     Code = "draining"     // the server does not run yet, leaves, or has stopped; retryable elsewhere or later
-	ErrUnavailable  Code = "unavailable"  // what the answer depends on could not be asked; retryable
+	ErrUnavailable  Code = "unavailable"  // what the answer depends on could not be asked, or the topic's journal takes nothing; retryable
 	ErrTimeout      Code = "timeout"      // the context ended before there was an answer; retryable
 	ErrDisconnected Code = "disconnected" // the client has left, or was not let in
 	ErrUnsupported  Code = "unsupported"  // this version does not have it
@@ -160,6 +160,8 @@ func wrap(err error, reason string) error {
 		code = ErrInvalid
 	case errors.Is(err, delivery.ErrTooLarge):
 		code = ErrTooLarge
+	case errors.Is(err, delivery.ErrLog):
+		code = ErrUnavailable
 	case errors.Is(err, delivery.ErrBusy):
 		code = ErrBusy
 	case errors.Is(err, delivery.ErrClosed):

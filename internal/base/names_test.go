@@ -95,7 +95,7 @@ func TestNumbersWithoutANameAreShown(t *testing.T) {
 }
 
 func TestEveryReasonHasTheNameOfPromiseP5(t *testing.T) {
-	want := []string{"overflow", "expired", "rejected", "too_large", "disconnect", "unsubscribe", "budget", "exhausted", "spill_failed"}
+	want := []string{"overflow", "expired", "rejected", "too_large", "disconnect", "unsubscribe", "budget", "exhausted", "spill_failed", "retention"}
 	var got []string
 	for r := range base.Reasons {
 		got = append(got, base.Reason(r).String())

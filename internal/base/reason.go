@@ -14,11 +14,12 @@ const (
 	ReasonUnsubscribe               // the client unsubscribed before it was written
 	ReasonBudget                    // evicted because the process reached memory.budgetBytes
 	ReasonExhausted                 // not acknowledged after 1 + maxRetries sends
-	ReasonSpillFailed               // the journal could not take it
+	ReasonSpillFailed               // the topic's log could not take it, or could not give it back
+	ReasonRetention                 // it had spilled, and went with the topic's retention before it was read back
 
-	Reasons = int(ReasonSpillFailed) + 1
+	Reasons = int(ReasonRetention) + 1
 )
 
-var reasonNames = [Reasons]string{"overflow", "expired", "rejected", "too_large", "disconnect", "unsubscribe", "budget", "exhausted", "spill_failed"}
+var reasonNames = [Reasons]string{"overflow", "expired", "rejected", "too_large", "disconnect", "unsubscribe", "budget", "exhausted", "spill_failed", "retention"}
 
 func (r Reason) String() string { return name(reasonNames[:], int(r)) }

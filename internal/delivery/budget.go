@@ -480,7 +480,12 @@ func (s *shedding) nextRound() {
 func (c *Conn) evict(d *Declared, before int64) (gone, pinned int) {
 	look := func(l *outLane) {
 		if l.topic.Declared == d {
-			gone += l.Evict(before)
+			if n := l.Evict(before); n > 0 && l.lagging() {
+				gone += n
+				c.shard.fill(l)
+			} else {
+				gone += n
+			}
 		}
 		pinned += l.Bytes() + lane.EntryBytes*l.Depth()
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // A subscription may begin at a cursor, and leaves one when it ends (ADR 0013). What is between the cursor and the moment
-// of subscribing is the log's to give; what is published from then on is given by the sequencer, but not what the cursor
+// of subscribing is the log's to give, if the topic has one that keeps anything: see spill.go; what is published from then on is given by the sequencer, but not what the cursor
 // says is done. With one numbering for many nodes that may be the newest: this node may be behind the one before.
 //
 // A lane does not hold a cursor: what it was given last, and what it holds, say as much, until it ends. Only what the
@@ -37,6 +37,14 @@ func (l *outLane) resume(c *cursor.Cursor, from topiclog.Position) (resumed, beh
 	}
 	l.from = max(l.from, c.Floor)
 	behind = c.Floor < from.Offset
+	if behind && l.topic.remembers() {
+		g := l.socket.shard().trail(l, c.Floor, from.Offset)
+		if c.Top() > c.Floor {
+			start := c.Clone()
+			g.start, l.stage = &start, stageLaggingResumed
+		}
+		return true, true
+	}
 	if !behind && c.Top() <= l.from {
 		return true, false // it says no more than from
 	}
@@ -55,6 +63,9 @@ func (l *outLane) resumption() *resumption {
 // resumed reports whether the cursor at which the lane began says that an offset is done. Once it is past, the cursor is
 // forgotten.
 func (l *outLane) resumed(offset uint64) bool {
+	if l.stage == stageLaggingResumed {
+		return l.socket.shard().lags[l].start.Has(offset)
+	}
 	r := l.resumption()
 	if !r.open && offset > r.start.Top() {
 		l.passCursor()
@@ -97,6 +108,8 @@ func (l *outLane) cursor() cursor.Cursor {
 	case stageResumed:
 	case stageBehind:
 		return l.catchUp().cursor(open)
+	case stageLagging, stageLaggingResumed:
+		return l.socket.shard().lags[l].cursor(open)
 	default:
 		return cursor.At(l.topic.Name, l.topic.epoch, l.from, open)
 	}

@@ -49,6 +49,9 @@ func (f *fanOut) begin(sh *Shard, u *underWay) {
 		u.choose(sh, f.ns, f.target)
 	}
 	sh.use(f.ns)
+	if f.members {
+		f.topic.local[sh.index].begun = f.msg.Offset
+	}
 	u.item = f.class(sh).Hold(f.msg)
 }
 
@@ -91,8 +94,8 @@ func (f *fanOut) toMembers(sh *Shard, u *underWay, most int) {
 		sh.spent++
 		switch l := members[u.left-1]; {
 		case !l.pass(f.msg.Offset):
-		case l.stage == stageBehind && f.stands:
-			l.standFor(f)
+		case l.stage != stageLive || f.unkept:
+			sh.offerAside(l, f, u.item)
 		default:
 			sh.offer(l, u.item, f.tally)
 		}
@@ -111,7 +114,7 @@ func (f *fanOut) toChosen(sh *Shard, u *underWay, most int) {
 			sh.emit(s, &f.outgoing, u.item)
 		default:
 			if l := s.lane(f.topic); l != nil && l.pass(f.msg.Offset) {
-				sh.offer(l, u.item, f.tally)
+				sh.offerAside(l, f, u.item)
 			}
 		}
 	}
@@ -142,7 +145,7 @@ func (sh *Shard) emit(s *Socket, e *outgoing, it *lane.Item) {
 		e.tally.count(lane.Rejected)
 		return
 	}
-	switch out := sh.offer(l, it, e.tally); {
+	switch out := sh.offerEmit(l, it, e.tally); {
 	case e.acks == nil:
 	case out == lane.Rejected: // after Disconnect the socket's end is the answer
 		s.Answer(e.msg.AckID, Answer{Err: ErrBusy})
@@ -151,7 +154,15 @@ func (sh *Shard) emit(s *Socket, e *outgoing, it *lane.Item) {
 	}
 }
 
-// count adds the fate of an offered message to a tally, if somebody has asked for a receipt.
+// offerEmit is offer for what no log keeps.
+func (sh *Shard) offerEmit(l *outLane, it *lane.Item, r *tally) lane.Fate {
+	if l.topic != nil && (l.spills() || l.lagging()) {
+		return sh.offerUnkept(l, it, r, false)
+	}
+	return sh.offer(l, it, r)
+}
+
+// count books an outcome on a receipt, if somebody asked for one.
 func (r *tally) count(o lane.Fate) {
 	if r == nil {
 		return
@@ -165,6 +176,8 @@ func (r *tally) count(o lane.Fate) {
 		}
 	case lane.Coalesced:
 		r.coalesced.Add(1)
+	case lane.Spilled:
+		r.spilled.Add(1)
 	default:
 		r.rejected.Add(1)
 	}

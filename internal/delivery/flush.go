@@ -45,8 +45,11 @@ func (c *Conn) wrote(l *outLane, p *outbox.Pick) {
 		if !p.Entry.Message().IsSnapshot() { // it was not published for this client
 			l.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
 		}
-		if l.stage == stageCatching {
+		switch {
+		case l.stage == stageCatching:
 			c.box.Add(&l.Lane)
+		case l.lagging():
+			sh.fill(l)
 		}
 		if l.Kind == outbox.Reliable {
 			sh.arm(l)
@@ -78,8 +81,15 @@ var _ outbox.Owner = owner{}
 // Now implements outbox.Owner.
 func (o owner) Now() int64 { return o.hub.Now() }
 
-// Refill implements outbox.Owner: only a snapshot's lane is fed.
-func (o owner) Refill(l *outbox.Lane) bool { return o.refill(whole(l)) }
+// Refill implements outbox.Owner: a snapshot's lane is fed, and one that is behind its log, which is given more later.
+func (o owner) Refill(lane *outbox.Lane) bool {
+	l := whole(lane)
+	if l.lagging() { // what it had has expired
+		o.fill(l)
+		return false
+	}
+	return o.refill(l)
+}
 
 // Lost implements outbox.Owner.
 func (o owner) Lost(lane *outbox.Lane, n uint64, why base.Reason) *base.Frame {

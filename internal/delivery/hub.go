@@ -15,6 +15,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/bell"
 	"github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/delivery/reads"
 	"github.com/streamweir/weir/internal/delivery/recent"
 	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/topiclog"
@@ -35,6 +36,10 @@ type Options struct {
 	// Log makes the log of a topic when it is first named; nil: one in memory, with TopicSpec.Memory. A topic with a log of
 	// its own is not forgotten, and Close closes the log.
 	Log func(namespace, topic string, deliver topiclog.Deliver) topiclog.Log
+
+	// Open opens the log of a topic with TopicSpec.Journal, which may take a while: it is called on goroutines of its own, a
+	// few at a time, for each topic again once its log was closed. Close closes them.
+	Open func(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error)
 }
 
 // Hub is the delivery side of one node.
@@ -56,6 +61,11 @@ type Hub struct {
 	recent     recent.IDs[publicationID, *Pending]
 	taps       taps
 	cuts       survey.Cuts
+	reads      *reads.Pool // for lanes that are behind
+	readBack   readBack
+	background background
+	opens      chan struct{} // a place for each log that is being opened
+	refusing   atomic.Int64  // topics whose logs take nothing at the moment
 	Unbalanced atomic.Uint64 // lanes whose books did not add up when they were closed (promise P5)
 
 	life context.Context // ends with Close
@@ -66,7 +76,8 @@ type Hub struct {
 
 // New returns a hub whose shards are not running yet.
 func New(o Options) *Hub {
-	h := &Hub{opts: o, start: time.Now(), node: randomName()}
+	h := &Hub{opts: o, start: time.Now(), node: randomName(), reads: reads.New(maxReads), opens: make(chan struct{}, maxOpening)}
+	h.readBack.hub = h
 	h.life, h.end = context.WithCancel(context.Background())
 	h.done = h.life.Done()
 	for i := range max(o.Shards, 1) {
@@ -122,14 +133,17 @@ func (h *Hub) Close() {
 		sh.wait.Wake()
 	}
 	h.wg.Wait()
-	if h.opts.Log != nil {
-		for _, t := range h.topics() {
-			if t.log != nil {
-				t.log.Close()
-			}
+	h.background.close()
+	h.reads.Close()
+	for _, t := range h.topics() {
+		if t.log != nil {
+			t.log.Close()
 		}
 	}
 }
+
+// maxReads is how many reads of logs for lanes that are behind are under way at a time.
+const maxReads = 8
 
 // topics are those of all namespaces.
 func (h *Hub) topics() (all []*Topic) {

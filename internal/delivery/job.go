@@ -15,8 +15,8 @@ type Target = roster.Target
 // everybody is the target of publications to all: they share it.
 var everybody = &Target{}
 
-// job is what waits in the inbox of a shard for its place in an order, see stream. There are three: fanOut, direct and
-// operation. All methods are called on the shard.
+// job is what waits in the inbox of a shard for its place in an order, see stream. There are four: fanOut, direct,
+// operation and replay. All methods are called on the shard.
 type job interface {
 	// home is where the stream is found that the job belongs to.
 	home(*Shard) **stream
@@ -75,6 +75,8 @@ type fanOut struct {
 	members  bool         // of those the target means the topic's subscribers, through their lanes of it; else whoever is meant
 	wanted   bool         // somebody may ask for the receipt
 	late     bool         // its log says later where it is: who observes hears of it then
+	unkept   bool         // its topic's log has a place for it and no record: it cannot wait there
+	failed   bool         // because the log could not take it
 	stands   bool         // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
 	claim    int64        // what the budget counts for it before it is in any inbox
 	promised int64        // what may come of it in lanes: before it is in any inbox on all shards, then on each
@@ -142,9 +144,10 @@ type Receipt struct {
 }
 
 type tally struct {
-	subscribers, queued, coalesced, dropped, rejected atomic.Int64
-	waiting                                           atomic.Int32
-	done                                              chan struct{}
+	subscribers, queued, coalesced, dropped, spilled, rejected atomic.Int64
+
+	waiting atomic.Int32
+	done    chan struct{}
 }
 
 func newTally(shards int) *tally {
@@ -166,6 +169,6 @@ func (r *tally) finished() {
 func (r *tally) read() Receipt {
 	return Receipt{
 		Subscribers: int(r.subscribers.Load()), Queued: int(r.queued.Load()), Coalesced: int(r.coalesced.Load()),
-		Dropped: int(r.dropped.Load()), Rejected: int(r.rejected.Load()), Complete: r.waiting.Load() <= 0,
+		Dropped: int(r.dropped.Load()), Spilled: int(r.spilled.Load()), Rejected: int(r.rejected.Load()), Complete: r.waiting.Load() <= 0,
 	}
 }

@@ -2,11 +2,11 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/streamweir/weir/internal/delivery/inbox"
 	"github.com/streamweir/weir/internal/delivery/recent"
-	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
@@ -61,7 +61,7 @@ func (t *Topic) awaited(r *topiclog.Record) *fanOut {
 // waitForPosition waits until the log has said where the record of a fan-out is. What was claimed for it stays claimed until then.
 func (h *Hub) waitForPosition(ctx context.Context, t *Topic, r *topiclog.Record, f *fanOut, later *topiclog.Later) (*Pending, error) {
 	later.Hear(func(_ topiclog.Position, err error) {
-		if err != nil && t.awaited(r) != nil {
+		if err != nil && t.refused(r) != nil {
 			h.unclaim(f)
 		}
 	})
@@ -71,10 +71,59 @@ func (h *Hub) waitForPosition(ctx context.Context, t *Topic, r *topiclog.Record,
 		return f.published(at, h), nil
 	case h.closed():
 		return nil, ErrClosed
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return nil, &undecided{f, h, later}
+	case errors.Is(err, topiclog.ErrClosed):
+		return nil, ErrClosed
 	}
-	return nil, refused(err)
+	if err = fmt.Errorf("%w: %w", ErrLog, err); errors.Is(err, topiclog.ErrFull) {
+		err = fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return nil, err
+}
+
+// refused takes out the fan-out of a record that its log has not taken.
+func (t *Topic) refused(r *topiclog.Record) *fanOut {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.pending[r]
+	delete(t.pending, r)
+	if !t.refuses {
+		t.refuses = true
+		t.Declared.Namespace.hub.refusing.Add(1)
+	}
+	return f
+}
+
+// taken says that the log of a topic, whose lock is held, has taken a record, or is closed.
+func (h *Hub) taken(t *Topic) {
+	if t.refuses {
+		t.refuses = false
+		h.refusing.Add(-1)
+	}
+}
+
+// Refusing is how many topics have a log that has not taken the last publication. Any goroutine may call it.
+func (h *Hub) Refusing() int64 { return h.refusing.Load() }
+
+// goUnkept decides what becomes of a publication that its topic's log has not taken: a best-effort one is published all the
+// same, and there is no record of it to wait in the log. That is a nil error.
+func (h *Hub) goUnkept(ctx context.Context, f *fanOut, err error) error {
+	if !errors.Is(err, ErrLog) || f.unkept || f.topic.Declared.Reliable() {
+		return err
+	}
+	if short := h.claim(ctx, f.topic.Declared, f); short != nil {
+		return short
+	}
+	f.unkept, f.failed, f.late = true, true, false
+	return nil
+}
+
+// volatile is a record that takes the place of r in the order and is not kept.
+func volatile(r *topiclog.Record) *topiclog.Record {
+	v := *r
+	v.Volatile = true
+	return &v
 }
 
 // deliver is a topiclog.Deliver: a late log has placed a record, of this node or another. It waits for room in the inboxes.
@@ -102,7 +151,9 @@ func (t *Topic) deliver(e topiclog.Placement) {
 		h.unclaim(f)
 		return // nobody is there any more
 	}
-	t.last = e.Position
+	if t.last = e.Position; !e.Volatile {
+		h.taken(t)
+	}
 	h.enterLocked(t, f, &held)
 	t.mu.Unlock()
 	if f.pub != nil {
@@ -120,15 +171,8 @@ func (t *Topic) skip(at topiclog.Position) {
 
 // fanOutOf makes what is delivered of another node's record.
 func (h *Hub) fanOutOf(t *Topic, r *topiclog.Record) *fanOut {
-	d := t.Declared
-	x := &publication{pub: packet.Publication{Payload: r.Payload, Binary: r.Binary, Reliable: d.Reliable()}}
-	m := &x.msg
-	m.Init(&x.pub)
-	m.Namespace, m.Topic, m.ID, m.Key, m.AckID = d.Namespace.Path, t.Name, r.ID, r.Key, d.Namespace.NextAckID()
-	if m.At = h.moment(r.At); r.Expires != 0 {
-		m.Expires = h.moment(r.Expires)
-	}
-	f := &fanOut{outgoing: outgoing{msg: m, ns: d.Namespace, topic: t}, pub: x, target: everybody, members: true}
+	x := publicationOf(t, r)
+	f := &fanOut{outgoing: outgoing{msg: &x.msg, ns: t.Declared.Namespace, topic: t}, pub: x, target: everybody, members: true}
 	if !r.To.Everybody() {
 		f.target = &Target{Socket: r.To.Socket, Principal: r.To.Principal}
 		if r.To.Room != "" {

@@ -23,12 +23,12 @@ const idleTopic = time.Minute
 // what each shard knows of it.
 const (
 	topicBytes      = 320
-	topicShardBytes = 40
+	topicShardBytes = 48
 )
 
 // Topic returns the concrete topic of that name and makes it if it is declared.
 //
-// Errors: ErrUnknownTopic, ErrTooManyTopics, ErrBudget.
+// Errors: ErrUnknownTopic, ErrTooManyTopics, ErrBudget; ErrOpening if its log has to be opened first, see Await.
 func (n *Namespace) Topic(name string) (*Topic, error) {
 	if t := n.known(name); t != nil {
 		return t, nil
@@ -42,10 +42,10 @@ func (n *Namespace) Topic(name string) (*Topic, error) {
 	if t := n.byName[name]; t != nil {
 		return t, nil
 	}
-	t := &Topic{
-		Name: name, Declared: d, made: isPattern(d.Spec.Name), used: n.hub.Now(),
-		local: make([]topicLocal, len(n.hub.shards)), shards: make([]bool, len(n.hub.shards)),
+	if d.Spec.Journal {
+		return nil, ErrOpening
 	}
+	t := n.newTopic(d, name)
 	if t.made {
 		if err := n.admitLocked(t); err != nil {
 			return nil, err
@@ -56,6 +56,13 @@ func (n *Namespace) Topic(name string) (*Topic, error) {
 	t.open(n.hub.newLog(t, epoch), epoch)
 	n.byName[name] = t
 	return t, nil
+}
+
+func (n *Namespace) newTopic(d *Declared, name string) *Topic {
+	return &Topic{
+		Name: name, Declared: d, made: isPattern(d.Spec.Name), used: n.hub.Now(),
+		local: make([]topicLocal, len(n.hub.shards)), shards: make([]bool, len(n.hub.shards)),
+	}
 }
 
 // known returns the concrete topic of that name if it is there.
@@ -102,15 +109,15 @@ func (n *Namespace) forgetIdlestLocked() bool {
 func (n *Namespace) forgetLocked(t *Topic, may func() bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dead || n.hub.opts.Log != nil || t.lanes.Load() > 0 || t.hasSubscribers() || !may() {
+	if t.dead || n.hub.opts.Log != nil || t.lanes.Load() > 0 || t.hasSubscribers() || len(t.pending) > 0 || !may() || !n.closeLogLocked(t) {
 		return false
 	}
+	n.hub.taken(t)
 	t.dead = true
 	t.dropKeptLocked()
 	n.idle.remove(t)
 	delete(n.byName, t.Name)
-	n.made--
-	n.hub.budget.Hold(budget.Topics, -t.bytes())
+	n.dismissLocked(t)
 	return true
 }
 

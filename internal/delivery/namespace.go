@@ -45,8 +45,10 @@ type Namespace struct {
 
 	live   sync.RWMutex
 	byName map[string]*Topic
-	made   int        // of them, from patterns
+	made   int        // of them, from patterns; with those whose logs are being opened
 	idle   idleTopics // of those, without lanes
+
+	openings map[string]*opening // topics whose logs are being opened or closed: they are not in byName
 }
 
 func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
@@ -139,6 +141,9 @@ type Totals struct {
 	Offered, Written, Acked, Retries, Coalesced uint64
 	Dropped                                     [base.Reasons]uint64
 	Queued, InFlight, Bytes, Held               int64
+
+	Spills                        uint64 // messages that were spilled, once for each lane
+	Spilled, SpilledBytes, Behind int64  // of them, those that wait in the log now; and the lanes that are behind
 }
 
 func (t *Totals) add(c *lane.Class) {
@@ -155,4 +160,8 @@ func (t *Totals) add(c *lane.Class) {
 	t.InFlight += b.InFlight.Load()
 	t.Bytes += b.Bytes.Load()
 	t.Held += c.Held()
+	t.Spills += b.Spills.Load()
+	t.Spilled += b.Spilled.Load()
+	t.SpilledBytes += b.SpilledBytes.Load()
+	t.Behind += b.Behind.Load()
 }

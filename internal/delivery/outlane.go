@@ -59,7 +59,7 @@ func (l *outLane) pass(offset uint64) bool {
 		return false
 	}
 	l.from = offset
-	return l.stage != stageResumed || !l.resumed(offset)
+	return l.stage < stageResumed || !l.resumed(offset)
 }
 
 // wait holds a lane back until the events lane has written what it holds now.

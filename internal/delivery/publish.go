@@ -65,9 +65,9 @@ func (p *Pending) Complete() bool {
 // fails with ErrBusy. With receipt, or for a reliable topic, the outcome can be
 // waited for on the result.
 //
-// Errors: ErrUnknownTopic, ErrTooLarge, ErrBusy, ErrClosed.
+// Errors: ErrUnknownTopic, ErrTooLarge, ErrBusy, ErrLog, ErrClosed.
 func (h *Hub) Publish(ctx context.Context, n *Namespace, topic string, p *Publication, wantReceipt bool) (*Pending, error) {
-	t, err := n.Topic(topic)
+	t, err := n.Await(ctx, topic)
 	if err != nil {
 		if d := n.Declared(topic); d != nil {
 			d.refuse(err)
@@ -125,6 +125,7 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 	var record *topiclog.Record
 	if !t.numbers {
 		record = h.newRecord(f, p)
+		f.unkept = record.Volatile
 	}
 	f.claim, f.promised = h.claimFor(t, most, &p.Target)
 	if err := h.claim(ctx, d, f); err != nil {
@@ -202,7 +203,12 @@ func (h *Hub) sequence(ctx context.Context, r *topiclog.Record, f *fanOut) (*Pen
 			return nil, err
 		case later != nil:
 			held.release() // deliver takes its own: whoever waits for it must not keep it from that
-			return h.waitForPosition(ctx, t, r, f, later)
+			pending, err := h.waitForPosition(ctx, t, r, f, later)
+			if err = h.goUnkept(ctx, f, err); err == nil && pending == nil {
+				r = volatile(r)
+				continue
+			}
+			return pending, err
 		}
 		return pending, nil
 	}
@@ -216,7 +222,7 @@ func (h *Hub) lockWithRoom(ctx context.Context, f *fanOut, held *reservation) (*
 		t.mu.Lock()
 		if t.dead {
 			t.mu.Unlock()
-			t, err := f.ns.Topic(t.Name)
+			t, err := f.ns.Await(ctx, t.Name)
 			if err != nil {
 				return nil, err
 			}
@@ -386,7 +392,7 @@ func (h *Hub) EmitWithReceipt(ctx context.Context, n *Namespace, event string, e
 }
 
 func (h *Hub) emit(ctx context.Context, n *Namespace, event string, e Emission, to Target, receipt bool) (*Pending, error) {
-	out, err := n.emission(event, e)
+	out, err := n.emission(ctx, event, e)
 	if err != nil {
 		return nil, err
 	}
@@ -458,14 +464,14 @@ type Emission struct {
 
 // emission makes the message of a plain event. An event that asks for acks is a
 // question, not data: it goes through the events lane, in order with others.
-func (n *Namespace) emission(event string, e Emission) (outgoing, error) {
+func (n *Namespace) emission(ctx context.Context, event string, e Emission) (outgoing, error) {
 	m := packet.NewMessage(n.prepare(e.Frame))
 	m.Namespace, m.Topic, m.At, m.AckID = n.Path, event, n.hub.Now(), e.AckID
 	o := outgoing{msg: m, ns: n, acks: e.Acks, volatile: e.Volatile}
 	limit := n.events[0].Policy.MaxBytes
 	if e.Acks == nil {
 		if d := n.Declared(event); d != nil && !d.Reliable() {
-			t, err := n.Topic(event)
+			t, err := n.Await(ctx, event)
 			if err != nil {
 				return o, err
 			}
@@ -487,7 +493,7 @@ func (n *Namespace) emission(event string, e Emission) (outgoing, error) {
 // caller sends it. Any goroutine may call it.
 func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bool) error {
 	e.Volatile = volatile
-	o, err := s.Namespace.emission(event, e)
+	o, err := s.Namespace.emission(ctx, event, e)
 	if err != nil {
 		return err
 	}

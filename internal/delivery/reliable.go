@@ -47,6 +47,9 @@ func (l *outLane) Expire(_ *wheel.Timer, now int64) {
 	if l.Kind == outbox.Reliable && l.InFlight() > 0 {
 		l.runClock(now)
 	}
+	if l.lagging() {
+		sh.fill(l)
+	}
 	sh.arm(l)
 }
 
@@ -68,6 +71,9 @@ func (sh *Shard) acked(l *outLane, messageID string) bool {
 		return false
 	}
 	l.topic.Declared.latency[sh.index].ack.Observe(sh.now - at)
+	if l.lagging() {
+		sh.fill(l)
+	}
 	l.socket.conn.markReady(l)
 	return true
 }

@@ -56,10 +56,13 @@ func (s *sequencer) numberLocked(r *topiclog.Record) (*topiclog.Later, error) {
 
 // refused is the error of a log as a publisher is told it.
 func refused(err error) error {
-	if errors.Is(err, topiclog.ErrClosed) {
+	switch {
+	case errors.Is(err, topiclog.ErrClosed):
 		return ErrClosed
+	case errors.Is(err, topiclog.ErrFull):
+		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
-	return fmt.Errorf("%w: %w", ErrBusy, err)
+	return fmt.Errorf("%w: %w", ErrLog, err)
 }
 
 // newLog makes the log of a topic; nil: it needs none.

@@ -72,6 +72,8 @@ type Shard struct {
 	told             [budget.Accounts]int64 // what the budget has been told of each
 	crowds           map[*Socket]struct{}   // with many lanes
 	behind           map[*outLane]*catchUp  // by the lane that waits for it, and by its own
+	lags             map[*outLane]*lag      // of lanes that are behind their topic's log
+	shared           sharedItems            // of messages read back for them
 	refilled         int                    // values that snapshots were given in this slice of flushing
 	shed             shedding
 
@@ -325,6 +327,8 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *tally) lane.Fate {
 	case lane.Disconnect:
 		sh.doom(c, base.CauseSlowConsumer)
 		return out
+	case lane.Spilled:
+		return sh.spilled(l, it.Msg)
 	case lane.Rejected, lane.TooLarge:
 	default:
 		if it.Msg.Expires != 0 && l.topic != nil {
@@ -341,6 +345,9 @@ func (sh *Shard) closeLane(l *outLane, r base.Reason) {
 	sh.leaveTopic(l)
 	if l.stage == stageBehind {
 		sh.abandon(l.catchUp(), r)
+	}
+	if l.lagging() {
+		sh.forgetLag(sh.lags[l])
 	}
 	sh.disarm(l)
 	l.Close(r)

@@ -27,14 +27,16 @@ import (
 // one lane may hold, and nothing is lost to it that it would want: when it is through
 // it has had the newest value of every key.
 
-// stage is where a lane stands with its snapshot, or with the cursor it began at: it has one of them at most.
+// stage is where a lane stands with its snapshot, its topic's log, or the cursor it began at.
 type stage uint8
 
 const (
-	stageLive     stage = iota // it has none, or not any more
-	stageBehind                // it waits for its catchUp
-	stageCatching              // it is the lane of a catchUp
-	stageResumed               // it began at a cursor that it is not past, see cursor.go
+	stageLive           stage = iota // it has none, or not any more
+	stageBehind                      // it waits for its catchUp
+	stageCatching                    // it is the lane of a catchUp
+	stageLagging                     // it is behind, see spill.go
+	stageResumed                     // it began at a cursor that it is not past, see cursor.go
+	stageLaggingResumed              // both
 )
 
 // snapshot is what a subscription takes of its topic when it begins.
@@ -79,7 +81,7 @@ func (sh *Shard) present(l *outLane, s *snapshot) {
 		return
 	}
 	it := l.Class().Hold(s.one)
-	sh.offer(l, it, nil)
+	sh.offerEmit(l, it, nil)
 	l.Class().Release(it)
 }
 

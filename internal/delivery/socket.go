@@ -100,7 +100,7 @@ type Subscription struct {
 	Again  bool   // subscribed before: there is no snapshot
 
 	Resumed bool // the cursor asked for is one of this order, and what it says is done will not come again
-	Behind  bool // and something before Offset is not done: it is not sent
+	Behind  bool // and something before Offset is not done: if the topic's log keeps anything what that still has is sent first, else it is not
 
 	// The snapshot, if it was asked for: how many values go out before anything newer,
 	// and whether those are all there are, or some have given way to the limits.
@@ -143,6 +143,9 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	}
 	answer(at)
 	l.wait()
+	if l.lagging() {
+		s.shard().fill(l)
+	}
 	if take.values > 0 {
 		s.shard().present(l, &take)
 	}
@@ -245,12 +248,16 @@ func (s *Socket) join(rooms []string, claim func(n int64) bool) error {
 		}
 		sh.told[budget.Rooms] += n
 		m.Join(s, name)
+		sh.entered(s, name)
 	}
 	return nil
 }
 
 // Leave takes the socket out of a room. Loop only.
-func (s *Socket) Leave(room string) { s.Namespace.on(s.shard()).Leave(s, room) }
+func (s *Socket) Leave(room string) {
+	s.shard().leftRoom(s, room)
+	s.Namespace.on(s.shard()).Leave(s, room)
+}
 
 // Ack settles a reliable message; an unknown one is ignored. Loop only.
 func (s *Socket) Ack(topic, messageID string) bool {

@@ -134,6 +134,9 @@ func (s *Socket) worst(most int) (lanes, rest []*outLane) {
 func (l *outLane) viewWhole() survey.Lane {
 	now := l.socket.shard().now
 	v := l.view(l.age(now))
+	if l.lagging() {
+		v.BehindMs = max(time.Duration(now-l.socket.shard().lags[l].since).Milliseconds(), 1)
+	}
 	if l.stage == stageBehind {
 		c := l.catchUp()
 		v.Absorb(c.view(c.outLane.age(now)))

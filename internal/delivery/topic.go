@@ -33,6 +33,10 @@ type TopicSpec struct {
 
 	// Memory bounds what the topic's log remembers; the zero Limits = nothing. See Options.Log.
 	Memory topiclog.Limits
+
+	// Journal says that the topic has a log that Options.Open opens, and Retention what that keeps.
+	Journal   bool
+	Retention topiclog.Limits
 }
 
 // Declared is a declared topic or pattern of one namespace.
@@ -59,12 +63,13 @@ const (
 	RefusedBudget
 	RefusedTooLarge
 	RefusedClosed
+	RefusedLog
 
-	Refusals = int(RefusedClosed) + 1
+	Refusals = int(RefusedLog) + 1
 )
 
 func (r Refusal) String() string {
-	return [Refusals]string{"busy", "memory_budget", "too_large", "draining"}[r]
+	return [Refusals]string{"busy", "memory_budget", "too_large", "draining", "journal"}[r]
 }
 
 // refuse counts a publication nobody got.
@@ -77,6 +82,8 @@ func (d *Declared) refuse(err error) {
 		r = RefusedTooLarge
 	case errors.Is(err, ErrClosed):
 		r = RefusedClosed
+	case errors.Is(err, ErrLog):
+		r = RefusedLog
 	}
 	d.Refused[r].Add(1)
 }
@@ -127,6 +134,7 @@ type Topic struct {
 	used    int64
 	kept    *kept.Values                 // for who subscribes later; nil: nothing yet, see keepsLocked
 	pending map[*topiclog.Record]*fanOut // given to a late log, which has not said where they are
+	refuses bool                         // its log has not taken the last of them
 
 	since      int64  // when it became idle, if it is: see names.go
 	prev, next *Topic // in Namespace.idle
@@ -136,7 +144,11 @@ type Topic struct {
 type topicLocal struct {
 	members []*outLane
 	orders  *stream // what is published to it and not delivered yet; nil: nothing
+	begun   uint64  // the offset of the publication that was begun with last
 }
+
+// remembers reports whether what is published can be read again.
+func (t *Topic) remembers() bool { return t.log != nil && t.log.Keeps() }
 
 // enter makes shard i a receiver of the topic and returns the position after which
 // its deliveries begin, and in take the values of that moment. It fails if the topic

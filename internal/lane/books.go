@@ -23,6 +23,7 @@ type rareBooks struct {
 	untold  uint64      // messages lost since the client was last told
 	because base.Reason // why the last of them was
 	marks   marks       // see Lately
+	spill   spill
 }
 
 // reliable reports whether messages are settled by acknowledgements.
@@ -143,4 +144,9 @@ type Totals struct {
 	Queued    atomic.Int64 // entries now queued or being written
 	InFlight  atomic.Int64 // entries now in a window
 	Bytes     atomic.Int64 // their wire bytes, as lane limits count them
+
+	Spills       atomic.Uint64 // messages that were spilled
+	Spilled      atomic.Int64  // of them, those that wait in the log now, once for each lane
+	SpilledBytes atomic.Int64  // their wire bytes
+	Behind       atomic.Int64  // lanes that are behind now: their user counts them
 }

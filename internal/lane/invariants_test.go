@@ -70,13 +70,25 @@ func (m *machine) compare(t *rapid.T, c *client) {
 	if half := 2*depth >= p.MaxMessages || 2*bytes >= p.MaxBytes; l.Half() != half {
 		t.Fatalf("half %v, want %v", l.Half(), half)
 	}
+	m.compareSpilled(t, c)
 	m.compareOldest(t, c)
+}
+
+func (m *machine) compareSpilled(t *rapid.T, c *client) {
+	n, bytes, at := c.lane.Spilled()
+	want := c.model.spilled
+	if int(n) != len(want) || (n == 0 && bytes != 0) || (!c.forgone && int(bytes) != sizes(want)) { //nolint:gosec // few
+		t.Fatalf("spilled %d messages, %d bytes, want %d, %d", n, bytes, len(want), sizes(want))
+	}
+	if n > 0 && at > want[0].msg.At {
+		t.Fatalf("the oldest spilled message is of %d, it says %d", want[0].msg.At, at)
+	}
 }
 
 // compareOldest leaves out COALESCE, which puts new messages at old places, and
 // entries being written, which OldestAt does not see.
 func (m *machine) compareOldest(t *rapid.T, c *client) {
-	if m.class.Policy.Overflow == base.Coalesce || len(c.model.out) > 0 {
+	if m.class.Policy.Overflow == base.Coalesce || len(c.model.out) > 0 || (len(c.model.entries()) == 0 && len(c.model.spilled) > 0) {
 		return
 	}
 	var want int64
@@ -109,8 +121,11 @@ func (m *machine) checkLimits(t *rapid.T, c *client) {
 // checkTotals: a class's totals are the sums over its lanes, past and present.
 func (m *machine) checkTotals(t *rapid.T) {
 	want, c := m.retired, &m.class.Totals
-	var queued, inFlight, bytes int64
+	var queued, inFlight, bytes, spilled, spilledBytes int64
 	for _, x := range m.clients {
+		n, size, _ := x.lane.Spilled()
+		spilled += int64(n) //nolint:gosec // few
+		spilledBytes += size
 		want.add(&x.model.books)
 		queued += int64(len(x.model.queue) + len(x.model.out))
 		inFlight += int64(x.model.inFlight())
@@ -125,6 +140,9 @@ func (m *machine) checkTotals(t *rapid.T) {
 	}
 	if got != want {
 		t.Fatalf("totals %+v, want %+v", got, want)
+	}
+	if c.Spilled.Load() != spilled || c.SpilledBytes.Load() != spilledBytes {
+		t.Fatalf("totals: %d spilled, %d bytes, want %d, %d", c.Spilled.Load(), c.SpilledBytes.Load(), spilled, spilledBytes)
 	}
 	if c.Queued.Load() != queued || c.InFlight.Load() != inFlight || c.Bytes.Load() != bytes {
 		t.Fatalf("totals: queued %d, in flight %d, bytes %d, want %d, %d, %d",
@@ -158,7 +176,7 @@ func (m *machine) checkHeld(t *rapid.T) {
 	if it := m.class.Oldest(); it != nil {
 		got = it.Msg
 	}
-	if got != oldest {
+	if got != oldest && m.class.Policy.Overflow != base.SpillToDisk { // what is read back is older than what is held
 		t.Fatalf("oldest item %+v, want %+v", got, oldest)
 	}
 }

@@ -9,12 +9,13 @@ import (
 // Fate is what an Offer did with the message offered.
 type Fate uint8
 
-// The fates of a message. All but Rejected, TooLarge and Disconnect took the message.
+// The fates of a message. All but Rejected, Spilled, TooLarge and Disconnect took the message.
 const (
 	Accepted      Fate = iota
 	Coalesced          // it took the place of an older one
 	DroppedOldest      // older ones were dropped to make room
 	Rejected           // full, and the policy refuses the newest
+	Spilled            // full: it waits in the topic's log, and so does all that comes after it, see Unspill
 	TooLarge           // larger than the lane's byte limit
 	Disconnect         // full, and the policy is to cut the client
 )
@@ -87,6 +88,11 @@ func (l *Lane) Offer(it *Item, now int64) Fate {
 		if l.replace(it, size) {
 			return Coalesced
 		}
+	case base.SpillToDisk:
+		if l.rare.waits() { // nothing overtakes what has spilled
+			l.spill(size, it.Msg.At)
+			return Spilled
+		}
 	}
 	if l.fits(size) {
 		l.append(it, size)
@@ -116,9 +122,12 @@ func (l *Lane) overflow(it *Item, size int) Fate {
 	switch l.class.Policy.Overflow {
 	case base.DropOldest, base.Coalesce, base.SnapshotOnly:
 		return l.dropOldest(it, size)
-	case base.RejectNew, base.SpillToDisk:
+	case base.RejectNew:
 		l.dropped(base.ReasonRejected)
 		return Rejected
+	case base.SpillToDisk:
+		l.spill(size, it.Msg.At)
+		return Spilled
 	case base.Disconnect:
 		l.dropped(base.ReasonOverflow)
 		return Disconnect
@@ -303,9 +312,11 @@ func (l *Lane) outDone(e Entry) {
 	e.item.drop()
 }
 
-// Close empties the lane: everything it holds is booked as dropped for r. An
+// Close empties the lane: everything it holds or has spilled is booked as dropped for r. An
 // entry being written may still be reported by Wrote or Abandon.
 func (l *Lane) Close(r base.Reason) {
+	n, _, _ := l.Spilled()
+	l.Forgo(n, r)
 	for l.queue.len() > 0 {
 		l.dropHead(r)
 	}
@@ -437,7 +448,7 @@ func (l *Lane) Bytes() int {
 	return l.queue.weight() + writing + flying
 }
 
-// OldestAt is when the message longest held was published; 0 if there is none.
+// OldestAt is when the message that has waited longest was published, in the lane or spilled; 0 if there is none.
 func (l *Lane) OldestAt() int64 {
 	if n, _ := l.queue.writing(); n > 0 {
 		return l.queue.outAt
@@ -448,7 +459,8 @@ func (l *Lane) OldestAt() int64 {
 	if l.queue.len() > 0 {
 		return l.queue.front().item.Msg.At
 	}
-	return 0
+	_, _, at := l.Spilled()
+	return at
 }
 
 // Balanced reports whether the books add up (promise P5).
@@ -457,7 +469,8 @@ func (l *Lane) Balanced() bool {
 	if !l.reliable() {
 		done += l.Written
 	}
-	return l.Offered == done+l.AllDropped()+uint64(l.Depth())
+	spilled, _, _ := l.Spilled()
+	return l.Offered == done+l.AllDropped()+uint64(l.Depth())+spilled
 }
 
 // TakeLoss returns how many messages were lost since the client was last told,

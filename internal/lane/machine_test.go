@@ -23,12 +23,11 @@ func TestMain(m *testing.M) {
 }
 
 // TestLaneEqualsModel runs random operations on several lanes of one class and
-// on naive models of them, for every valid mode x overflow (SPILL_TO_DISK is
-// REJECT_NEW to a lane: the journal takes what it refuses).
+// on naive models of them, for every valid mode x overflow.
 func TestLaneEqualsModel(t *testing.T) {
 	for mode, overflows := range map[base.Mode][]base.Overflow{
-		base.BestEffort:  {base.DropOldest, base.RejectNew, base.Coalesce, base.SnapshotOnly, base.Disconnect},
-		base.AtLeastOnce: {base.RejectNew, base.Disconnect},
+		base.BestEffort:  {base.DropOldest, base.RejectNew, base.Coalesce, base.SnapshotOnly, base.Disconnect, base.SpillToDisk},
+		base.AtLeastOnce: {base.RejectNew, base.Disconnect, base.SpillToDisk},
 	} {
 		for _, overflow := range overflows {
 			t.Run(fmt.Sprintf("%s/%s", mode, overflow), rapid.MakeCheck(func(t *rapid.T) {
@@ -56,9 +55,10 @@ type client struct {
 	form  base.Form
 	out   []taken
 
-	forced bool              // Force was used: the limits do not hold
-	last   map[string]uint64 // offset last written for the first time, by key for COALESCE
-	acked  []string
+	forced  bool              // Force was used: the limits do not hold
+	forgone bool              // Forgo was used: the bytes spilled are about right
+	last    map[string]uint64 // offset last written for the first time, by key for COALESCE
+	acked   []string
 }
 
 type taken struct {
@@ -89,7 +89,7 @@ func newMachine(t *rapid.T, mode base.Mode, overflow base.Overflow) *machine {
 func (m *machine) open(c *client) {
 	c.lane.Init(m.class, c.form, true)
 	c.model = &model{policy: m.class.Policy}
-	c.last, c.acked, c.forced = make(map[string]uint64), nil, false
+	c.last, c.acked, c.forced, c.forgone = make(map[string]uint64), nil, false, false
 }
 
 // actions are numbered because rapid prefers what sorts first: lanes should fill
@@ -107,6 +107,9 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"8 tell":    m.tell,
 		"8 trim":    func(t *rapid.T) { m.client(t).lane.Trim(); m.class.Trim() },
 		"9 close":   m.close,
+	}
+	if m.class.Policy.Overflow == base.SpillToDisk {
+		actions["3 unspill"], actions["5 unspill"], actions["8 forgo"], actions["7 spill"] = m.unspill, m.unspill, m.forgo, m.spill
 	}
 	if m.class.Policy.Mode == base.AtLeastOnce {
 		actions["6 due"], actions["6 flush"], actions["7 ack"], actions["7 busy"] = m.due, m.flush, m.ack, m.busy
@@ -154,6 +157,43 @@ func (m *machine) publish(t *rapid.T) {
 		}
 		m.class.Release(it)
 	}
+}
+
+// spill is for a lane that is behind although nothing of it was counted yet.
+func (m *machine) spill(t *rapid.T) {
+	c, b := m.client(t), m.message(t)
+	if got, want := c.lane.Spill(b), c.model.spill(b, b.Frame(c.form).Len()); got != want {
+		t.Fatalf("spill %s: outcome %d, want %d", b.ID, got, want)
+	}
+}
+
+// unspill gives a lane back what it has spilled, as long as there is room: another message with the same content.
+func (m *machine) unspill(t *rapid.T) {
+	c := m.client(t)
+	for range rapid.IntRange(1, 10).Draw(t, "records") {
+		if len(c.model.spilled) == 0 {
+			return
+		}
+		was := c.model.spilled[0]
+		b := base.NewMessage(sized(was.msg.Frame(base.Plain).Len()))
+		b.ID, b.Offset, b.At, b.Key, b.Expires = was.msg.ID, was.msg.Offset, was.msg.At, was.msg.Key, was.msg.Expires
+		it := m.class.Hold(b)
+		got, want := c.lane.Unspill(it, true, m.now), c.model.unspill(b, m.now)
+		m.class.Release(it)
+		if got != want {
+			t.Fatalf("unspill %s: needs %d bytes, want %d", b.ID, got, want)
+		}
+		if got > 0 {
+			return
+		}
+	}
+}
+
+func (m *machine) forgo(t *rapid.T) {
+	c, n := m.client(t), rapid.IntRange(1, 5).Draw(t, "gone")
+	c.lane.Forgo(uint64(n), base.ReasonSpillFailed) //nolint:gosec // positive
+	c.model.forgo(n, base.ReasonSpillFailed)
+	c.forgone = true
 }
 
 func (m *machine) force(t *rapid.T) {

@@ -16,6 +16,8 @@ type model struct {
 	out    []*held // best effort: being written
 	window []*held // reliable, from the oldest unsettled one on; settled ones are holes
 
+	spilled []*held // SPILL_TO_DISK: what waits in the log
+
 	books   books
 	untold  uint64
 	because base.Reason
@@ -55,6 +57,10 @@ func (m *model) offer(msg *base.Message, size int, now int64) lane.Fate {
 	}
 	m.expire(now)
 	h := &held{msg: msg, size: size}
+	if len(m.spilled) > 0 {
+		m.spilled = append(m.spilled, h)
+		return lane.Spilled
+	}
 	if m.replace(h) {
 		return lane.Coalesced
 	}
@@ -73,12 +79,49 @@ func (m *model) offer(msg *base.Message, size int, now int64) lane.Fate {
 	case base.Disconnect:
 		m.drop(base.ReasonOverflow)
 		return lane.Disconnect
+	case base.SpillToDisk:
+		m.spilled = append(m.spilled, h)
+		return lane.Spilled
 	}
 	for !m.fits(size) {
 		m.dropQueued(0, base.ReasonOverflow)
 	}
 	m.queue = append(m.queue, h)
 	return lane.DroppedOldest
+}
+
+// spill is for a lane that is behind, as its user knows.
+func (m *model) spill(msg *base.Message, size int) lane.Fate {
+	m.books.offered++
+	if size > m.policy.MaxBytes {
+		m.drop(base.ReasonTooLarge)
+		return lane.TooLarge
+	}
+	m.spilled = append(m.spilled, &held{msg: msg, size: size})
+	return lane.Spilled
+}
+
+// unspill gives back the oldest that was spilled, read from the log as msg.
+func (m *model) unspill(msg *base.Message, now int64) (needs int) {
+	m.expire(now)
+	h := &held{msg: msg, size: m.spilled[0].size}
+	if !h.expired(now) && !m.fits(h.size) {
+		return h.size
+	}
+	m.spilled = slices.Delete(m.spilled, 0, 1)
+	if h.expired(now) {
+		m.drop(base.ReasonExpired)
+	} else {
+		m.queue = append(m.queue, h)
+	}
+	return 0
+}
+
+func (m *model) forgo(n int, r base.Reason) {
+	for range min(n, len(m.spilled)) {
+		m.spilled = slices.Delete(m.spilled, 0, 1)
+		m.drop(r)
+	}
 }
 
 // replace does what SNAPSHOT_ONLY and COALESCE do before anything else.
@@ -269,6 +312,7 @@ func (m *model) evict(at int64) (n int) {
 }
 
 func (m *model) close(r base.Reason) {
+	m.forgo(len(m.spilled), r)
 	for len(m.queue) > 0 {
 		m.dropQueued(0, r)
 	}

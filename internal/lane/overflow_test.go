@@ -157,16 +157,19 @@ func TestLaneRefusesTooLargeUnderEveryPolicy(t *testing.T) {
 	}
 }
 
-// S7: a full lane whose journal takes what it refuses says rejected, never
-// overflow: the caller can tell a spill from a loss.
-func TestLaneSpillLeavesTheRefusedToTheCaller(t *testing.T) {
+// StreamFence S7: what spills is not lost, and is not counted as if it were; nothing overtakes it.
+func TestLaneTellsSpillingFromLoss(t *testing.T) {
 	p := reliable(1)
 	p.Overflow, p.MaxMessages = base.SpillToDisk, 2
 	r := newRig(t, p)
 	r.fill("a", "b")
-	r.wantOffer(msg{id: "c"}, lane.Rejected)
-	r.wantDropped(base.ReasonOverflow, 0)
+	r.wantOffer(msg{id: "c"}, lane.Spilled)
 	r.wantSent(all, "a")
+	r.Ack("a")
+	r.wantOffer(msg{id: "d"}, lane.Spilled)
+	if n, bytes, at := r.Spilled(); n != 2 || bytes != 2 || at != r.now || r.AllDropped() != 0 || !r.Balanced() {
+		t.Errorf("spilled %d, %d bytes, since %d; dropped %d", n, bytes, at, r.AllDropped())
+	}
 }
 
 // D1: acks and namespace packets are queued even when the lane is full; half

@@ -141,9 +141,7 @@ func (s sink) books(t delivery.Totals, namespace, topic string) {
 	s.put(queuedBytes, float64(t.Bytes), namespace, topic)
 	s.put(heldBytes, float64(t.Held), namespace, topic)
 	for r := range base.Reason(base.Reasons) {
-		if r != base.ReasonSpillFailed { // there is no journal yet
-			s.put(dropped, float64(t.Dropped[r]), namespace, topic, r.String())
-		}
+		s.put(dropped, float64(t.Dropped[r]), namespace, topic, r.String())
 	}
 }
 

@@ -43,20 +43,22 @@ type Kernel struct {
 
 // Lane is one lane with its books (promise P5).
 type Lane struct {
-	Topic     string            `json:"topic"` // "" = the events lane
-	Depth     int               `json:"depth"`
-	Bytes     int               `json:"bytes"`
-	InFlight  int               `json:"inFlight"`
-	Spilled   int               `json:"spilled"`
-	OldestMs  int64             `json:"oldestAgeMs"`
-	Offered   uint64            `json:"offered"`
-	Written   uint64            `json:"written"`
-	Acked     uint64            `json:"acked"`
-	Retries   uint64            `json:"retries"`
-	Coalesced uint64            `json:"coalesced"`
-	Drops     map[string]uint64 `json:"drops,omitempty"`
-	Loss      *Loss             `json:"loss,omitempty"` // of the last seconds; nil: none, or not known at a first look
-	Balanced  bool              `json:"balanced"`
+	Topic        string            `json:"topic"` // "" = the events lane
+	Depth        int               `json:"depth"`
+	Bytes        int               `json:"bytes"`
+	InFlight     int               `json:"inFlight"`
+	Spilled      int               `json:"spilled"`                // messages that wait for the lane in its topic's log
+	SpilledBytes int64             `json:"spilledBytes,omitempty"` // their bytes
+	BehindMs     int64             `json:"behindMs,omitempty"`     // for how long it has been behind
+	OldestMs     int64             `json:"oldestAgeMs"`
+	Offered      uint64            `json:"offered"`
+	Written      uint64            `json:"written"`
+	Acked        uint64            `json:"acked"`
+	Retries      uint64            `json:"retries"`
+	Coalesced    uint64            `json:"coalesced"`
+	Drops        map[string]uint64 `json:"drops,omitempty"`
+	Loss         *Loss             `json:"loss,omitempty"` // of the last seconds; nil: none, or not known at a first look
+	Balanced     bool              `json:"balanced"`
 }
 
 // AddSums adds a lane that is not listed.
@@ -102,6 +104,9 @@ func LaneOf(l *lane.Lane, topic string, age time.Duration, now int64) Lane {
 		Topic: topic, Depth: l.Depth(), Bytes: l.Bytes(), InFlight: l.InFlight(), OldestMs: age.Milliseconds(),
 		Offered: l.Offered, Written: l.Written, Acked: l.Acked(), Retries: l.Retries(), Coalesced: l.Coalesced(),
 		Balanced: l.Balanced(),
+	}
+	if n, bytes, _ := l.Spilled(); n > 0 {
+		v.Spilled, v.SpilledBytes = int(n), bytes //nolint:gosec // a count of messages
 	}
 	if topic != "" {
 		if loss, known := LossOf(l, now); known && loss.Share > 0 {

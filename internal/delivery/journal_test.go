@@ -1,0 +1,239 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/journal"
+	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/topiclog"
+	"github.com/streamweir/weir/internal/vfs/memfs"
+)
+
+// onDisk is a topic with SPILL_TO_DISK and a journal.
+func onDisk(name string, p lane.Policy) delivery.TopicSpec {
+	p.Overflow = base.SpillToDisk
+	s := topic(name, p)
+	s.Journal, s.Retention = true, topiclog.Limits{Bytes: 1 << 28}
+	return s
+}
+
+// disk is a journal on a file system in memory, and how often it has opened a log.
+type disk struct {
+	*journal.Journal
+	fs     *memfs.FS
+	opened atomic.Int32
+}
+
+func newDisk(t testing.TB, fs *memfs.FS) *disk {
+	t.Helper()
+	j, err := journal.Open(journal.Options{FS: fs, Fsync: journal.Always})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &disk{Journal: j, fs: fs}
+	t.Cleanup(func() { _ = j.Close() })
+	return d
+}
+
+func (d *disk) open(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+	d.opened.Add(1)
+	return d.Topic(namespace, topic, l, deliver)
+}
+
+// journaled is a rig whose topics have logs on a disk.
+func journaled(t testing.TB, o delivery.Options, fs *memfs.FS) (*rig, *disk) {
+	t.Helper()
+	d := newDisk(t, fs)
+	o.Open = d.open
+	r := newRig(t, o)
+	if err := r.OpenLogs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r, d
+}
+
+// The whole way through a journal, for both modes; StreamFence W8: one record on disk, however many wait for it.
+func TestSpillThroughTheJournal(t *testing.T) {
+	const clients, messages = 10, 120
+	for name, p := range map[string]lane.Policy{"best effort": narrow(4), "reliable": strict(8)} {
+		t.Run(name, func(t *testing.T) {
+			r, d := journaled(t, options(2, onDisk("ticks", p)), memfs.New())
+			all := make([]*reader, clients)
+			for i := range all {
+				all[i] = r.reader(i % 2)
+				all[i].do(func() { all[i].window = 0 })
+				all[i].subscribe(all[i].socket, "ticks", delivery.SubscribeOptions{})
+			}
+			r.numbered("ticks", 1, messages)
+			if s := d.Stats(); s.Appended != messages {
+				t.Errorf("%d records on disk of %d messages for %d clients", s.Appended, messages, clients)
+			}
+			for _, c := range all {
+				c.open(wide)
+			}
+			r.wait(func() bool {
+				for _, c := range all {
+					c.acknowledge("ticks", func(int) bool { return true })
+				}
+				n := r.totals("ticks")
+				return n.Behind == 0 && n.Queued+n.InFlight == 0
+			})
+			for i, c := range all {
+				wantPayloads(t, fmt.Sprint("client ", i), sequence(c.client, "ticks"), counted(1, messages))
+			}
+			if n := r.totals("ticks"); n.Dropped != [base.Reasons]uint64{} || r.Unbalanced.Load() != 0 {
+				t.Errorf("%+v", n)
+			}
+			settledRig(t, r, all)
+		})
+	}
+}
+
+// A topic of a pattern that nobody uses gives its log back, and has its numbers and its records when it is named again; so it
+// has after a restart.
+func TestForgottenTopicComesBackWithItsNumbers(t *testing.T) {
+	fs := memfs.New()
+	r, d := journaled(t, options(1, onDisk("user:*", narrow(4))), fs)
+	first := r.publish("user:1", "1")
+	r.publish("user:1", "2")
+	if d.opened.Load() != 1 {
+		t.Errorf("%d logs opened", d.opened.Load())
+	}
+	r.ns.Forget("user:1")
+	if r.ns.Live() != 0 {
+		t.Fatal("it is not forgotten")
+	}
+	again := r.publish("user:1", "3")
+	if again.Epoch != first.Epoch || again.Offset != 3 || d.opened.Load() != 2 {
+		t.Errorf("it comes back at %+v, it was at %+v; %d logs opened", again.Placed, first.Placed, d.opened.Load())
+	}
+	r.Close()
+	_ = d.Close()
+	r, _ = journaled(t, options(1, onDisk("user:*", narrow(4))), fs)
+	if later := r.publish("user:1", "4"); later.Epoch != first.Epoch || later.Offset <= again.Offset {
+		t.Errorf("after a restart it is at %+v, it was at %+v", later.Placed, again.Placed)
+	}
+	c := r.connect(0)
+	s := c.join()
+	from := cursorAt("user:1", first.Epoch, 1)
+	c.subscribe(s, "user:1", delivery.SubscribeOptions{From: &from})
+	r.caughtUp(c, "user:1")
+	wantPayloads(t, "who comes back", sequence(c, "user:1"), counted(2, 4))
+}
+
+// A loop does not wait for a log to be opened: a subscription is told so, and comes again when it is.
+func TestLoopsDoNotWaitForLogs(t *testing.T) {
+	o := options(1, onDisk("user:*", narrow(4)), topic("plain", latest()))
+	d := newDisk(t, memfs.New())
+	hold, holding := make(chan struct{}), make(chan struct{})
+	o.Open = func(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+		close(holding)
+		<-hold
+		return d.open(namespace, topic, l, deliver)
+	}
+	r := newRig(t, o)
+	c := r.connect(0)
+	s := c.join("plain")
+	var err error
+	c.do(func() { err = s.Subscribe("user:1", delivery.SubscribeOptions{}, func(delivery.Subscription) {}) })
+	if !errors.Is(err, delivery.ErrOpening) || r.ns.Ready("user:1") || !r.ns.Ready("plain") {
+		t.Errorf("a subscription to a topic whose log is not open: %v", err)
+	}
+	opened := make(chan error)
+	go func() {
+		_, err := r.ns.Await(t.Context(), "user:1")
+		opened <- err
+	}()
+	<-holding
+	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := r.Publish(short, r.ns, "user:1", &delivery.Publication{Payload: []byte("1")}, false); !errors.Is(err, delivery.ErrBusy) {
+		t.Errorf("who publishes meanwhile and cannot wait: %v", err)
+	}
+	r.publish("plain", "1")
+	wantPayloads(t, "meanwhile", sequence(c, "plain"), counted(1, 1))
+	close(hold)
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+	c.subscribe(s, "user:1", delivery.SubscribeOptions{})
+	r.publish("user:1", "2")
+	wantPayloads(t, "then", sequence(c, "user:1"), []string{"2"})
+}
+
+// A log that cannot be opened is an error to who needs it, and is tried again.
+func TestLogThatCannotBeOpened(t *testing.T) {
+	o := options(1, onDisk("ticks", narrow(4)), onDisk("user:*", narrow(4)))
+	d := newDisk(t, memfs.New())
+	var broken atomic.Bool
+	broken.Store(true)
+	o.Open = func(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+		if broken.Load() {
+			return nil, memfs.ErrReadOnly
+		}
+		return d.open(namespace, topic, l, deliver)
+	}
+	r := newRig(t, o)
+	if err := r.OpenLogs(t.Context()); !errors.Is(err, delivery.ErrLog) || !errors.Is(err, memfs.ErrReadOnly) {
+		t.Errorf("opening: %v", err)
+	}
+	if _, err := r.Publish(t.Context(), r.ns, "user:1", &delivery.Publication{Payload: []byte("1")}, false); !errors.Is(err, delivery.ErrLog) {
+		t.Errorf("publishing: %v", err)
+	}
+	if n := r.ns.Declared("user:*").Refused[delivery.RefusedLog].Load(); n != 1 || r.ns.Live() != 0 {
+		t.Errorf("%d refused, %d topics", n, r.ns.Live())
+	}
+	broken.Store(false)
+	r.publish("user:1", "1")
+	r.publish("ticks", "1")
+}
+
+// StreamFence S1: a disk that is full or read-only. A reliable publish fails and says why; a best-effort one reaches who has room, and is
+// booked as spill_failed where it would have to wait on disk, never as spilled. When the disk takes appends again all is as before.
+func TestSpillOfADiskThatRefuses(t *testing.T) {
+	for name, set := range map[string]func(*memfs.FS, bool){
+		"full":      func(fs *memfs.FS, on bool) { fs.SetCapacity(map[bool]int64{true: 1, false: 1 << 40}[on]) },
+		"read-only": func(fs *memfs.FS, on bool) { fs.SetReadOnly(on) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := memfs.New()
+			r, _ := journaled(t, options(2, onDisk("ticks", narrow(4)), onDisk("orders", strict(8))), fs)
+			stalled, healthy := r.stalled(0), r.connect(1)
+			s := stalled.join()
+			stalled.subscribe(s, "ticks", delivery.SubscribeOptions{Tell: true})
+			healthy.join("ticks", "orders")
+			r.numbered("ticks", 1, 10)
+			r.publish("orders", "1")
+			set(fs, true)
+			if _, err := r.Publish(t.Context(), r.ns, "orders", &delivery.Publication{Payload: []byte("2")}, true); !errors.Is(err, delivery.ErrLog) {
+				t.Errorf("a reliable publish: %v", err)
+			}
+			if r.Refusing() != 1 {
+				t.Errorf("%d topics refuse", r.Refusing())
+			}
+			for n := 11; n <= 15; n++ {
+				if got := r.publish("ticks", fmt.Sprint(n)).Receipt(t.Context()); got.Rejected != 1 || got.Queued != 1 || got.Spilled != 0 {
+					t.Errorf("a best-effort publish: %+v", got)
+				}
+			}
+			set(fs, false)
+			r.numbered("ticks", 16, 20)
+			r.publish("orders", "3")
+			stalled.open(wide)
+			r.caughtUp(stalled, "ticks")
+			wantPayloads(t, "who has room", sequence(healthy, "ticks"), counted(1, 20))
+			wantPayloads(t, "who stalled", sequence(stalled, "ticks"), append(counted(1, 10), counted(16, 20)...))
+			wantPayloads(t, "orders", sequence(healthy, "orders"), []string{"1", "3"})
+			if n := r.totals("ticks"); n.Dropped[base.ReasonSpillFailed] != 5 || n.Spilled != 0 || r.Unbalanced.Load() != 0 || r.Refusing() != 0 {
+				t.Errorf("%+v, %d unbalanced, %d refuse", n, r.Unbalanced.Load(), r.Refusing())
+			}
+		})
+	}
+}
