@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestFloorsFinishAndHaveACost(t *testing.T) {
-	p := plan{clients: 300, rate: 50, size: 132, duration: 100 * time.Millisecond, otherCPU: 1}
+	p := plan{clients: 300, rate: 50, size: 132, duration: 100 * time.Millisecond, otherCPU: 1, records: 5000}
 	for name, measure := range floors {
 		r, err := measure(p)
 		if err != nil {

@@ -7,6 +7,10 @@
 //	floor sendto -clients 1000 -rate 10 -duration 10s
 //	floor accept -clients 10000 -rate 9000
 //
+// And what the disk's side of the journal costs over a bare loop, in one process:
+//
+//	floor append -records 300000
+//
 // It is also the least that net/http costs, and the load of the rows about publishing, which is too light to be what
 // limits a server: these are pinned by who starts them.
 //
@@ -38,10 +42,11 @@ type plan struct {
 	answer              int    // bytes of an answer of http, head included
 	to                  string // host:port of the server that post and batch ask
 	pid                 int    // of that server; 0: nothing is said of what it used
+	records             int    // of append
 }
 
 // floors are what can be measured.
-var floors = map[string]func(plan) (*report.Run, error){"sendto": sendto, "accept": accept}
+var floors = map[string]func(plan) (*report.Run, error){"sendto": sendto, "accept": accept, "append": appending}
 
 // loads ask a server that is there already.
 var loads = map[string]func(plan) (*report.Run, error){"post": post, "batch": batch}
@@ -61,7 +66,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 || (floors[args[0]] == nil && loads[args[0]] == nil && roles[args[0]] == nil) {
-		return fmt.Errorf("want sendto, accept, http, post or batch, got %q", args)
+		return fmt.Errorf("want sendto, accept, append, http, post or batch, got %q", args)
 	}
 	p, err := parse(args[0], args[1:])
 	if err != nil {
@@ -96,10 +101,11 @@ func parse(what string, args []string) (plan, error) {
 	f.IntVar(&p.answer, "answer", 200, "bytes of each answer of http, head included")
 	f.StringVar(&p.to, "to", "", "host:port of the server that post and batch ask")
 	f.IntVar(&p.pid, "pid", 0, "process of that server, whose CPU time is shown; 0: it is not")
+	f.IntVar(&p.records, "records", 300_000, "append: records of each round")
 	if err := f.Parse(args); err != nil {
 		return p, err
 	}
-	if p.clients < 1 || p.rate < 0 || (what == "sendto" && p.rate == 0) || p.size < 1 || p.duration <= 0 {
+	if p.clients < 1 || p.rate < 0 || (what == "sendto" && p.rate == 0) || p.size < 1 || p.duration <= 0 || p.records < 1 {
 		return p, fmt.Errorf("%+v: want more than nothing of each", p)
 	}
 	return p, nil

@@ -26,7 +26,7 @@ func BenchmarkAppend(b *testing.B) {
 		for b.Loop() {
 			buffer = append(buffer, record...)
 			_ = sum(record)
-			if len(buffer) >= batchBytes {
+			if len(buffer) >= 1<<20 {
 				if _, err := f.Write(buffer); err != nil {
 					b.Fatal(err)
 				}

@@ -6,5 +6,8 @@ func WithIndexFrom(o *Options, bytes int64) { o.indexFrom = bytes }
 // WithReserveBlock has so many offsets reserved together.
 func WithReserveBlock(o *Options, offsets uint64) { o.reserveBlock = offsets }
 
+// WithPortions has so many bytes written together, and beside the numbering of what comes next.
+func WithPortions(o *Options, bytes int) { o.portionBytes, o.besideBytes = bytes, 1 }
+
 // Settle waits until nothing is done beside the writer.
 func (l *Log) Settle() { l.awaitTasks() }

@@ -74,6 +74,8 @@ type Options struct {
 
 	indexFrom    int64  // segments of so many bytes get an index file; 1 MiB
 	reserveBlock uint64 // how many offsets are reserved together; 2^20
+	portionBytes int    // how much is written and delivered together; 256 KiB, which the processor's cache holds, and under Always 1 MiB, which is worth a sync
+	besideBytes  int    // what is worth to be written while the next is numbered and the last delivered; 32 KiB
 }
 
 func (o *Options) defaults() {
@@ -87,6 +89,11 @@ func (o *Options) defaults() {
 	set(&o.TailsBytes, 16<<20)
 	set(&o.indexFrom, 1<<20)
 	set(&o.reserveBlock, 1<<20)
+	if o.Fsync == Always {
+		set(&o.portionBytes, 1<<20)
+	}
+	set(&o.portionBytes, 256<<10)
+	set(&o.besideBytes, 32<<10)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -68,14 +68,6 @@ type writer struct {
 	*scratch                // while run runs
 }
 
-// scratch is what a writer needs only while it writes: idle topics hold none.
-type scratch struct {
-	buffer []byte
-	step   portion
-}
-
-var scratches = sync.Pool{New: func() any { return &scratch{} }}
-
 // Append implements topiclog.Log. Besides its errors: ErrBusy and ErrNoRoom, which are ErrFull, and those of the file system.
 func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, error) {
 	n := r.Size()
@@ -157,6 +149,7 @@ func (l *Log) run() {
 		now := i.now
 		batch, i.queue, i.spare, i.now = i.queue, i.spare, nil, 0
 		if len(batch) == 0 && now == 0 {
+			l.scratch.rest()
 			scratches.Put(l.scratch)
 			l.scratch = nil
 			i.writing = false

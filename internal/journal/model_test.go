@@ -42,6 +42,7 @@ func TestJournalEqualsTheNaiveModel(t *testing.T) {
 		}
 		journal.WithIndexFrom(&m.o, rapid.SampledFrom([]int64{1, 1 << 40}).Draw(rt, "index"))
 		journal.WithReserveBlock(&m.o, rapid.SampledFrom([]uint64{4, 1 << 20}).Draw(rt, "reserve"))
+		journal.WithPortions(&m.o, rapid.SampledFrom([]int{1, 200, 1 << 20}).Draw(rt, "portion"))
 		m.begin(t, rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"append":  m.append,

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"path"
@@ -15,114 +14,8 @@ import (
 // part below its limits, and never above.
 const parts = 64
 
-// batchBytes is how much is written, synced and delivered together.
-const batchBytes = 1 << 20
-
-// giveTries is how often a topic ends its segment to make room: others may take the room before it does.
-const giveTries = 4
-
-// portion is a part of a batch: what is written with one call, into one segment.
-type portion struct {
-	batch   []waiting
-	entries []topiclog.Placement
-	at      int64 // where the first is
-	bytes   int
-	kept    int    // records that are in the file
-	newest  uint64 // the offset of the last of them, or what was before
-	index   index  // a draft of the segment's
-	blocks  []block
-}
-
-// place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once more.
-func (l *Log) place(batch []waiting) {
-	for len(batch) > 0 {
-		s, err := l.write(batch)
-		for n := 0; n < giveTries && errors.Is(err, ErrNoRoom) && l.j.options.WhenFull == DropOldest; n++ {
-			l.seal() // so that there is a segment that can be removed
-			s, err = l.write(batch)
-		}
-		if err != nil {
-			l.refuse(batch, err)
-			return
-		}
-		l.j.healthy(l)
-		l.tell(s)
-		batch = batch[len(s.batch):]
-	}
-}
-
-// refuse tells all of a batch why they have no place.
-func (l *Log) refuse(batch []waiting, err error) {
-	err = fmt.Errorf("append to the log of %q %q: %w", l.namespace, l.topic, err)
-	l.j.stats.failed.Add(uint64(len(batch)))
-	l.j.sick(l, err)
-	for _, w := range batch {
-		l.release(w.size)
-		w.later.Fail(err)
-	}
-}
-
-func (l *Log) release(bytes int) {
-	l.backlog.mu.Lock()
-	l.backlog.bytes -= bytes
-	l.backlog.mu.Unlock()
-}
-
-// tell delivers what has its place.
-func (l *Log) tell(s *portion) {
-	bytes := 0
-	for i := range s.batch {
-		w := &s.batch[i]
-		l.deliver(s.entries[i])
-		bytes += w.size
-		if i == len(s.batch)-1 {
-			l.release(bytes) // before the last one knows: then there is room again
-		}
-		w.later.Place(s.entries[i].Position)
-	}
-	clear(s.entries)
-}
-
-// write gives the first records of a batch their places, and makes them as durable as the policy says.
-func (l *Log) write(batch []waiting) (*portion, error) {
-	switch {
-	case l.file == nil:
-	case l.isGiven(l.file):
-		l.seal()
-	case l.rolls(&batch[0]):
-		l.seal()
-	}
-	if l.file == nil && !allVolatile(batch) {
-		if err := l.begin(); err != nil {
-			return nil, err
-		}
-	}
-	s := l.encode(batch)
-	if err := l.reserve(l.next - 1); err != nil {
-		return nil, err
-	}
-	if s.bytes > 0 {
-		if err := l.put(s); err != nil {
-			return nil, err
-		}
-	}
-	l.commit(s)
-	l.retain(0)
-	return s, nil
-}
-
-func allVolatile(batch []waiting) bool {
-	for _, w := range batch {
-		if !w.record.Volatile {
-			return false
-		}
-	}
-	return true
-}
-
-// rolls reports whether the segment that is written has to end before a record.
-func (l *Log) rolls(w *waiting) bool {
-	x := &l.file.segment.index
+// rolls reports whether a segment with so much in it has to end before a record.
+func (l *Log) rolls(x *index, w *waiting) bool {
 	return l.over(x, w) || (x.records > 0 && l.limits.Age > 0 && w.record.At-x.firstAt > int64(l.age()))
 }
 
@@ -223,68 +116,60 @@ func (l *Log) create(h *header, b []byte) (*output, error) {
 	return f, nil
 }
 
-// encode numbers the first records of a batch and puts them into the buffer: as many as one segment and one write take.
-func (l *Log) encode(batch []waiting) *portion {
-	s := &l.step
-	*s = portion{entries: s.entries[:0], blocks: s.blocks}
-	l.buffer = l.buffer[:0]
+// encode numbers the first records of a batch and puts them into a buffer, behind what x says of the file and behind the record with that
+// offset: as many as one segment and one write take.
+func (l *Log) encode(batch []waiting, x *index, previous uint64) *portion {
+	s := l.scratch.next()
 	mark := uint32(0)
-	if l.file != nil {
-		c := l.file.segment
-		s.index, mark = c.draft(s.blocks), c.mark
+	if s.file = l.file; l.file != nil {
+		s.index, mark = x.draft(s.blocks), l.file.segment.mark
 	}
-	x := &s.index
-	s.at, s.newest = x.end, l.previous
+	x = &s.index
+	s.at, s.newest, s.first = x.end, previous, l.next
 	for i := range batch {
 		w := &batch[i]
 		r := w.record
-		if i > 0 && (len(l.buffer) > batchBytes || (!r.Volatile && (l.file == nil || l.over(x, w)))) {
+		if i > 0 && (len(s.buffer) > l.j.options.portionBytes || (!r.Volatile && (l.file == nil || l.over(x, w)))) {
 			break
 		}
 		e := topiclog.Placement{Record: r, Position: topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: s.newest}}
 		if !r.Volatile {
-			from := len(l.buffer)
-			l.buffer = appendRecord(l.buffer, mark, e)
-			x.add(e, w.size, x.end, len(l.buffer)-from)
+			from := len(s.buffer)
+			s.buffer = appendRecord(s.buffer, mark, e)
+			x.add(e, w.size, x.end, len(s.buffer)-from)
 			s.newest = l.next
 			s.kept++
 		}
 		s.entries = append(s.entries, e)
 		l.next++
 	}
-	s.bytes, s.batch, s.blocks = len(l.buffer), batch[:len(s.entries)], x.blocks
+	s.batch, s.blocks = batch[:len(s.entries)], x.blocks
 	return s
 }
 
-// put writes a portion. What is refused leaves no record behind, if the disk lets it.
-func (l *Log) put(s *portion) error {
-	if err := l.j.charge(int64(s.bytes)); err != nil {
-		return err
-	}
+// put writes a portion, and syncs it if the policy says so before it is delivered.
+func (l *Log) put(s *portion) {
 	always := l.j.options.Fsync == Always
 	if !always {
 		l.awaitSync()
 	}
-	_, err := l.file.Write(l.buffer)
-	synced := err == nil && always
+	_, s.err = s.file.Write(s.buffer)
 	switch {
-	case synced:
-		err = l.timed(l.file)
-	case err == nil:
-		l.wrote(l.file, s.bytes)
+	case s.err == nil && always:
+		s.unsynced = true
+		s.err = l.timed(s.file)
+	case s.err == nil:
+		l.wrote(s.file, len(s.buffer))
 	}
-	if cap(l.buffer) > 2*batchBytes {
-		l.buffer = nil
-	}
-	if err == nil {
-		return nil
-	}
-	l.j.used.Add(-int64(s.bytes))
-	if cut := l.file.Truncate(s.at); cut != nil || synced {
+}
+
+// undo cuts off what a portion has left that could not be written, if the disk lets it.
+func (l *Log) undo(s *portion) {
+	l.j.used.Add(-int64(len(s.buffer)))
+	if cut := s.file.Truncate(s.at); cut != nil || s.unsynced {
 		l.giveUp()
 		l.behind = cut != nil
 	}
-	return err
 }
 
 // giveUp ends a file of which nothing more is known: the next record begins another one.
@@ -300,17 +185,17 @@ func (l *Log) giveUp() {
 func (l *Log) commit(s *portion) {
 	l.mu.Lock()
 	if s.kept > 0 {
-		x := &l.file.segment.index
+		x := &s.file.segment.index
 		more := s.index.held - x.held
 		x.adopt(&s.index)
 		l.j.holds(indexes, more)
 	}
-	l.previous, l.last = s.newest, l.next-1
+	l.previous, l.last = s.newest, s.first+uint64(len(s.entries))-1
 	more := l.tail.add(s.entries, l.j.tailRoom(&l.tail))
 	l.mu.Unlock()
 	l.j.holds(tails, more)
 	l.j.stats.appended.Add(uint64(s.kept)) //nolint:gosec // not negative
-	l.j.stats.bytes.Add(uint64(s.bytes))   //nolint:gosec // not negative
+	l.j.stats.bytes.Add(uint64(len(s.buffer)))
 }
 
 // retain removes segments beyond the log's limits; with now, those that are too old by then.

@@ -104,7 +104,7 @@ func Table() []Room {
 
 		// Applications on Weir: the suite's, the benchmarks', the examples'.
 		{Path: "conformance/fixture", May: []string{"internal/base", ".", "internal/config"}},
-		{Path: "bench/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/wire/*", "internal/peer", "internal/loadtest/*"}},
+		{Path: "bench/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/wire/*", "internal/peer", "internal/loadtest/*", "internal/journal", "internal/topiclog", "internal/vfs"}},
 		{Path: "examples/*", May: []string{"internal/base", ".", "internal/config", "client", "internal/peer", "internal/wire/*"}},
 
 		// The build.

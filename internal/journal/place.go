@@ -1,0 +1,245 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+// giveTries is how often a topic ends its segment to make room: others may take the room before it does.
+const giveTries = 4
+
+// portion is a part of a batch: what is written with one call, into one segment.
+//
+//	numbered ──> written ──> shown to readers ──> delivered
+type portion struct {
+	batch   []waiting
+	entries []topiclog.Placement
+	buffer  []byte
+	file    *output // nil: it has volatile records only, and there is none
+	at      int64   // where in it the first record is
+	first   uint64  // the offset of the first, volatile or not
+	kept    int     // records that are in the file
+	newest  uint64  // the offset of the last of them, or what was before
+	index   index   // a draft of the segment's
+	blocks  []block
+
+	beside   bool  // another goroutine writes it
+	err      error // of the write, or the sync
+	unsynced bool  // it was written, and could not be synced
+}
+
+// scratch is what a writer needs only while it writes: idle topics hold none.
+type scratch struct {
+	portions [3]portion // one is numbered, one is written, one is delivered
+	turn     int
+	pen      *pen // nil: nothing was written beside
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{} }}
+
+// next is an empty portion, the one that was used longest ago.
+func (c *scratch) next() *portion {
+	s := &c.portions[c.turn]
+	c.turn = (c.turn + 1) % len(c.portions)
+	buffer := s.buffer[:0]
+	if cap(buffer) > 4<<20 {
+		buffer = nil // of one large record
+	}
+	*s = portion{entries: s.entries[:0], blocks: s.blocks, buffer: buffer}
+	return s
+}
+
+// pen is a goroutine that writes beside the writer's.
+type pen struct {
+	log     *Log
+	work    chan *portion
+	written chan *portion
+}
+
+// run writes until there is no work any more: the end of Log.run.
+func (p *pen) run() {
+	for s := range p.work {
+		p.log.put(s)
+		p.written <- s
+	}
+}
+
+// rest is the end of a writer's work: nothing of its log is kept.
+func (c *scratch) rest() {
+	if c.pen != nil {
+		close(c.pen.work)
+		c.pen = nil
+	}
+	for i := range c.portions {
+		s := &c.portions[i]
+		clear(s.entries[:cap(s.entries)])
+		clear(s.blocks[:cap(s.blocks)])
+		*s = portion{entries: s.entries, blocks: s.blocks, buffer: s.buffer}
+	}
+}
+
+// place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once more.
+func (l *Log) place(batch []waiting) {
+	var done *portion // written and shown, and not delivered
+	s, err := l.prepare(batch)
+	for err == nil && s != nil {
+		rest := batch[len(s.batch):]
+		l.start(s, len(rest) > 0 || done != nil)
+		l.tell(done)
+		next := l.ahead(rest, s)
+		if err = l.await(s); err != nil {
+			done = nil
+			break
+		}
+		l.commit(s)
+		l.retain(0)
+		l.j.healthy(l)
+		batch, done = rest, s
+		if l.admitted(next) {
+			s = next
+			continue
+		}
+		l.tell(done)
+		done, s = nil, nil
+		if len(batch) > 0 {
+			s, err = l.prepare(batch)
+		}
+	}
+	if err != nil {
+		l.refuse(batch, err)
+	}
+}
+
+// prepare numbers the first records of a batch, in another segment if it has to be, and takes the room they need.
+func (l *Log) prepare(batch []waiting) (*portion, error) {
+	s, err := l.number(batch)
+	for n := 0; n < giveTries && errors.Is(err, ErrNoRoom) && l.j.options.WhenFull == DropOldest; n++ {
+		l.seal() // so that there is a segment that can be removed
+		s, err = l.number(batch)
+	}
+	return s, err
+}
+
+func (l *Log) number(batch []waiting) (*portion, error) {
+	switch {
+	case l.file == nil:
+	case l.isGiven(l.file):
+		l.seal()
+	case l.rolls(&l.file.segment.index, &batch[0]):
+		l.seal()
+	}
+	if l.file == nil && !allVolatile(batch) {
+		if err := l.begin(); err != nil {
+			return nil, err
+		}
+	}
+	var x *index
+	if l.file != nil {
+		x = &l.file.segment.index
+	}
+	s := l.encode(batch, x, l.previous)
+	return s, l.admit(s)
+}
+
+func allVolatile(batch []waiting) bool {
+	for _, w := range batch {
+		if !w.record.Volatile {
+			return false
+		}
+	}
+	return true
+}
+
+// admit reserves the offsets of a portion, and takes room for it.
+func (l *Log) admit(s *portion) error {
+	err := l.reserve(s.first + uint64(len(s.entries)) - 1)
+	if err == nil && len(s.buffer) > 0 {
+		err = l.j.charge(int64(len(s.buffer)))
+	}
+	return err
+}
+
+// ahead numbers what comes behind a portion that is being written, if it goes into the same file.
+func (l *Log) ahead(rest []waiting, s *portion) *portion {
+	if len(rest) == 0 || s.file == nil || !s.beside || l.rolls(&s.index, &rest[0]) {
+		return nil
+	}
+	return l.encode(rest, &s.index, s.newest)
+}
+
+// admitted reports whether a portion that was numbered ahead may be written. If not, its offsets were never given to anybody.
+func (l *Log) admitted(s *portion) bool {
+	if s == nil {
+		return false
+	}
+	if s.file == l.file && !l.isGiven(s.file) && l.admit(s) == nil {
+		return true
+	}
+	l.next = s.first
+	return false
+}
+
+// start writes a portion, or has it written.
+func (l *Log) start(s *portion, beside bool) {
+	switch {
+	case len(s.buffer) == 0:
+	case beside && len(s.buffer) >= l.j.options.besideBytes:
+		if l.pen == nil {
+			l.pen = &pen{l, make(chan *portion), make(chan *portion)}
+			l.running.Go(l.pen.run)
+		}
+		s.beside = true
+		l.pen.work <- s
+	default:
+		l.put(s)
+	}
+}
+
+// await waits until a portion is written. What is refused leaves no record behind, if the disk lets it.
+func (l *Log) await(s *portion) error {
+	if s.beside {
+		<-l.pen.written
+	}
+	if s.err != nil {
+		l.undo(s)
+	}
+	return s.err
+}
+
+// refuse tells all of a batch why they have no place.
+func (l *Log) refuse(batch []waiting, err error) {
+	err = fmt.Errorf("append to the log of %q %q: %w", l.namespace, l.topic, err)
+	l.j.stats.failed.Add(uint64(len(batch)))
+	l.j.sick(l, err)
+	for _, w := range batch {
+		l.release(w.size)
+		w.later.Fail(err)
+	}
+}
+
+func (l *Log) release(bytes int) {
+	l.backlog.mu.Lock()
+	l.backlog.bytes -= bytes
+	l.backlog.mu.Unlock()
+}
+
+// tell delivers what has its place; nil: nothing.
+func (l *Log) tell(s *portion) {
+	if s == nil {
+		return
+	}
+	bytes := 0
+	for i := range s.batch {
+		w := &s.batch[i]
+		l.deliver(s.entries[i])
+		bytes += w.size
+		if i == len(s.batch)-1 {
+			l.release(bytes) // before the last one knows: then there is room again
+		}
+		w.later.Place(s.entries[i].Position)
+	}
+	clear(s.entries)
+}

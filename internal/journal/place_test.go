@@ -1,0 +1,91 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/streamweir/weir/internal/journal"
+	"github.com/streamweir/weir/internal/topiclog"
+	"github.com/streamweir/weir/internal/vfs/memfs"
+)
+
+// together appends records without waiting in between, and returns the ids of those that were confirmed.
+func (l *life) together(from, n int) (confirmed []string, err error) {
+	var later []*topiclog.Later
+	for i := from; i < from+n; i++ {
+		_, p, err := l.log.Append(numbered(i))
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		later = append(later, p)
+	}
+	for i, p := range later {
+		if _, e := p.Wait(l.t.Context()); e == nil {
+			confirmed = append(confirmed, fmt.Sprint(from+i))
+		} else {
+			err = e
+		}
+	}
+	return confirmed, err
+}
+
+// While a portion is written the next is numbered and the last delivered. Any write or sync fails: who was confirmed was delivered and is
+// read, in order, and nobody else; and what comes after that succeeds.
+func TestPortionsOverlapAndFail(t *testing.T) {
+	for _, fsync := range policies {
+		for _, kind := range []memfs.Kind{memfs.Write, memfs.Sync, memfs.Create, memfs.Rename} {
+			for at, hit := 1, true; hit && !t.Failed(); at++ {
+				hit = portionFails(t, fsync, kind, at)
+			}
+		}
+	}
+}
+
+func portionFails(t *testing.T, fsync journal.Fsync, kind memfs.Kind, at int) bool {
+	fs := memfs.New()
+	o := options(fs, fsync)
+	o.SegmentBytes = 1500
+	journal.WithPortions(&o, 300)
+	journal.WithReserveBlock(&o, 16)
+	l := mustBegin(t, o)
+	hit := make(chan struct{}, 1)
+	n := make(chan int, 1)
+	n <- 0
+	fs.Hook(func(op memfs.Op) error {
+		if op.Kind != kind {
+			return nil
+		}
+		k := <-n + 1
+		n <- k
+		if k != at {
+			return nil
+		}
+		hit <- struct{}{}
+		return errBroken
+	})
+	all, err := l.together(0, 60)
+	more, again := l.together(60, 10)
+	l.log.Settle()
+	fs.Hook(nil)
+	all = append(all, more...)
+	what := fmt.Sprintf("policy %d, %s %d fails: %v, %v, confirmed %q", fsync, kind, at, err, again, all)
+	var delivered []string
+	for _, e := range l.delivered {
+		delivered = append(delivered, e.ID)
+	}
+	if (err != nil && !errors.Is(err, errBroken)) || (err != nil && again != nil) || !slices.Equal(delivered, all) {
+		t.Errorf("%s; delivered %q", what, delivered)
+	}
+	if got, lost := l.read(0); !slices.Equal(got, all) || lost {
+		t.Errorf("%s; read %q, lost %v", what, got, lost)
+	}
+	_ = l.j.Close()
+	second := mustBegin(t, o)
+	if got, lost := second.read(0); !slices.Equal(got, all) || lost {
+		t.Errorf("%s; after the next start %q, lost %v", what, got, lost)
+	}
+	second.end()
+	return len(hit) > 0
+}
