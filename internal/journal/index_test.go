@@ -145,6 +145,15 @@ func TestOpeningReadsIndexesOnly(t *testing.T) {
 		t.Errorf("read %d of %d, lost %v, %+v", len(got), len(all), lost, again.j.Stats().Damaged)
 	}
 	again.end()
+
+	// A segment that is not as long as it was.
+	name := strings.TrimSuffix(indexes[2], ".idx") + ".seg"
+	fs.SetData(name, fs.Data(name)[:len(fs.Data(name))-20])
+	again = open(-1, "a segment that is cut")
+	if got, lost := again.ids(nil); len(got) != len(all)-2 || !lost || again.j.Stats().Torn != 1 {
+		t.Errorf("read %d of %d, lost %v, %+v", len(got), len(all), lost, again.j.Stats().Torn)
+	}
+	again.end()
 }
 
 // A log of a process that was killed reads the last segment only, and what had no index.
