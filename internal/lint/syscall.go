@@ -19,12 +19,12 @@ var syscallFiles = []string{
 	"internal/peer/rcvbuf_*.go",          // SO_RCVBUF before connect
 	"internal/loadtest/swarm/*_linux.go", // the load tool's own epoll, clock and sockets
 	"internal/loadtest/swarm/*_linux_test.go",
-	"internal/loadtest/descriptors_*.go", // RLIMIT_NOFILE of the load tool
-	"bench/floor/*_linux.go",             // the bare system calls that a server is compared with
-	"internal/vfs/os_linux.go",           // flock, fdatasync, statfs
-	"internal/doctor/*_linux.go",         // limits and clocks of the machine
-	"cmd/weir/descriptors_*.go",          // RLIMIT_NOFILE at start
-	"epoll_leaks_linux_test.go",          // a child process with few descriptors
+	"internal/loadtest/descriptors_*.go",              // RLIMIT_NOFILE of the load tool
+	"bench/floor/*_linux.go",                          // the bare system calls that a server is compared with
+	"internal/vfs/os_linux.go",                        // flock, fdatasync, statfs
+	"internal/doctor/*_linux.go",                      // limits and clocks of the machine
+	"cmd/weir/descriptors_*.go",                       // RLIMIT_NOFILE at start
+	"internal/systemtest/drivers_leaks_linux_test.go", // a child process with few descriptors
 }
 
 // rawSyscalls keeps system calls in the files listed above. The names of signals (syscall.SIGTERM) are not calls and

@@ -100,6 +100,7 @@ func Table() []Room {
 
 		// Public packages beside the root.
 		{Path: "client", May: []string{"internal/base", "internal/wire/*"}},
+		{Path: "internal/systemtest", StdOnly: true},
 		{Path: "weirtest", May: []string{"internal/base", ".", "internal/attach", "internal/peer"}},
 
 		// Applications on Weir: the suite's, the benchmarks', the examples'.

@@ -120,7 +120,7 @@ func TestPastDropsCount(t *testing.T) {
 }
 
 // A walk looks at so many lanes in a step, not at so many clients whatever they have.
-func TestStepsCountLanes(t *testing.T) {
+func TestSurveyStepsCountLanes(t *testing.T) {
 	const clients, lanes = 60, 200
 	for what, row := range map[string]struct{ views, each int }{"figures": {0, lanes}, "views": {clients, lanes * (1 + survey.ViewCost)}} {
 		l := &loop{tasks: make(chan base.Task, 1)}

@@ -1,0 +1,103 @@
+package weir
+
+import (
+	"context"
+
+	"github.com/streamweir/weir/internal/attach"
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/workers"
+)
+
+// The tests of the whole are in a room of their own, and some have to hold a loop, or to see what a client keeps. They get
+// that here, and not by exported names that embedders would find.
+func init() {
+	attach.Tests = attach.Inside{
+		OnLoop: func(socket any, f func()) error {
+			return socket.(*Socket).onLoop(func() error { f(); return nil })
+		},
+		LoopOf:             func(socket any) int { return socket.(*Socket).client.out.Shard().Index() },
+		Residue:            func(socket any) ([]string, error) { return socket.(*Socket).residue() },
+		ExpireWhileClosing: func(socket any) (bool, error) { return socket.(*Socket).expireWhileClosing() },
+		LockHandlers: func(namespace any) (release func()) {
+			n := namespace.(*Namespace)
+			n.mu.Lock()
+			return n.mu.Unlock
+		},
+		Unlocked: func(socket any) bool {
+			s := socket.(*Socket)
+			free := s.mu.TryLock()
+			if free {
+				s.mu.Unlock()
+			}
+			return free
+		},
+		OccupyReaders: func(server any) (release func()) { return server.(*Server).occupyReaders() },
+		CloseOutside:  func(ctx context.Context, server any) error { return server.(*Server).outside.Close(ctx) },
+	}
+}
+
+// expireWhileClosing is attach.Inside's.
+func (s *Socket) expireWhileClosing() (armed bool, err error) {
+	err = s.onLoop(func() error {
+		c := s.client
+		was := c.joined
+		c.joined = guard.NeverJoined
+		c.session.Close(base.CauseForcedClose)
+		c.out.Shard().Schedule(&c.timer, 0) // it has fired
+		c.Expire(nil, c.connectBy())
+		armed, c.joined = c.timer.Armed(), was
+		return nil
+	})
+	return armed, err
+}
+
+// residue is attach.Inside's.
+func (s *Socket) residue() (left []string, err error) {
+	err = s.onLoop(func() error {
+		if s.mailbox != nil {
+			left = append(left, "a mailbox")
+		}
+		if w := s.client.waiting(); w != nil && (w.pauses > 0 || len(w.undecided)+len(w.backlog) > 0) {
+			left = append(left, "a list of what waits")
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.own != nil {
+			left = append(left, "belongings")
+		}
+		return nil
+	})
+	return left, err
+}
+
+// onLoop runs f on the loop of a socket that has not left and waits for it.
+func (s *Socket) onLoop(f func() error) error {
+	d, err := s.sendable()
+	if err != nil {
+		return err
+	}
+	result := make(chan error, 1)
+	done := s.post(func() { result <- f() })
+	select {
+	case <-done:
+	case <-d.Conn().Shard().Done():
+		return ErrDraining
+	}
+	select {
+	case err := <-result:
+		return err
+	default:
+		return ErrDisconnected
+	}
+}
+
+// occupyReaders is attach.Inside's.
+func (s *Server) occupyReaders() (release func()) {
+	held, open := make(chan struct{}), make(chan struct{})
+	box := new(workers.Mailbox)
+	box.Init(s.readers, &readingLimits, nil)
+	box.Push(workers.JobFunc(func(context.Context) { close(held); <-open }), 0)
+	<-held
+	return func() { close(open) }
+}
