@@ -130,8 +130,11 @@ func known(err error) *Error {
 
 // outward turns an error with a code of the internal packages into one of this package.
 func outward(err error) error {
-	var b *base.Error
-	if err == nil || known(err) != nil || !errors.As(err, &b) {
+	if err == nil || known(err) != nil {
+		return err
+	}
+	b, ok := errors.AsType[*base.Error](err)
+	if !ok {
 		return err
 	}
 	return &Error{Code: Code(b.Code.Name), Reason: b.Reason, Cause: b.Cause}
@@ -148,8 +151,11 @@ func inward(err error) error {
 
 // wrap turns an error of the rooms below into one with a code.
 func wrap(err error, reason string) error {
+	if err == nil {
+		return nil
+	}
 	err = outward(err)
-	if err == nil || known(err) != nil {
+	if known(err) != nil {
 		return err
 	}
 	code := codeInternal
