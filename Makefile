@@ -70,7 +70,7 @@ release: ## archives, checksums and the bill of materials in dist/; VERSION=v1.2
 
 .PHONY: clean
 clean: ## remove what was built, installed or recorded here
-	rm -rf .cache bin dist conformance/node_modules internal/demo/pagetest/node_modules
+	rm -rf .cache bin dist conformance/node_modules cmd/weir/internal/demo/pagetest/node_modules
 
 .PHONY: tools
 tools: ## build the tools pinned in tools/go.mod into .cache/bin

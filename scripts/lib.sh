@@ -17,7 +17,7 @@ die() { say "$*" >&2; exit 1; }
 
 # The directories with npm tests of their own.
 # shellcheck disable=SC2034 # used by scripts/deps
-suites=(conformance internal/demo/pagetest)
+suites=(conformance cmd/weir/internal/demo/pagetest)
 
 # browser prints the path of a Chromium: the caller's own choice in CHROMIUM, or what is installed; else nothing.
 browser() {

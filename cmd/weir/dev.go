@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/streamweir/weir/internal/demo"
+	"github.com/streamweir/weir/cmd/weir/internal/demo"
 )
 
 func devCommand() *cobra.Command {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/streamweir/weir/internal/doctor"
+	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 )
 
 // doctorFlags are what `weir doctor` is asked.

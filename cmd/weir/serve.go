@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/build"
 	"github.com/streamweir/weir/internal/config"
-	"github.com/streamweir/weir/internal/doctor"
 )
 
 // fileFlags say which configuration counts.

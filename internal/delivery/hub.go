@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/bell"
 	"github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/delivery/bell"
 	"github.com/streamweir/weir/internal/delivery/reads"
 	"github.com/streamweir/weir/internal/delivery/recent"
 	"github.com/streamweir/weir/internal/survey"

@@ -14,7 +14,7 @@ import (
 func engineBytes() Rule {
 	free := []string{
 		"internal/wire", "internal/packet", "internal/lint",
-		"internal/peer", "internal/loadtest", "internal/doctor", "internal/demo",
+		"internal/peer", "internal/loadtest", "cmd/weir/internal",
 	}
 	return Rule{
 		Name:   "engine.io bytes",

@@ -25,15 +25,13 @@ func Table() []Room {
 		{Path: "internal/args", StdOnly: true, May: []string{"internal/base", "internal/wire/sio"}},
 		{Path: "internal/latency", StdOnly: true},
 		{Path: "internal/budget", StdOnly: true},
-		{Path: "internal/lately", StdOnly: true},
-		{Path: "internal/bell", StdOnly: true},
-		{Path: "internal/top", StdOnly: true},
 		{Path: "internal/vfs", StdOnly: true},
 		{Path: "internal/vfs/memfs", StdOnly: true, May: []string{"internal/vfs"}},
 		{Path: "internal/pointer"},
 		{Path: "internal/lane", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "internal/outbox", StdOnly: true, May: []string{"internal/base", "internal/lane"}},
-		{Path: "internal/survey", StdOnly: true, May: []string{"internal/base", "internal/lane", "internal/latency", "internal/lately", "internal/top"}},
+		{Path: "internal/survey", StdOnly: true, May: []string{"internal/base", "internal/lane", "internal/latency", "internal/survey/*"}},
+		{Path: "internal/survey/*", StdOnly: true},
 		{Path: "internal/kept", StdOnly: true, May: []string{"internal/base"}},
 		{Path: "internal/topiclog", StdOnly: true},
 		{Path: "internal/topiclog/logtest", StdOnly: true, May: []string{"internal/topiclog"}},
@@ -51,10 +49,11 @@ func Table() []Room {
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/outbox", "internal/kept", "internal/topiclog", "internal/cursor", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
 			"internal/delivery/inbox", "internal/delivery/fair", "internal/delivery/linger", "internal/delivery/recent", "internal/delivery/place", "internal/delivery/reads", "internal/turns", "internal/roster", "internal/op", "internal/packet", "internal/latency",
-			"internal/survey", "internal/bell", "internal/budget",
+			"internal/survey", "internal/delivery/bell", "internal/budget",
 		}},
 		{Path: "internal/delivery/inbox", May: []string{"internal/base"}},
 		{Path: "internal/delivery/fair", StdOnly: true},
+		{Path: "internal/delivery/bell", StdOnly: true},
 		{Path: "internal/delivery/recent", StdOnly: true},
 		{Path: "internal/delivery/place", StdOnly: true, May: []string{"internal/topiclog"}},
 		{Path: "internal/delivery/reads", StdOnly: true, May: []string{"internal/topiclog"}},
@@ -86,11 +85,11 @@ func Table() []Room {
 
 		// Above the root: the binary and what only it links.
 		{Path: "internal/config", May: []string{"internal/base", ".", "internal/attach"}},
-		{Path: "internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/certs", "internal/wire/*"}},
-		{Path: "internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
+		{Path: "cmd/weir/internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/certs", "internal/wire/*"}},
+		{Path: "cmd/weir/internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
 		{Path: "cmd/weir", May: []string{
 			"internal/base", ".", "internal/attach", "internal/config", "internal/loadtest", "internal/loadtest/*", "internal/peer",
-			"internal/doctor", "internal/demo", "internal/build", "internal/aside", "cluster", "cluster/*",
+			"cmd/weir/internal/doctor", "cmd/weir/internal/demo", "internal/build", "internal/aside", "cluster", "cluster/*",
 		}},
 
 		// The clients' side of the wire, and the load tool on it: neither knows that there is a server here.

@@ -14,7 +14,7 @@ import (
 // wordless are the rooms whose types are not held to the page of words: they speak the language of a specification, a file
 // or a machine, or stand at the client's side.
 var wordless = []string{
-	"internal/wire", "internal/vfs", "internal/config", "internal/doctor", "internal/demo", "internal/peer",
+	"internal/wire", "internal/vfs", "internal/config", "cmd/weir/internal", "internal/peer",
 	"internal/loadtest", "internal/build", "internal/lint",
 }
 

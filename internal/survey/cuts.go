@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/lately"
+	"github.com/streamweir/weir/internal/survey/lately"
 )
 
 // CutNotice says which client the server cut and why, with its last state.

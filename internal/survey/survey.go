@@ -13,7 +13,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/latency"
-	"github.com/streamweir/weir/internal/top"
+	"github.com/streamweir/weir/internal/survey/top"
 )
 
 // SortKey says which clients a survey lists first.

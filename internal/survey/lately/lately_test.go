@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamweir/weir/internal/lately"
+	"github.com/streamweir/weir/internal/survey/lately"
 )
 
 // An entry that is larger than all may be is not kept and drives no other out; the oldest

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/streamweir/weir/internal/doctor"
+	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 )
 
 // net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.

@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { open } from './lib/browser.mjs';
 
-const sample = (name) => fileURLToPath(new URL(`../../loadtest/report/testdata/${name}.json`, import.meta.url));
+const sample = (name) => fileURLToPath(new URL(`../../../../../internal/loadtest/report/testdata/${name}.json`, import.meta.url));
 
 let folder;
 

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamweir/weir/internal/demo"
+	"github.com/streamweir/weir/cmd/weir/internal/demo"
 )
 
 // patience bounds every wait of these tests; none asserts that something took less.

@@ -127,7 +127,7 @@ test('what to do next: links to guides that exist', async () => {
   assert.deepEqual(links, guides.map((g) => `https://github.com/streamweir/weir/blob/main/${g}`));
   for (const guide of guides) {
     const [file, heading] = guide.split('#');
-    const text = await readFile(new URL(`../../../${file}`, import.meta.url), 'utf8');
+    const text = await readFile(new URL(`../../../../../${file}`, import.meta.url), 'utf8');
     if (heading) assert.ok(text.toLowerCase().includes(`\n## ${heading.replaceAll('-', ' ')}\n`), `${file} has no ${heading}`);
   }
 });

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir"
-	"github.com/streamweir/weir/internal/doctor"
+	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 	"github.com/streamweir/weir/internal/wire/eio"
 	"github.com/streamweir/weir/internal/wire/ws"
 )

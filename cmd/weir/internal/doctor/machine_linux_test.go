@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/streamweir/weir"
-	"github.com/streamweir/weir/internal/doctor"
+	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 )
 
 // The machine this runs on can be read: its limits are Linux's own files.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/streamweir/weir/internal/doctor"
+	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 )
 
 func TestReportIsWorstFirstAndFailsOnlyByWhatBreaks(t *testing.T) {

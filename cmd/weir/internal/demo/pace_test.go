@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/streamweir/weir/internal/demo"
+	"github.com/streamweir/weir/cmd/weir/internal/demo"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 

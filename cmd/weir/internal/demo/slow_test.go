@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/streamweir/weir/internal/demo"
+	"github.com/streamweir/weir/cmd/weir/internal/demo"
 	"github.com/streamweir/weir/internal/peer"
 	"github.com/streamweir/weir/internal/wire/ws"
 )

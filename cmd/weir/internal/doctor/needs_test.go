@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 	"github.com/streamweir/weir/internal/config"
-	"github.com/streamweir/weir/internal/doctor"
 )
 
 func TestNeedsFollowTheConfiguration(t *testing.T) {

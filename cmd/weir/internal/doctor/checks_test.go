@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/streamweir/weir/internal/doctor"
+	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 )
 
 // group is where the server of the stock machine has its limits.

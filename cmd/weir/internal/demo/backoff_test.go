@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamweir/weir/internal/demo"
+	"github.com/streamweir/weir/cmd/weir/internal/demo"
 )
 
 func TestBackoffDoublesUpToItsBoundAndHeedsTheServer(t *testing.T) {

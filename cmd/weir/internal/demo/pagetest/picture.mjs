@@ -7,7 +7,7 @@ import { open } from './lib/browser.mjs';
 import { start } from './lib/weir.mjs';
 
 const patience = 60_000; // ms for any condition
-const images = new URL('../../../docs/images/', import.meta.url);
+const images = new URL('../../../../../docs/images/', import.meta.url);
 const weir = await start();
 const { page, close } = await open({ colorScheme: process.argv[2] === 'light' ? 'light' : 'dark' });
 

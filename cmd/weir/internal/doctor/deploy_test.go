@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 	"github.com/streamweir/weir/internal/config"
-	"github.com/streamweir/weir/internal/doctor"
 )
 
-const deploy = "../../deploy/"
+const deploy = "../../../../deploy/"
 
 // million is how many connections the files of deploy/ are made for.
 const million = 1_000_000
@@ -92,7 +92,7 @@ func TestFilesNamedByDeployExist(t *testing.T) {
 	for _, f := range doctor.Examine(t.Context(), files{}.machine(), needs(million), nil).Findings {
 		texts = append(texts, f.Fix)
 	}
-	for _, pattern := range []string{deploy + "*", "../../docs/guide/operating.md", "*.go", "../../cmd/weir/*.go"} {
+	for _, pattern := range []string{deploy + "*", "../../../../docs/guide/operating.md", "*.go", "../../*.go"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, paths, err)
@@ -113,7 +113,7 @@ func TestFilesNamedByDeployExist(t *testing.T) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		if _, err := os.Stat("../../" + name); err != nil {
+		if _, err := os.Stat("../../../../" + name); err != nil {
 			t.Error(err)
 		}
 	}
