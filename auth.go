@@ -54,6 +54,8 @@ func (s *Socket) check(ctx context.Context) error {
 }
 
 // decision is the task that lets a client in, or not.
+//
+//weir:loop
 type decision struct {
 	s   *Socket
 	err error

@@ -24,6 +24,8 @@ import (
 // Bytes come in as engineio.Host and go through socketio to sockets; what sockets
 // are sent goes out through delivery to the session, which is the Outlet. All of
 // it belongs to the session's shard.
+//
+//weir:loop
 type client struct {
 	door    *door
 	session *engineio.Session
@@ -73,6 +75,7 @@ var (
 	_ outbox.Outlet      = (*engineio.Session)(nil)
 )
 
+//weir:loop
 func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 	sh := d.srv.hub.Shards()[s.Loop()]
 	c := &client{door: d, session: s, agent: d.srv.agents.Came(h.Header), since: sh.Now()}
@@ -93,6 +96,8 @@ func newClient(d *door, s *engineio.Session, h *engineio.Handshake) *client {
 }
 
 // handshake is what is known of the request, nil if it was not kept. Any goroutine.
+//
+//weir:any
 func (c *client) handshake() *engineio.Handshake {
 	if x := c.rare.Load(); x != nil {
 		return x.shake
@@ -124,6 +129,7 @@ func (c *client) tidy() {
 	}
 }
 
+//weir:any
 func (c *client) address() netip.Addr { return c.session.RemoteAddr().Addr().Unmap() }
 
 // Message implements engineio.Host. While reading is held, the rest of the batch

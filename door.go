@@ -195,6 +195,8 @@ func (d *door) Assign(transport string) int {
 }
 
 // Open implements engineio.Acceptor.
+//
+//weir:loop
 func (d *door) Open(s *engineio.Session, h *engineio.Handshake) engineio.Host {
 	return newClient(d, s, h)
 }

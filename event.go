@@ -70,7 +70,9 @@ func refusalOf(err error) refusalBody {
 	return refusalBody{Code: string(codeInternal), Reason: "the handler failed"}
 }
 
-// answer sends an ack of the loop's own making. Loop.
+// answer sends an ack of the loop's own making.
+//
+//weir:loop
 func (s *Socket) answer(id uint64, args ...any) {
 	f, err := packet.Ack(sio.EventHeader{Namespace: s.ns.path, ID: id}, args)
 	if err != nil {
@@ -80,7 +82,9 @@ func (s *Socket) answer(id uint64, args ...any) {
 	s.out().Send(f)
 }
 
-// tell sends weir:error. Loop.
+// tell sends weir:error.
+//
+//weir:loop
 func (s *Socket) tell(why refusalBody) {
 	if f, err := s.errorFrame(why); err == nil {
 		s.out().Send(f)

@@ -18,6 +18,7 @@ func (d *door) intake(ln net.Listener, o transport.TCPOptions) (net.Listener, er
 	return in, nil
 }
 
+//weir:loop
 func (d *door) arrive(a *transport.Arrival) {
 	if !d.srv.running() {
 		a.PassOn()

@@ -12,8 +12,9 @@ import (
 )
 
 // loopSocket is a Socket as its loop, the protocol half and the delivery half know it. It is the same struct under
-// another name, so that embedders see none of its methods and an idle client pays for no second object. Everything on it
-// is the loop's to call, unless it says otherwise.
+// another name, so that embedders see none of its methods and an idle client pays for no second object.
+//
+//weir:loop
 type loopSocket Socket
 
 var (
@@ -23,9 +24,13 @@ var (
 )
 
 // loop is the socket as its loop knows it.
+//
+//weir:loop
 func (s *Socket) loop() *loopSocket { return (*loopSocket)(s) }
 
 // public is the socket as the application knows it. Any goroutine.
+//
+//weir:any
 func (l *loopSocket) public() *Socket { return (*Socket)(l) }
 
 // socketOf is the Socket that delivery's sends for. Any goroutine.
@@ -108,9 +113,13 @@ func (l *loopSocket) holdReading() {
 }
 
 // Drained implements workers.Drainer; it is called on a worker.
+//
+//weir:any
 func (l *loopSocket) Drained(m *workers.Mailbox) { l.client.out.Shard().Post(resumption{l, m}) }
 
 // resumption is the task that reads a socket on whose mailbox has room again.
+//
+//weir:loop
 type resumption struct {
 	l *loopSocket
 	m *workers.Mailbox

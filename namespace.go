@@ -162,7 +162,9 @@ type ConnectError struct {
 // Error implements error: the message.
 func (e *ConnectError) Error() string { return e.Message }
 
-// decides reports whether the application has to be asked before a client is let in. Loop.
+// decides reports whether the application has to be asked before a client is let in.
+//
+//weir:loop
 func (n *Namespace) decides(s *Socket) bool {
 	n.mu.RLock()
 	checks := len(n.admit)
@@ -170,7 +172,9 @@ func (n *Namespace) decides(s *Socket) bool {
 	return checks > 0 || s.proves()
 }
 
-// welcome does what follows a CONNECT answer. Loop.
+// welcome does what follows a CONNECT answer.
+//
+//weir:loop
 func (n *Namespace) welcome(s *Socket) {
 	for _, topic := range n.opts.AutoSubscribe {
 		if err := s.subscribe(topic, n.automatic(topic), func(delivery.Subscription) {}); err != nil {
@@ -230,7 +234,9 @@ func (n *Namespace) hears() bool {
 	return len(n.disconnect) > 0
 }
 
-// farewell does what follows a disconnect. Loop.
+// farewell does what follows a disconnect.
+//
+//weir:loop
 func (n *Namespace) farewell(s *Socket, reason string) {
 	n.count.closed.Add(1)
 	if f := n.srv.opts.Events.Disconnected; f != nil {

@@ -21,7 +21,9 @@ var (
 )
 
 // ask gives a call of the application to the pool for those, in order with the socket's other jobs; when too many wait, or
-// the pool is closed, the job is refused: nobody may take what was not asked for granted. Loop.
+// the pool is closed, the job is refused: nobody may take what was not asked for granted.
+//
+//weir:loop
 func (s *Socket) ask(job workers.Refusable, bytes int) {
 	switch s.loop().box().PushTo(s.ns.srv.outside, job, bytes) {
 	case workers.NoRoom:
@@ -41,7 +43,7 @@ func refusedCall(why error) *Error {
 	return &Error{Code: ErrDraining, Reason: "the server is going away", Cause: why}
 }
 
-// until is when a call of the application that a client causes now has to have ended. Loop.
+// until is when a call of the application that a client causes now has to have ended.
 func (s *Socket) until() time.Time { return time.Now().Add(s.client.door.opts.SocketIO.ConnectTimeout) }
 
 // admission decides whether a client is let in.

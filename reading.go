@@ -31,7 +31,9 @@ type reading struct {
 }
 
 // readAside gives a message to a reader, and holds reading of its client until the task has come back; false: there are
-// no readers any more. Loop.
+// no readers any more.
+//
+//weir:loop
 func (c *client) readAside(data []byte) bool {
 	r := &reading{c: c, data: data}
 	r.box.Init(c.door.srv.readers, &readingLimits, nil)
@@ -51,6 +53,8 @@ func (r *reading) Run(context.Context) {
 }
 
 // hasRead is the task that goes on with a client whose message was read.
+//
+//weir:loop
 type hasRead struct{ r *reading }
 
 // Run implements base.Task.

@@ -336,7 +336,7 @@ func (s *Server) housekeep(done <-chan struct{}) {
 	}
 }
 
-// onCut tells the log and the embedder of a cut. Loop.
+// onCut tells the log and the embedder of a cut.
 func (s *Server) onCut(e survey.CutNotice) {
 	for i, v := range e.Clients {
 		if i == 0 {

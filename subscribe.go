@@ -21,6 +21,8 @@ import (
 var deliveryEvents = map[string]bool{"subscribe": true, "unsubscribe": true, "publish": true, "ack": true}
 
 // request is a delivery event of a client.
+//
+//weir:loop
 type request struct {
 	s     *Socket
 	name  string // without "weir:"
@@ -31,7 +33,9 @@ type request struct {
 }
 
 // deliveryEvent handles subscribe, unsubscribe, publish and ack. It reports false
-// for an event of the application. Loop.
+// for an event of the application.
+//
+//weir:loop
 func (s *Socket) deliveryEvent(in *socketio.Incoming) bool {
 	name, own := strings.CutPrefix(in.Name, "weir:")
 	if !own && (!deliveryEvents[name] || len(s.ns.opts.Topics) == 0) {
@@ -86,6 +90,8 @@ const requestFrame = 64 << 10
 
 // tooLarge refuses a delivery event that no lane could take, unread: looking into it would hold the loop. Under a bare
 // name it is the application's, see misshapen.
+//
+//weir:loop
 func (s *Socket) tooLarge(in *socketio.Incoming, name string, own bool) bool {
 	if own {
 		r := &request{s: s, name: name, id: in.ID, asks: in.HasID}
@@ -107,6 +113,8 @@ func (s *Socket) misshapen(name string) error {
 // ack takes an acknowledgement; it reports false if the argument is none. There is
 // one for every reliable delivery: nothing is allocated but its two strings. A callback
 // is told whether a message was waiting for it: one acknowledged twice is not.
+//
+//weir:loop
 func (s *Socket) ack(in *socketio.Incoming, arg []byte) bool {
 	topic, ok := sio.StringField(arg, "topic")
 	id, named := sio.StringField(arg, "messageId")
@@ -139,14 +147,14 @@ func (r *request) serve(in *socketio.Incoming) {
 	}
 }
 
-// accept answers the client's callback, if it has one. Loop.
+// accept answers the client's callback, if it has one.
 func (r *request) accept(body any) {
 	if r.asks {
 		r.s.answer(r.id, body)
 	}
 }
 
-// refuse answers the callback, or without one emits weir:error. Loop.
+// refuse answers the callback, or without one emits weir:error.
 func (r *request) refuse(err error) {
 	body := refusalOf(err)
 	body.Topic = brief(r.topic)
@@ -294,7 +302,9 @@ func (r *request) enter(o wishes) {
 	}
 }
 
-// subscribe makes the socket a subscriber. Loop.
+// subscribe makes the socket a subscriber.
+//
+//weir:loop
 func (s *Socket) subscribe(topic string, o delivery.SubscribeOptions, answer func(delivery.Subscription)) error {
 	if err := s.out().Subscribe(topic, o, answer); err != nil {
 		return err
@@ -303,6 +313,7 @@ func (s *Socket) subscribe(topic string, o delivery.SubscribeOptions, answer fun
 	return nil
 }
 
+//weir:loop
 func (s *Socket) subscribed(topic string, on bool) {
 	if f := s.ns.srv.opts.Events.Subscribed; f != nil {
 		d := s.out()
@@ -361,7 +372,7 @@ func (r *request) publish(in *socketio.Incoming) {
 
 // decide finds out elsewhere what the loop may not wait for, and does the rest on the loop. Until that is done, whatever
 // else changes the socket's subscriptions, and its handlers, wait behind it: what a client asks for takes effect in the
-// order it asked. may asks the application, and work is done by a worker if it may; either may be nil. Loop.
+// order it asked. may asks the application, and work is done by a worker if it may; either may be nil.
 func (r *request) decide(bytes int, may, work func(context.Context) error, then func(error)) {
 	s := r.s
 	s.deciding++
@@ -421,6 +432,8 @@ func (s *Socket) post(f func()) (done <-chan struct{}) {
 }
 
 // socketTask is a step on behalf of a socket that may have left meanwhile.
+//
+//weir:loop
 type socketTask struct {
 	s    *Socket
 	f    func()

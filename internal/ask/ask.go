@@ -135,6 +135,8 @@ func (q *Question) Wait(ctx context.Context) ([]Reply, error) {
 }
 
 // forgetting is the task that stops waiting for a socket's answer.
+//
+//weir:loop
 type forgetting struct {
 	s  *delivery.Socket
 	id uint64

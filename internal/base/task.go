@@ -1,6 +1,8 @@
 package base
 
 // Task is one step of work for a shard's loop.
+//
+//weir:loop
 type Task interface{ Run() }
 
 // Loop runs tasks one at a time in the order they were posted: a shard, as the

@@ -165,6 +165,8 @@ func (h *Hub) Accounts() (by [budget.Accounts]int64) {
 func (h *Hub) Budget() int64 { return h.budget.Limit() }
 
 // shedding is a shard's walk over its connections while the budget is exceeded.
+//
+//weir:loop
 type shedding struct {
 	on     bool
 	at     int // next connection to look at
@@ -250,6 +252,8 @@ func (s *sums) addClass(c *lane.Class) {
 }
 
 // sumsOn is what a shard holds of the namespace.
+//
+//weir:loop
 func (n *Namespace) sumsOn(sh *Shard) (s sums) {
 	s.rooms = n.on(sh).Bytes()
 	s.addClass(n.events[sh.index])

@@ -7,7 +7,9 @@ import (
 	"github.com/streamweir/weir/internal/wheel"
 )
 
-// Peer is what a connection needs of whoever reads it. Called on the loop.
+// Peer is what a connection needs of whoever reads it.
+//
+//weir:loop
 type Peer interface {
 	// Cut closes the connection for that cause.
 	Cut(base.Cause)
@@ -15,7 +17,9 @@ type Peer interface {
 	Reading(on bool)
 }
 
-// Conn is the sending half of one connection: its sockets, and the outbox of their lanes. Loop only.
+// Conn is the sending half of one connection: its sockets, and the outbox of their lanes.
+//
+//weir:loop
 type Conn struct {
 	box   outbox.Box
 	shard *Shard
@@ -34,6 +38,8 @@ type Conn struct {
 
 // leaving is a connection that is closed once everything its events lanes hold is
 // written, or when its time is over.
+//
+//weir:loop
 type leaving struct {
 	conn     *Conn
 	cause    base.Cause
@@ -43,7 +49,7 @@ type leaving struct {
 // Expire implements wheel.Expirer: the last packets did not go out in time.
 func (l *leaving) Expire(*wheel.Timer, int64) { l.conn.peer.Cut(l.cause) }
 
-// Open begins the sending half of a connection on this shard. Loop only.
+// Open begins the sending half of a connection on this shard.
 func (sh *Shard) Open(out outbox.Outlet, peer Peer) *Conn {
 	c := &Conn{box: outbox.To(out), shard: sh, peer: peer, at: int32(len(sh.conns))}
 	sh.conns = append(sh.conns, c)
@@ -52,20 +58,22 @@ func (sh *Shard) Open(out outbox.Outlet, peer Peer) *Conn {
 }
 
 // Speak says which dialect the client speaks: the one its handshake has settled, and the first dialect if nobody says.
-// Package packet must know it. It is called before the connection has a socket. Loop only.
+// Package packet must know it. It is called before the connection has a socket.
 func (c *Conn) Speak(d base.Dialect) { c.dialect = d }
 
 // Shard returns the shard that owns the connection.
+//
+//weir:any
 func (c *Conn) Shard() *Shard { return c.shard }
 
-// Sockets returns the sockets on the connection. Loop only.
+// Sockets returns the sockets on the connection.
 func (c *Conn) Sockets() []*Socket { return c.sockets }
 
-// Writable says that Window or Control may have something now. Loop only.
+// Writable says that Window or Control may have something now.
 func (c *Conn) Writable() { c.markDirty() }
 
 // OpenSocket makes a socket of namespace n: a member from the start, with its id
-// as its room. Loop only.
+// as its room.
 func (c *Conn) OpenSocket(n *Namespace, id, principal string, peer SocketPeer) *Socket {
 	s := &Socket{ID: id, Principal: principal, Namespace: n, Peer: peer, conn: c}
 	c.sockets = append(c.sockets, s)
@@ -77,10 +85,12 @@ func (c *Conn) OpenSocket(n *Namespace, id, principal string, peer SocketPeer) *
 }
 
 // NewSocketID returns a fresh Socket.IO id for a socket on this connection.
+//
+//weir:any
 func (c *Conn) NewSocketID() string { return newSocketID(c.shard.index) }
 
 // Refuse queues a last packet of a namespace the client could not enter. It is
-// never dropped; while such packets pile up the connection is not read. Loop only.
+// never dropped; while such packets pile up the connection is not read.
 func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
 	if c.closed() {
 		return
@@ -97,7 +107,7 @@ func (c *Conn) Refuse(n *Namespace, f *base.Frame) {
 const maxRefused = 64
 
 // Send queues a packet of the loop's own making: a CONNECT answer, an ack, an
-// answer to a request. It is never dropped, unless the socket has left. Loop only.
+// answer to a request. It is never dropped, unless the socket has left.
 func (s *Socket) Send(f *base.Frame) {
 	if !s.closed {
 		s.shard().force(s, packet.NewMessage(f))
@@ -133,7 +143,7 @@ func (s *Socket) detach(cause base.Cause) {
 // Close takes the socket out of its namespace. What its topic lanes hold is
 // booked as dropped. last, if there is one, is its final packet: it and the events
 // queued before are still written, and of the topic lanes what the kernel takes at
-// once. Loop only.
+// once.
 func (s *Socket) Close(cause base.Cause, last *base.Frame) {
 	if s.closed {
 		return
@@ -168,7 +178,7 @@ func (c *Conn) reap(s *Socket) {
 
 // Finish closes the connection once everything its events lanes hold is written,
 // or when FinishTimeout is over. What its topic lanes hold is written as far as the
-// kernel takes it. Loop only.
+// kernel takes it.
 func (c *Conn) Finish(cause base.Cause) {
 	if c.leaving != nil || c.closed() {
 		return
@@ -182,7 +192,7 @@ func (c *Conn) Finish(cause base.Cause) {
 }
 
 // Close ends the connection's sending half, booking what its lanes hold as
-// dropped by disconnect. The peer calls it when the connection is gone. Loop only.
+// dropped by disconnect. The peer calls it when the connection is gone.
 func (c *Conn) Close(cause base.Cause) {
 	if c.closed() {
 		return
@@ -206,12 +216,12 @@ func (c *Conn) Close(cause base.Cause) {
 	sh.connections.Add(-1)
 }
 
-// Closed reports whether Close was called. Loop only.
+// Closed reports whether Close was called.
 func (c *Conn) Closed() bool { return c.closed() }
 
 func (c *Conn) closed() bool { return c.box.Closed() }
 
-// Depth is how many messages wait for the client, in all lanes. Loop only.
+// Depth is how many messages wait for the client, in all lanes.
 func (c *Conn) Depth() (n int) {
 	for _, s := range c.sockets {
 		if s.events != nil {
@@ -228,7 +238,7 @@ func (c *Conn) Depth() (n int) {
 }
 
 // Trim gives back memory that empty lanes do not need, and the empty lanes
-// themselves that emits have made, unless they remember losses. Loop only.
+// themselves that emits have made, unless they remember losses.
 func (c *Conn) Trim() {
 	c.box.Trim()
 	for _, s := range c.sockets {
@@ -273,7 +283,7 @@ func (c *Conn) hasten() {
 	}
 }
 
-// Hasten writes at once what the connection takes of what waits, where its flush would come too late. Loop only.
+// Hasten writes at once what the connection takes of what waits, where its flush would come too late.
 func (c *Conn) Hasten() {
 	if !c.closed() {
 		c.hasten()

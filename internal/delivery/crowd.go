@@ -14,6 +14,7 @@ const (
 	laneBytes = 128 + 8 // what the budget counts for a lane, apart from what is in it
 )
 
+//weir:loop
 type crowd struct {
 	index map[*Topic]*outLane
 	emits int // lanes without a subscription

@@ -21,7 +21,9 @@ func (sh *Shard) flushDelays() *wheel.Wheel {
 }
 
 // delay is the line of those lanes of the topic on a shard that wait for its flush delay, of which there is one. It is
-// made by the loop that needs it: a topic may be declared while the loops run. Loop only.
+// made by the loop that needs it: a topic may be declared while the loops run.
+//
+//weir:loop
 func (d *Declared) delay(sh *Shard) *linger.Line[*outLane] {
 	l := d.delays[sh.index]
 	if l == nil {

@@ -6,6 +6,8 @@ import (
 )
 
 // begin implements job.
+//
+//weir:loop
 func (d *direct) begin(sh *Shard, _ *underWay) {
 	s := d.socket
 	switch {
@@ -25,9 +27,13 @@ func (d *direct) begin(sh *Shard, _ *underWay) {
 }
 
 // goOn implements job.
+//
+//weir:loop
 func (*direct) goOn(*Shard, *underWay, int) bool { return true }
 
 // end implements job.
+//
+//weir:loop
 func (d *direct) end(sh *Shard, _ *underWay) {
 	if d.acks != nil {
 		d.acks.Shard()
@@ -42,6 +48,8 @@ func (d *direct) end(sh *Shard, _ *underWay) {
 //	       └─ a target: choosing ── choose, until all are found: left ───> toChosen ──┘
 
 // begin implements job.
+//
+//weir:loop
 func (f *fanOut) begin(sh *Shard, u *underWay) {
 	if f.toAllMembers() {
 		u.left = len(f.topic.local[sh.index].members)
@@ -56,6 +64,8 @@ func (f *fanOut) begin(sh *Shard, u *underWay) {
 }
 
 // goOn implements job.
+//
+//weir:loop
 func (f *fanOut) goOn(sh *Shard, u *underWay, most int) (done bool) {
 	if u.choosing && !sh.choose(f.ns, f.target, u, most) {
 		return false // not all are found yet
@@ -71,6 +81,8 @@ func (f *fanOut) goOn(sh *Shard, u *underWay, most int) (done bool) {
 }
 
 // end implements job.
+//
+//weir:loop
 func (f *fanOut) end(sh *Shard, u *underWay) {
 	f.class(sh).Release(u.item)
 	f.tally.finished()
@@ -87,6 +99,8 @@ func (f *fanOut) end(sh *Shard, u *underWay) {
 // leaves its place to the last member. So nobody is passed over, and whoever has
 // been moved to where it is seen again, or for the first time although it came too
 // late, has passed that offset.
+//
+//weir:loop
 func (f *fanOut) toMembers(sh *Shard, u *underWay, most int) {
 	members := f.topic.local[sh.index].members // lanes close only between steps, see doom
 	u.left = min(u.left, len(members))
@@ -104,6 +118,8 @@ func (f *fanOut) toMembers(sh *Shard, u *underWay, most int) {
 
 // toChosen goes on giving a message to the recipients that have been found: those who
 // have left since are not there any more.
+//
+//weir:loop
 func (f *fanOut) toChosen(sh *Shard, u *underWay, most int) {
 	for ; u.left > 0 && sh.spent < most; u.left-- {
 		sh.spent++

@@ -29,6 +29,8 @@ func (h *Hub) SendAway(n int, cause base.Cause) {
 }
 
 // departure is the task that sends connections of one shard away, and what it cannot find there from the next.
+//
+//weir:loop
 type departure struct {
 	shard  *Shard
 	n      int
@@ -47,7 +49,7 @@ func (d *departure) Run() {
 }
 
 // finishSome sends up to n of the shard's connections away, those that are not leaving yet, and returns how many. It goes
-// on where it stopped before, so that those who take long to leave are not walked over each time. Loop only.
+// on where it stopped before, so that those who take long to leave are not walked over each time.
 func (sh *Shard) finishSome(n int, cause base.Cause) (sent int) {
 	for range sh.conns {
 		if sent == n || len(sh.conns) <= int(sh.leaving.Load()) {

@@ -9,9 +9,9 @@
 //
 // # Who may call what
 //
-// Hub, Namespace and Topic methods may be called from any goroutine. Everything on
-// Shard, Conn and Socket that is marked "loop" belongs to the shard's loop and is
-// called by tasks it runs. The loop never waits: not for an inbox, a lock that
+// Hub, Namespace and Topic methods may be called from any goroutine. Everything that
+// bears the marker //weir:loop belongs to the shard's loop and is called by tasks it
+// runs: package lint refuses a call from elsewhere. The loop never waits: not for an inbox, a lock that
 // user code can hold, a disk or a handler (architecture.md D3, D8).
 //
 // # Order

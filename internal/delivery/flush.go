@@ -74,6 +74,8 @@ func (c *Conn) drained() bool {
 }
 
 // owner is a shard as its batch sees it.
+//
+//weir:loop
 type owner struct{ *Shard }
 
 var _ outbox.Owner = owner{}

@@ -17,6 +17,8 @@ var everybody = &Target{}
 
 // job is what waits in the inbox of a shard for its place in an order, see stream. There are four: fanOut, direct,
 // operation and replay. All methods are called on the shard.
+//
+//weir:loop
 type job interface {
 	// home is where the stream is found that the job belongs to.
 	home(*Shard) **stream
@@ -39,6 +41,8 @@ type outgoing struct {
 }
 
 // class is that of the lanes it takes on a shard.
+//
+//weir:loop
 func (o *outgoing) class(sh *Shard) *lane.Class {
 	if o.topic != nil {
 		return o.topic.Declared.classes[sh.index]
@@ -47,6 +51,8 @@ func (o *outgoing) class(sh *Shard) *lane.Class {
 }
 
 // home is the topic's stream, or that of the namespace.
+//
+//weir:loop
 func (o *outgoing) home(sh *Shard) **stream {
 	if o.topic != nil {
 		return &o.topic.local[sh.index].orders
@@ -61,6 +67,8 @@ type load struct {
 }
 
 // lift gives back the room. What the job holds passes from the inbox's account to that of the lanes.
+//
+//weir:loop
 func (l *load) lift(sh *Shard) {
 	sh.arrived += l.hold
 	sh.in.Finish(l.weight)

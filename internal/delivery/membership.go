@@ -3,7 +3,9 @@ package delivery
 import "github.com/streamweir/weir/internal/roster"
 
 // membership is what one shard knows of a namespace: who is in it, and what is emitted there. The
-// topics' subscribers are kept with the topics. Loop only.
+// topics' subscribers are kept with the topics.
+//
+//weir:loop
 type membership struct {
 	roster.Roster[*Socket]
 	searching *underWay // whose recipients are being looked for; nil: no search is under way
@@ -14,10 +16,10 @@ type membership struct {
 // Identity implements roster.Member.
 func (s *Socket) Identity() (id, principal string) { return s.ID, s.Principal }
 
-// Mark implements roster.Member. Loop only.
+// Mark implements roster.Member.
 func (s *Socket) Mark() *uint32 { return &s.seen }
 
-// Places implements roster.Member. Loop only.
+// Places implements roster.Member.
 func (s *Socket) Places(want bool) *roster.Places[*Socket] {
 	switch {
 	case s.ties != nil:
@@ -28,11 +30,13 @@ func (s *Socket) Places(want bool) *roster.Places[*Socket] {
 	return nil
 }
 
-// Vacated implements roster.Member. Loop only.
+// Vacated implements roster.Member.
 func (s *Socket) Vacated() { s.untie() }
 
 // ties are what few sockets have: the rooms it is in besides that of its id, questions
 // to it that are not answered, snapshots it has not read, and cursors it began at.
+//
+//weir:loop
 type ties struct {
 	places roster.Places[*Socket]
 	asked  map[uint64]AckSink

@@ -85,7 +85,9 @@ func newNamespace(h *Hub, spec NamespaceSpec) *Namespace {
 	return n
 }
 
-// on is what a shard knows of the namespace. Loop only.
+// on is what a shard knows of the namespace.
+//
+//weir:loop
 func (n *Namespace) on(sh *Shard) *membership { return &n.members[sh.index] }
 
 // Declared returns the declaration a topic name falls under, nil if none: the
@@ -126,6 +128,8 @@ func (n *Namespace) prepare(f *base.Frame) *base.Frame {
 func (n *Namespace) NextAckID() uint64 { return n.ackID.Add(1) - 1 }
 
 // trim gives back memory that lanes of shard i have not needed since the last sweep.
+//
+//weir:loop
 func (n *Namespace) trim(i int) {
 	n.events[i].Trim()
 	for _, d := range n.all {

@@ -168,12 +168,18 @@ func (f *findings) fetch(s *Socket, d op.Description) {
 }
 
 // home implements job.
+//
+//weir:loop
 func (j *operation) home(sh *Shard) **stream { return &j.ns.on(sh).orders }
 
 // begin implements job.
+//
+//weir:loop
 func (j *operation) begin(sh *Shard, u *underWay) { u.choose(sh, j.ns, &j.op.Target) }
 
 // goOn implements job.
+//
+//weir:loop
 func (j *operation) goOn(sh *Shard, u *underWay, most int) (done bool) {
 	if u.choosing && !sh.choose(j.ns, &j.op.Target, u, most) {
 		return false
@@ -188,12 +194,16 @@ func (j *operation) goOn(sh *Shard, u *underWay, most int) (done bool) {
 }
 
 // end implements job.
+//
+//weir:loop
 func (j *operation) end(sh *Shard, _ *underWay) {
 	j.tally.finished()
 	j.lift(sh)
 }
 
 // apply does to one socket what the operation asks for.
+//
+//weir:loop
 func (j *operation) apply(sh *Shard, s *Socket) {
 	var err error
 	switch o := j.op; o.Kind {
@@ -222,7 +232,9 @@ func (s *Socket) is(only *op.Only) bool {
 	return (only.Topic == "" || s.Subscribed(only.Topic)) && (only.Address == "" || s.conn.address() == only.Address)
 }
 
-// Addressed says where a connection comes from. A Peer may implement it. Called on the loop.
+// Addressed says where a connection comes from. A Peer may implement it.
+//
+//weir:loop
 type Addressed interface{ Address() string }
 
 // address is where the connection comes from, "" if its peer does not say.
@@ -254,7 +266,7 @@ func (s *Socket) sendAway(o *op.Op) {
 	}
 }
 
-// Leave ends all namespaces of the connection with a DISCONNECT, then the connection. Loop only.
+// Leave ends all namespaces of the connection with a DISCONNECT, then the connection.
 func (c *Conn) Leave() {
 	for _, s := range slices.Clone(c.sockets) {
 		s.Close(base.CauseServerDisconnect, packet.Disconnect(s.Namespace.Path))

@@ -11,6 +11,8 @@ import (
 // outLane is a lane with its place in the world: whose it is, and where it waits
 // to be flushed. An idle connection has one for each subscription, so it is small:
 // what only a busy lane needs is elsewhere. A socket's events lane is one too.
+//
+//weir:loop
 type outLane struct {
 	outbox.Lane // the first, see whole
 	socket      *Socket
@@ -31,6 +33,7 @@ func whole(l *outbox.Lane) *outLane { return (*outLane)(unsafe.Pointer(l)) }
 // It does not compile if Lane is not the first.
 const _ = -unsafe.Offsetof(outLane{}.Lane)
 
+//weir:loop
 func newTopicLane(s *Socket, t *Topic, f base.Form, tell bool) *outLane {
 	l := &outLane{socket: s, topic: t, member: -1}
 	l.Kind = outbox.BestEffort

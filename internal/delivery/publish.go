@@ -491,6 +491,8 @@ func (n *Namespace) emission(ctx context.Context, event string, e Emission) (out
 
 // Emit sends a plain event to this socket, in order with everything else the
 // caller sends it. Any goroutine may call it.
+//
+//weir:any
 func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bool) error {
 	e.Volatile = volatile
 	o, err := s.Namespace.emission(ctx, event, e)
@@ -504,6 +506,8 @@ func (s *Socket) Emit(ctx context.Context, event string, e Emission, volatile bo
 }
 
 // Reply sends an ack: it is never dropped. It goes out when the shard comes round or is nudged, see Hub.Nudge.
+//
+//weir:any
 func (s *Socket) Reply(ctx context.Context, f *base.Frame) error {
 	r := &struct {
 		direct
@@ -517,6 +521,7 @@ func (s *Socket) Reply(ctx context.Context, f *base.Frame) error {
 	return s.direct(ctx, &r.direct)
 }
 
+//weir:any
 func (s *Socket) direct(ctx context.Context, d *direct) error {
 	if s.Namespace.hub.closed() {
 		return ErrClosed

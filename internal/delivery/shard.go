@@ -36,6 +36,8 @@ const (
 
 // Shard is one event loop: the connections it owns, their sockets and lanes, and
 // nothing else touches them (architecture.md D3).
+//
+//weir:loop
 type Shard struct {
 	hub    *Hub
 	index  int
@@ -104,13 +106,19 @@ func newShard(h *Hub, i int, w Waiter) *Shard {
 }
 
 // Index is the shard's number.
+//
+//weir:any
 func (sh *Shard) Index() int { return sh.index }
 
 // Post implements base.Loop.
+//
+//weir:any
 func (sh *Shard) Post(t base.Task) { sh.in.PutTask(t) }
 
 // reserve waits for room for a publication: ErrBusy when ctx ends first, ErrClosed
 // when the hub does.
+//
+//weir:any
 func (sh *Shard) reserve(ctx context.Context, cost int64) error {
 	switch {
 	case sh.in.Reserve(ctx, cost) == nil:
@@ -122,16 +130,18 @@ func (sh *Shard) reserve(ctx context.Context, cost int64) error {
 }
 
 // Done implements base.Loop: it is closed when the loop has been told to end.
+//
+//weir:any
 func (sh *Shard) Done() <-chan struct{} { return sh.hub.done }
 
-// Now is the loop's clock, read once per step. Loop only.
+// Now is the loop's clock, read once per step.
 func (sh *Shard) Now() int64 { return sh.now }
 
-// Turns are those of the loop. Loop only.
+// Turns are those of the loop.
 func (sh *Shard) Turns() *turns.Turns { return &sh.turns }
 
 // Schedule arms a timer of a connection's owner on the shard's wheel; at 0
-// disarms it. Loop only.
+// disarms it.
 func (sh *Shard) Schedule(t *wheel.Timer, at int64) {
 	if at == 0 {
 		sh.wheel.Stop(t)

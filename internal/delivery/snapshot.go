@@ -67,6 +67,8 @@ func (t *Topic) takeLocked(s *snapshot) {
 
 // fit leaves out a single value that the lane could never hold: marked as a snapshot it
 // is somewhat larger than it was.
+//
+//weir:loop
 func (s *snapshot) fit(l *outLane) {
 	form, _ := l.Form()
 	if s.one != nil && s.one.Frame(form).Len() > l.Class().Policy.MaxBytes {
@@ -85,7 +87,9 @@ func (sh *Shard) present(l *outLane, s *snapshot) {
 	l.Class().Release(it)
 }
 
-// catchUp is the lane of a snapshot that is being read. Loop only.
+// catchUp is the lane of a snapshot that is being read.
+//
+//weir:loop
 type catchUp struct {
 	outLane
 	main  *outLane

@@ -12,6 +12,8 @@ import (
 // Socket is one client in one namespace: its events lane, its topic lanes and
 // its rooms. ID, Principal, Namespace and Peer do not change; the rest is the
 // loop's.
+//
+//weir:loop
 type Socket struct {
 	ID        string
 	Principal string
@@ -29,25 +31,32 @@ type Socket struct {
 	closed  bool       // no longer a member: only the events lane may still be flushed
 }
 
-// SocketPeer is what a socket needs of whoever runs its handlers. Called on the loop.
+// SocketPeer is what a socket needs of whoever runs its handlers.
+//
+//weir:loop
 type SocketPeer interface {
 	// Gone is called once, when the socket leaves its namespace; it is still in its
 	// rooms.
 	Gone(base.Cause)
 }
 
+//weir:any
 func (s *Socket) shard() *Shard { return s.conn.shard }
 
 // plain is the form of plain events, acks and namespace packets to the socket. Any goroutine may call it.
+//
+//weir:any
 func (s *Socket) plain() base.Form { return base.Plain.In(s.conn.dialect) }
 
 // Conn returns the connection the socket is on.
+//
+//weir:any
 func (s *Socket) Conn() *Conn { return s.conn }
 
-// Closed reports whether the socket has left its namespace. Loop only.
+// Closed reports whether the socket has left its namespace.
 func (s *Socket) Closed() bool { return s.closed }
 
-// Rooms returns the rooms the socket is in, its own id first. Loop only.
+// Rooms returns the rooms the socket is in, its own id first.
 func (s *Socket) Rooms() []string { return roster.RoomsOf(s) }
 
 // admit lets lanes write whose wait is over.
@@ -110,7 +119,7 @@ type Subscription struct {
 
 // Subscribe makes the socket a subscriber of the named topic. answer is called
 // before any delivery, so that what it enqueues precedes them. Subscribing again
-// changes the options given, as far as that can be. Loop only.
+// changes the options given, as far as that can be.
 func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscription)) error {
 	if s.closed {
 		return ErrClosed
@@ -201,7 +210,7 @@ func (s *Socket) enter(name string, take *snapshot) (*Topic, topiclog.Position, 
 }
 
 // Unsubscribe ends a subscription; what its lane still holds is booked as
-// dropped. It reports false if there was none. Loop only.
+// dropped. It reports false if there was none.
 func (s *Socket) Unsubscribe(name string) bool {
 	l := s.subscription(name)
 	if l == nil {
@@ -211,11 +220,11 @@ func (s *Socket) Unsubscribe(name string) bool {
 	return true
 }
 
-// Subscribed reports whether the socket subscribes to the named topic. Loop only.
+// Subscribed reports whether the socket subscribes to the named topic.
 func (s *Socket) Subscribed(name string) bool { return s.subscription(name) != nil }
 
 // Join puts the socket into rooms. It fails with ErrTooManyRooms, or with ErrBudget where
-// memory is short; it is then in those before the one that failed. Loop only.
+// memory is short; it is then in those before the one that failed.
 func (s *Socket) Join(rooms ...string) error {
 	return s.join(rooms, func(n int64) bool { return s.Namespace.hub.budget.Claim(budget.Rooms, n) })
 }
@@ -253,13 +262,13 @@ func (s *Socket) join(rooms []string, claim func(n int64) bool) error {
 	return nil
 }
 
-// Leave takes the socket out of a room. Loop only.
+// Leave takes the socket out of a room.
 func (s *Socket) Leave(room string) {
 	s.shard().leftRoom(s, room)
 	s.Namespace.on(s.shard()).Leave(s, room)
 }
 
-// Ack settles a reliable message; an unknown one is ignored. Loop only.
+// Ack settles a reliable message; an unknown one is ignored.
 func (s *Socket) Ack(topic, messageID string) bool {
 	l := s.subscription(topic)
 	if l == nil {
@@ -269,7 +278,7 @@ func (s *Socket) Ack(topic, messageID string) bool {
 }
 
 // Answer hands the client's answer to whoever waits for it; an unknown id is
-// ignored (protocol.md 2.1). Loop only.
+// ignored (protocol.md 2.1).
 func (s *Socket) Answer(id uint64, a Answer) {
 	if sink := s.ties.asker(id); sink != nil {
 		s.Forget(id)
@@ -284,7 +293,7 @@ func (s *Socket) Answer(id uint64, a Answer) {
 	}
 }
 
-// Forget stops waiting for an answer. Loop only.
+// Forget stops waiting for an answer.
 func (s *Socket) Forget(id uint64) {
 	if s.ties != nil {
 		delete(s.ties.asked, id)

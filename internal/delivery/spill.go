@@ -27,6 +27,8 @@ import (
 // A lane that begins at a cursor behind the stream has a lag from the start, whatever its policy.
 
 // lag is the place of one lane that is behind. Its shard owns it.
+//
+//weir:loop
 type lag struct {
 	lane  *outLane
 	place place.Place
@@ -282,6 +284,8 @@ func (g *lag) cursor(open []uint64) cursor.Cursor {
 }
 
 // replay is what was read of a topic's log for a lane that is behind, on its way to it.
+//
+//weir:loop
 type replay struct {
 	load
 	lag   *lag
@@ -299,6 +303,8 @@ var _ job = (*replay)(nil)
 var _ reads.Reader = (*replay)(nil)
 
 // Found implements reads.Reader: on a goroutine of the pool, where it may wait.
+//
+//weir:any
 func (r *replay) Found(b topiclog.Batch) {
 	h := r.topic.Declared.Namespace.hub
 	r.batch = b

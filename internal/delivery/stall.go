@@ -54,6 +54,8 @@ func (s *Stall) Longest() (p Phase) {
 
 // stepWatch times the steps of one loop. The clock is read after phases that did something only, so that a step pays for
 // two or three readings.
+//
+//weir:loop
 type stepWatch struct {
 	at     int64 // when the last phase ended
 	phases [Phases]PhaseWork

@@ -19,6 +19,8 @@ type ShardStats struct {
 }
 
 // Stats returns the shard's figures. Any goroutine may call it.
+//
+//weir:any
 func (sh *Shard) Stats() ShardStats {
 	s := ShardStats{
 		Connections: sh.connections.Load(), Sockets: sh.sockets.Load(), Subscriptions: sh.subscriptions.Load(),

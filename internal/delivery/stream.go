@@ -35,6 +35,8 @@ type stream = fair.Line[job, underWay]
 // underWay is how far the first job of a stream has got, which may take many steps.
 // The budget counts the job, its room in the inbox is taken and its receipt is open
 // until it is done.
+//
+//weir:loop
 type underWay struct {
 	begun    bool
 	choosing bool       // the recipients are being looked for, see search

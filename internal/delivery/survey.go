@@ -25,6 +25,8 @@ func (h *Hub) Survey(ctx context.Context, q survey.Query) (survey.Found, error) 
 }
 
 // surveyed is a shard as a survey meets it.
+//
+//weir:loop
 type surveyed struct{ *Shard }
 
 // Connections implements survey.Loop.
@@ -40,6 +42,8 @@ func (s surveyed) Each(i int, look func(survey.Subject)) {
 }
 
 // subject is a socket as a survey meets it.
+//
+//weir:loop
 type subject Socket
 
 // Is implements survey.Subject.
@@ -85,13 +89,15 @@ func (s *subject) PastDrops() uint64 {
 func (s *subject) View() survey.Client { return (*Socket)(s).view(len(s.lanes)) }
 
 // Describer adds to a view what only the owner of the connection knows: address,
-// transport, server, User-Agent, kernel figures. A Peer may implement it. Called on the loop.
+// transport, server, User-Agent, kernel figures. A Peer may implement it.
+//
+//weir:loop
 type Describer interface {
 	Describe(*survey.Client)
 }
 
 // view describes a socket with at most so many of its topic lanes, the worst; the others
-// are in its sums. Loop only.
+// are in its sums.
 func (s *Socket) view(most int) survey.Client {
 	v := survey.Client{ID: s.ID, Namespace: s.Namespace.Path, Principal: s.Principal, Unsent: s.conn.box.Unwritten()}
 	if n := s.conn.box.Unsent(); n > 0 {
@@ -171,7 +177,8 @@ func (h *Hub) Cuts(c base.Cause) uint64 { return h.cuts.Counted(c) }
 func (h *Hub) CountCut(c base.Cause) { h.cuts.Count(c) }
 
 // cut records a connection that is about to be cut, before its lanes are closed.
-// Loop only.
+//
+//weir:loop
 func (h *Hub) cut(c *Conn, cause base.Cause) {
 	e := survey.CutNotice{Cause: cause}
 	for _, s := range c.sockets {
@@ -188,5 +195,5 @@ func (h *Hub) cut(c *Conn, cause base.Cause) {
 	}
 }
 
-// RecordCut is cut for a decision made outside of this package. Loop only.
+// RecordCut is cut for a decision made outside of this package.
 func (c *Conn) RecordCut(cause base.Cause) { c.shard.hub.cut(c, cause) }

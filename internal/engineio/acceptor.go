@@ -27,12 +27,16 @@ type Acceptor interface {
 	// nil. It is called on the session's loop, before the open packet is taken
 	// by Control; Host.Writable follows. Open may close the session; Deadline is
 	// not called before Open returns. h is valid during the call only.
+	//
+	//weir:loop
 	Open(s *Session, h *Handshake) Host
 }
 
 // Host is what the delivery side does for one session. All methods are called
 // on the session's loop. Message and Closed come in steps of their own, never
 // from inside a Session method the host calls; Writable and Deadline may.
+//
+//weir:loop
 type Host interface {
 	// Message takes one Engine.IO message; data may be changed, and is valid during
 	// the call only, unless it is longer than Owned: then it is the host's. An error

@@ -9,6 +9,8 @@ import (
 
 // Arrive is ServeHTTP for requests to become a websocket that come without net/http, on the loop where they came. What
 // is not for the endpoint itself is passed on.
+//
+//weir:loop
 func (s *Server) Arrive(a *transport.Arrival) {
 	r := a.Request
 	if name, ok := strings.CutPrefix(r.URL.Path, s.opts.Path); !ok || name != "" {
@@ -42,6 +44,8 @@ func (s *Server) Arrive(a *transport.Arrival) {
 }
 
 // land goes on with a request on the loop it is for.
+//
+//weir:loop
 func (rq *request) land(a *transport.Arrival) {
 	if rq.shard != nil {
 		rq.bring(a)
@@ -51,6 +55,8 @@ func (rq *request) land(a *transport.Arrival) {
 }
 
 // open makes a session that begins as a websocket, on its loop.
+//
+//weir:loop
 func (rq *request) open(a *transport.Arrival) {
 	sh := rq.server.shards[a.Loop()]
 	if rq.query.Version() != 4 {
@@ -69,6 +75,8 @@ func (rq *request) open(a *transport.Arrival) {
 }
 
 // bring is the websocket of an upgrade, on its session's loop.
+//
+//weir:loop
 func (rq *request) bring(a *transport.Arrival) {
 	sh := rq.shard
 	switch {

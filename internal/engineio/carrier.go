@@ -7,6 +7,8 @@ import (
 )
 
 // carrier is a session as the receiver of the websocket that carries it.
+//
+//weir:loop
 type carrier Session
 
 // Message implements transport.Receiver.
@@ -41,6 +43,8 @@ func (c *carrier) Closed(cause base.Cause, err error) {
 
 // latecomer is the receiver of a websocket that comes to a session that exists: it
 // probes, carries the session after that, or, dismissed, is ignored.
+//
+//weir:loop
 type latecomer struct {
 	session *Session
 	socket  *transport.WebSocket

@@ -20,6 +20,8 @@ import (
 //
 //   - timeout after the ping has left the socket buffer, if it has;
 //   - interval + timeout after the last sign otherwise.
+//
+//weir:loop
 type heartbeat struct {
 	at   int64 // in quiet: when to ping; in left: when the ping left
 	sign int64 // the last sign of life

@@ -9,6 +9,8 @@ import (
 // registry is the sessions of a loop by their ids. Its map is keyed by eight of an id's
 // random bytes, which costs a session a third less than the whole id. Of two sessions
 // that share them, once in 2^64, the later is one of others.
+//
+//weir:loop
 type registry struct {
 	first  map[uint64]*Session
 	others []*Session

@@ -12,11 +12,13 @@ import (
 )
 
 // Session is one Engine.IO session (protocol.md 1): an identity that outlives a
-// change of transport. All methods are called on its loop.
+// change of transport.
 //
 //	open --Close, Abort, the peer, a fault, no heartbeat--> closing --transport done--> closed
 //
 // Host.Closed is called with the change to closed, in a step of its own.
+//
+//weir:loop
 type Session struct {
 	shard *shard
 	host  Host
@@ -70,9 +72,13 @@ var errSilent = errors.New("engineio: no byte came for maxSilence")
 var errClosed = errors.New("engineio: session closed")
 
 // ID is the session id. It is a credential: it must not be logged or shown.
+//
+//weir:any
 func (s *Session) ID() string { return s.id.spell(s.shard.server.opts.Node, s.shard.index) }
 
 // Loop is the index in Options.Loops of the session's loop.
+//
+//weir:any
 func (s *Session) Loop() int { return s.shard.index }
 
 // Transport is Polling or WebSocket.
@@ -84,6 +90,8 @@ func (s *Session) Transport() string {
 }
 
 // RemoteAddr is the peer's address at the handshake.
+//
+//weir:any
 func (s *Session) RemoteAddr() netip.AddrPort { return netip.AddrPortFrom(s.addr, s.port) }
 
 // Window is how many bytes Write takes now; 0 while the connection takes none,

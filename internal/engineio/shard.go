@@ -12,6 +12,8 @@ import (
 
 // shard is one loop and the sessions it owns. Its methods are called on the
 // loop, but for post and what is atomic.
+//
+//weir:loop
 type shard struct {
 	server   *Server
 	loop     base.Loop
@@ -41,11 +43,14 @@ func newShard(s *Server, index int) *shard {
 }
 
 // taskFunc is a task made of a function.
+//
+//weir:loop
 type taskFunc func()
 
 // Run implements base.Task.
 func (f taskFunc) Run() { f() }
 
+//weir:any
 func (sh *shard) post(f func()) { sh.loop.Post(taskFunc(f)) }
 
 // newcomer is a handshake on its way to its shard: over polling the GET that

@@ -29,6 +29,8 @@ const overtaken = 2 * noopFirst
 // Packets written before 5 go to a GET, or stay with the host while none waits;
 // after 5 the websocket is written to only when the last response has arrived.
 // So nothing is lost or reordered.
+//
+//weir:loop
 type upgrade struct {
 	socket *transport.WebSocket
 	probed bool // 2probe came

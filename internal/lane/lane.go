@@ -21,7 +21,9 @@ const (
 )
 
 // Lane is the queue of one topic, or of plain events, for one client. The zero
-// Lane is not usable: see Init. Only the owning shard may call it.
+// Lane is not usable: see Init.
+//
+//weir:loop
 type Lane struct {
 	Books
 

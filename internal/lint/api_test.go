@@ -1,44 +1,28 @@
 package lint_test
 
 import (
-	"bytes"
 	"fmt"
 	"go/importer"
 	"go/token"
 	"go/types"
-	"io"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 )
 
-const modulePath = "github.com/streamweir/weir"
-
 // TestNoInternalTypeIsReachable walks over all that the public packages export: whoever embeds Weir can name every type
 // he is given, and go doc shows its fields and methods.
 func TestNoInternalTypeIsReachable(t *testing.T) {
-	list := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Name}}\t{{.Export}}", "./...")
-	list.Dir = "../.."
-	var complaints bytes.Buffer
-	list.Stderr = &complaints
-	out, err := list.Output()
-	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, complaints.Bytes())
-	}
-	files, public := map[string]string{}, []string{}
-	for line := range strings.Lines(string(out)) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		files[f[0]] = f[2]
-		if f[1] != "main" && ours(f[0]) && !internal(f[0]) {
-			public = append(public, f[0])
+	built, public := listModule(t), []string{}
+	for _, p := range built.ours {
+		if p.name != "main" && !internal(p.path) {
+			public = append(public, p.path)
 		}
 	}
 	if !slices.Contains(public, modulePath) || !slices.Contains(public, modulePath+"/weirtest") {
 		t.Fatalf("the public packages are %v", public)
 	}
-	compiled := importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) { return os.Open(files[path]) })
+	compiled := importer.ForCompiler(token.NewFileSet(), "gc", built.open)
 	for _, path := range public {
 		pkg, err := compiled.Import(path)
 		if err != nil {

@@ -24,6 +24,8 @@ import (
 var pattern = [...]Kind{Events, Events, Reliable, Events, Events, Reliable, BestEffort}
 
 // Owner is whoever has the lanes. It is called by Box.Write, and must not write itself.
+//
+//weir:loop
 type Owner interface {
 	// Now is the time at this moment: later than the one Write was given, which is that of the beginning of a step.
 	Now() int64
@@ -35,6 +37,8 @@ type Owner interface {
 }
 
 // Batch is what one write carries. All boxes of an event loop share one, whose memory is used again and again.
+//
+//weir:loop
 type Batch struct {
 	owner    Owner
 	bytes    []byte
@@ -222,6 +226,8 @@ func (b *Box) take(l *Lane, o Owner, now int64) (Pick, bool) {
 
 // takeLive takes the next entry that has not expired by now, which is not by the beginning of the step: a step may take a
 // while. Only what can expire costs a look at the clock.
+//
+//weir:loop
 func takeLive(l *Lane, o Owner, begun int64) (e lane.Entry, ok bool) {
 	e, ok = l.Take(begun)
 	if !ok || e.Message().Expires == 0 {

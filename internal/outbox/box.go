@@ -7,8 +7,10 @@ import (
 	"github.com/streamweir/weir/internal/lane"
 )
 
-// Outlet is the way out of one connection. Called on the loop; nothing in it may
+// Outlet is the way out of one connection. Nothing in it may
 // block.
+//
+//weir:loop
 type Outlet interface {
 	// Window is how many bytes it takes now: 0 while the kernel takes none, no
 	// poll waits, or the one batch before is not through (architecture.md D1).
@@ -30,6 +32,8 @@ type Outlet interface {
 
 // Box is what waits to be written to one connection: the lanes that have something to send, and the one packet of which the
 // connection has taken a part. An idle connection has one, so it is small.
+//
+//weir:loop
 type Box struct {
 	out    Outlet
 	ready  [kinds]ring

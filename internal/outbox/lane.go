@@ -15,6 +15,8 @@ const (
 
 // Lane is a lane with its place in the Box of its connection. An idle connection has one for each subscription, so it is
 // small. The zero Lane is to be given a Kind, and its lane.Lane an Init.
+//
+//weir:loop
 type Lane struct {
 	lane.Lane
 	prev *Lane // in the ring of its kind
@@ -64,6 +66,8 @@ func (l *Lane) Follows(written uint64) bool { return int32(uint32(written)-l.aft
 func (l *Lane) weight() int { return max(l.Class().Policy.Weight, 1) }
 
 // ring is a queue of lanes that have something to write: a ring through the first.
+//
+//weir:loop
 type ring struct{ first *Lane }
 
 func (q *ring) push(l *Lane) {

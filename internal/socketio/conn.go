@@ -28,8 +28,9 @@ func (e *Incoming) Bytes() int {
 	return n
 }
 
-// Socket receives what a client sends to one namespace it has joined. Called on
-// the loop.
+// Socket receives what a client sends to one namespace it has joined.
+//
+//weir:loop
 type Socket interface {
 	Event(Incoming)
 	// Answered is an ACK or BINARY_ACK: args is the raw JSON array, valid during
@@ -39,7 +40,9 @@ type Socket interface {
 	Left()
 }
 
-// Entrance decides about a session's CONNECT requests and knows its limit. Called on the loop.
+// Entrance decides about a session's CONNECT requests and knows its limit.
+//
+//weir:loop
 type Entrance interface {
 	// Connect is a request to join a namespace; auth is a JSON object or empty,
 	// and the callee's. It is answered by Accept or Leave, at once or later.
@@ -52,12 +55,16 @@ type Entrance interface {
 // not be copied once used. There is one for every connection, and nearly all of them
 // are in one namespace and idle: so that one is part of the Conn, and what all
 // sessions of a server share comes with each message.
+//
+//weir:loop
 type Conn struct {
 	parts sio.Assembler
 	first membership // vacant: no namespace at all
 }
 
 // membership is a namespace joined, or with socket nil one still being decided on.
+//
+//weir:loop
 type membership struct {
 	namespace unique.Handle[string] // all clients share the string
 	socket    Socket
@@ -153,6 +160,7 @@ func (c *Conn) binary(data []byte) error {
 	return deliver(s, p, attachments, true)
 }
 
+//weir:loop
 func deliver(s Socket, p sio.Packet, attachments [][]byte, owned bool) error {
 	switch p.Type {
 	case sio.Ack, sio.BinaryAck:

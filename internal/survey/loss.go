@@ -29,6 +29,8 @@ func (l *Loss) loses() bool {
 }
 
 // LossOf tells what a lane of a topic has lost lately; known as in lane.Lately. Called by its loop.
+//
+//weir:loop
 func LossOf(l *lane.Lane, now int64) (v Loss, known bool) {
 	late, known := l.Lately(now)
 	if !known {

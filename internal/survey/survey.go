@@ -60,9 +60,13 @@ const (
 	viewCost  = 8
 )
 
-// Loop is an event loop with the clients it owns. All but Post is called by the loop.
+// Loop is an event loop with the clients it owns.
+//
+//weir:loop
 type Loop interface {
 	// Post has the loop run a task.
+	//
+	//weir:any
 	Post(base.Task)
 	// Now is the loop's clock, which lanes have their times from.
 	Now() int64
@@ -72,7 +76,9 @@ type Loop interface {
 	Each(i int, look func(Subject))
 }
 
-// Subject is a socket as a walk meets it. Called by its loop.
+// Subject is a socket as a walk meets it.
+//
+//weir:loop
 type Subject interface {
 	// Is reports whether it is meant by these, each of which is "" for any.
 	Is(id, namespace, principal string) bool
@@ -169,6 +175,8 @@ func (q *Query) matches(topic string) bool {
 }
 
 // walk is a survey of one loop: a task that posts itself until it is through.
+//
+//weir:loop
 type walk struct {
 	loop    Loop
 	q       Query
@@ -188,6 +196,7 @@ type walk struct {
 	match   func(topic string) bool
 }
 
+//weir:any
 func (w *walk) init(l Loop, q Query, e *ended) {
 	*w = walk{loop: l, q: q, ended: e, top: top.List[Client]{Most: q.Limit}, ages: new(latency.Histogram)}
 	w.look, w.measure, w.match = w.lookAt, w.measureLane, w.q.matches

@@ -62,6 +62,8 @@ type Lane struct {
 }
 
 // AddSums adds a lane that is not listed.
+//
+//weir:loop
 func (v *Client) AddSums(l *lane.Lane) {
 	v.Depth += l.Depth()
 	v.Bytes += l.Bytes()
@@ -99,6 +101,8 @@ func (v *Client) AddLane(l Lane) {
 }
 
 // LaneOf describes a lane of that topic, "" for the events lane, of which the oldest message has waited for that age.
+//
+//weir:loop
 func LaneOf(l *lane.Lane, topic string, age time.Duration, now int64) Lane {
 	v := Lane{
 		Topic: topic, Depth: l.Depth(), Bytes: l.Bytes(), InFlight: l.InFlight(), OldestMs: age.Milliseconds(),
@@ -143,6 +147,8 @@ func (l *Lane) Absorb(o Lane) {
 }
 
 // Age is how long the oldest message of a lane has waited.
+//
+//weir:loop
 func Age(l *lane.Lane, now int64) time.Duration {
 	if at := l.OldestAt(); at != 0 || l.Depth() > 0 {
 		return time.Duration(now - at)

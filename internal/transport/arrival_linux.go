@@ -18,9 +18,11 @@ import (
 const maxHead = 16 << 10
 
 // Arrival is a connection of an Intake whose first request asks to become a websocket. It belongs to the loop of its
-// poller, where it came: methods are [loop]. It is ended by exactly one of WebSocket, Refuse and PassOn.
+// poller, where it came. It is ended by exactly one of WebSocket, Refuse and PassOn.
 //
 // It is an http.ResponseWriter for a refusal: a small response, written and closed by Refuse.
+//
+//weir:loop
 type Arrival struct {
 	// Request is the request as it was read. Its context, body and TLS are empty ones.
 	Request *http.Request
@@ -57,6 +59,8 @@ func (a *Arrival) Move(loop int, f func(*Arrival)) {
 }
 
 // movedTask arrives with a connection on another loop.
+//
+//weir:loop
 type movedTask struct{ a *Arrival }
 
 func (t movedTask) Run() {

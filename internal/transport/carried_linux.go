@@ -32,6 +32,8 @@ func (p *Poller) carry(fd int) bool {
 
 // land ends the way of a descriptor, which is the caller's from here on; false means that Close has closed it. Any
 // goroutine may call it.
+//
+//weir:loop
 func (p *Poller) land(fd int) bool {
 	c := &p.under
 	c.mu.Lock()

@@ -106,7 +106,9 @@ func (c *cipherConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// cork says whether what TLS writes is the loop's batch. [loop]
+// cork says whether what TLS writes is the loop's batch.
+//
+//weir:loop
 func (c *cipherConn) cork(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,7 +129,9 @@ func (c *cipherConn) waiting() int {
 	return len(c.out)
 }
 
-// flush hands what waits to the kernel; clear says that it took all of it. [loop]
+// flush hands what waits to the kernel; clear says that it took all of it.
+//
+//weir:loop
 func (c *cipherConn) flush() (clear bool, err error) {
 	batch, pool := c.take()
 	n, err := c.descriptor.send(batch)

@@ -10,7 +10,9 @@ import (
 )
 
 // conn carries the bytes of one connection: the seam between the drivers
-// (architecture.md D4). All methods are [loop] and never wait.
+// (architecture.md D4). Its methods never wait.
+//
+//weir:loop
 type conn interface {
 	// start begins to read. Calls of to.received, to.writable and to.ended follow
 	// on the loop, none from inside a method of the connection.
@@ -109,6 +111,7 @@ func newGoConn(d *Driver, u Upgraded, loop base.Loop) *goConn {
 	return s
 }
 
+//weir:loop
 func (s *goConn) start(to *WebSocket) {
 	s.socket = to
 	if !s.driver.enter() {
@@ -203,6 +206,7 @@ func (s *goConn) readConn(size int) (*buffer, error) {
 	return b, nil
 }
 
+//weir:loop
 func (t batchTask) Run() {
 	s := t.s
 	b := s.batch
@@ -216,17 +220,21 @@ func (t batchTask) Run() {
 }
 
 // maybeRead lets the reader go on if it waits and nothing speaks against it.
+//
+//weir:loop
 func (s *goConn) maybeRead() {
 	if s.owed && (s.aborted || !s.halted && (!s.paused || s.draining)) {
 		s.giveTurn()
 	}
 }
 
+//weir:loop
 func (s *goConn) halt(on bool) {
 	s.halted = on
 	s.maybeRead()
 }
 
+//weir:loop
 func (s *goConn) giveTurn() {
 	s.owed = false
 	select {
@@ -235,6 +243,7 @@ func (s *goConn) giveTurn() {
 	}
 }
 
+//weir:loop
 func (t endTask) Run() {
 	s := t.s
 	s.aborted = true // a writer may still report
@@ -245,13 +254,16 @@ func (t endTask) Run() {
 	s.socket.ended(s.err)
 }
 
+//weir:loop
 func (s *goConn) pause() { s.paused = true }
 
+//weir:loop
 func (s *goConn) resume() {
 	s.paused = false
 	s.maybeRead()
 }
 
+//weir:loop
 func (s *goConn) finish(linger time.Duration) {
 	if s.aborted || s.draining {
 		return
@@ -261,6 +273,7 @@ func (s *goConn) finish(linger time.Duration) {
 	s.maybeRead()
 }
 
+//weir:loop
 func (s *goConn) shutdown() {
 	if s.shut || s.aborted {
 		return
@@ -288,6 +301,7 @@ func (s *goConn) runShutdown() {
 	_ = s.conn.(interface{ CloseWrite() error }).CloseWrite() // best effort: finish ends the connection
 }
 
+//weir:loop
 func (s *goConn) abort() {
 	if s.aborted {
 		return
@@ -299,8 +313,11 @@ func (s *goConn) abort() {
 
 // expire sets a deadline. It fails only on a connection that is closed already,
 // whose reader needs no signal.
+//
+//weir:loop
 func (s *goConn) expire(set func(time.Time) error, at time.Time) { _ = set(at) }
 
+//weir:loop
 func (s *goConn) window() int {
 	if s.blocked || s.aborted {
 		return 0
@@ -315,6 +332,7 @@ func (s *goConn) window() int {
 // nonce and a tag.
 const cipherRoom = 256
 
+//weir:loop
 func (s *goConn) write(p []byte) (int, error) {
 	if s.blocked || len(p) == 0 {
 		return 0, nil
@@ -336,6 +354,8 @@ func (s *goConn) write(p []byte) (int, error) {
 }
 
 // block has writes wait until the socket takes bytes again.
+//
+//weir:loop
 func (s *goConn) block() {
 	s.blocked = true
 	if s.driver.enter() {
@@ -344,6 +364,8 @@ func (s *goConn) block() {
 }
 
 // encrypt takes all of p: what the kernel does not take of it waits as ciphertext, and closes the window.
+//
+//weir:loop
 func (s *goConn) encrypt(p []byte) (int, error) {
 	s.cipher.cork(true)
 	_, err := s.conn.Write(p)
@@ -355,6 +377,8 @@ func (s *goConn) encrypt(p []byte) (int, error) {
 }
 
 // flush hands ciphertext to the kernel; what it does not take waits until it does.
+//
+//weir:loop
 func (s *goConn) flush() error {
 	clear, err := s.cipher.flush()
 	if err == nil && !clear {
@@ -364,6 +388,8 @@ func (s *goConn) flush() error {
 }
 
 // Run implements base.Task: TLS has something to say of its own accord.
+//
+//weir:loop
 func (t strayTask) Run() {
 	s := t.s
 	if s.blocked || s.aborted {
@@ -375,6 +401,8 @@ func (t strayTask) Run() {
 }
 
 // lose ends a connection that cannot be written to.
+//
+//weir:loop
 func (s *goConn) lose(err error) {
 	s.lost = err
 	s.abort()
@@ -388,6 +416,8 @@ func (s *goConn) runClear() {
 }
 
 // handOver copies p for a writer and returns at once.
+//
+//weir:loop
 func (s *goConn) handOver(p []byte) (int, error) {
 	s.blocked = true
 	if len(p) <= largeBuffer {
@@ -410,6 +440,7 @@ func (s *goConn) runWrite() {
 	s.loop.Post(clearTask{s})
 }
 
+//weir:loop
 func (t clearTask) Run() {
 	s := t.s
 	s.blocked = false
@@ -432,6 +463,7 @@ func (t clearTask) Run() {
 	}
 }
 
+//weir:loop
 func (s *goConn) kernel() (Kernel, bool) {
 	if s.descriptor == nil {
 		return Kernel{}, false
@@ -452,6 +484,7 @@ func (s *goConn) kernel() (Kernel, bool) {
 	return k, true
 }
 
+//weir:loop
 func (s *goConn) progress() Progress {
 	if k, ok := s.kernel(); ok {
 		given := k.sent + int64(k.NotSent)

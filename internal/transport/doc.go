@@ -2,9 +2,9 @@
 // and the requests of HTTP long-polling. It knows frames and payloads, not
 // sessions (that is package engineio).
 //
-// A connection belongs to one loop (architecture.md D3). Methods marked [loop] are
-// called on it only and never wait; goroutines of this package and HTTP
-// handlers reach the loop by posting tasks. Window and Write are the door
+// A connection belongs to one loop (architecture.md D3). Methods marked
+// //weir:loop are called on it only and never wait; goroutines of this package and
+// HTTP handlers reach the loop by posting tasks. Window and Write are the door
 // through which lanes are drained (architecture.md D1): nothing is buffered here except
 // the one batch that is under way.
 //

@@ -11,6 +11,8 @@ import (
 
 // epollConn is the epoll driver's connection: a descriptor and a few bits. What it has to report from inside a method of
 // its own (bytes that came with the handshake, the end after abort) it tells in the poller's next Dispatch.
+//
+//weir:loop
 type epollConn struct {
 	poller *Poller
 	socket *WebSocket // nil before start

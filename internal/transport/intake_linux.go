@@ -57,6 +57,8 @@ type Intake struct {
 }
 
 // intakeLoop is the part of an Intake on one loop, which alone touches it.
+//
+//weir:loop
 type intakeLoop struct {
 	intake *Intake
 	poller *Poller

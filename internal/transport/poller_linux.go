@@ -53,9 +53,13 @@ type Poller struct {
 }
 
 // watcher is told what its descriptor is ready for.
+//
+//weir:loop
 type watcher interface{ ready(mask uint32) }
 
 // reporter has something to tell that could not be told from inside a method of its own.
+//
+//weir:loop
 type reporter interface{ report() }
 
 const (
@@ -121,6 +125,8 @@ func (p *Poller) openPark() (err error) {
 
 // Wait sleeps until a descriptor is ready, Wake, or the end of d. idle is asked when Wake is sure to be noticed; if it
 // says no, Wait returns at once.
+//
+//weir:loop
 func (p *Poller) Wait(d time.Duration, idle func() bool) {
 	if p.come > 0 || len(p.later) > 0 {
 		return
@@ -142,6 +148,8 @@ func (p *Poller) Wait(d time.Duration, idle func() bool) {
 }
 
 // sleep parks the loop until the epoll has something, or until a time.
+//
+//weir:loop
 func (p *Poller) sleep(now, until int64) {
 	if p.alarm <= now || p.alarm > until {
 		p.alarm = until
@@ -183,6 +191,8 @@ func (p *Poller) Wake() {
 
 // Dispatch deals with what descriptors are ready for and with deadlines that have passed, and reports whether there was
 // anything.
+//
+//weir:loop
 func (p *Poller) Dispatch() bool {
 	if p.come == 0 && p.live > 0 {
 		p.come = p.poll()
@@ -213,6 +223,8 @@ func (p *Poller) Dispatch() bool {
 }
 
 // reportLater lets those report that have asked for it; who asks meanwhile comes next time.
+//
+//weir:loop
 func (p *Poller) reportLater() {
 	batch := p.later
 	p.later = nil
@@ -226,6 +238,8 @@ func (p *Poller) reportLater() {
 }
 
 // register begins to watch a descriptor, which then belongs to w.
+//
+//weir:loop
 func (p *Poller) register(fd int, w watcher, mask uint32) (gen uint32, err error) {
 	gen = p.table.next()
 	ev := unix.EpollEvent{Events: mask, Fd: int32(fd), Pad: int32(gen)}
@@ -238,6 +252,8 @@ func (p *Poller) register(fd int, w watcher, mask uint32) (gen uint32, err error
 }
 
 // watch changes what a registered descriptor is watched for.
+//
+//weir:loop
 func (p *Poller) watch(fd int, mask uint32) {
 	ev := unix.EpollEvent{Events: mask, Fd: int32(fd), Pad: int32(p.table.at(fd).gen)}
 	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &ev) // registered by construction
@@ -245,6 +261,8 @@ func (p *Poller) watch(fd int, mask uint32) {
 
 // forget ends what register began, and closes the descriptor, which takes it out of the epoll: no other descriptor shares
 // its description.
+//
+//weir:loop
 func (p *Poller) forget(fd int) {
 	p.table.remove(fd)
 	p.live--
@@ -252,6 +270,8 @@ func (p *Poller) forget(fd int) {
 }
 
 // release ends what register began; the descriptor stays open and is the caller's.
+//
+//weir:loop
 func (p *Poller) release(fd int) {
 	p.table.remove(fd)
 	p.live--
@@ -259,12 +279,16 @@ func (p *Poller) release(fd int) {
 }
 
 // owns reports whether a descriptor is still that of the registration with this generation.
+//
+//weir:loop
 func (p *Poller) owns(fd int, gen uint32) bool {
 	e := p.table.at(fd)
 	return e.w != nil && e.gen == gen
 }
 
 // tell lets r report in the next Dispatch.
+//
+//weir:loop
 func (p *Poller) tell(r reporter) { p.later = append(p.later, r) }
 
 // Close closes what is left, and what was on its way. The loop has ended: nobody is told. Idempotent.
@@ -289,6 +313,8 @@ func (p *Poller) Close() {
 }
 
 // lingered ends a connection whose peer has not answered a goodbye in time.
+//
+//weir:loop
 func (p *Poller) lingered(fd int, gen uint32) {
 	if !p.owns(fd, gen) {
 		return

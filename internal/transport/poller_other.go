@@ -27,9 +27,13 @@ func (*Poller) Open(base.Loop) error { return errNoEpoll }
 // Wait, Dispatch, Wake and Close are never reached: Open fails.
 
 // Wait does nothing.
+//
+//weir:loop
 func (*Poller) Wait(time.Duration, func() bool) {}
 
 // Dispatch does nothing.
+//
+//weir:loop
 func (*Poller) Dispatch() bool { return false }
 
 // Wake does nothing.

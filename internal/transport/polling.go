@@ -11,12 +11,14 @@ import (
 const pollWindow = 48 << 10
 
 // Polling is HTTP long-polling as a transport: at most one GET that waits, one
-// response under way and one POST (protocol.md 1.4). All methods are [loop].
+// response under way and one POST (protocol.md 1.4).
 //
 //	GET waits --Write--> response under way --Done--> (next GET)
 //
 // A GET that comes before the response to the last one is reported done waits
 // without opening the window, so a client that does not read holds one response.
+//
+//weir:loop
 type Polling struct {
 	get      *Exchange
 	response *Exchange

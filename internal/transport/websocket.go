@@ -14,6 +14,8 @@ import (
 
 // Receiver takes what comes from a websocket. All methods are called on its
 // loop, none from inside a method of the WebSocket.
+//
+//weir:loop
 type Receiver interface {
 	// Message takes one message; data may be changed, and is valid during the call
 	// only, unless it is longer than Owned: then it is the receiver's. An error
@@ -37,13 +39,14 @@ const lingerTime = 2 * time.Second
 // would reset the connection, and our close frame could be lost. It is owed no other patience (RFC 6455 7.1.7).
 const drainTime = 250 * time.Millisecond
 
-// WebSocket is the server's end of one connection (RFC 6455). All methods are
-// [loop].
+// WebSocket is the server's end of one connection (RFC 6455).
 //
 //	open --Close--> closing --close frame both ways, 2 s--> ended
 //	open --fault--> closing --our close frame, the end of our half, 250 ms or the end of theirs--> ended
 //	open --peer's close frame, answered--> closing
 //	any --Abort, end of the connection--> ended
+//
+//weir:loop
 type WebSocket struct {
 	conn     conn
 	receiver Receiver
@@ -61,6 +64,8 @@ type WebSocket struct {
 }
 
 // partial is the bytes that came and are not dealt with yet: of a message under way, and read behind it.
+//
+//weir:loop
 type partial struct {
 	ws.Decoder
 	rest   []byte // read behind the bytes that the decoder has seen: while there are any, nothing more is read
@@ -399,6 +404,8 @@ func (w *WebSocket) goOn() {
 }
 
 // nextTurn is the turn of a websocket whose loop has none.
+//
+//weir:loop
 type nextTurn struct{ w *WebSocket }
 
 // Run implements base.Task.
@@ -441,6 +448,8 @@ func (w *WebSocket) hold(n int) {
 
 // frames takes the decoder's findings. It returns no errors, so that the
 // decoder goes on to the peer's close frame whatever became of a message.
+//
+//weir:loop
 type frames struct{ w *WebSocket }
 
 // Message drops what comes after Close: the session is over.
