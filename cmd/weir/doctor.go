@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ type doctorFlags struct {
 	file          fileFlags
 	connections   int
 	pid           int
+	journal       string
 	proxy         doctor.Proxy
 	json, verbose bool
 }
@@ -29,6 +31,7 @@ wanted, why, and the command that changes it. What cannot be found out is "unkno
 Exit code 1 when something will break, 0 otherwise. Without --config the defaults count.`,
 		Example: `  weir doctor --connections 50000
   weir doctor --config weir.yaml --proxy https://feed.example.com --patient
+  weir doctor --journal /var/lib/weir/journal
   weir doctor --pid $(pidof weir) --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,6 +49,7 @@ Exit code 1 when something will break, 0 otherwise. Without --config the default
 	cmd.Flags().StringVarP(&f.file.path, "config", "c", "", "the configuration `FILE`")
 	cmd.Flags().IntVar(&f.connections, "connections", 0, "reckon with `N` connections (default limits.maxConnections of all servers, else 10000)")
 	cmd.Flags().IntVar(&f.pid, "pid", 0, "look at the limits of the running server of that `PID`, not at one's own")
+	cmd.Flags().StringVar(&f.journal, "journal", "", "look at `DIR` as the directory of the journal (default journal.path); some MiB are written into it and removed")
 	cmd.Flags().StringVar(&f.proxy.URL, "proxy", "", "try the proxy in front of the server at `URL`")
 	cmd.Flags().BoolVar(&f.proxy.Patient, "patient", false, "with --proxy: stay connected until the first ping, pingInterval (25 s)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
@@ -61,6 +65,10 @@ func (f doctorFlags) run(cmd *cobra.Command) error {
 	needs := doctor.NeedsOf(c)
 	if f.connections > 0 {
 		needs.Connections, needs.Assumed = f.connections, false
+	}
+	if f.journal != "" {
+		needs.Journal.Path = f.journal
+		needs.Journal.MaxBytes = cmp.Or(needs.Journal.MaxBytes, doctor.JournalBytes)
 	}
 	var proxy *doctor.Proxy
 	if f.proxy.URL != "" {

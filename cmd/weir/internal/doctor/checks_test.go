@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 )
@@ -294,6 +296,8 @@ func TestJournalWantsAWritableDiskWithRoom(t *testing.T) {
 		{disk(true, 6*gib, 3*gib, "xfs"), nil, verdict{warn, "6 GiB free", "journal.maxBytes to 8697308774"}},
 		{disk(true, 1<<20, 10*gib, "xfs"), nil, verdict{fail, "1 MiB free", "more space"}},
 		{disk(false, 10*gib, 0, "ext4"), nil, verdict{fail, "not writable", "chown -R weir:weir /var/lib/weir"}},
+		{doctor.Disk{Writable: true, Free: 10 * gib, FileSystem: "ext4", Mode: 0o777}, nil, verdict{warn, "mode 0777: others", "chmod go-w /var/lib/weir"}},
+		{doctor.Disk{Writable: true, Free: 10 * gib, FileSystem: "ext4", Mode: 0o750}, nil, verdict{ok, "10 GiB free", ""}},
 		{disk(true, 10*gib, 0, "tmpfs"), nil, verdict{warn, "lost at restart", "local disk"}},
 		{disk(true, 10*gib, 0, "overlay"), nil, verdict{warn, "layer of a container", "local disk"}},
 		{disk(true, 10*gib, 0, "nfs"), nil, verdict{warn, "not a local disk", "local disk"}},
@@ -308,4 +312,39 @@ func TestJournalWantsAWritableDiskWithRoom(t *testing.T) {
 	}
 	none := find(t, doctor.Examine(t.Context(), stock().machine(), needs(10), nil), "journal")
 	verdict{ok, "no journal is configured", ""}.check(t, none)
+}
+
+func TestJournalWantsADiskThatKeepsUp(t *testing.T) {
+	for _, c := range []struct {
+		fsync string
+		trial doctor.Trial
+		err   error
+		verdict
+	}{
+		{"interval", doctor.Trial{Rate: 100 << 20, Sync: 20 * time.Millisecond}, nil, verdict{doctor.OK, "100 MiB/s written, a sync in 20ms", ""}},
+		{"always", doctor.Trial{Rate: 100 << 20, Sync: 20 * time.Millisecond}, nil, verdict{doctor.Warn, "a sync in 20ms", "faster disk"}},
+		{"interval", doctor.Trial{Rate: 10 << 20, Sync: time.Millisecond}, nil, verdict{doctor.Warn, "10 MiB/s", "faster disk"}},
+		{"interval", doctor.Trial{}, doctor.ErrNoAnswer, verdict{doctor.Warn, "had not taken 8 MiB after 10s", "local disk"}},
+		{"interval", doctor.Trial{}, fs.ErrPermission, verdict{doctor.Unknown, "not tried: permission denied", ""}},
+	} {
+		m, n := stock().machine(), needs(10)
+		m.Try = func(string) (doctor.Trial, error) { return c.trial, c.err }
+		n.Journal = doctor.Journal{Path: "/var/lib/weir", MaxBytes: 1 << 30, Fsync: c.fsync}
+		c.check(t, find(t, doctor.Examine(t.Context(), m, n, nil), "journal speed"))
+	}
+}
+
+// A trial has figures, and leaves nothing.
+func TestTrialOfADiskLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	got, err := doctor.ThisMachine(0).Try(dir)
+	if err != nil || got.Rate <= 0 || got.Sync <= 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if _, err := doctor.ThisMachine(0).Try(dir + "/none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
 }

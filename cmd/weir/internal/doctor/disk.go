@@ -13,6 +13,7 @@ type Disk struct {
 	Free       int64 // bytes that are left
 	Held       int64 // bytes of the files in it
 	FileSystem string
+	Mode       fs.FileMode // its permissions
 }
 
 // leastFree is how little space breaks a journal whatever its limit: one segment and what a file system keeps back.
@@ -48,6 +49,10 @@ func journal(m Machine, n Needs) Finding {
 		return f.at(Fail, "%s", found)
 	case d.Free+d.Held < n.Journal.MaxBytes:
 		return f.at(Warn, "%s", found)
+	}
+	if d.Mode&0o022 != 0 {
+		f.Fix = fmt.Sprintf("chmod go-w %s", path)
+		return f.at(Warn, "%s, mode %04o: others than its owner may remove files", found, d.Mode.Perm())
 	}
 	level, note := fileSystem(d.FileSystem)
 	f.Fix = "set journal.path to a directory on a local disk"

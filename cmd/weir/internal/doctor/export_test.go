@@ -29,3 +29,6 @@ func JudgeAnswersAfter(took time.Duration) []Finding {
 		judgePolling(polled{open: slow, wait: slow, post: answer{status: http.StatusOK}}),
 	}
 }
+
+// ErrNoAnswer is what a trial says of a disk that hangs.
+var ErrNoAnswer = errNoAnswer

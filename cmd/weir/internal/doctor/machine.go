@@ -19,6 +19,7 @@ type Machine struct {
 	PageSize int64  // bytes
 
 	Disk  func(path string) (Disk, error)     // facts of a directory
+	Try   func(path string) (Trial, error)    // writes into it, and removes what it has written
 	Clock func() (synchronised bool, _ error) // whether somebody sets it
 	Now   func() time.Time
 }
@@ -27,7 +28,7 @@ type Machine struct {
 func ThisMachine(pid int) Machine {
 	return Machine{
 		System: runtime.GOOS, Root: os.DirFS("/"), PID: pid, PageSize: int64(os.Getpagesize()),
-		Disk: disk, Clock: clockSynchronised, Now: time.Now,
+		Disk: disk, Try: tryPatiently, Clock: clockSynchronised, Now: time.Now,
 	}
 }
 

@@ -44,7 +44,7 @@ func disk(path string) (Disk, error) {
 	if !ok {
 		kind = fmt.Sprintf("0x%x", s.Type)
 	}
-	d := Disk{Free: int64(s.Bavail) * int64(s.Bsize), FileSystem: kind} //nolint:unconvert // an int32 or uint32 on other processors
+	d := Disk{Free: int64(s.Bavail) * int64(s.Bsize), FileSystem: kind, Mode: info.Mode()} //nolint:unconvert // an int32 or uint32 on other processors
 	d.Writable = unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 	d.Held, err = heldBelow(path)
 	return d, err

@@ -97,6 +97,9 @@ func (f files) machine() doctor.Machine {
 		Disk: func(path string) (doctor.Disk, error) {
 			return doctor.Disk{}, &fs.PathError{Op: "stat", Path: path, Err: fs.ErrNotExist}
 		},
+		Try: func(path string) (doctor.Trial, error) {
+			return doctor.Trial{}, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+		},
 		Clock: func() (bool, error) { return true, nil },
 	}
 }

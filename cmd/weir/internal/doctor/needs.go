@@ -39,7 +39,8 @@ type Needs struct {
 // Journal is where messages are kept on disk.
 type Journal struct {
 	Path     string // "" for none
-	MaxBytes int64  // of all segments
+	MaxBytes int64  // of all files
+	Fsync    string // always, interval, never
 }
 
 // Certificate is one that a server presents.
@@ -47,6 +48,9 @@ type Certificate struct {
 	Server string
 	Files  certs.Files
 }
+
+// JournalBytes is journal.maxBytes where nobody says otherwise.
+const JournalBytes = 10 << 30
 
 // Broker joins the nodes.
 type Broker struct {
@@ -129,6 +133,8 @@ func (n *Needs) addSetting(s config.Setting) {
 		n.Connections += int(number)
 	case s.Path == "journal.path":
 		n.Journal.Path = text
+	case s.Path == "journal.fsync":
+		n.Journal.Fsync = text
 	case s.Path == "journal.maxBytes":
 		n.Journal.MaxBytes = number
 	case s.Path == "cluster.broker":

@@ -24,7 +24,7 @@ var checks = []func(Machine, Needs) Finding{
 	descriptors, descriptorCeiling, openFiles, threads,
 	backlog, synBacklog, ports, tcpMemory, tcpSendBuffer, notSent, conntrack,
 	memory, goMemory, swap, cpu,
-	clock, clockSource, journal, certificates,
+	clock, clockSource, journal, journalSpeed, certificates,
 }
 
 // Examine looks at everything. Without a proxy (nil) what stands in front is not tried. Only Linux machines are known.
