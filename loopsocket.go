@@ -92,6 +92,7 @@ func (l *loopSocket) enqueue(job workers.Job, bytes int) {
 		if _, event := job.(*eventJob); event {
 			l.ns.count.skipped.Add(1)
 		}
+	case workers.Accepted, workers.NoRoom: // there is room: the mailbox's home takes any number
 	}
 }
 

@@ -32,6 +32,7 @@ func (s *Socket) ask(job workers.Refusable, bytes int) {
 		job.Refused(workers.ErrClosed)
 	case workers.AcceptedFull:
 		s.loop().holdReading()
+	case workers.Accepted:
 	}
 }
 

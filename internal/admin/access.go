@@ -98,6 +98,7 @@ func (a *api) permit(c caller, need right) error {
 			return refuse(base.CodeForbidden, "profiles need an admin key, or management.pprof: true")
 		}
 		ok = a.PProf || c.allow.Admin
+	case rightNone: // is not needed
 	}
 	if !ok {
 		return refuse(base.CodeForbidden, "key %q lacks the right %q", c.name, need)

@@ -101,8 +101,9 @@ func (r *reader) value(k *key, v reflect.Value, path string) any {
 		return v.Int()
 	case numberKind:
 		return v.Float()
+	default: // the other scalars are text
+		return r.text(k, v, path)
 	}
-	return r.text(k, v, path)
 }
 
 func (r *reader) text(k *key, v reflect.Value, path string) string {

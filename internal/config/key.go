@@ -95,6 +95,7 @@ func newKey(parent *key, f reflect.StructField) *key {
 		k.readFields(f.Type)
 	case tableKind, listKind:
 		k.item = newKey(k, reflect.StructField{Type: f.Type.Elem(), Tag: reflect.StructTag(fmt.Sprintf("enum:%q", tag.Get("enum")))})
+	default: // a scalar has nothing below it
 	}
 	return k
 }
@@ -254,8 +255,9 @@ func (k *key) want(m mode) string {
 			return fmt.Sprintf("%v up to %s", k.kind, plain(k.max))
 		}
 		return fmt.Sprintf("%v from %s to %s", k.kind, plain(k.min[m]), plain(k.max))
+	default:
+		return k.kind.String()
 	}
-	return k.kind.String()
 }
 
 func plain(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -66,6 +66,7 @@ func (p place) String() string {
 		return fmt.Sprintf("%s:%d", p.file, p.line)
 	case fromEnvironment, fromFlag:
 		return p.file
+	case fromDefault:
 	}
 	return "default"
 }

@@ -27,8 +27,9 @@ func (r *reader) convert(k *key, n *node, v reflect.Value) string {
 		return k.setWord(n, v)
 	case booleanKind:
 		return k.setBool(n, v)
+	default: // the other scalars are numbers
+		return k.setNumber(r.mode, n, v)
 	}
-	return k.setNumber(r.mode, n, v)
 }
 
 // show quotes a value for a message, unless nobody may see it.

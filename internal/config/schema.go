@@ -120,6 +120,7 @@ func (k *key) describe() string {
 		if strings.HasSuffix(k.name, "Bytes") && !strings.Contains(k.doc, "bytes") {
 			parts = append(parts, "in bytes")
 		}
+	default: // has no unit
 	}
 	if k.def[streamFenceMode] != k.def[weirMode] {
 		parts = append(parts, fmt.Sprintf("without \"weir: 1\" the default is %s", k.def[streamFenceMode]))
@@ -154,6 +155,7 @@ func (k *key) defaultValue() (any, bool) {
 	case integerKind, durationKind, numberKind:
 		f, err := strconv.ParseFloat(text, 64)
 		return f, err == nil
+	default: // the other scalars are text
+		return text, k.parent.kind == mappingKind
 	}
-	return text, k.parent.kind == mappingKind
 }

@@ -242,9 +242,10 @@ func (r *yamlReader) merge(n ast.Node) []entry {
 			all = append(all, item.entries...)
 		}
 		return all
+	default:
+		r.fault(n, "<< wants a mapping")
+		return nil
 	}
-	r.fault(n, "<< wants a mapping")
-	return nil
 }
 
 // syntax books what the parser found.

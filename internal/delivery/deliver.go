@@ -178,7 +178,7 @@ func (sh *Shard) offerEmit(l *outLane, it *lane.Item, r *tally) lane.Fate {
 	return sh.offer(l, it, r)
 }
 
-// count books an outcome on a receipt, if somebody asked for one.
+// count adds the fate of an offered message to a tally, if somebody has asked for a receipt.
 func (r *tally) count(o lane.Fate) {
 	if r == nil {
 		return
@@ -194,7 +194,7 @@ func (r *tally) count(o lane.Fate) {
 		r.coalesced.Add(1)
 	case lane.Spilled:
 		r.spilled.Add(1)
-	default:
+	case lane.Rejected, lane.TooLarge, lane.Disconnect:
 		r.rejected.Add(1)
 	}
 }

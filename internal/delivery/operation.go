@@ -223,6 +223,7 @@ func (j *operation) apply(sh *Shard, s *Socket) {
 		}
 		j.found.fetch(s, d)
 		return
+	case op.Emit, op.Ask: // are fanned out as messages: see Hub.Begin
 	}
 	j.found.add(err)
 }

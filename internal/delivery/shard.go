@@ -340,7 +340,7 @@ func (sh *Shard) offer(l *outLane, it *lane.Item, r *tally) lane.Fate {
 	case lane.Spilled:
 		return sh.spilled(l, it.Msg)
 	case lane.Rejected, lane.TooLarge:
-	default:
+	case lane.Accepted, lane.Coalesced, lane.DroppedOldest:
 		if it.Msg.Expires != 0 && l.topic != nil {
 			sh.arm(l)
 		}

@@ -338,6 +338,7 @@ func (s *Session) deadlines() (d agenda.Set[deadline]) {
 		if s.ws == nil {
 			d.Add(farewell, s.poll.giveUp)
 		}
+	case closed: // waits for nothing
 	}
 	return d
 }
@@ -387,6 +388,7 @@ func (s *Session) expireBeat(now int64) {
 		s.abort(base.CausePingTimeout, nil)
 	case ping:
 		s.host.Writable()
+	case wait:
 	}
 }
 
@@ -423,8 +425,9 @@ func (s *Session) packet(p eio.Packet) error {
 		return errClosed
 	case eio.Ping: // a client's in Engine.IO 3 only
 		return s.misuse(base.CauseTransportError, errors.New("engineio: ping from a client"))
+	case eio.Open, eio.Upgrade, eio.Noop: // stray ones are ignored (protocol.md 1.3)
 	}
-	return nil // stray open, upgrade and noop packets are ignored (protocol.md 1.3)
+	return nil
 }
 
 func (s *Session) message(data []byte, binary bool) error {

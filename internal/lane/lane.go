@@ -95,6 +95,7 @@ func (l *Lane) Offer(it *Item, now int64) Fate {
 			l.spill(size, it.Msg.At)
 			return Spilled
 		}
+	case base.DropOldest, base.RejectNew, base.Disconnect: // act on a full lane only: see overflow
 	}
 	if l.fits(size) {
 		l.append(it, size)

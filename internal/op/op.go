@@ -125,6 +125,7 @@ func (o *Op) validDeparture() error {
 		if !o.Transport && o.Reason == "" {
 			return nil
 		}
+	default: // no other cause sends sockets away
 	}
 	return fmt.Errorf("%w: disconnect for %s, transport %t, reason %q", ErrInvalid, o.Cause, o.Transport, o.Reason)
 }

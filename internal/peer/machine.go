@@ -112,6 +112,7 @@ func (m *Machine) End() error {
 		if refusal := parseRefusal(head, ended); refusal != nil {
 			return refusal
 		}
+	case opening, joining:
 	}
 	return io.ErrUnexpectedEOF
 }
@@ -134,8 +135,9 @@ func (f *frames) Control(op ws.Opcode, payload []byte) error {
 			return fmt.Errorf("%w; answer it: %w", closed, err)
 		}
 		return closed
+	default: // a pong; others are no control frames
+		return nil
 	}
-	return nil
 }
 
 var pong = []byte{byte(eio.Pong)}
@@ -181,6 +183,7 @@ func (f *frames) packet(text []byte) error {
 		return nil
 	case sio.Connect, sio.ConnectError, sio.Disconnect:
 		return f.membership(text)
+	case sio.Event, sio.Ack:
 	}
 	if f.phase != ready {
 		return nil // not for a client that is not in: of a namespace it did not ask for

@@ -128,6 +128,7 @@ func (c *Conn) packet(d Entrance, p sio.Packet, owned bool) error {
 		return c.connect(d, p)
 	case sio.ConnectError:
 		return errConnectError
+	case sio.Disconnect, sio.Event, sio.Ack, sio.BinaryEvent, sio.BinaryAck: // are of a namespace that is joined
 	}
 	s := c.socket(p.Namespace)
 	if s == nil {
@@ -140,8 +141,9 @@ func (c *Conn) packet(d Entrance, p sio.Packet, owned bool) error {
 		c.leave(p.Namespace)
 		s.Left()
 		return nil
+	default: // Event and Ack: Connect and ConnectError are dealt with above
+		return deliver(s, p, nil, owned)
 	}
-	return deliver(s, p, nil, owned)
 }
 
 func (c *Conn) binary(data []byte) error {
@@ -162,8 +164,7 @@ func (c *Conn) binary(data []byte) error {
 
 //weir:loop
 func deliver(s Socket, p sio.Packet, attachments [][]byte, owned bool) error {
-	switch p.Type {
-	case sio.Ack, sio.BinaryAck:
+	if p.Type == sio.Ack || p.Type == sio.BinaryAck {
 		s.Answered(p.ID, p.Data, attachments)
 		return nil
 	}

@@ -263,6 +263,7 @@ func (w *walk) find(s Subject) (rank int64) {
 		return w.at.oldest.Milliseconds()
 	case ByLoss:
 		return lossRank(w.at.losing, w.at.share)
+	case ByBytes, ByDrops: // are added up
 	}
 	return w.at.sum
 }
@@ -285,6 +286,7 @@ func (w *walk) measureLane(h Held) {
 		f.sum += int64(h.Lane.Bytes())
 	case ByDrops:
 		f.sum += int64(h.Lane.AllDropped())
+	case ByLag, ByLoss: // age and share are enough
 	}
 }
 

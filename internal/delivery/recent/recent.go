@@ -152,6 +152,7 @@ func (r *IDs[K, Result]) claimLocked(id K) (cost int64, ok bool) {
 			return cost, true
 		case Refused:
 			return 0, false
+		case GiveWay: // the oldest are forgotten, and it is tried again
 		}
 		if !r.forgetLocked() {
 			return 0, false

@@ -240,6 +240,7 @@ func (c *client) Expire(_ *wheel.Timer, now int64) {
 			return
 		}
 		c.settle(nil)
+	default: // waits for nothing
 	}
 }
 
