@@ -44,11 +44,36 @@ func (s *Server) makePollers(servers []ServerOptions, shards int) (waiters []del
 		if o.epoll() && s.pollers == nil {
 			for range shards {
 				p := transport.NewPoller(func() int64 { return s.hub.Now() })
+				p.Pressed = s.newPressed()
 				s.pollers, waiters = append(s.pollers, p), append(waiters, p)
 			}
 		}
 	}
 	return waiters
+}
+
+// newPressed returns what tells one loop that events wait for workers, which get on with them: what comes now has to wait too.
+// Where they do not get on, as their handlers hang, the loop is not to look at what it can do nothing about.
+func (s *Server) newPressed() func() bool {
+	var before int64
+	return func() bool {
+		waiting, served := s.workers.Backlog()
+		getOn := served > before
+		before = served
+		return waiting > 0 && getOn
+	}
+}
+
+// upkeep is what workers put off until several jobs share it: the replies of their jobs are taken by the loops. If nothing
+// waits for a worker any more, loops that doze look for more.
+func (s *Server) upkeep() {
+	s.hub.Nudge()
+	if waiting, _ := s.workers.Backlog(); waiting > 0 {
+		return
+	}
+	for _, p := range s.pollers {
+		p.Rouse()
+	}
 }
 
 // open is called before the loops run.

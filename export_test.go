@@ -1,9 +1,11 @@
 package weir
 
 import (
+	"context"
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/survey"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // The sizes of what an idle connection holds, in bytes.
@@ -33,3 +35,12 @@ func DoorsForTest(s *Server) (list []Door) {
 
 // ViewForTest is what the application sees of a client.
 func ViewForTest(v *survey.Client) ClientView { return viewOf(v) }
+
+// PressedForTest returns what a loop of s asks before it sleeps, and work gives s a job of a socket of its own.
+func PressedForTest(s *Server) (pressed func() bool, work func(job func())) {
+	return s.newPressed(), func(job func()) {
+		m := new(workers.Mailbox)
+		m.Init(s.workers, &workers.MailboxLimits{}, nil)
+		m.Push(jobFunc(func(context.Context) { job() }), 1)
+	}
+}

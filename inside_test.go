@@ -118,3 +118,34 @@ func fill(v reflect.Value, n int) int {
 	}
 	return n + 1
 }
+
+// A loop is pressed while events wait for workers that get on with others; not if they hang, nor if nothing waits.
+func TestLoopsArePressedOnlyByWorkersThatGetOn(t *testing.T) {
+	s, err := weir.New(weir.Options{Workers: weir.WorkerOptions{Max: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	pressed, work := weir.PressedForTest(s)
+	wants := func(want bool) {
+		t.Helper()
+		if got := pressed(); got != want {
+			t.Errorf("pressed: %v", got)
+		}
+	}
+	wants(false)
+	entered, release := make(chan struct{}), make(chan struct{})
+	for range 3 {
+		work(func() { entered <- struct{}{}; <-release })
+	}
+	<-entered
+	wants(false) // two wait, and the worker has come to none
+	release <- struct{}{}
+	<-entered
+	wants(true)  // one waits, and it has come to one
+	wants(false) // and to no other since
+	release <- struct{}{}
+	<-entered
+	wants(false) // none waits
+	release <- struct{}{}
+}

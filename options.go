@@ -137,7 +137,7 @@ type ServerLimits struct {
 	// Retry-After. So are handshakes beyond HandshakesPerSecond, and those that come
 	// while Pending connections have joined no namespace yet. 0: no limit,
 	// but for Connections what the process has descriptors for, less those it needs
-	// itself: 64, and two for each event loop.
+	// itself: 64, and three for each event loop.
 	Connections, Pending, HandshakesPerSecond int
 }
 

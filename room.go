@@ -24,10 +24,10 @@ func (s *Server) measureRoom() {
 	}
 }
 
-// ownDescriptors are those the loops hold: the epoll and the bell of each, and one of each
+// ownDescriptors are those the loops hold: the two epolls and the bell of each, and one of each
 // open port's listening socket. The last are reckoned for every driver.
 func (s *Server) ownDescriptors() int {
-	each := 2
+	each := 3
 	for _, d := range s.doors {
 		if d.opts.Addr != "" {
 			each++

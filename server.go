@@ -122,7 +122,7 @@ func New(o Options) (*Server, error) {
 	lobby := NamespaceOptions{}
 	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
 	var err error
-	s.workers, err = workers.New(workers.Options{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Upkeep: s.hub.Nudge, Logger: s.log})
+	s.workers, err = workers.New(workers.Options{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Upkeep: s.upkeep, Logger: s.log})
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,13 @@ type Poller struct {
 	table registrations
 	live  int
 
-	file  *os.File           // the epoll in Go's own poller, where the loop sleeps
+	// Where the loop sleeps: a second epoll, which Go's own poller watches. It has the bell, and unless it is mute the first.
+	//
+	//	descriptors ── epoll ──┬── outer ── Go's poller ── the loop
+	//	               bell ───┘
+	outer int
+	mute  bool               // arrivals do not wake the loop
+	file  *os.File           // outer
 	park  syscall.RawConn    // of file
 	look  func(uintptr) bool // p.looked, made once
 	alarm int64              // the deadline of file; a sleep may end at an earlier one than it needs
@@ -47,7 +53,13 @@ type Poller struct {
 	drain  deadlines // of those whose peer broke the protocol
 	under  carried   // descriptors on their way here
 
+	// Pressed reports whether what comes now has to wait for others anyway. The loop asks it before it sleeps; if it is so,
+	// the loop dozes, see muffle. Nil: never. It is set before Open.
+	Pressed func() bool
+
 	sleeping atomic.Bool
+	dozing   atomic.Bool
+	rung     atomic.Bool  // the bell was, since the loop last went to sleep
 	ringing  sync.RWMutex // so that Close does not close the bell under a Wake
 	bell     int          // eventfd, edge-triggered and never read; -1 when closed
 }
@@ -77,7 +89,7 @@ var ring uint64 = 1
 
 // NewPoller returns a poller that is not open yet; now is the clock of its loop, in monotonic nanoseconds.
 func NewPoller(now func() int64) *Poller {
-	p := &Poller{now: now, epoll: -1, bell: -1}
+	p := &Poller{now: now, epoll: -1, outer: -1, bell: -1}
 	p.linger.expire, p.drain.expire = p.lingered, p.lingered
 	p.queues = append(p.queues, &p.linger, &p.drain)
 	return p
@@ -95,8 +107,13 @@ func (p *Poller) Open(loop base.Loop) error {
 	}
 	p.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err == nil {
-		ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(p.bell)}
-		err = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, p.bell, &ev)
+		p.outer, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	}
+	if err == nil {
+		err = unix.EpollCtl(p.outer, unix.EPOLL_CTL_ADD, p.bell, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET})
+	}
+	if err == nil {
+		err = unix.EpollCtl(p.outer, unix.EPOLL_CTL_ADD, p.epoll, &unix.EpollEvent{Events: unix.EPOLLIN})
 	}
 	if err == nil {
 		err = p.openPark()
@@ -112,10 +129,10 @@ func (p *Poller) Open(loop base.Loop) error {
 // its processor away, looks for other work, and watches the loop every 20 µs for the first millisecond after it wakes
 // (bench rows one-per-send, events-1000).
 func (p *Poller) openPark() (err error) {
-	if err = unix.SetNonblock(p.epoll, true); err != nil {
+	if err = unix.SetNonblock(p.outer, true); err != nil {
 		return os.NewSyscallError("fcntl O_NONBLOCK", err)
 	}
-	p.file = os.NewFile(uintptr(p.epoll), "epoll")
+	p.file = os.NewFile(uintptr(p.outer), "epoll")
 	if p.park, err = p.file.SyscallConn(); err != nil {
 		return err
 	}
@@ -140,11 +157,45 @@ func (p *Poller) Wait(d time.Duration, idle func() bool) {
 	if d <= 0 {
 		return // Dispatch looks
 	}
+	doze := p.Pressed != nil && p.Pressed()
+	if doze {
+		d = min(d, dozeTime)
+	}
+	p.rung.Store(false)
 	p.sleeping.Store(true)
+	p.dozing.Store(doze)
 	if idle() {
+		p.muffle(doze)
 		p.sleep(now, now+int64(d))
 	}
+	p.dozing.Store(false)
 	p.sleeping.Store(false)
+}
+
+// dozeTime is how long a loop dozes at most.
+const dozeTime = time.Millisecond
+
+// muffle says whether arrivals do not wake the loop. A loop that dozes is woken by Wake and by Rouse alone: what comes while
+// all workers have more to do than they can would wake it for each client by itself, and take the processor from them each
+// time (bench row events-1000).
+func (p *Poller) muffle(on bool) {
+	if on == p.mute {
+		return
+	}
+	var ev unix.EpollEvent
+	if !on {
+		ev.Events = unix.EPOLLIN
+	}
+	if unix.EpollCtl(p.outer, unix.EPOLL_CTL_MOD, p.epoll, &ev) == nil {
+		p.mute = on
+	}
+}
+
+// Rouse is Wake for a loop that dozes: there is no more reason for it. Any goroutine may call it.
+func (p *Poller) Rouse() {
+	if p.dozing.Load() {
+		p.Wake()
+	}
 }
 
 // sleep parks the loop until the epoll has something, or until a time.
@@ -162,8 +213,10 @@ func (p *Poller) sleep(now, until int64) {
 
 // looked reports whether the epoll has anything; it is what a sleep ends with.
 func (p *Poller) looked(uintptr) bool {
-	p.come = p.poll()
-	return p.come > 0
+	if !p.mute {
+		p.come = p.poll()
+	}
+	return p.come > 0 || p.rung.Load()
 }
 
 // poll takes what has come, without waiting, so that Go's scheduler need not be told.
@@ -184,6 +237,7 @@ func (p *Poller) Wake() {
 	p.ringing.RLock()
 	defer p.ringing.RUnlock()
 	if p.bell >= 0 {
+		p.rung.Store(true)
 		// Raw as it never blocks. It fails only when 2^64 wakes were not noticed.
 		_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(p.bell), uintptr(unsafe.Pointer(&ring)), unsafe.Sizeof(ring))
 	}
@@ -201,9 +255,6 @@ func (p *Poller) Dispatch() bool {
 	for p.at < p.come && !p.turns.Over() { // the others are the first of the next step
 		ev := p.events[p.at]
 		p.at++
-		if int(ev.Fd) == p.bell {
-			continue
-		}
 		e := p.table.at(int(ev.Fd))
 		if e.w == nil || int32(e.gen) != ev.Pad {
 			continue // closed, or used again, since the kernel said so
@@ -301,10 +352,10 @@ func (p *Poller) Close() {
 	p.ringing.Lock()
 	defer p.ringing.Unlock()
 	if p.file != nil {
-		_ = p.file.Close() // and with it the epoll
-		p.file, p.epoll = nil, -1
+		_ = p.file.Close() // and with it outer
+		p.file, p.outer = nil, -1
 	}
-	for _, fd := range []*int{&p.bell, &p.epoll} {
+	for _, fd := range []*int{&p.bell, &p.outer, &p.epoll} {
 		if *fd >= 0 {
 			_ = unix.Close(*fd)
 			*fd = -1

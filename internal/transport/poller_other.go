@@ -16,7 +16,7 @@ const Epoll = false
 var errNoEpoll = errors.New("transport: epoll exists on Linux only")
 
 // Poller is the epoll driver of one loop; there is none on this system.
-type Poller struct{}
+type Poller struct{ Pressed func() bool }
 
 // NewPoller returns a poller that cannot be opened.
 func NewPoller(func() int64) *Poller { return &Poller{} }
@@ -38,6 +38,9 @@ func (*Poller) Dispatch() bool { return false }
 
 // Wake does nothing.
 func (*Poller) Wake() {}
+
+// Rouse does nothing.
+func (*Poller) Rouse() {}
 
 // Close does nothing.
 func (*Poller) Close() {}

@@ -79,6 +79,7 @@ func TestAlarmOfAFormerSleepDoesNotKeepTheLoopAwake(t *testing.T) {
 func TestNothingIsLostInARandomMixture(t *testing.T) {
 	now := realTime()
 	p := transport.NewPoller(now)
+	p.Pressed = func() bool { return rand.IntN(3) == 0 } // it dozes now and then
 	l := &mixed{poller: p, done: make(chan struct{})}
 	if err := p.Open(l); err != nil {
 		t.Fatal(err)

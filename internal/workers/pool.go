@@ -119,6 +119,7 @@ type Pool struct {
 
 	dropped  atomic.Bool  // Close gave up: jobs that have not started never will
 	queued   atomic.Int64 // length of queue, for those without the lock
+	popped   atomic.Int64 // visits that workers have taken off the queue
 	pending  atomic.Int64 // jobs accepted and not started
 	running  atomic.Int64
 	panics   atomic.Uint64
@@ -228,6 +229,9 @@ func (w *Pool) Close(ctx context.Context) error {
 	return fmt.Errorf("close workers: %d jobs running, %d queued jobs dropped: %w", running, dropped, context.Cause(ctx))
 }
 
+// Backlog is how many mailboxes wait for a worker now, and how many of those that had to wait workers have come to so far.
+func (w *Pool) Backlog() (waiting, served int64) { return w.queued.Load(), w.popped.Load() }
+
 // Stats counts a job twice while it is being started.
 func (w *Pool) Stats() Stats {
 	w.mu.Lock()
@@ -320,6 +324,7 @@ func (w *Pool) next(s *seat, idle *time.Timer) (*visit, bool) {
 		w.excess-- // the others work off the queue
 	} else if job, ok := w.queue.pop(); ok {
 		w.queued.Store(int64(w.queue.len()))
+		w.popped.Add(1)
 		w.mu.Unlock()
 		return job, true
 	}

@@ -401,3 +401,28 @@ func TestWorkersRestBeforeTheyWaitAndBesideLongJobs(t *testing.T) {
 		closePool(t, w)
 	})
 }
+
+// A backlog is the mailboxes that wait, and grows less with each that a worker comes to; who finds a worker idle never waits.
+func TestBacklogIsWhatWaitsForAWorker(t *testing.T) {
+	w := pool(t, workers.Options{Max: 1})
+	wants := func(wantWaiting, wantServed int64) {
+		t.Helper()
+		if waiting, served := w.Backlog(); waiting != wantWaiting || served != wantServed {
+			t.Errorf("%d wait, %d were served; want %d, %d", waiting, served, wantWaiting, wantServed)
+		}
+	}
+	gates := []gate{newGate(), newGate(), newGate()}
+	for _, g := range gates {
+		submit(t, w, func(context.Context) { g.run() })
+	}
+	<-gates[0].entered
+	wants(2, 0)
+	for i, g := range gates[:2] {
+		g.release()
+		<-gates[i+1].entered
+		wants(int64(1-i), int64(1+i))
+	}
+	gates[2].release()
+	closePool(t, w)
+	wants(0, 2)
+}
