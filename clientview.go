@@ -42,22 +42,24 @@ type KernelView struct {
 }
 
 // LaneView is one lane with its books. They balance (docs/promises.md, P5): Offered is the
-// sum of Written or, on reliable topics, Acked, of Coalesced, of Drops and of Depth.
+// sum of Written or, on reliable topics, Acked, of Coalesced, of Drops, of Depth and of Spilled.
 type LaneView struct {
-	Topic     string            `json:"topic"` // "" = the events lane
-	Depth     int               `json:"depth"` // messages in it, in flight included
-	Bytes     int               `json:"bytes"`
-	InFlight  int               `json:"inFlight"`    // sent, not acknowledged
-	Spilled   int               `json:"spilled"`     // 0: this version has no journal
-	OldestMs  int64             `json:"oldestAgeMs"` // how long the oldest has waited, in milliseconds
-	Offered   uint64            `json:"offered"`
-	Written   uint64            `json:"written"`
-	Acked     uint64            `json:"acked"`
-	Retries   uint64            `json:"retries"`
-	Coalesced uint64            `json:"coalesced"` // replaced by a newer one
-	Drops     map[string]uint64 `json:"drops,omitempty"`
-	Loss      *LossView         `json:"loss,omitempty"` // of the last seconds; nil: none, or not known at a first look
-	Balanced  bool              `json:"balanced"`
+	Topic        string            `json:"topic"` // "" = the events lane
+	Depth        int               `json:"depth"` // messages in it, in flight included
+	Bytes        int               `json:"bytes"`
+	InFlight     int               `json:"inFlight"` // sent, not acknowledged
+	Spilled      int               `json:"spilled"`  // wait for it in the topic's log (SpillToDisk)
+	SpilledBytes int64             `json:"spilledBytes,omitempty"`
+	BehindMs     int64             `json:"behindMs,omitempty"` // for how long it has been behind, in milliseconds
+	OldestMs     int64             `json:"oldestAgeMs"`        // how long the oldest has waited, in milliseconds
+	Offered      uint64            `json:"offered"`
+	Written      uint64            `json:"written"`
+	Acked        uint64            `json:"acked"`
+	Retries      uint64            `json:"retries"`
+	Coalesced    uint64            `json:"coalesced"` // replaced by a newer one
+	Drops        map[string]uint64 `json:"drops,omitempty"`
+	Loss         *LossView         `json:"loss,omitempty"` // of the last seconds; nil: none, or not known at a first look
+	Balanced     bool              `json:"balanced"`
 }
 
 // LossView is what the policy of a lane took from its client in the last seconds.
@@ -95,7 +97,7 @@ func viewOf(v *survey.Client) ClientView {
 	for i := range v.Lanes {
 		l := &v.Lanes[i]
 		out.Lanes[i] = LaneView{
-			Topic: l.Topic, Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, Spilled: l.Spilled, OldestMs: l.OldestMs,
+			Topic: l.Topic, Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, Spilled: l.Spilled, SpilledBytes: l.SpilledBytes, BehindMs: l.BehindMs, OldestMs: l.OldestMs,
 			Offered: l.Offered, Written: l.Written, Acked: l.Acked, Retries: l.Retries, Coalesced: l.Coalesced,
 			Drops: maps.Clone(l.Drops), Balanced: l.Balanced,
 		}

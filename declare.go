@@ -1,6 +1,7 @@
 package weir
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -41,8 +42,8 @@ func (s *Server) Namespace(path string) *Namespace {
 // namespace.
 //
 // A namespace stays until the end of the server. Errors: ErrInvalid, with every problem of the
-// options at once, or because a door has a namespace of that path; ErrDraining once the server has
-// stopped.
+// options at once, or because a door has a namespace of that path; ErrUnavailable where the journal cannot be opened; ErrDraining
+// once the server has stopped.
 func (s *Server) Declare(o NamespaceOptions, setUp func(*Namespace)) (*Namespace, error) {
 	return s.declare(s.doors[0], o, setUp)
 }
@@ -50,11 +51,14 @@ func (s *Server) Declare(o NamespaceOptions, setUp func(*Namespace)) (*Namespace
 // declare adds a namespace to a door.
 func (s *Server) declare(d *door, o NamespaceOptions, setUp func(*Namespace)) (*Namespace, error) {
 	var p problems
-	if o.validate(&p, "Namespace", d.opts.Auth); p != nil {
+	if o.validate(&p, "Namespace", d.opts.Auth, s.opts.Journal.Path); p != nil {
 		return nil, coded(ErrInvalid, errors.Join(p...).Error())
 	}
 	o.Topics, o.AutoSubscribe = slices.Clone(o.Topics), slices.Clone(o.AutoSubscribe)
 	n := s.newNamespace(d, o)
+	if err := s.openLogsOf(n); err != nil {
+		return nil, err
+	}
 	if setUp != nil {
 		setUp(n)
 	}
@@ -75,6 +79,21 @@ func (s *Server) declare(d *door, o NamespaceOptions, setUp func(*Namespace)) (*
 	return n, nil
 }
 
+// openLogsOf opens the logs of a namespace that is declared while the server runs; those of the others Run opens.
+func (s *Server) openLogsOf(n *Namespace) error {
+	if !s.running() || !slices.ContainsFunc(n.opts.Topics, func(t TopicOptions) bool { return t.journaled() }) {
+		return nil
+	}
+	err := s.disk.open()
+	if err == nil {
+		err = n.d.OpenLogs(context.Background())
+	}
+	if err != nil {
+		return &Error{Code: ErrUnavailable, Reason: err.Error(), Cause: err}
+	}
+	return nil
+}
+
 // newNamespace makes a namespace of a door that nobody finds yet.
 func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
 	spec := delivery.NamespaceSpec{
@@ -88,6 +107,7 @@ func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
 		spec.Topics = append(spec.Topics, delivery.TopicSpec{
 			Name: t.Name, Policy: t.policy(), Shape: base.Shape(o.Dialect), TTL: t.TTL, FlushDelay: t.FlushDelay,
 			Key: pointer.Key(t.Key), Keep: t.keep(), Snapshot: t.Snapshot,
+			Journal: t.journaled(), Retention: t.retention(),
 		})
 	}
 	n := &Namespace{

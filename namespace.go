@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -177,7 +178,10 @@ func (n *Namespace) decides(s *Socket) bool {
 //weir:loop
 func (n *Namespace) welcome(s *Socket) {
 	for _, topic := range n.opts.AutoSubscribe {
-		if err := s.subscribe(topic, n.automatic(topic), func(delivery.Subscription) {}); err != nil {
+		err := s.subscribe(topic, n.automatic(topic), func(delivery.Subscription) {})
+		if errors.Is(err, delivery.ErrOpening) {
+			s.subscribeLater(topic, n.automatic(topic))
+		} else if err != nil {
 			n.log.Warn("not subscribed automatically", "topic", topic, "socket", s.ID(), "error", err)
 		}
 	}

@@ -54,6 +54,9 @@ type TopicOptions struct {
 	MaxRetries   int           // sends after the first; default 5; Off: none; 65,534 at most
 	RetryBackoff float64       // factor on AckTimeout for each further send; default 2; 1 = none; 100 at most
 
+	// Retention keeps what is published on disk, in Options.Journal; SpillToDisk always does.
+	Retention Retention
+
 	// WebsocketOnly refuses subscriptions over long-polling.
 	WebsocketOnly bool
 	// AuthRequired makes subscribe and publish ask Authenticate.
@@ -251,6 +254,7 @@ type Options struct {
 	Memory     MemoryOptions
 	Management ManagementOptions
 	Drain      DrainOptions
+	Journal    JournalOptions
 
 	// Authenticate decides about tokens. StaticTokens is a ready one.
 	Authenticate AuthFunc

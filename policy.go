@@ -25,14 +25,13 @@ func (m *Mode) UnmarshalText(b []byte) error { return (*base.Mode)(m).UnmarshalT
 // REJECT_NEW, COALESCE, SNAPSHOT_ONLY, SPILL_TO_DISK or DISCONNECT.
 type Overflow uint8
 
-// The overflow actions. AtLeastOnce topics allow RejectNew and DisconnectClient.
-// SpillToDisk is refused by New: this version has no journal.
+// The overflow actions. AtLeastOnce topics allow RejectNew, SpillToDisk and DisconnectClient.
 const (
 	DropOldest       Overflow = iota // drop from the head until the new one fits
 	RejectNew                        // drop the new one
 	Coalesce                         // replace the unsent message of the same key in place, full or not; else as DropOldest
 	SnapshotOnly                     // at most one unsent message, always the newest
-	SpillToDisk                      // not in this version
+	SpillToDisk                      // queue nothing more: the client gets what follows from the journal, in order, as it reads on
 	DisconnectClient                 // cut the client: it comes back and starts afresh
 )
 

@@ -30,6 +30,8 @@ type Receipt struct {
 	// and Dropped how many of those that have it let the oldest go for it. None of it is
 	// final: what is queued may still be dropped.
 	Queued, Coalesced, Dropped int
+	// Spilled is for how many clients it waits in the topic's log, because they are behind (SpillToDisk).
+	Spilled int
 	// Complete says that all has come that Publish waits for. If it is false the context
 	// ended first: the message is published, but the counts are only of what had been heard
 	// until then. So they are where it is a Duplicate of a message whose lanes nobody had
@@ -131,7 +133,7 @@ func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true
 // It waits for room in the server's inboxes as long as ctx allows, and for a
 // reliable topic until every lane has answered, or ctx ends: see Receipt.Complete.
 // Errors: ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrLimited (ServerLimits.TopicsPerNamespace),
-// ErrDraining; then nobody gets the message.
+// ErrDraining, ErrUnavailable (the topic's journal takes nothing; best-effort messages still reach who has room); then nobody gets the message.
 func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
 	n := s.byPath.Find(namespace)
 	if n == nil {
@@ -180,7 +182,7 @@ func (s *Server) publish(ctx context.Context, n *Namespace, topic string, p *del
 	}
 	out := pending.Receipt(ctx)
 	r.Subscribers, r.Rejected, r.Complete = out.Subscribers, out.Rejected, out.Complete
-	r.Queued, r.Coalesced, r.Dropped = out.Queued, out.Coalesced, out.Dropped
+	r.Queued, r.Coalesced, r.Dropped, r.Spilled = out.Queued, out.Coalesced, out.Dropped, out.Spilled
 	if !pending.Heard() {
 		r.Subscribers = NotCounted
 	}

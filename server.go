@@ -35,6 +35,7 @@ type Server struct {
 	opts    Options
 	log     *slog.Logger
 	hub     *delivery.Hub
+	disk    disk
 	lobby   *delivery.Namespace // for answers to clients that are in no namespace
 	doors   []*door
 	byPath  base.Names[*Namespace]
@@ -113,10 +114,11 @@ func New(o Options) (*Server, error) {
 	s.opts.Drain.Timeout = orDefault(o.Drain.Timeout, time.Minute)
 	s.opts.Management.ReceiptTimeout = orDefault(o.Management.ReceiptTimeout, time.Second)
 	servers := s.opts.servers()
+	s.disk.of = s
 	shards := orDefault(o.Shards, runtime.GOMAXPROCS(0))
 	s.hub = delivery.New(delivery.Options{
 		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: guard.Budget(o.Memory.BudgetBytes),
-		HighWatermark: o.Memory.HighWatermark, FinishTimeout: finishTimeout, OnCut: s.onCut, OnStall: s.onStall,
+		HighWatermark: o.Memory.HighWatermark, FinishTimeout: finishTimeout, OnCut: s.onCut, OnStall: s.onStall, Open: s.disk.topic,
 	})
 	s.drain = s.newDrain()
 	lobby := NamespaceOptions{}
@@ -214,6 +216,9 @@ func (s *Server) run(ctx context.Context) error {
 		return errors.Join(err, s.stop())
 	}
 	s.hub.Start()
+	if err := s.disk.begin(ctx); err != nil {
+		return errors.Join(err, s.stop())
+	}
 	if err := s.Listen(); err != nil {
 		return errors.Join(err, s.stop())
 	}
@@ -293,6 +298,7 @@ func (s *Server) stop() error {
 	// What was read, and what comes back from outside, ends on the workers.
 	errs = append(errs, s.ports.Close(), closePool(s.readers), closePool(s.outside), closePool(s.workers))
 	s.hub.Close()
+	errs = append(errs, s.disk.close())
 	s.pollers.close()
 	close(s.stopped)
 	s.wg.Wait()

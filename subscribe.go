@@ -190,7 +190,8 @@ func (r *request) subscribe() {
 		r.refuse(err)
 		return
 	}
-	if !t.AuthRequired && r.s.deciding == 0 {
+	ready := r.s.ns.d.Ready(r.topic)
+	if !t.AuthRequired && r.s.deciding == 0 && ready {
 		r.enter(o)
 		return
 	}
@@ -202,7 +203,11 @@ func (r *request) subscribe() {
 			return later.s.authorize(ctx, ActionSubscribe, later.topic, token)
 		}
 	}
-	later.decide(len(r.arg.Raw), may, nil, func(err error) {
+	var work func(context.Context) error
+	if !ready {
+		work = func(ctx context.Context) error { return later.s.ns.await(ctx, later.topic) }
+	}
+	later.decide(len(r.arg.Raw), may, work, func(err error) {
 		if err != nil {
 			later.refuse(err)
 			return

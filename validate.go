@@ -81,7 +81,7 @@ func (o *Options) Validate() error {
 			addrs[s.Addr] = s.Name
 		}
 		p.address(at+".Addr", s.Addr)
-		s.validate(&p, at, o.Authenticate != nil)
+		s.validate(&p, at, o.Authenticate != nil, o.Journal.Path)
 		for j, n := range s.Namespaces {
 			if other, taken := paths[n.Path]; taken {
 				p.add("%s.Namespaces[%d].Path %q: server %q has it; a process serves a namespace once", at, j, n.Path, other)
@@ -90,6 +90,7 @@ func (o *Options) Validate() error {
 		}
 	}
 	o.numbers(&p)
+	o.Journal.validate(&p)
 	if o.Workers.Nice != 0 && !workers.NiceSupported {
 		p.add("Workers.Nice %d: only Linux can run handlers at another priority", o.Workers.Nice)
 	}
@@ -97,7 +98,7 @@ func (o *Options) Validate() error {
 	return errors.Join(p...)
 }
 
-func (s *ServerOptions) validate(p *problems, at string, canAuth bool) {
+func (s *ServerOptions) validate(p *problems, at string, canAuth bool, journal string) {
 	if _, err := guard.NewOrigins(s.Origins); err != nil {
 		p.add("%s.Origins: %w", at, err)
 	}
@@ -131,11 +132,11 @@ func (s *ServerOptions) validate(p *problems, at string, canAuth bool) {
 		}
 	}
 	for i := range s.Namespaces {
-		s.Namespaces[i].validate(p, fmt.Sprintf("%s.Namespaces[%d]", at, i), s.Auth)
+		s.Namespaces[i].validate(p, fmt.Sprintf("%s.Namespaces[%d]", at, i), s.Auth, journal)
 	}
 }
 
-func (n *NamespaceOptions) validate(p *problems, at string, auth bool) {
+func (n *NamespaceOptions) validate(p *problems, at string, auth bool, journal string) {
 	if !strings.HasPrefix(n.Path, "/") || strings.ContainsAny(n.Path, ",?") {
 		p.add("%s.Path %q: want a path that begins with \"/\" and has no comma or question mark", at, n.Path)
 	}
@@ -158,6 +159,7 @@ func (n *NamespaceOptions) validate(p *problems, at string, auth bool) {
 			p.add("%s.AuthRequired: the server's Auth is off, so nobody would be asked", where)
 		}
 		t.validate(p, where)
+		t.validateJournal(p, where, journal)
 	}
 	for _, name := range n.AutoSubscribe {
 		switch t := n.declares(name); {
@@ -192,11 +194,8 @@ func (n *NamespaceOptions) declares(name string) (found *TopicOptions) {
 func (t *TopicOptions) validate(p *problems, at string) {
 	checkTopicName(p, at, t.Name)
 	t.numbers(p, at)
-	if t.Overflow == SpillToDisk {
-		p.add("%s.Overflow SPILL_TO_DISK needs the journal, which this version of Weir does not have", at)
-	}
 	if t.Mode == AtLeastOnce && t.Overflow != RejectNew && t.Overflow != DisconnectClient && t.Overflow != SpillToDisk {
-		p.add("%s.Overflow %v: an AT_LEAST_ONCE topic cannot drop messages; want REJECT_NEW or DISCONNECT", at, t.Overflow)
+		p.add("%s.Overflow %v: an AT_LEAST_ONCE topic cannot drop messages; want REJECT_NEW, SPILL_TO_DISK or DISCONNECT", at, t.Overflow)
 	}
 	if t.Key != "" && t.Overflow != Coalesce {
 		p.add("%s.Key %q: only COALESCE uses a key", at, t.Key)

@@ -18,6 +18,9 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) error {
 	if err := a.State.Ready(); err != nil {
 		return refuse(base.CodeDraining, "not ready: %v", err)
 	}
+	if n := a.Hub.Refusing(); n > 0 { // what needs no disk goes on
+		return plain(w, fmt.Sprintf("ready, but the journal does not take what is published to %d topics: the disk is full, read-only or gone", n))
+	}
 	return plain(w, "ready")
 }
 

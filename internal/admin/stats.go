@@ -55,7 +55,7 @@ type keptView struct {
 const maxNames = 1000
 
 // books are promise P5 in JSON: offered = written or acked + coalesced + drops +
-// queued + in flight.
+// queued + in flight + spilled.
 type books struct {
 	Offered   uint64            `json:"offered"`
 	Written   uint64            `json:"written"`
@@ -65,7 +65,7 @@ type books struct {
 	Drops     map[string]uint64 `json:"drops,omitempty"`
 	Queued    int64             `json:"queued"`
 	InFlight  int64             `json:"inFlight"`
-	Spilled   int64             `json:"spilled"` // 0: there is no journal yet
+	Spilled   int64             `json:"spilled"` // wait in the topic's log, once for each client
 	Bytes     int64             `json:"bytes"`
 	HeldBytes int64             `json:"heldBytes"`
 }
@@ -153,7 +153,7 @@ func viewTopic(d *delivery.Declared) topicView {
 func viewBooks(t delivery.Totals) books {
 	b := books{
 		Offered: t.Offered, Written: t.Written, Acked: t.Acked, Retries: t.Retries, Coalesced: t.Coalesced,
-		Queued: t.Queued, InFlight: t.InFlight, Bytes: t.Bytes, HeldBytes: t.Held,
+		Queued: t.Queued, InFlight: t.InFlight, Spilled: t.Spilled, Bytes: t.Bytes, HeldBytes: t.Held,
 	}
 	for r, n := range t.Dropped {
 		if n > 0 {

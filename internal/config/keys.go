@@ -34,7 +34,7 @@ type document struct {
 	Outside    outsideKeys        `key:"outside" doc:"the pool that asks whether a client may: tokens, and the application's checks"`
 	Memory     memoryKeys         `key:"memory" doc:"what the process holds for all clients"`
 	Management managementKeys     `key:"management" doc:"the management API"`
-	Journal    journalKeys        `key:"journal" later:"the journal" doc:"the log behind spill, history and redelivery"`
+	Journal    journalKeys        `key:"journal" doc:"the log on disk behind SPILL_TO_DISK and retention; opened only for topics that need it"`
 	Cluster    clusterKeys        `key:"cluster" doc:"how nodes find each other's messages"`
 	Drain      drainKeys          `key:"drain" doc:"how the server leaves"`
 	Access     accessKeys         `key:"access" doc:"who may come in, for servers with auth: TOKEN"`
@@ -86,11 +86,11 @@ type probeKeys struct {
 }
 
 type journalKeys struct {
-	Path     string        `key:"path" default:"" doc:"its directory"`
-	Fsync    string        `key:"fsync" default:"interval" doc:"when it is flushed to the disk"`
-	Interval time.Duration `key:"intervalMs" default:"50" doc:"between two flushes"`
-	MaxBytes int64         `key:"maxBytes" default:"10737418240" doc:"of all segments"`
-	WhenFull string        `key:"whenFull" default:"refuse" doc:"what a publish meets when it is full"`
+	Path     string        `key:"path" default:"" doc:"its directory, for this process alone; topics that need the journal are refused without it"`
+	Fsync    string        `key:"fsync" default:"interval" enum:"interval,always,never" doc:"when what was published outlives the machine: always before anybody is told, interval within intervalMs, never when the system writes it; a process that is killed loses nothing under any of them"`
+	Interval time.Duration `key:"intervalMs" default:"50" min:"1" doc:"between two syncs"`
+	MaxBytes int64         `key:"maxBytes" default:"10737418240" min:"1" doc:"of all its files"`
+	WhenFull string        `key:"whenFull" default:"refuse" enum:"refuse,drop-oldest" doc:"what gives way then: what is published, or the oldest records of any topic"`
 }
 
 type clusterKeys struct {
@@ -143,7 +143,7 @@ type server struct {
 	MemoryShare       float64      `key:"memoryShare" default:"0" min:"0" max:"1" later:"a memory share per server" doc:"of the budget; 0: in common"`
 	SocketIO          socketIOKeys `key:"socketio" doc:"Socket.IO's options, by its names"`
 	Limits            limitKeys    `key:"limits" doc:"what this server takes on"`
-	SpillRootPath     string       `key:"spillRootPath" only:"the journal's directory is journal.path" doc:"StreamFence's spill directory: without effect, because nothing spills"`
+	SpillRootPath     string       `key:"spillRootPath" only:"the journal's directory is journal.path" doc:"StreamFence's spill directory: the journal's, unless journal.path is set; .streamfence-spill if a topic spills and neither is"`
 	ManagementPort    int          `key:"managementPort" only:"the management API listens on management.port" doc:"StreamFence's management port: without effect, as it is in StreamFence JS files"`
 	Namespaces        []namespace  `key:"namespaces" required:"true" doc:"the namespaces of this server"`
 }
@@ -231,7 +231,7 @@ type eventsLaneKeys struct {
 // policy is set per topic; on a namespace it is the default of its topics.
 type policy struct {
 	DeliveryMode               weir.Mode     `key:"deliveryMode" default:"BEST_EFFORT" enum:"BEST_EFFORT,AT_LEAST_ONCE" doc:"AT_LEAST_ONCE repeats until acknowledged"`
-	OverflowAction             weir.Overflow `key:"overflowAction" default:"DROP_OLDEST" sf:"REJECT_NEW" enum:"DROP_OLDEST,REJECT_NEW,COALESCE,SNAPSHOT_ONLY,SPILL_TO_DISK,DISCONNECT" later:"the journal" laterValue:"SPILL_TO_DISK" doc:"what a full lane does with the next message"`
+	OverflowAction             weir.Overflow `key:"overflowAction" default:"DROP_OLDEST" sf:"REJECT_NEW" enum:"DROP_OLDEST,REJECT_NEW,COALESCE,SNAPSHOT_ONLY,SPILL_TO_DISK,DISCONNECT" doc:"what a full lane does with the next message"`
 	MaxQueuedMessagesPerClient int           `key:"maxQueuedMessagesPerClient" default:"64" min:"1" max:"16777216" doc:"messages of one topic that wait for one client"`
 	MaxQueuedBytesPerClient    int           `key:"maxQueuedBytesPerClient" default:"524288" min:"1" doc:"the same in bytes"`
 	Key                        string        `key:"key" default:"" doc:"JSON pointer into the payload, /symbol: COALESCE keeps the newest message of each value"`
@@ -248,13 +248,13 @@ type policy struct {
 	AllowPolling               bool          `key:"allowPolling" default:"true" doc:"false refuses subscriptions over long-polling"`
 	AuthRequired               bool          `key:"authRequired" default:"false" doc:"asks for a token at connect (namespace), subscribe and publish (topic)"`
 	Coalesce                   bool          `key:"coalesce" default:"false" only:"write overflowAction: SNAPSHOT_ONLY, or COALESCE with a key" doc:"StreamFence's: at most one unsent message per topic, the newest"`
-	Retention                  retentionKeys `key:"retention" later:"the journal" doc:"what is kept of a topic"`
-	History                    int           `key:"history" default:"0" min:"0" later:"the journal" doc:"messages a new subscriber gets"`
+	Retention                  retentionKeys `key:"retention" doc:"what the journal keeps of a topic; SPILL_TO_DISK always keeps"`
+	History                    int           `key:"history" default:"0" min:"0" later:"history" doc:"messages a new subscriber gets"`
 }
 
 type retentionKeys struct {
-	MaxAge   time.Duration `key:"maxAgeMs" default:"0" doc:"0: nothing is kept"`
-	MaxBytes int64         `key:"maxBytes" default:"0" doc:"0: nothing is kept"`
+	MaxAge   time.Duration `key:"maxAgeMs" default:"0" min:"0" doc:"older records are deleted; 0: an hour, where the topic is kept at all"`
+	MaxBytes int64         `key:"maxBytes" default:"0" min:"0" doc:"of one topic; beyond it the oldest records are deleted; 0: 1 GiB, where the topic is kept at all"`
 }
 
 type topic struct {

@@ -22,6 +22,7 @@ func (r *reader) options(d *document) weir.Options {
 		Outside:    weir.OutsideOptions{Max: d.Outside.Max, Queue: d.Outside.Queue},
 		Memory:     weir.MemoryOptions{BudgetBytes: d.Memory.BudgetBytes, HighWatermark: d.Memory.HighWatermark},
 		Management: r.management(d),
+		Journal:    r.journal(d),
 		Drain:      weir.DrainOptions{ClientsPerSecond: d.Drain.ClientsPerSecond, Timeout: d.Drain.Timeout},
 		AuthFailures: weir.AuthFailures{
 			Max: d.Access.Failures.Max, Window: d.Access.Failures.Window,
@@ -37,6 +38,41 @@ func (r *reader) options(d *document) weir.Options {
 	r.validate(&o)
 	return o
 }
+
+// journal is the log on disk. A StreamFence file names its directory with each server; there is one journal for all.
+func (r *reader) journal(d *document) weir.JournalOptions {
+	k := &d.Journal
+	o := weir.JournalOptions{
+		Path: k.Path, Fsync: weir.Fsync(k.Fsync), Interval: k.Interval, MaxBytes: k.MaxBytes, WhenFull: weir.WhenFull(k.WhenFull),
+	}
+	if r.mode != streamFenceMode || k.Path != "" {
+		return o
+	}
+	spills := false
+	for _, name := range slices.Sorted(maps.Keys(d.Servers)) {
+		s := d.Servers[name]
+		for i := range s.Namespaces {
+			n := &s.Namespaces[i]
+			spills = spills || n.OverflowAction == weir.SpillToDisk || slices.ContainsFunc(n.Topics, func(t topic) bool { return t.OverflowAction == weir.SpillToDisk })
+		}
+		path := below("servers", name) + ".spillRootPath"
+		switch {
+		case s.SpillRootPath == "":
+		case o.Path == "":
+			o.Path = s.SpillRootPath
+		case o.Path != s.SpillRootPath:
+			r.warn(path, "there is one journal for all servers: it is in %s", o.Path)
+		}
+	}
+	if spills && o.Path == "" {
+		o.Path = streamFenceSpill
+	}
+	k.Path = o.Path // it is shown
+	return o
+}
+
+// streamFenceSpill is where StreamFence spills unless it is told (protocol.md 3.13).
+const streamFenceSpill = ".streamfence-spill"
 
 // tokens wants one token for each principal.
 func (r *reader) tokens(tokens map[string]string) weir.AuthFunc {

@@ -53,6 +53,9 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 			},
 			ReceiptTimeout: 250 * time.Millisecond, StreamFenceMetrics: true,
 		},
+		Journal: weir.JournalOptions{
+			Path: "/var/lib/weir", Fsync: weir.FsyncAlways, Interval: 70 * time.Millisecond, MaxBytes: 4e9, WhenFull: weir.WhenFullDropOldest,
+		},
 		Drain:        weir.DrainOptions{ClientsPerSecond: 17, Timeout: 1500 * time.Millisecond},
 		AuthFailures: weir.AuthFailures{Max: 3, Window: 9 * time.Second},
 		Servers: []weir.ServerOptions{{
@@ -74,10 +77,12 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 						Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.DisconnectClient, Max: weir.Limits{Messages: 9, Bytes: 10000},
 						TTL: 800 * time.Millisecond, FlushDelay: 20 * time.Millisecond, Snapshot: true, SnapshotMax: weir.Limits{Messages: 500, Bytes: 262144}, Weight: 2, MaxInFlight: 4, AckTimeout: 600 * time.Millisecond,
 						MaxRetries: weir.Off, RetryBackoff: 1.5, WebsocketOnly: true, AuthRequired: true,
+						Retention: weir.Retention{MaxAge: 90 * time.Second, MaxBytes: 700000},
 					},
 					{
 						Name: "prices*", Overflow: weir.Coalesce, Key: "/symbol", Max: weir.Limits{Messages: 5, Bytes: 6000},
 						TTL: 4 * time.Millisecond, FlushDelay: 3 * time.Millisecond, Snapshot: true, SnapshotMax: weir.Limits{Messages: 7, Bytes: 900}, Weight: 5, MaxInFlight: 1, AckTimeout: time.Millisecond, MaxRetries: 2, RetryBackoff: 3,
+						Retention: weir.Retention{MaxAge: time.Minute, MaxBytes: 500000},
 					},
 				},
 			}},

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,5 +118,28 @@ func TestWarningsSayTheEffectInNumbers(t *testing.T) {
 	}
 	if quiet := parse(t, "weir: 1\nservers: {a: {namespaces: [{path: /x, topics: [t], overflowAction: REJECT_NEW}]}}", config.LoadOptions{}); len(quiet.Warnings) > 0 {
 		t.Errorf("with weir: 1: %v", quiet.Warnings)
+	}
+}
+
+// StreamFence files that spill run: the journal is where they spill to.
+func TestStreamFenceSpills(t *testing.T) {
+	const file = "servers: {a: {%s namespaces: [{path: /x, topics: [t], overflowAction: SPILL_TO_DISK}]}, b: {port: 3001, %s namespaces: [{path: /y, topics: [t]}]}}"
+	for _, c := range []struct{ a, b, path, warning string }{
+		{"", "", ".streamfence-spill", ""},
+		{"spillRootPath: /one,", "", "/one", ""},
+		{"", "spillRootPath: /two,", "/two", ""},
+		{"spillRootPath: /one,", "spillRootPath: /two,", "/one", "there is one journal for all servers: it is in /one"},
+	} {
+		got := parse(t, fmt.Sprintf(file, c.a, c.b), config.LoadOptions{})
+		if got.Options.Journal.Path != c.path || got.Options.Servers[0].Namespaces[0].Topics[0].Overflow != weir.SpillToDisk {
+			t.Errorf("%q, %q: the journal is in %q, want %q", c.a, c.b, got.Options.Journal.Path, c.path)
+		}
+		told := slices.ContainsFunc(got.Warnings, func(w config.Warning) bool { return strings.Contains(w.Message, "one journal for all servers") })
+		if told != (c.warning != "") {
+			t.Errorf("%q, %q: %v", c.a, c.b, got.Warnings)
+		}
+	}
+	if got := parse(t, "servers: {a: {namespaces: [{path: /x, topics: [t]}]}}", config.LoadOptions{}); got.Options.Journal.Path != "" {
+		t.Errorf("nothing spills, and the journal is in %q", got.Options.Journal.Path)
 	}
 }

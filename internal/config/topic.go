@@ -47,6 +47,7 @@ func (r *reader) topic(t *topic, at policyPaths) weir.TopicOptions {
 		TTL: t.TTL, FlushDelay: t.FlushDelay, Weight: t.Weight,
 		MaxInFlight: t.MaxInFlight, AckTimeout: t.AckTimeout, MaxRetries: t.MaxRetries, RetryBackoff: t.RetryBackoff,
 		Snapshot: t.Snapshot, SnapshotMax: weir.Limits{Messages: t.SnapshotMaxKeys, Bytes: t.SnapshotMaxBytes},
+		Retention:     weir.Retention{MaxAge: t.Retention.MaxAge, MaxBytes: t.Retention.MaxBytes},
 		WebsocketOnly: !t.AllowPolling, AuthRequired: t.AuthRequired,
 	}
 	if t.SnapshotMaxKeys == 0 {
@@ -66,8 +67,8 @@ func (r *reader) topic(t *topic, at policyPaths) weir.TopicOptions {
 
 // checkReliable holds the rules of AT_LEAST_ONCE (configuration.md, protocol.md 3.13).
 func (r *reader) checkReliable(t *topic, at policyPaths) {
-	if t.OverflowAction != weir.RejectNew && t.OverflowAction != weir.DisconnectClient {
-		r.wrong(at.of(r, "overflowAction"), "%v cannot keep the promise of topic %q, which is AT_LEAST_ONCE: want REJECT_NEW or DISCONNECT", t.OverflowAction, t.Name)
+	if t.OverflowAction != weir.RejectNew && t.OverflowAction != weir.SpillToDisk && t.OverflowAction != weir.DisconnectClient {
+		r.wrong(at.of(r, "overflowAction"), "%v cannot keep the promise of topic %q, which is AT_LEAST_ONCE: want REJECT_NEW, SPILL_TO_DISK or DISCONNECT", t.OverflowAction, t.Name)
 	}
 	if t.Coalesce {
 		r.wrong(at.of(r, "coalesce"), "true cannot keep the promise of topic %q, which is AT_LEAST_ONCE: want false", t.Name)

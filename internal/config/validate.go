@@ -11,7 +11,7 @@ import (
 )
 
 // located takes the place in weir.Options from a problem that Options.Validate found.
-var located = regexp.MustCompile(`(?s)^(Servers|Management)(?:\[(\d+)\])?(?:\.Namespaces\[(\d+)\])?(?:\.Topics\[(\d+)\](?: \(.*?\))?)?(?:\.([A-Z]\w*)[\w.\[\]]*)?:? ?(.*)$`)
+var located = regexp.MustCompile(`(?s)^(Servers|Management|Journal)(?:\[(\d+)\])?(?:\.Namespaces\[(\d+)\])?(?:\.Topics\[(\d+)\](?: \(.*?\))?)?(?:\.([A-Z]\w*)[\w.\[\]]*)?:? ?(.*)$`)
 
 // originEntry takes the place in the list from a problem of an origin.
 var originEntry = regexp.MustCompile(`^origins(\[\d+\]) (.*)$`)
@@ -71,7 +71,7 @@ func (r *reader) locate(o *weir.Options, text string) (path, message string) {
 	if m == nil {
 		return "", text
 	}
-	path = "management"
+	path = strings.ToLower(m[1])
 	if m[1] == "Servers" {
 		i, err := strconv.Atoi(m[2])
 		if err != nil || i >= len(o.Servers) {

@@ -132,3 +132,6 @@ func (n *Namespace) Forget(name string) {
 	defer n.live.Unlock()
 	n.forgetLocked(n.byName[name], func() bool { return true })
 }
+
+// LaneBytes is how many bytes the socket's lane of a topic holds. Loop only.
+func (s *Socket) LaneBytes(topic string) int { return s.subscription(topic).Bytes() }

@@ -1,9 +1,12 @@
 package delivery_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -236,4 +239,105 @@ func TestSpillOfADiskThatRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// StreamFence W7: a segment with a damaged record. What is sound comes, in order; the rest is booked as spill_failed and told once; and
+// nothing goes round in circles: the server comes to rest.
+func TestSpillOfADamagedFile(t *testing.T) {
+	fs := memfs.New()
+	j, err := journal.Open(journal.Options{FS: fs, Fsync: journal.Always, TailBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &disk{Journal: j, fs: fs}
+	t.Cleanup(func() { _ = j.Close() })
+	o := options(1, onDisk("ticks", narrow(4)))
+	o.Open = d.open
+	r := newRig(t, o)
+	if err := r.OpenLogs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := r.stalled(0)
+	c.subscribe(c.join(), "ticks", delivery.SubscribeOptions{Tell: true})
+	for n := range 100 {
+		r.publish("ticks", fmt.Sprintf("%d", 1000+n))
+	}
+	r.settle()
+	for _, name := range fs.Files() {
+		data := fs.Data(name)
+		if i := bytes.Index(data, []byte("1050")); i >= 0 && strings.HasSuffix(name, ".seg") {
+			data = slices.Clone(data)
+			data[i] ^= 0xff
+			fs.SetData(name, data)
+		}
+	}
+	c.open(wide)
+	r.caughtUp(c, "ticks")
+	want := append(counted(1000, 1049), counted(1051, 1099)...)
+	wantPayloads(t, "the client", sequence(c, "ticks"), want)
+	if n := r.totals("ticks"); n.Dropped[base.ReasonSpillFailed] != 1 || n.Spilled != 0 || r.Unbalanced.Load() != 0 {
+		t.Errorf("%+v, %d unbalanced", n, r.Unbalanced.Load())
+	}
+	if told := strings.Join(c.texts(), "\n"); strings.Count(told, "weir:lost") != 1 || !strings.Contains(told, `"count":1,"reason":"spill_failed"`) {
+		t.Errorf("it was told %q", told)
+	}
+	r.publish("ticks", "2000")
+	wantPayloads(t, "afterwards", sequence(c, "ticks"), append(want, "2000"))
+}
+
+// StreamFence J9: a disk that does not answer holds up who publishes to its topics, no longer than he waits, and nobody else: no loop, no
+// other topic, and no client that reads what was published before.
+func TestSlowDiskHoldsUpNobodyElse(t *testing.T) {
+	fs := memfs.New()
+	r, _ := journaled(t, options(1, onDisk("ticks", narrow(64)), topic("plain", latest())), fs)
+	c, stalled := r.connect(0), r.stalled(0)
+	c.join("ticks", "plain")
+	stalled.join("ticks", "plain")
+	r.numbered("ticks", 1, 3)
+	hold := make(chan struct{})
+	fs.Hook(func(o memfs.Op) error {
+		if o.Kind == memfs.Write || o.Kind == memfs.Sync {
+			<-hold
+		}
+		return nil
+	})
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := r.Publish(short, r.ns, "ticks", &delivery.Publication{Payload: []byte("4")}, true); !errors.Is(err, delivery.ErrUndecided) {
+		t.Errorf("who publishes to it: %v", err)
+	}
+	r.numbered("plain", 1, 10)
+	wantPayloads(t, "who reads another topic", sequence(c, "plain"), counted(1, 10))
+	stalled.open(wide)
+	wantPayloads(t, "who reads what was before", sequence(stalled, "ticks"), counted(1, 3))
+	close(hold)
+	fs.Hook(nil)
+	r.publish("ticks", "5")
+	wantPayloads(t, "in the end", sequence(c, "ticks"), counted(1, 5))
+}
+
+// StreamFence J8: whoever catches up is given what its lane may hold and no more, at every moment.
+func TestLanesThatCatchUpStayWithinTheirLimits(t *testing.T) {
+	p := narrow(8)
+	p.MaxBytes = 600
+	r, _ := journaled(t, options(1, onDisk("ticks", p)), memfs.New())
+	c := r.stalled(0)
+	c.join("ticks")
+	r.numbered("ticks", 1, 500)
+	c.do(func() {
+		c.take = func(offered int) int {
+			if n, b := c.conn.Depth(), c.conn.Sockets()[0].LaneBytes("ticks"); n > 8+1 || b > 600+100 { // what is being written counts too
+				t.Errorf("%d messages, %d bytes in its lane", n, b)
+			}
+			return min(offered, 50)
+		}
+	})
+	r.wait(func() bool {
+		c.open(100)
+		n := r.totals("ticks")
+		return n.Behind == 0 && n.Queued == 0
+	})
+	c.do(func() { c.take = nil })
+	c.open(wide)
+	wantPayloads(t, "in the end", sequence(c, "ticks"), counted(1, 500))
 }

@@ -79,7 +79,7 @@ func Table() []Room {
 		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/outbox", "internal/survey", "internal/kept",
-			"internal/transport", "internal/engineio", "internal/socketio", "internal/journal", "internal/delivery",
+			"internal/transport", "internal/engineio", "internal/socketio", "internal/topiclog", "internal/journal", "internal/delivery",
 			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "cluster",
 		}},
 

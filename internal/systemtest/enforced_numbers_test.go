@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,7 +26,7 @@ import (
 func everyNumber() weir.Options {
 	return weir.Options{Servers: []weir.ServerOptions{{Addr: "127.0.0.1:0", Namespaces: []weir.NamespaceOptions{{Path: "/feed", Topics: []weir.TopicOptions{
 		{Name: "sure", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew}, {Name: "ticks"},
-	}}}}}, Logger: slog.New(slog.DiscardHandler)}
+	}}}}}, Journal: weir.JournalOptions{Path: "journal"}, Logger: slog.New(slog.DiscardHandler)}
 }
 
 // numbersOf are the numbers of options by path, without those that are names of something.
@@ -75,6 +77,8 @@ var ranges = map[string][2]float64{
 	"AuthFailures.Max":          {1, math.MaxInt32},
 	"AuthFailures.Window":       {1, maxMilliseconds},
 	"Management.ReceiptTimeout": {1, maxMilliseconds},
+	"Journal.Interval":          {millisecond, maxMilliseconds},
+	"Journal.MaxBytes":          {1, 1 << 53},
 
 	"Servers[0].NotSentLowat":                  {weir.Off, math.MaxInt32},
 	"Servers[0].Limits.HeaderTimeout":          {1, maxMilliseconds},
@@ -106,6 +110,8 @@ var ranges = map[string][2]float64{
 	"Servers[0].Namespaces[0].Topics[0].AckTimeout":           {1, maxMilliseconds},
 	"Servers[0].Namespaces[0].Topics[0].MaxRetries":           {weir.Off, 1<<16 - 2},
 	"Servers[0].Namespaces[0].Topics[0].RetryBackoff":         {1, 100},
+	"Servers[0].Namespaces[0].Topics[0].Retention.MaxAge":     {0, maxMilliseconds},
+	"Servers[0].Namespaces[0].Topics[0].Retention.MaxBytes":   {0, 1 << 53},
 }
 
 const (
@@ -206,6 +212,12 @@ func TestNumbersAtBothEndsRun(t *testing.T) {
 
 // lifeOf runs a server, lets a client in if it does, publishes, and ends it.
 func lifeOf(o weir.Options) error {
+	dir, err := os.MkdirTemp("", "weir-life-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	o.Journal.Path = filepath.Join(dir, "journal")
 	srv, err := weir.New(withDriver(o))
 	if err != nil {
 		return fmt.Errorf("accepted by Validate, refused by New: %w", err)
@@ -222,7 +234,7 @@ func lifeOf(o weir.Options) error {
 	}
 	for _, topic := range []string{"sure", "ticks"} {
 		_, err := srv.Publish(ctx, "/feed", topic, json.RawMessage("1"))
-		if err != nil && !errors.Is(err, weir.ErrTooLarge) && !errors.Is(err, weir.ErrBusy) {
+		if err != nil && !errors.Is(err, weir.ErrTooLarge) && !errors.Is(err, weir.ErrBusy) && !errors.Is(err, weir.ErrUnavailable) {
 			return fmt.Errorf("publish to %s: %w", topic, err)
 		}
 	}

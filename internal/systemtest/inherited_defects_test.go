@@ -16,8 +16,7 @@ import (
 
 // One test each for the defects of streamfence.md that this version can have,
 // named after the defect's subject. Elsewhere: W1 in bounded_test.go; J4 and J14 in
-// access_test.go; those of spilling (J2, S7) are refused with SPILL_TO_DISK until the
-// issue that brings the journal. J7's config files are internal/config's.
+// access_test.go; those of spilling in spill_test.go and in internal/delivery. J7's config files are internal/config's.
 
 // orders is a reliable topic whose ack clock does not run out during a test.
 func orders(o weir.TopicOptions) weir.TopicOptions {

@@ -17,7 +17,7 @@ import (
 // to S11, but those that other files have (see defects_test.go).
 
 // J2: who leaves takes nothing of the others with him. (StreamFence: his directory of
-// spilled messages, which was theirs too. Spilling itself comes with the journal.)
+// spilled messages, which was theirs too; with spilling: TestSpillEndsWithItsClient.)
 func TestOneSubscribersDisconnectTakesNothingFromTheOthers(t *testing.T) {
 	srv := start(t, feed(orders(weir.TopicOptions{MaxInFlight: 1})))
 	stay, leave := dial(t, addr(srv), "/feed", nil, dialOptions{}), dial(t, addr(srv), "/feed", nil, dialOptions{})
@@ -41,13 +41,6 @@ func TestOneSubscribersDisconnectTakesNothingFromTheOthers(t *testing.T) {
 	}
 	if n := metric(t, srv, "weir_dropped_total", `topic="orders"`, `reason="disconnect"`); n != 10 {
 		t.Errorf("%v booked as disconnect, want the 10 of the one who left", n)
-	}
-}
-
-func TestSpillToDiskIsRefusedWithASentence(t *testing.T) {
-	_, err := weir.New(feed(weir.TopicOptions{Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.SpillToDisk}))
-	if err == nil || !strings.Contains(err.Error(), "SPILL_TO_DISK needs the journal") {
-		t.Fatalf("New: %v", err)
 	}
 }
 

@@ -1,0 +1,215 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/journal"
+	"github.com/streamweir/weir/internal/topiclog"
+	"github.com/streamweir/weir/internal/vfs"
+)
+
+// Fsync says what a publication has survived when it succeeds. Under all of them a process that is killed loses nothing it has
+// confirmed.
+type Fsync string
+
+// The policies.
+const (
+	FsyncInterval Fsync = "interval" // the default: a machine that fails loses what was published since JournalOptions.Interval
+	FsyncAlways   Fsync = "always"   // nothing that was confirmed, or seen by a client, is lost
+	FsyncNever    Fsync = "never"    // left to the operating system: a machine that fails loses some tens of seconds
+)
+
+// WhenFull says what gives way when the journal has JournalOptions.MaxBytes.
+type WhenFull string
+
+// What gives way.
+const (
+	WhenFullRefuse     WhenFull = "refuse"      // the default: the publication. ErrUnavailable for reliable ones; best-effort ones reach who has room
+	WhenFullDropOldest WhenFull = "drop-oldest" // the oldest records of any topic, read or not
+)
+
+// JournalOptions are the log on disk behind SpillToDisk and Retention. Without a topic that needs it nothing is opened and
+// nothing started.
+type JournalOptions struct {
+	// Path is its directory, made if it is not there, for the process alone: files 0600, and a second process is refused.
+	Path     string
+	Fsync    Fsync
+	Interval time.Duration // between two syncs; default 50 ms; 1 ms and more
+	MaxBytes int64         // of all files; default 10 GiB
+	WhenFull WhenFull
+}
+
+// Retention bounds what the journal keeps of a topic: what is older, or more, is deleted, whether its clients have read it or
+// not. Zero fields are defaults.
+type Retention struct {
+	MaxAge   time.Duration // default an hour; 24 days at most
+	MaxBytes int64         // default 1 GiB
+}
+
+// The defaults of the journal.
+const (
+	defaultInterval       = 50 * time.Millisecond
+	defaultJournalBytes   = 10 << 30
+	defaultRetention      = time.Hour
+	defaultRetentionBytes = 1 << 30
+)
+
+func (j *JournalOptions) validate(p *problems) {
+	switch j.Fsync {
+	case "", FsyncInterval, FsyncAlways, FsyncNever:
+	default:
+		p.add("Journal.Fsync %q: want interval, always or never", j.Fsync)
+	}
+	switch j.WhenFull {
+	case "", WhenFullRefuse, WhenFullDropOldest:
+	default:
+		p.add("Journal.WhenFull %q: want refuse or drop-oldest", j.WhenFull)
+	}
+	if j.Interval != 0 {
+		within(p, "Journal.Interval", j.Interval, time.Millisecond, maxDuration)
+	}
+	within(p, "Journal.MaxBytes", j.MaxBytes, 0, maxBudget)
+}
+
+// journaled reports whether the topic has a log on disk.
+func (t *TopicOptions) journaled() bool {
+	return t.Overflow == SpillToDisk || t.Retention != Retention{}
+}
+
+// validateJournal refuses a topic that needs a journal where there is none.
+func (t *TopicOptions) validateJournal(p *problems, at, path string) {
+	within(p, at+".Retention.MaxAge", t.Retention.MaxAge, 0, maxDuration)
+	within(p, at+".Retention.MaxBytes", t.Retention.MaxBytes, 0, maxBudget)
+	switch {
+	case path != "":
+	case t.Overflow == SpillToDisk:
+		p.add("%s.Overflow SPILL_TO_DISK: needs the journal's directory: set journal.path (Options.Journal.Path)", at)
+	case t.journaled():
+		p.add("%s.Retention: needs the journal's directory: set journal.path (Options.Journal.Path)", at)
+	}
+}
+
+func (t *TopicOptions) retention() topiclog.Limits {
+	return topiclog.Limits{Age: orDefault(t.Retention.MaxAge, defaultRetention), Bytes: int(orDefault(t.Retention.MaxBytes, defaultRetentionBytes))}
+}
+
+// disk is the journal of a server, from its first topic that needs one on.
+type disk struct {
+	of *Server
+
+	journal atomic.Pointer[journal.Journal] // nil: none is open
+}
+
+// needed reports whether any topic declared so far has a log on disk.
+func (d *disk) needed() bool {
+	for _, n := range d.of.byPath.All() {
+		for i := range n.opts.Topics {
+			if n.opts.Topics[i].journaled() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// begin opens the journal and the logs of the topics that are declared by name, if there are any. It is called once the loops run.
+func (d *disk) begin(ctx context.Context) error {
+	if !d.needed() {
+		return nil
+	}
+	if err := d.open(); err != nil {
+		return err
+	}
+	return d.of.hub.OpenLogs(ctx)
+}
+
+// open takes the directory.
+func (d *disk) open() error {
+	if d.journal.Load() != nil {
+		return nil
+	}
+	o := &d.of.opts.Journal
+	j, err := journal.Open(journal.Options{
+		FS: vfs.Dir(o.Path), Fsync: o.fsync(), WhenFull: o.whenFull(), Interval: orDefault(o.Interval, defaultInterval),
+		MaxBytes: orDefault(o.MaxBytes, defaultJournalBytes), Logger: d.of.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the journal in %s: %w", o.Path, err)
+	}
+	d.journal.Store(j)
+	return nil
+}
+
+func (j *JournalOptions) fsync() journal.Fsync {
+	switch j.Fsync {
+	case FsyncAlways:
+		return journal.Always
+	case FsyncNever:
+		return journal.Never
+	}
+	return journal.Interval
+}
+
+func (j *JournalOptions) whenFull() journal.WhenFull {
+	if j.WhenFull == WhenFullDropOldest {
+		return journal.DropOldest
+	}
+	return journal.Refuse
+}
+
+// errNoJournal is what is told who publishes before Run.
+var errNoJournal = errors.New("the server does not run yet")
+
+// topic is delivery.Options.Open.
+func (d *disk) topic(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+	j := d.journal.Load()
+	if j == nil {
+		return nil, errNoJournal
+	}
+	log, err := j.Topic(namespace, topic, l, deliver)
+	if err != nil {
+		d.of.log.Error("the log of a topic cannot be opened", "namespace", namespace, "topic", topic, "error", err)
+		return nil, err
+	}
+	return log, nil
+}
+
+// close lets the directory go, once no log is in use any more.
+func (d *disk) close() error {
+	j := d.journal.Load()
+	if j == nil {
+		return nil
+	}
+	if err := j.Close(); err != nil {
+		return fmt.Errorf("close the journal in %s: %w", d.of.opts.Journal.Path, err)
+	}
+	return nil
+}
+
+// await waits until the log of a topic is open, where a loop may not.
+func (n *Namespace) await(ctx context.Context, topic string) error {
+	_, err := n.d.Await(ctx, topic)
+	return wrap(err, "")
+}
+
+// subscribeLater subscribes a socket to a topic whose log has to be opened first, without its asking.
+//
+//weir:loop
+func (s *Socket) subscribeLater(topic string, o delivery.SubscribeOptions) {
+	s.loop().enqueue(jobFunc(func(ctx context.Context) {
+		err := s.ns.await(ctx, topic)
+		s.post(func() {
+			if err == nil {
+				err = s.subscribe(topic, o, func(delivery.Subscription) {})
+			}
+			if err != nil {
+				s.ns.log.Warn("not subscribed automatically", "topic", topic, "socket", s.ID(), "error", err)
+			}
+		})
+	}), 0)
+}
