@@ -96,7 +96,7 @@ func (ps pollers) close() {
 
 // accept makes an open port the door's.
 func (d *door) accept(ln net.Listener) (net.Listener, error) {
-	o := d.engine.SocketOptions()
+	o := d.engine.TCPOptions()
 	o.Ceiling, o.Full = guard.Ceiling(d.srv.ownDescriptors()), d.srv.noRoom
 	if !d.opts.epoll() {
 		l := &transport.Listener{Listener: ln, Options: o, Clear: d.tls == nil}

@@ -53,7 +53,7 @@ func New(opts Options, acceptor Acceptor) (*Server, error) {
 // TCPOptions are what the server sets on websockets when they are accepted.
 // A listener of the server's own sets them on every connection
 // (transport.Listener), so that polling has them too.
-func (s *Server) SocketOptions() transport.TCPOptions { return s.sockets }
+func (s *Server) TCPOptions() transport.TCPOptions { return s.sockets }
 
 // Sessions is the number of sessions of the loop with this index. Any goroutine
 // may call it.
