@@ -275,8 +275,9 @@ func errorAt(t *testing.T, fsync journal.Fsync, at int, undo bool) bool {
 	}
 	_ = first.j.Close()
 	fs.Hook(nil)
+	unsynced := first.j.Stats().Unsynced > 0 // then something may be lost, though nothing is
 	second := mustBegin(t, o)
-	if got, lost := second.read(0); !slices.Equal(got, all) || lost {
+	if got, lost := second.read(0); !slices.Equal(got, all) || lost != unsynced {
 		t.Errorf("%s: after the next start read %q, lost %v", what, got, lost)
 	}
 	more, err := second.publish(20, 2)

@@ -13,7 +13,7 @@ import (
 )
 
 // counted counts the bytes that are read of segments.
-type counted struct{ reads, opens atomic.Int64 }
+type counted struct{ reads atomic.Int64 }
 
 func (c *counted) hook(op memfs.Op) error {
 	if op.Kind == memfs.Read && strings.HasSuffix(op.Name, ".seg") {

@@ -149,7 +149,7 @@ func (l *Log) run() {
 		now := i.now
 		batch, i.queue, i.spare, i.now = i.queue, i.spare, nil, 0
 		if len(batch) == 0 && now == 0 {
-			l.scratch.rest()
+			l.rest()
 			scratches.Put(l.scratch)
 			l.scratch = nil
 			i.writing = false

@@ -91,7 +91,6 @@ func (l *Log) place(batch []waiting) {
 		l.tell(done)
 		next := l.ahead(rest, s)
 		if err = l.await(s); err != nil {
-			done = nil
 			break
 		}
 		l.commit(s)

@@ -47,7 +47,8 @@ type syncer struct {
 	asked    bool    // a task is to sync it
 	unsynced int64   // bytes of all files that were written and not synced
 	reserved uint64  // offsets up to this may be given
-	ahead    bool    // a task is to reserve more
+	ahead    bool    // a task is to reserve more, or the state is being written
+	restate  bool    // the state is to be written once more: it says what was true before something could not be synced
 	unsure   bool    // something could not be synced: the log cannot say where it ends
 	failing  bool    // the last sync has failed
 }
@@ -172,12 +173,21 @@ func (l *Log) timed(f *output) error {
 	return err
 }
 
-// cannotSync says that what was confirmed may not outlive the machine.
+// cannotSync says that what was confirmed may not outlive the machine, or a file system that is mounted anew. The state says so too, as far as
+// the disk takes it: then the next start tells readers.
 func (l *Log) cannotSync(err error) {
-	l.syncer.mu.Lock()
-	told := l.syncer.failing
-	l.syncer.unsure, l.syncer.failing = true, true
-	l.syncer.mu.Unlock()
+	y := &l.syncer
+	y.mu.Lock()
+	told, first := y.failing, !y.unsure
+	y.unsure, y.failing = true, true
+	switch {
+	case first && y.ahead:
+		y.restate = true
+	case first && y.reserved > 0:
+		y.ahead = true
+		l.doLocked(task{job: reserving})
+	}
+	y.mu.Unlock()
 	l.j.stats.unsynced.Add(1)
 	if !told {
 		l.report(Incident{
@@ -257,14 +267,18 @@ func (l *Log) reserve(upTo uint64) error {
 		y.ahead = true
 		l.doLocked(task{job: reserving})
 	}
-	y.mu.Unlock()
 	if upTo <= reserved {
+		y.mu.Unlock()
 		return nil
 	}
-	if err := l.makeDirectory(); err != nil {
-		return err
+	y.ahead = true
+	y.mu.Unlock()
+	err := l.makeDirectory()
+	if err == nil {
+		err = l.writeReserved(upTo + block)
 	}
-	return l.writeReserved(upTo + block)
+	l.reservedAhead()
+	return err
 }
 
 // reserveAhead reserves a block behind the one there is. If that fails, reserve tries it once more when it needs it, and says so.
@@ -274,10 +288,19 @@ func (l *Log) reserveAhead() {
 	upTo := y.reserved + l.j.options.reserveBlock
 	y.mu.Unlock()
 	_ = l.writeReserved(upTo)
+	l.reservedAhead()
+}
+
+// reservedAhead is the end of writing the state.
+func (l *Log) reservedAhead() {
+	y := &l.syncer
 	y.mu.Lock()
-	y.ahead = false
+	defer y.mu.Unlock()
+	if y.ahead = y.restate; y.restate {
+		y.restate = false
+		l.doLocked(task{job: reserving})
+	}
 	y.room.Broadcast()
-	y.mu.Unlock()
 }
 
 func (l *Log) writeReserved(upTo uint64) error {
@@ -312,15 +335,23 @@ func (l *Log) writeState(s state) error {
 	return err
 }
 
+// stateNow is the state without what is reserved. One of a log that could not sync something names no run of the machine: though it runs on,
+// something may be lost.
 func (l *Log) stateNow() state {
-	return state{
-		Synced: l.j.options.Fsync == Always, Epoch: l.epoch, Boot: l.j.fs.Boot(), Namespace: l.namespace, Topic: l.topic,
+	s := state{Synced: l.j.options.Fsync == Always, Epoch: l.epoch, Namespace: l.namespace, Topic: l.topic}
+	l.syncer.mu.Lock()
+	unsure := l.syncer.unsure
+	l.syncer.mu.Unlock()
+	if !unsure {
+		s.Boot = l.j.fs.Boot()
 	}
+	return s
 }
 
 // finish leaves a state that says where the log ends. A log that could not be synced is left as after a crash. No goroutine of
 // the log runs any more.
 func (l *Log) finish() {
+	l.syncer.ahead = true // no task is begun
 	sound := l.file == nil || l.syncOutput(l.file)
 	if l.behind {
 		_ = l.begin() // its header says that they are no records
@@ -333,11 +364,14 @@ func (l *Log) finish() {
 		}
 	}
 	y := &l.syncer
-	if y.reserved == 0 || !sound || y.unsure {
-		return // it was never used, or cannot say where it ends
+	if y.reserved == 0 {
+		return // it was never used
 	}
 	s := l.stateNow()
-	s.Reserved, s.Previous, s.Clean = l.next-1, l.previous, true
+	s.Reserved = y.reserved
+	if sound && !y.unsure {
+		s.Reserved, s.Previous, s.Clean = l.next-1, l.previous, true
+	}
 	if err := l.writeState(s); err != nil {
 		l.report(Incident{Kind: Unsynced, File: path.Join(l.dir, stateName), Err: err, Text: "the state of a log cannot be written; it will be recovered"})
 	}

@@ -166,13 +166,17 @@ func (l *Log) put(s *portion) {
 // undo cuts off what a portion has left that could not be written, if the disk lets it.
 func (l *Log) undo(s *portion) {
 	l.j.used.Add(-int64(len(s.buffer)))
-	if cut := s.file.Truncate(s.at); cut != nil || s.unsynced {
+	cut := s.file.Truncate(s.at)
+	switch {
+	case s.unsynced:
 		l.giveUp()
-		l.behind = cut != nil
+	case cut != nil:
+		l.seal()
 	}
+	l.behind = l.behind || cut != nil
 }
 
-// giveUp ends a file of which nothing more is known: the next record begins another one.
+// giveUp ends a file that could not be synced under Always: of what it has nothing more is known, but that what was confirmed is durable.
 func (l *Log) giveUp() {
 	l.syncer.mu.Lock()
 	l.syncer.unsure = true

@@ -126,8 +126,19 @@ func (m *FS) SetReadOnly(readOnly bool) {
 func (m *FS) Crash(keep func(name string, unsynced int) int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.life++
 	m.boots++
+	m.loseLocked(keep)
+}
+
+// Remount is Crash on a machine that runs on: the file system has failed, and is mounted anew.
+func (m *FS) Remount(keep func(name string, unsynced int) int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.loseLocked(keep)
+}
+
+func (m *FS) loseLocked(keep func(name string, unsynced int) int) {
+	m.life++
 	m.hook, m.readOnly = nil, false
 	m.now = m.durable.clone()
 	for name, f := range m.now.files {
