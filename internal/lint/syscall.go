@@ -22,6 +22,7 @@ var syscallFiles = []string{
 	"internal/loadtest/descriptors_*.go",              // RLIMIT_NOFILE of the load tool
 	"bench/floor/*_linux.go",                          // the bare system calls that a server is compared with
 	"internal/vfs/os_linux.go",                        // flock, fdatasync, statfs
+	"internal/journal/realdisk_linux_test.go",         // file systems of its own: mount, what a full and a read-only one say
 	"cmd/weir/internal/doctor/*_linux.go",             // limits and clocks of the machine
 	"cmd/weir/descriptors_*.go",                       // RLIMIT_NOFILE at start
 	"internal/systemtest/drivers_leaks_linux_test.go", // a child process with few descriptors
