@@ -32,7 +32,7 @@ func StaticTokens(tokens map[string]string) (AuthFunc, error) {
 
 // proves reports whether the client has to prove who it is, or wants to.
 func (s *Socket) proves() bool {
-	return s.client.door.opts.Auth && (s.ns.opts.AuthRequired || s.token("") != "")
+	return s.ns.door.opts.Auth && (s.ns.opts.AuthRequired || s.token("") != "")
 }
 
 // check decides whether a client is let in: its token, then the namespace's checks in order.
@@ -68,11 +68,11 @@ func (d decision) Run() {
 		return
 	}
 	if d.err == nil {
-		s.client.accept(s)
+		s.client.Accept(s.loop())
 		return
 	}
 	message, data := connectRefusal(d.err)
-	s.client.refuse(s, message, data)
+	s.client.Refuse(s.loop(), message, data)
 }
 
 func connectRefusal(err error) (message string, data []byte) {
@@ -135,7 +135,7 @@ func (s *Socket) refusedToken(err error, action Action, topic string, addr netip
 // authorize asks Authenticate, and counts a wrong token against the client's address.
 // It runs on the pool for calls to the outside.
 func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadToken string) error {
-	srv, addr := s.ns.srv, s.client.address()
+	srv, addr := s.ns.srv, s.client.Remote()
 	if srv.failures.Blocked(addr, time.Now()) {
 		srv.count.authLimited.Add(1)
 		return coded(ErrLimited, "too many refused tokens from this address")

@@ -7,6 +7,7 @@ import (
 	"github.com/streamweir/weir/internal/build"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/latency"
+	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/metrics"
 )
 
@@ -29,7 +30,7 @@ type figures struct {
 
 // codeNames name Engine.IO's error codes (protocol.md 1.1) for the metric
 // weir_handshakes_refused_total.
-var codeNames = [...]string{"transport", "unknown_session", "method", "bad_request", refusedOrigin, refusedVersion}
+var codeNames = [...]string{"transport", "unknown_session", "method", "bad_request", link.RefusedOrigin, link.RefusedVersion}
 
 // extra collects the figures the hub does not know, for metrics and the
 // management API.
@@ -49,18 +50,13 @@ func (s *Server) extra() metrics.Extra {
 	e.Outside = metrics.Outside{Running: o.Running, Queued: o.Queued, Refused: o.Refused}
 	e.Build = metrics.Build{Version: build.Version(), Revision: build.Revision(), GoVersion: runtime.Version()}
 	for _, d := range s.doors {
-		st := d.engine.Stats()
+		st := d.Stats()
 		e.Sessions["polling"] += int(st.Polling)
 		e.Sessions["websocket"] += int(st.WebSocket)
 		for code, n := range st.Refused {
 			e.Refused[codeNames[code]] += n
 		}
-		if lost := d.lost.Load(); lost != nil {
-			e.Refused["no_room"] += lost.Load()
-		}
-		for r := range d.refused {
-			e.Refused[refusalNames[r]] += d.refused[r].Load()
-		}
+		d.Refused(func(reason string, n uint64) { e.Refused[reason] += n })
 	}
 	for _, t := range s.tls {
 		e.TLS = append(e.TLS, t.figures())

@@ -72,7 +72,7 @@ func (s *Server) declare(d *door, o NamespaceOptions, setUp func(*Namespace)) (*
 	}
 	s.hub.Add(n.d)
 	if d.opts.Auth && !o.AuthRequired {
-		d.strict.Store(false)
+		d.Strict.Store(false)
 	}
 	s.byPath.Add(o.Path, n)
 	d.namespaces.Add(o.Path, n) // last: from now on clients find it

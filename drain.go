@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
+	"github.com/streamweir/weir/internal/link"
 )
 
 // Drain leaves gently: no new client is let in, and those connected are sent away
@@ -62,18 +61,9 @@ func (s *Server) runDrain() {
 	s.drain.Run(s.closing)
 }
 
-// herd is the hub's clients as the drain sees them.
-type herd struct{ *delivery.Hub }
-
-// SendAway implements drain.Herd.
-func (h herd) SendAway(n int) { h.Hub.SendAway(n, base.CauseDraining) }
-
-// SentAway implements drain.Herd.
-func (h herd) SentAway() int { return int(h.Cuts(base.CauseDraining)) }
-
 func (s *Server) newDrain() *drain.Drain {
 	o := s.opts.Drain
-	return drain.New(drain.Options{Herd: herd{s.hub}, PerSecond: o.ClientsPerSecond, Timeout: o.Timeout, Linger: finishTimeout + 5*time.Second, Logger: s.log})
+	return drain.New(drain.Options{Herd: link.Herd{Hub: s.hub}, PerSecond: o.ClientsPerSecond, Timeout: o.Timeout, Linger: finishTimeout + 5*time.Second, Logger: s.log})
 }
 
 // logStopped says how the drain went, once everything is closed.

@@ -1,11 +1,10 @@
 package weir
 
 import (
-	"fmt"
-	"net"
+	"slices"
 
 	"github.com/streamweir/weir/internal/delivery"
-	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/transport"
 )
 
@@ -36,17 +35,12 @@ func (d Driver) validate(p *problems, at string) {
 	}
 }
 
-// pollers are where the loops sleep if any server's driver is epoll.
-type pollers []*transport.Poller
-
+// makePollers makes what the loops sleep on, if any server's connections are held by them.
 func (s *Server) makePollers(servers []ServerOptions, shards int) (waiters []delivery.Waiter) {
-	for _, o := range servers {
-		if o.epoll() && s.pollers == nil {
-			for range shards {
-				p := transport.NewPoller(func() int64 { return s.hub.Now() })
-				p.Pressed = s.newPressed()
-				s.pollers, waiters = append(s.pollers, p), append(waiters, p)
-			}
+	if slices.ContainsFunc(servers, func(o ServerOptions) bool { return o.epoll() }) {
+		s.pollers, waiters = link.NewPollers(shards, func() int64 { return s.hub.Now() })
+		for _, p := range s.pollers {
+			p.Pressed = s.newPressed()
 		}
 	}
 	return waiters
@@ -74,37 +68,4 @@ func (s *Server) upkeep() {
 	for _, p := range s.pollers {
 		p.Rouse()
 	}
-}
-
-// open is called before the loops run.
-func (ps pollers) open(h *delivery.Hub) error {
-	for i, p := range ps {
-		if err := p.Open(h.Shards()[i]); err != nil {
-			ps.close()
-			return fmt.Errorf("epoll driver: %w", err)
-		}
-	}
-	return nil
-}
-
-// close is called when the loops have ended.
-func (ps pollers) close() {
-	for _, p := range ps {
-		p.Close()
-	}
-}
-
-// accept makes an open port the door's.
-func (d *door) accept(ln net.Listener) (net.Listener, error) {
-	o := d.engine.TCPOptions()
-	o.Ceiling, o.Full = guard.Ceiling(d.srv.ownDescriptors()), d.srv.noRoom
-	if !d.opts.epoll() {
-		l := &transport.Listener{Listener: ln, Options: o, Clear: d.tls == nil}
-		d.lost.Store(&l.Failed)
-		if d.tls != nil {
-			return d.tls.listen(d.srv, l, d.opts.Limits.HeaderTimeout), nil
-		}
-		return l, nil
-	}
-	return d.intake(ln, o)
 }

@@ -4,13 +4,14 @@ import (
 	"context"
 	"unsafe"
 
+	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/workers"
 )
 
 // The sizes of what an idle connection holds, in bytes.
 const (
-	ClientSize = unsafe.Sizeof(client{})
+	ClientSize = unsafe.Sizeof(link.Client{})
 	SocketSize = unsafe.Sizeof(Socket{})
 )
 

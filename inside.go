@@ -4,9 +4,7 @@ import (
 	"context"
 
 	"github.com/streamweir/weir/internal/attach"
-	"github.com/streamweir/weir/internal/base"
-	"github.com/streamweir/weir/internal/guard"
-	"github.com/streamweir/weir/internal/workers"
+	"github.com/streamweir/weir/internal/link"
 )
 
 // The tests of the whole are in a room of their own, and some have to hold a loop, or to see what a client keeps. They get
@@ -16,7 +14,7 @@ func init() {
 		OnLoop: func(socket any, f func()) error {
 			return socket.(*Socket).onLoop(func() error { f(); return nil })
 		},
-		LoopOf:             func(socket any) int { return socket.(*Socket).client.out.Shard().Index() },
+		LoopOf:             func(socket any) int { return socket.(*Socket).client.Shard().Index() },
 		Residue:            func(socket any) ([]string, error) { return socket.(*Socket).residue() },
 		ExpireWhileClosing: func(socket any) (bool, error) { return socket.(*Socket).expireWhileClosing() },
 		LockHandlers: func(namespace any) (release func()) {
@@ -32,7 +30,7 @@ func init() {
 			}
 			return free
 		},
-		OccupyReaders: func(server any) (release func()) { return server.(*Server).occupyReaders() },
+		OccupyReaders: func(server any) (release func()) { return link.Occupy(server.(*Server).readers) },
 		CloseOutside:  func(ctx context.Context, server any) error { return server.(*Server).outside.Close(ctx) },
 	}
 }
@@ -40,13 +38,7 @@ func init() {
 // expireWhileClosing is attach.Inside's.
 func (s *Socket) expireWhileClosing() (armed bool, err error) {
 	err = s.onLoop(func() error {
-		c := s.client
-		was := c.joined
-		c.joined = guard.NeverJoined
-		c.session.Close(base.CauseForcedClose)
-		c.out.Shard().Schedule(&c.timer, 0) // it has fired
-		c.Expire(nil, c.connectBy())
-		armed, c.joined = c.timer.Armed(), was
+		armed = s.client.ExpireWhileClosing()
 		return nil
 	})
 	return armed, err
@@ -58,7 +50,7 @@ func (s *Socket) residue() (left []string, err error) {
 		if s.mailbox != nil {
 			left = append(left, "a mailbox")
 		}
-		if w := s.client.waiting(); w != nil && (w.pauses > 0 || len(w.undecided)+len(w.backlog) > 0) {
+		if s.client.Waits() {
 			left = append(left, "a list of what waits")
 		}
 		s.mu.Lock()
@@ -90,14 +82,4 @@ func (s *Socket) onLoop(f func() error) error {
 	default:
 		return ErrDisconnected
 	}
-}
-
-// occupyReaders is attach.Inside's.
-func (s *Server) occupyReaders() (release func()) {
-	held, open := make(chan struct{}), make(chan struct{})
-	box := new(workers.Mailbox)
-	box.Init(s.readers, &readingLimits, nil)
-	box.Push(workers.JobFunc(func(context.Context) { close(held); <-open }), 0)
-	<-held
-	return func() { close(open) }
 }

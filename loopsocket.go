@@ -7,6 +7,8 @@ import (
 	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/link"
+	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/socketio"
 	"github.com/streamweir/weir/internal/workers"
 )
@@ -18,7 +20,7 @@ import (
 type loopSocket Socket
 
 var (
-	_ socketio.Socket     = (*loopSocket)(nil)
+	_ link.Socket         = (*loopSocket)(nil)
 	_ delivery.SocketPeer = (*loopSocket)(nil)
 	_ workers.Drainer     = (*loopSocket)(nil)
 )
@@ -44,7 +46,17 @@ func (l *loopSocket) apply() {
 	s := l.public()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ownLocked().id = s.client.out.NewSocketID()
+	s.ownLocked().id = s.client.Out().NewSocketID()
+}
+
+// Behind implements link.Socket.
+func (l *loopSocket) Behind() *delivery.Namespace { return l.ns.d }
+
+// Enter implements link.Socket.
+func (l *loopSocket) Enter() {
+	d := l.enter()
+	d.Send(packet.Connect(l.ns.path, d.ID))
+	l.ns.welcome(l.public())
 }
 
 // enter makes the socket a member and returns its sending half.
@@ -52,9 +64,9 @@ func (l *loopSocket) enter() *delivery.Socket {
 	s, c := l.public(), l.client
 	id, principal := s.identity()
 	if id == "" {
-		id = c.out.NewSocketID()
+		id = c.Out().NewSocketID()
 	}
-	d := c.out.OpenSocket(s.ns.d, id, principal, l)
+	d := c.Out().OpenSocket(s.ns.d, id, principal, l)
 	s.mu.Lock()
 	s.member.Store(d)
 	early := s.hasLocked().early
@@ -71,9 +83,9 @@ func (l *loopSocket) enter() *delivery.Socket {
 	return d
 }
 
-// trim lets go of a mailbox in which nothing happens: an idle socket has none. A full
+// Trim lets go of a mailbox in which nothing happens: an idle socket has none. A full
 // one stays until its resumption, which would not be heard after it.
-func (l *loopSocket) trim() {
+func (l *loopSocket) Trim() {
 	if l.mailbox != nil && !l.full && l.mailbox.Idle() {
 		l.mailbox = nil
 	}
@@ -109,14 +121,14 @@ func (l *loopSocket) box() *workers.Mailbox {
 func (l *loopSocket) holdReading() {
 	if !l.full && !l.gone.Load() {
 		l.full = true
-		l.client.pause()
+		l.client.Pause()
 	}
 }
 
 // Drained implements workers.Drainer; it is called on a worker.
 //
 //weir:any
-func (l *loopSocket) Drained(m *workers.Mailbox) { l.client.out.Shard().Post(resumption{l, m}) }
+func (l *loopSocket) Drained(m *workers.Mailbox) { l.client.Shard().Post(resumption{l, m}) }
 
 // resumption is the task that reads a socket on whose mailbox has room again.
 //
@@ -130,7 +142,7 @@ type resumption struct {
 func (r resumption) Run() {
 	if r.l.full && r.l.mailbox == r.m {
 		r.l.full = false
-		r.l.client.resume()
+		r.l.client.Resume()
 	}
 }
 
@@ -181,10 +193,10 @@ func (l *loopSocket) Gone(cause base.Cause) {
 		own.asking()
 	}
 	s.mu.Unlock()
-	s.client.proto.Leave(s.ns.path)
+	s.client.Left(s.ns.path)
 	if s.full {
 		s.full = false
-		s.client.resume()
+		s.client.Resume()
 	}
 	if d != nil {
 		s.ns.farewell(s, cause.SocketReason())

@@ -141,7 +141,7 @@ func (n *Namespace) OnAnyOutgoing(f func(event string, args []any)) {
 
 // locked registers a function of the application.
 func (n *Namespace) locked(f func()) {
-	n.door.curious.Store(true)
+	n.door.Curious.Store(true)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f()
@@ -190,7 +190,7 @@ func (n *Namespace) welcome(s *Socket) {
 		id, principal := s.identity()
 		f(ConnectedEvent{
 			Server: n.door.opts.Name, Namespace: n.path, ID: id, Principal: principal,
-			Transport: s.client.session.Transport(), Address: s.client.address(),
+			Transport: s.client.Transport(), Address: s.client.Remote(),
 		})
 	}
 	n.mu.RLock()

@@ -45,7 +45,7 @@ func refusedCall(why error) *Error {
 }
 
 // until is when a call of the application that a client causes now has to have ended.
-func (s *Socket) until() time.Time { return time.Now().Add(s.client.door.opts.SocketIO.ConnectTimeout) }
+func (s *Socket) until() time.Time { return time.Now().Add(s.ns.door.opts.SocketIO.ConnectTimeout) }
 
 // admission decides whether a client is let in.
 type admission struct {
@@ -56,7 +56,7 @@ type admission struct {
 // Run implements workers.Job.
 func (a *admission) Run(ctx context.Context) {
 	s, err := a.s, error(errUnfinished)
-	defer func() { s.client.out.Shard().Post(decision{s, err}) }()
+	defer func() { s.client.Shard().Post(decision{s, err}) }()
 	if !time.Now().Before(a.until) {
 		err = errOverdue
 		return
@@ -72,7 +72,7 @@ func (a *admission) Run(ctx context.Context) {
 
 // Refused implements workers.Refusable.
 func (a *admission) Refused(why error) {
-	a.s.client.out.Shard().Post(decision{a.s, refusedCall(why)})
+	a.s.client.Shard().Post(decision{a.s, refusedCall(why)})
 }
 
 // asking keeps what ends the call of the application that decides about the socket; nil: there is none any more. It
@@ -144,6 +144,6 @@ func (q *inquiry) end() {
 	}
 	select {
 	case <-done:
-	case <-s.client.out.Shard().Done():
+	case <-s.client.Shard().Done():
 	}
 }

@@ -7,22 +7,21 @@ import (
 
 	"github.com/streamweir/weir/internal/admin"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/link"
 )
 
 // Kinds of refusals that are not one of a door's limits.
 const (
-	refusedOrigin  = "origin"
-	refusedVersion = "protocol_version"
 	refusedTokens  = "auth_failures"
 	refusedPenalty = "slow_consumer"
 )
 
 // refusalAdvice is what the log says of a kind of refusal.
 var refusalAdvice = map[string]string{
-	refusedVersion:    "a client of another Engine.IO version was refused: Socket.IO 3 and later speak version 4",
-	"max_connections": "clients were refused: limits.maxConnections is reached",
-	"max_pending":     "clients were refused: limits.maxPending is reached",
-	"handshake_rate":  "clients were refused: limits.handshakesPerSecond is reached",
+	link.RefusedVersion: "a client of another Engine.IO version was refused: Socket.IO 3 and later speak version 4",
+	"max_connections":   "clients were refused: limits.maxConnections is reached",
+	"max_pending":       "clients were refused: limits.maxPending is reached",
+	"handshake_rate":    "clients were refused: limits.handshakesPerSecond is reached",
 }
 
 // refuses notes a handshake that is refused, and logs the first of its kind and address
@@ -43,7 +42,7 @@ func (s *Server) refuses(d *door, kind string, addr netip.Addr, detail string, r
 
 // advise is what the log says of a refusal.
 func advise(kind string, r *http.Request) string {
-	if kind == refusedOrigin {
+	if kind == link.RefusedOrigin {
 		asked := guard.BrowserRequest{Origin: r.Header.Get("Origin"), Host: r.Host, TLS: r.TLS != nil}
 		return guard.OriginAdvice(asked, r.Header.Get("X-Forwarded-Host"))
 	}
@@ -83,10 +82,7 @@ func (l refusedList) List() (list []admin.RefusedView) {
 
 // Kinds implements admin.Refused.
 func (l refusedList) Kinds() []string {
-	return []string{
-		refusedOrigin, refusedVersion, refusedTokens, refusedPenalty,
-		refusalNames[refusedFull], refusalNames[refusedRoom], refusalNames[refusedCrowded], refusalNames[refusedFast],
-	}
+	return append([]string{link.RefusedOrigin, link.RefusedVersion, refusedTokens, refusedPenalty}, link.RefusedLimits()...)
 }
 
 // Clear implements admin.Refused.

@@ -21,6 +21,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/logqueue"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/ports"
@@ -40,8 +41,8 @@ type Server struct {
 	doors   []*door
 	byPath  base.Names[*Namespace]
 	ports   *ports.Set
-	pollers pollers    // one for each shard; nil: no driver is epoll
-	tls     []*secured // of the ports that have it
+	pollers link.Pollers // one for each shard; nil: no driver is epoll
+	tls     []*secured   // of the ports that have it
 
 	managementTLS *secured // one of tls; nil: that port is in the clear
 
@@ -211,7 +212,7 @@ func (s *Server) begin() error {
 
 // run is Run.
 func (s *Server) run(ctx context.Context) error {
-	if err := s.pollers.open(s.hub); err != nil {
+	if err := s.pollers.Open(s.hub); err != nil {
 		s.hub.Close() // its loops cannot run: nothing below waits for them
 		return errors.Join(err, s.stop())
 	}
@@ -293,13 +294,13 @@ func (s *Server) stop() error {
 	close(s.closing)
 	var errs []error
 	for _, d := range s.doors {
-		errs = append(errs, d.close())
+		errs = append(errs, d.Close())
 	}
 	// What was read, and what comes back from outside, ends on the workers.
 	errs = append(errs, s.ports.Close(), closePool(s.readers), closePool(s.outside), closePool(s.workers))
 	s.hub.Close()
 	errs = append(errs, s.disk.close())
-	s.pollers.close()
+	s.pollers.Close()
 	close(s.stopped)
 	s.wg.Wait()
 	s.ledger.Sum()
@@ -382,7 +383,7 @@ func (s *Server) Listen() error {
 		}
 		specs = append(specs, ports.Spec{
 			Name: d.opts.Name, Title: fmt.Sprintf("server %q", d.opts.Name), Addr: d.opts.Addr,
-			Handler: d, HeaderTimeout: d.opts.Limits.HeaderTimeout, KeepAlive: d.opts.Limits.KeepAlive, Accept: d.accept,
+			Handler: d, HeaderTimeout: d.opts.Limits.HeaderTimeout, KeepAlive: d.opts.Limits.KeepAlive, Accept: d.Accept,
 		})
 	}
 	return s.ports.Open(append(specs, s.managementPorts()...))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/workers"
 )
@@ -20,7 +21,7 @@ import (
 // any goroutine, handlers included; what one goroutine sends arrives in that order.
 type Socket struct {
 	ns     *Namespace
-	client *client
+	client *link.Client
 	member atomic.Pointer[delivery.Socket] // nil until the client was let in
 
 	mailbox *workers.Mailbox // loop: nil while no job waits or runs, see trim
@@ -73,9 +74,9 @@ func (s *Socket) hasLocked() *belongings {
 	return s.own
 }
 
-func newSocket(n *Namespace, c *client, auth []byte) *Socket {
+func newSocket(n *Namespace, c *link.Client, auth []byte) *Socket {
 	s := &Socket{ns: n, client: c}
-	if len(auth) > 0 && c.handshake() != nil {
+	if len(auth) > 0 && c.Handshake() != nil {
 		s.own = &belongings{auth: auth}
 	}
 	return s
@@ -119,9 +120,9 @@ func (s *Socket) Namespace() *Namespace { return s.ns }
 // of whose namespaces has a function of the application when the client connects
 // keeps the address only: Header and URL are empty then, never nil.
 func (s *Socket) Handshake() *Handshake {
-	h := s.client.handshake()
+	h := s.client.Handshake()
 	if h == nil {
-		return &Handshake{Header: http.Header{}, URL: new(url.URL), Address: s.client.session.RemoteAddr()}
+		return &Handshake{Header: http.Header{}, URL: new(url.URL), Address: s.client.RemoteAddr()}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -313,7 +314,7 @@ func (s *Socket) joinEarly(rooms []string) (early bool, err error) {
 		if room == own.id || slices.Contains(own.early, room) {
 			continue
 		}
-		if most := s.client.door.opts.Limits.RoomsPerSocket; most > 0 && len(own.early) >= most {
+		if most := s.ns.door.opts.Limits.RoomsPerSocket; most > 0 && len(own.early) >= most {
 			return true, coded(ErrLimited, delivery.ErrTooManyRooms.Error())
 		}
 		own.early = append(own.early, room)

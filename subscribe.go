@@ -130,7 +130,7 @@ func (s *Socket) ack(in *socketio.Incoming, arg []byte) bool {
 
 func (r *request) serve(in *socketio.Incoming) {
 	if r.name != "publish" {
-		r.s.client.out.Shard().Turns().Spend(turns.Subscription)
+		r.s.client.Shard().Turns().Spend(turns.Subscription)
 	}
 	switch r.name {
 	case "unsubscribe":
@@ -181,7 +181,7 @@ func (r *request) subscribe() {
 		r.refuse(err)
 		return
 	}
-	if t.WebsocketOnly && r.s.client.session.Transport() != "websocket" {
+	if t.WebsocketOnly && r.s.client.Transport() != "websocket" {
 		r.refuse(coded(codeNeedsWebsocket, "the topic "+r.topic+" is for websockets only"))
 		return
 	}
@@ -432,7 +432,7 @@ func isUnicode(name string) bool {
 // then. Any goroutine.
 func (s *Socket) post(f func()) (done <-chan struct{}) {
 	t := socketTask{s, f, make(chan struct{})}
-	s.client.out.Shard().Post(t)
+	s.client.Shard().Post(t)
 	return t.done
 }
 

@@ -76,11 +76,17 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "internal/metrics", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/latency", "internal/survey"}},
 		{Path: "internal/admin", May: []string{"internal/base", "internal/budget", "internal/delivery", "internal/drain", "internal/latency", "internal/metrics", "internal/survey", "internal/wire/sio"}},
 
-		// Where the halves meet: every internal room except config, loadtest, doctor and demo, which stand above it.
+		// Where the halves meet.
+		{Path: "internal/link", StdOnly: true, May: []string{
+			"internal/base", "internal/agenda", "internal/budget", "internal/transport", "internal/engineio", "internal/socketio",
+			"internal/delivery", "internal/outbox", "internal/survey", "internal/packet", "internal/wheel", "internal/guard", "internal/workers",
+		}},
+
+		// The root: every internal room except config, loadtest, doctor and demo, which stand above it.
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/outbox", "internal/survey", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/topiclog", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "cluster",
+			"internal/guard", "internal/link", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

@@ -1,4 +1,4 @@
-package weir
+package link
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 )
 
 // largeText is how many bytes a message may have that a loop reads itself, which takes it up to half a millisecond. A
-// longer one, which is the client's own, is read by Server.readers, and the client is not read meanwhile. Handlers do not
+// longer one, which is the client's own, is read by Shared.Readers, and the client is not read meanwhile. Handlers do not
 // hold that up, though all of them wait for an answer.
 const largeText = engineio.Owned
 
@@ -24,7 +24,7 @@ var readingLimits workers.MailboxLimits
 // reading is a large message on its way through a reader.
 type reading struct {
 	box  workers.Mailbox // its own: what a socket's handlers do does not hold it up
-	c    *client
+	c    *Client
 	data []byte
 	text socketio.Text
 	err  error
@@ -32,17 +32,15 @@ type reading struct {
 
 // readAside gives a message to a reader, and holds reading of its client until the task has come back; false: there are
 // no readers any more.
-//
-//weir:loop
-func (c *client) readAside(data []byte) bool {
+func (c *Client) readAside(data []byte) bool {
 	r := &reading{c: c, data: data}
-	r.box.Init(c.door.srv.readers, &readingLimits, nil)
+	r.box.Init(c.door.Readers, &readingLimits, nil)
 	if r.box.Push(r, 0) == workers.Refused {
 		return false
 	}
 	c.waits().reading = r
-	c.door.srv.hub.Hold(budget.Inbound, len(data))
-	c.pause()
+	c.door.Hub.Hold(budget.Inbound, len(data))
+	c.Pause()
 	return true
 }
 
@@ -69,17 +67,17 @@ func (t hasRead) Run() {
 		c.dropBacklog()
 		c.session.Fault(base.CauseParseError, err)
 	}
-	c.resume()
+	c.Resume()
 }
 
 // release forgets what was read.
-func (c *client) release(w *waiting, r *reading) {
+func (c *Client) release(w *waiting, r *reading) {
 	w.reading = nil
-	c.door.srv.hub.Hold(budget.Inbound, -len(r.data))
+	c.door.Hub.Hold(budget.Inbound, -len(r.data))
 }
 
 // handleText is handle for a message that a reader has read.
-func (c *client) handleText(r *reading) error {
+func (c *Client) handleText(r *reading) error {
 	before, err := c.proto.Held(), r.err
 	if err == nil {
 		err = c.proto.Take(c, r.text)
@@ -88,12 +86,22 @@ func (c *client) handleText(r *reading) error {
 }
 
 // handleLast handles a message of a client that leaves. What comes after one that breaks the protocol is forgotten.
-func (c *client) handleLast(m message) {
+func (c *Client) handleLast(m message) {
 	if !m.binary && len(m.data) > largestLast {
-		c.door.log.Debug("message not read: its client has left", "address", c.address(), "bytes", len(m.data))
+		c.door.opts.Log.Debug("message not read: its client has left", "address", c.Remote(), "bytes", len(m.data))
 		return
 	}
 	if err := c.handle(m.data, m.binary); err != nil {
 		c.dropBacklog()
 	}
+}
+
+// Occupy keeps a reader busy until release is called. It is for tests. Any goroutine but a loop.
+func Occupy(readers *workers.Pool) (release func()) {
+	held, open := make(chan struct{}), make(chan struct{})
+	box := new(workers.Mailbox)
+	box.Init(readers, &readingLimits, nil)
+	box.Push(workers.JobFunc(func(context.Context) { close(held); <-open }), 0)
+	<-held
+	return func() { close(open) }
 }

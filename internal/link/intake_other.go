@@ -1,6 +1,6 @@
 //go:build !linux
 
-package weir
+package link
 
 import (
 	"errors"
@@ -10,6 +10,6 @@ import (
 )
 
 // intake is not reached: no driver here is epoll.
-func (d *door) intake(net.Listener, transport.TCPOptions) (net.Listener, error) {
+func (d *Door) intake(net.Listener, transport.TCPOptions) (net.Listener, error) {
 	return nil, errors.ErrUnsupported
 }
