@@ -71,3 +71,14 @@ func FuzzSegment(f *testing.F) {
 		}
 	})
 }
+
+func FuzzIndex(f *testing.F) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h := header{Mark: testMark, Base: 1}
+		if x, err := decodeIndex(b, &h); err == nil {
+			if again := x.encode(h.Base, h.Previous, h.Mark); !bytes.Equal(again, b) {
+				t.Errorf("%x became %x", b, again)
+			}
+		}
+	})
+}

@@ -18,7 +18,7 @@ import (
 )
 
 // killRounds is how often the process is killed. Raise it to look for what is rare.
-const killRounds = 20
+const killRounds = 50
 
 // TestMain is also the process that publishes until it is killed.
 func TestMain(m *testing.M) {
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 func killOptions(dir string, fsync Fsync) Options {
-	return Options{FS: vfs.Dir(dir), Fsync: fsync, SegmentBytes: 20_000}
+	return Options{FS: vfs.Dir(dir), Fsync: fsync, SegmentBytes: 20_000, indexFrom: 10_000, portionBytes: 700, besideBytes: 300, reserveBlock: 300}
 }
 
 // publishForever appends, with several under way, and says which were confirmed.
