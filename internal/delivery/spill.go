@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"time"
 	"unsafe"
@@ -37,6 +38,7 @@ type lag struct {
 	began uint64         // what was given to the lane has higher offsets
 
 	entered map[string]uint64 // rooms its socket has entered since, and after which offset; nil: none
+	read    *replay           // under way; nil: none
 	left    bool              // its socket has left a room since
 	faults  int               // reads in a row that failed
 	retry   *wheel.Timer      // nil: none has failed
@@ -155,7 +157,8 @@ func (sh *Shard) fill(l *outLane) {
 	}
 	s := l.socket
 	form, _ := l.Form()
-	r := &replay{lag: g, topic: l.topic, shard: sh, form: form}
+	r := &replay{lag: g, topic: l.topic, shard: sh, form: form, upto: math.MaxUint64}
+	g.read = r
 	sh.hub.reads.Ask(reads.Read{Log: l.topic.log, For: r, Query: topiclog.Query{
 		Epoch: l.topic.epoch, After: g.place.At, Limit: limit, For: &topiclog.Reader{Socket: s.ID, Principal: s.Principal, Rooms: s.otherRooms()},
 	}})
@@ -182,7 +185,11 @@ func (sh *Shard) entered(s *Socket, room string) {
 		if g.entered == nil {
 			g.entered = make(map[string]uint64)
 		}
-		g.entered[room] = l.topic.local[sh.index].begun
+		after := max(l.topic.local[sh.index].begun, l.from)
+		g.entered[room] = after
+		if g.read != nil {
+			g.read.upto = min(g.read.upto, after)
+		}
 	}
 }
 
@@ -292,6 +299,7 @@ type replay struct {
 	topic *Topic
 	shard *Shard
 	form  base.Form
+	upto  uint64 // what is behind it has to be read once more: its reader has entered a room meanwhile. The shard's
 
 	batch    topiclog.Batch
 	messages []*base.Message // of the batch's placements
@@ -339,6 +347,7 @@ func (r *replay) begin(sh *Shard, _ *underWay) {
 	}
 	g := r.lag
 	g.faults = 0
+	r.sift()
 	sh.use(r.topic.Declared.Namespace)
 	waiting, _, _ := g.lane.Spilled()
 	loss := g.place.Read(&r.batch, waiting, g.lane.from)
@@ -359,6 +368,20 @@ func (r *replay) begin(sh *Shard, _ *underWay) {
 	}
 }
 
+// sift leaves out what is not for its reader, and what it may not have looked at with the reader's eyes.
+func (r *replay) sift() {
+	b, n := &r.batch, 0
+	for i := range b.Placements {
+		if e := &b.Placements[i]; e.Offset <= r.upto && r.lag.gets(&e.To, e.Offset) {
+			b.Placements[n], r.messages[n] = *e, r.messages[i]
+			n++
+		}
+	}
+	clear(r.messages[n:])
+	b.Placements, r.messages = b.Placements[:n], r.messages[:n]
+	b.Next = min(b.Next, r.upto)
+}
+
 // goOn implements job.
 func (r *replay) goOn(sh *Shard, _ *underWay, most int) (done bool) {
 	if !r.here(sh) || r.batch.Err != nil {
@@ -371,9 +394,6 @@ func (r *replay) goOn(sh *Shard, _ *underWay, most int) (done bool) {
 		e := &r.batch.Placements[r.given]
 		if e.Offset > l.from {
 			return true // the stream brings it
-		}
-		if !g.gets(&e.To, e.Offset) {
-			continue
 		}
 		it := sh.shared.hold(l.Class(), r.messages[r.given])
 		r.stuck = l.Unspill(it, g.place.Counted(e.Offset), sh.now)
@@ -396,6 +416,7 @@ func (r *replay) end(sh *Shard, _ *underWay) {
 	}
 	g := r.lag
 	l := g.lane
+	g.read = nil
 	switch {
 	case r.batch.Err != nil:
 		sh.faulty(g, r.batch.Err)

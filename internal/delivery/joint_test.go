@@ -1,0 +1,151 @@
+package delivery_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/op"
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+// gated is a log in memory whose reads wait at a gate.
+type gated struct {
+	topiclog.Log
+	mu    sync.Mutex
+	gate  chan struct{} // nil: it is open
+	waits int           // reads that were at the gate
+}
+
+func (g *gated) Read(q topiclog.Query, done func(topiclog.Batch)) {
+	g.mu.Lock()
+	gate := g.gate
+	if gate != nil {
+		g.waits++
+	}
+	g.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	g.Log.Read(q, done)
+}
+
+// shut makes reads wait until the returned function is called.
+func (g *gated) shut() (open func()) {
+	gate := make(chan struct{})
+	g.mu.Lock()
+	g.gate = gate
+	g.mu.Unlock()
+	return sync.OnceFunc(func() {
+		g.mu.Lock()
+		g.gate = nil
+		g.mu.Unlock()
+		close(gate)
+	})
+}
+
+func (g *gated) waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waits
+}
+
+// gatedRig is a rig whose only topic has a log that keeps so many records, and whose reads can be held up.
+func gatedRig(t *testing.T, o delivery.Options, keep int) (*rig, *gated) {
+	g := new(gated)
+	o.Log = func(_, _ string, _ topiclog.Deliver) topiclog.Log {
+		g.Log = topiclog.NewMemory("e", topiclog.Limits{Records: keep})
+		return g
+	}
+	return newRig(t, o), g
+}
+
+func (r *rig) join(s *delivery.Socket, rooms ...string) {
+	r.t.Helper()
+	r.do(&op.Op{Kind: op.Join, Rooms: rooms, Target: delivery.Target{Socket: s.ID}})
+}
+
+func (r *rig) toRoom(topic, room, payload string) {
+	r.t.Helper()
+	r.publishWith(topic, delivery.Publication{Payload: []byte(payload), Target: delivery.Target{Rooms: []string{room}}})
+	r.settle()
+}
+
+// What a room gets is for who has entered it while a read for another place was under way.
+func TestRoomEnteredWhileALogIsRead(t *testing.T) {
+	r, g := gatedRig(t, options(1, spilling("mail", narrow(2), 0)), 1000)
+	c := r.stalled(0)
+	s := c.join("mail")
+	r.numbered("mail", 1, 3)
+	open := g.shut()
+	defer open()
+	c.open(wide)
+	r.wait(func() bool { return g.waiting() == 1 })
+	r.join(s, "red")
+	r.toRoom("mail", "red", "4")
+	r.numbered("mail", 5, 5)
+	open()
+	r.caughtUp(c, "mail")
+	wantPayloads(t, "the client", sequence(c, "mail"), counted(1, 5))
+	if n := r.totals("mail"); n.Dropped != [base.Reasons]uint64{} || r.Unbalanced.Load() != 0 {
+		t.Errorf("%+v, %d unbalanced", n, r.Unbalanced.Load())
+	}
+}
+
+// What a room got before a client entered it does not stand in the books for what retention took of the client's.
+func TestWhatARoomGotBeforeHidesNoLoss(t *testing.T) {
+	r := newRig(t, options(1, spilling("mail", narrow(4), 20)))
+	c := r.stalled(0)
+	s := c.join("mail")
+	r.numbered("mail", 1, 30)
+	for n := range 15 {
+		r.toRoom("mail", "red", fmt.Sprint("r", n))
+	}
+	r.join(s, "red")
+	r.numbered("mail", 31, 31)
+	c.open(wide)
+	r.caughtUp(c, "mail")
+	if n := r.totals("mail"); n.Dropped[base.ReasonRetention]+n.Written != 31 || n.Dropped[base.ReasonUnsubscribe] != 0 || r.Unbalanced.Load() != 0 {
+		t.Errorf("%+v, %d unbalanced", n, r.Unbalanced.Load())
+	}
+}
+
+// A subscription that begins at a cursor gets nothing that a room got before its client entered that.
+func TestCursorAndARoomEnteredBehindIt(t *testing.T) {
+	r, g := gatedRig(t, options(1, spilling("mail", narrow(2), 0)), 1000)
+	r.toRoom("mail", "red", "1")
+	r.numbered("mail", 2, 3)
+	c := r.connect(0)
+	s := c.join()
+	open := g.shut()
+	defer open()
+	from := cursorAt("mail", "e", 0)
+	c.subscribe(s, "mail", delivery.SubscribeOptions{From: &from})
+	r.wait(func() bool { return g.waiting() == 1 })
+	r.join(s, "red")
+	r.toRoom("mail", "red", "4")
+	open()
+	r.caughtUp(c, "mail")
+	wantPayloads(t, "the client", sequence(c, "mail"), counted(2, 4))
+	if n := r.totals("mail"); n.Dropped != [base.Reasons]uint64{} || r.Unbalanced.Load() != 0 {
+		t.Errorf("%+v, %d unbalanced", n, r.Unbalanced.Load())
+	}
+}
+
+// Nor does who enters a room while its subscription is far behind get what that room got before there was a subscription.
+func TestRoomEnteredFarBehind(t *testing.T) {
+	r, _ := gatedRig(t, options(1, spilling("mail", narrow(2), 0)), 1000)
+	r.numbered("mail", 1, 4)
+	r.toRoom("mail", "red", "5")
+	c := r.stalled(0)
+	s := c.join()
+	from := cursorAt("mail", "e", 0)
+	c.subscribe(s, "mail", delivery.SubscribeOptions{From: &from})
+	r.join(s, "red")
+	r.toRoom("mail", "red", "6")
+	c.open(wide)
+	r.caughtUp(c, "mail")
+	wantPayloads(t, "the client", sequence(c, "mail"), []string{"1", "2", "3", "4", "6"})
+}
