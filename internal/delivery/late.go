@@ -49,13 +49,12 @@ func (t *Topic) awaitLocked(r *topiclog.Record, f *fanOut) {
 	t.pending[r] = f
 }
 
-// awaited takes out the fan-out of a record; nil: it is another node's.
+// awaited is the fan-out of a record; nil: it is another node's. It stays noted until it is delivered: the topic must not be
+// forgotten before, since its log ends when the goroutine that delivers does.
 func (t *Topic) awaited(r *topiclog.Record) *fanOut {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := t.pending[r]
-	delete(t.pending, r)
-	return f
+	return t.pending[r]
 }
 
 // waitForPosition waits until the log has said where the record of a fan-out is. What was claimed for it stays claimed until then.
@@ -151,6 +150,7 @@ func (t *Topic) deliver(e topiclog.Placement) {
 		h.unclaim(f)
 		return // nobody is there any more
 	}
+	delete(t.pending, e.Record)
 	if t.last = e.Position; !e.Volatile {
 		h.taken(t)
 	}

@@ -222,6 +222,7 @@ func (h *Hub) lockWithRoom(ctx context.Context, f *fanOut, held *reservation) (*
 		t.mu.Lock()
 		if t.dead {
 			t.mu.Unlock()
+			held.release() // others need the room while its log is opened
 			t, err := f.ns.Await(ctx, t.Name)
 			if err != nil {
 				return nil, err
