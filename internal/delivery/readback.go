@@ -48,20 +48,24 @@ func (b *readBack) keep(lanes int) {
 	}
 }
 
-// message is what is delivered of a record of the topic. Any goroutine but a loop may call it.
-func (b *readBack) message(t *Topic, e topiclog.Placement) *base.Message {
+// message is what is delivered of a record of the topic; made says that it was made for this call. What is for one client, or
+// one principal, is not kept for others. Any goroutine but a loop may call it.
+func (b *readBack) message(t *Topic, e topiclog.Placement) (m *base.Message, made bool) {
+	if e.To.Socket != "" || e.To.Principal != "" {
+		return messageOf(t, e), true
+	}
 	at := readPlace{t, e.Offset}
 	if m := b.find(at); m != nil {
-		return m
+		return m, false
 	}
-	m := messageOf(t, e)
+	m = messageOf(t, e)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if first := b.messages[at]; first != nil {
-		return first
+		return first, false
 	}
 	if b.readers == 0 {
-		return m
+		return m, true
 	}
 	if len(b.order) >= maxReadBack || b.bytes >= maxReadBackBytes {
 		b.dropLocked(max(len(b.order)/2, 1))
@@ -74,7 +78,7 @@ func (b *readBack) message(t *Topic, e topiclog.Placement) *base.Message {
 	b.order = append(b.order, x)
 	b.bytes += x.bytes
 	b.hub.Hold(budget.Frames, x.bytes)
-	return m
+	return m, true
 }
 
 func (b *readBack) find(at readPlace) *base.Message {

@@ -10,6 +10,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/cursor"
+	"github.com/streamweir/weir/internal/delivery/inbox"
 	"github.com/streamweir/weir/internal/delivery/place"
 	"github.com/streamweir/weir/internal/delivery/reads"
 	"github.com/streamweir/weir/internal/lane"
@@ -317,22 +318,23 @@ func (r *replay) Found(b topiclog.Batch) {
 	h := r.topic.Declared.Namespace.hub
 	r.batch = b
 	r.messages = make([]*base.Message, len(b.Placements))
+	bytes := 0
 	for i, e := range b.Placements {
-		m := h.readBack.message(r.topic, e)
+		m, made := h.readBack.message(r.topic, e)
 		r.topic.Declared.Namespace.prepare(m.Frame(r.form))
 		r.messages[i] = m
-		r.hold += lane.EntryBytes
+		if r.hold += lane.EntryBytes; made {
+			r.hold += messageBytes(m)
+		}
+		bytes += m.Bytes()
 	}
-	r.weight = replayCost
+	r.weight = inbox.Cost(bytes)
 	if err := r.shard.reserve(h.life, r.weight); err != nil {
 		return // nobody is there any more
 	}
 	h.budget.Add(r.hold)
 	r.shard.in.PutJob(r)
 }
-
-// replayCost is the room that a replay takes in an inbox: its messages are shared.
-const replayCost = 4 << 10
 
 // home implements job.
 func (r *replay) home(sh *Shard) **stream { return &r.topic.local[sh.index].orders }
