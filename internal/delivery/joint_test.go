@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/topiclog"
@@ -17,10 +20,12 @@ type gated struct {
 	mu    sync.Mutex
 	gate  chan struct{} // nil: it is open
 	waits int           // reads that were at the gate
+	reads int           // all
 }
 
 func (g *gated) Read(q topiclog.Query, done func(topiclog.Batch)) {
 	g.mu.Lock()
+	g.reads++
 	gate := g.gate
 	if gate != nil {
 		g.waits++
@@ -50,6 +55,12 @@ func (g *gated) waiting() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.waits
+}
+
+func (g *gated) read() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.reads
 }
 
 // gatedRig is a rig whose only topic has a log that keeps so many records, and whose reads can be held up.
@@ -148,4 +159,55 @@ func TestRoomEnteredFarBehind(t *testing.T) {
 	c.open(wide)
 	r.caughtUp(c, "mail")
 	wantPayloads(t, "the client", sequence(c, "mail"), []string{"1", "2", "3", "4", "6"})
+}
+
+// Memory that is short is not spent on what waits in a log: what is read back would be evicted, message by message, until
+// nothing of it is left. It is read when there is memory again.
+func TestNothingIsReadBackWhileMemoryIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := tight(1, spilling("ticks", narrow(8), 10_000))
+		o.HighWatermark = 0.5
+		r := newRig(t, o)
+		c := r.stalled(0)
+		c.join("ticks")
+		r.numbered("ticks", 1, 200)
+		short := int(budget*9/10 - r.Held())
+		r.Hold(accounts.Mailboxes, short)
+		c.do(func() {}) // it looks at what is held
+		time.Sleep(5 * time.Second)
+		if n := r.totals("ticks"); n.Dropped[base.ReasonBudget] != 8 || n.Spilled != 192 {
+			t.Errorf("a lane of 8 was evicted: %+v", n)
+		}
+		r.Hold(accounts.Mailboxes, -short)
+		c.open(wide)
+		time.Sleep(5 * time.Second)
+		wantPayloads(t, "the client", sequence(c, "ticks"), counted(9, 200))
+		if n := r.totals("ticks"); n.Behind != 0 || r.Unbalanced.Load() != 0 {
+			t.Errorf("%+v, %d unbalanced", n, r.Unbalanced.Load())
+		}
+	})
+}
+
+// A read that waits for its turn is not done for who has left.
+func TestNothingIsReadForWhoHasLeft(t *testing.T) {
+	const clients = 50
+	r, g := gatedRig(t, options(1, spilling("ticks", narrow(2), 0)), 1000)
+	r.numbered("ticks", 1, 5)
+	open := g.shut()
+	defer open()
+	from := cursorAt("ticks", "e", 0)
+	all := make([]*client, clients)
+	for i := range all {
+		all[i] = r.connect(0)
+		all[i].subscribe(all[i].join(), "ticks", delivery.SubscribeOptions{From: &from})
+	}
+	r.wait(func() bool { return g.waiting() == delivery.MaxReads })
+	for _, c := range all {
+		c.do(func() { c.conn.Close(base.CauseTransportClose) })
+	}
+	open()
+	r.wait(func() bool { return r.Reads() == 0 })
+	if n := g.read(); n != delivery.MaxReads {
+		t.Errorf("%d reads for %d clients that have left while %d were under way", n, clients, delivery.MaxReads)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -42,11 +43,11 @@ type lag struct {
 	read    *replay           // under way; nil: none
 	left    bool              // its socket has left a room since
 	faults  int               // reads in a row that failed
-	retry   *wheel.Timer      // nil: none has failed
+	retry   *wheel.Timer      // when to ask again, after a fault or while memory was short; nil: there was none
 }
 
-// lagBytes is what the budget counts for a lag, with its place in Shard.lags.
-const lagBytes = int(unsafe.Sizeof(lag{})) + 48
+// lagBytes is what the budget counts for a lag, with its place in Shard.lags, and the read that it may have asked for.
+const lagBytes = int(unsafe.Sizeof(lag{})+unsafe.Sizeof(replay{})+unsafe.Sizeof(reads.Read{})+unsafe.Sizeof(topiclog.Reader{})) + 48
 
 // lagging reports whether the lane is behind.
 func (l *outLane) lagging() bool { return l.stage >= stageLagging && l.stage != stageResumed }
@@ -152,6 +153,10 @@ func (sh *Shard) fill(l *outLane) {
 	if g.retry != nil && g.retry.Armed() {
 		return
 	}
+	if b := &sh.hub.budget; b.Limit() > 0 && b.Held() > b.EvictAbove() {
+		sh.retry(g, memoryPause)
+		return
+	}
 	limit, ok := g.place.Ask(room)
 	if !ok {
 		return
@@ -241,6 +246,9 @@ func (sh *Shard) forgetLag(g *lag) {
 	if g.retry != nil {
 		sh.wheel.Stop(g.retry)
 	}
+	if g.read != nil {
+		g.read.gone.Store(true)
+	}
 	g.lane.Feed(false)
 	g.lane.stage = stageLive
 	if delete(sh.lags, g.lane); len(sh.lags) == 0 {
@@ -261,11 +269,7 @@ func (sh *Shard) faulty(g *lag, err error) {
 	case errors.Is(err, topiclog.ErrClosed):
 		return // the hub is being closed
 	case g.faults < len(faultPauses) && !errors.Is(err, topiclog.ErrEpoch):
-		if g.retry == nil {
-			g.retry = new(wheel.Timer)
-			g.retry.Init(g)
-		}
-		sh.wheel.Schedule(g.retry, sh.now+int64(faultPauses[g.faults]))
+		sh.retry(g, faultPauses[g.faults])
 		g.faults++
 		return
 	}
@@ -275,6 +279,18 @@ func (sh *Shard) faulty(g *lag, err error) {
 	g.place.Done(l.from, l.from)
 	sh.rejoin(g)
 	l.socket.conn.markReady(l)
+}
+
+// memoryPause is how long a lane waits while memory is so short that what it would be given would be evicted.
+const memoryPause = time.Second
+
+// retry asks for a lane once more after a while.
+func (sh *Shard) retry(g *lag, after time.Duration) {
+	if g.retry == nil {
+		g.retry = new(wheel.Timer)
+		g.retry.Init(g)
+	}
+	sh.wheel.Schedule(g.retry, sh.now+int64(after))
 }
 
 // Expire implements wheel.Expirer: time to try again.
@@ -302,6 +318,7 @@ type replay struct {
 	form  base.Form
 	upto  uint64 // what is behind it has to be read once more: its reader has entered a room meanwhile. The shard's
 
+	gone     atomic.Bool // nobody waits for it any more
 	batch    topiclog.Batch
 	messages []*base.Message // of the batch's placements
 	given    int             // how many of them the lane has been offered
@@ -311,10 +328,16 @@ type replay struct {
 var _ job = (*replay)(nil)
 var _ reads.Reader = (*replay)(nil)
 
+// Wanted implements reads.Reader.
+func (r *replay) Wanted() bool { return !r.gone.Load() }
+
 // Found implements reads.Reader: on a goroutine of the pool, where it may wait.
 //
 //weir:any
 func (r *replay) Found(b topiclog.Batch) {
+	if !r.Wanted() {
+		return
+	}
 	h := r.topic.Declared.Namespace.hub
 	r.batch = b
 	r.messages = make([]*base.Message, len(b.Placements))

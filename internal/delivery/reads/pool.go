@@ -28,8 +28,13 @@ type Read struct {
 	For   Reader
 }
 
-// Reader gets what was read, on a goroutine of the pool, which it may keep for a while. It is not called once the pool is closed.
-type Reader interface{ Found(topiclog.Batch) }
+// Reader is who wants to have something read. It is called on a goroutine of the pool, and not once the pool is closed.
+type Reader interface {
+	// Wanted reports whether it still wants that, when its turn has come.
+	Wanted() bool
+	// Found gets what was read. It may keep the goroutine for a while.
+	Found(topiclog.Batch)
+}
 
 // New returns a pool in which at most so many reads are under way.
 func New(most int) *Pool { return &Pool{most: most} }
@@ -54,6 +59,9 @@ func (p *Pool) run() {
 		r, ok := p.next()
 		if !ok {
 			return
+		}
+		if !r.For.Wanted() {
+			continue
 		}
 		found := make(chan topiclog.Batch, 1)
 		r.Log.Read(r.Query, func(b topiclog.Batch) { found <- b })

@@ -28,6 +28,8 @@ type reader struct {
 	hold chan struct{}
 }
 
+func (r *reader) Wanted() bool { return true }
+
 func (r *reader) Found(topiclog.Batch) {
 	r.of.most.Store(max(r.of.most.Load(), r.of.busy.Add(1)))
 	<-r.hold
