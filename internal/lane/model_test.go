@@ -93,10 +93,6 @@ func (m *model) offer(msg *base.Message, size int, now int64) lane.Fate {
 // spill is for a lane that is behind, as its user knows.
 func (m *model) spill(msg *base.Message, size int) lane.Fate {
 	m.books.offered++
-	if size > m.policy.MaxBytes {
-		m.drop(base.ReasonTooLarge)
-		return lane.TooLarge
-	}
 	m.spilled = append(m.spilled, &held{msg: msg, size: size})
 	return lane.Spilled
 }
@@ -105,13 +101,17 @@ func (m *model) spill(msg *base.Message, size int) lane.Fate {
 func (m *model) unspill(msg *base.Message, now int64) (needs int) {
 	m.expire(now)
 	h := &held{msg: msg, size: m.spilled[0].size}
-	if !h.expired(now) && !m.fits(h.size) {
+	tooLarge := h.size > m.policy.MaxBytes
+	if !h.expired(now) && !tooLarge && !m.fits(h.size) {
 		return h.size
 	}
 	m.spilled = slices.Delete(m.spilled, 0, 1)
-	if h.expired(now) {
+	switch {
+	case h.expired(now):
 		m.drop(base.ReasonExpired)
-	} else {
+	case tooLarge:
+		m.drop(base.ReasonTooLarge)
+	default:
 		m.queue = append(m.queue, h)
 	}
 	return 0

@@ -16,15 +16,10 @@ type spill struct {
 func (x *rareBooks) waits() bool { return x != nil && x.spill.messages > 0 }
 
 // Spill books a message that waits in the log behind others, without a look at the lane's room. One that the lane could never
-// hold is dropped.
+// hold is dropped when it is read from the log, where its place is.
 func (l *Lane) Spill(m *base.Message) Fate {
 	l.offered()
-	size := m.Frame(l.form).Len()
-	if size > l.class.Policy.MaxBytes {
-		l.dropped(base.ReasonTooLarge)
-		return TooLarge
-	}
-	l.spill(size, m.At)
+	l.spill(m.Frame(l.form).Len(), m.At)
 	return Spilled
 }
 
