@@ -1,8 +1,11 @@
 package delivery_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -209,5 +213,79 @@ func TestNothingIsReadForWhoHasLeft(t *testing.T) {
 	r.wait(func() bool { return r.Reads() == 0 })
 	if n := g.read(); n != delivery.MaxReads {
 		t.Errorf("%d reads for %d clients that have left while %d were under way", n, clients, delivery.MaxReads)
+	}
+}
+
+// A message that is too large for one client in its form alone is booked once, though it waits in the log and is read back.
+func TestTooLargeForOneWhoIsBehind(t *testing.T) {
+	p := narrow(2)
+	p.MaxBytes = 900
+	r := newRig(t, options(1, spilling("ticks", p, 1000)))
+	c := r.stalled(0)
+	c.subscribe(c.join(), "ticks", delivery.SubscribeOptions{Shape: base.ShapeEnvelope})
+	r.numbered("ticks", 1, 4)
+	r.publish("ticks", `"`+strings.Repeat("x", 850)+`"`)
+	r.numbered("ticks", 6, 9)
+	c.open(wide)
+	r.caughtUp(c, "ticks")
+	if n := r.totals("ticks"); n.Offered != 9 || n.Written != 8 || n.Dropped[base.ReasonTooLarge] != 1 || r.Unbalanced.Load() != 0 {
+		t.Errorf("%+v, %d unbalanced", n, r.Unbalanced.Load())
+	}
+}
+
+// faulty is a log in memory whose reads fail while it is told to.
+type faulty struct {
+	topiclog.Log
+	fails atomic.Bool
+}
+
+var errDisk = errors.New("the disk fails")
+
+func (f *faulty) Read(q topiclog.Query, done func(topiclog.Batch)) {
+	if f.fails.Load() {
+		done(topiclog.Batch{Next: q.After, Err: errDisk})
+		return
+	}
+	f.Log.Read(q, done)
+}
+
+// A log that cannot be read for a while, as when there are no descriptors, makes a lane wait. A best-effort one gives up in the end, and says
+// so, of what was there before its subscription too; a reliable one does not, for what it waits for may still be there.
+func TestLogThatCannotBeReadForLong(t *testing.T) {
+	for mode, p := range map[string]lane.Policy{"best effort": narrow(4), "reliable": strict(8)} {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := new(faulty)
+				o := options(1, spilling("ticks", p, 0))
+				o.Log = func(string, string, topiclog.Deliver) topiclog.Log {
+					log.Log = topiclog.NewMemory("e", topiclog.Limits{Records: 1000})
+					return log
+				}
+				r := newRig(t, o)
+				r.numbered("ticks", 1, 10)
+				c := r.reader(0)
+				log.fails.Store(true)
+				from := cursorAt("ticks", "e", 0)
+				c.subscribe(c.socket, "ticks", delivery.SubscribeOptions{From: &from, Tell: true})
+				r.numbered("ticks", 11, 20)
+				time.Sleep(time.Minute)
+				log.fails.Store(false)
+				r.numbered("ticks", 21, 22)
+				want := counted(21, 22)
+				if p.Mode == base.AtLeastOnce {
+					want = counted(1, 22)
+				}
+				for range 30 {
+					time.Sleep(time.Second)
+					c.acknowledge("ticks", func(int) bool { return true })
+				}
+				wantPayloads(t, "the client", sequence(c.client, "ticks"), want)
+				lost := 22 - len(want)
+				if n := r.totals("ticks"); (n.Dropped[base.ReasonSpillFailed] > 10) != (lost > 0) || n.Behind != 0 || r.Unbalanced.Load() != 0 {
+					t.Errorf("%+v, %d unbalanced", n, r.Unbalanced.Load())
+				}
+				settledRig(t, r, []*reader{c})
+			})
+		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery/place"
 	"github.com/streamweir/weir/internal/delivery/reads"
 	"github.com/streamweir/weir/internal/lane"
+	"github.com/streamweir/weir/internal/outbox"
 	"github.com/streamweir/weir/internal/topiclog"
 	"github.com/streamweir/weir/internal/wheel"
 )
@@ -259,23 +260,27 @@ func (sh *Shard) forgetLag(g *lag) {
 	sh.hub.readBack.keep(-1)
 }
 
-// faultPauses is how long a lane waits after a read that failed; after as many what it waits for is given up.
+// faultPauses is how long a lane waits after a read that failed; after as many what it waits for is given up, best effort. A
+// reliable one goes on: what it waits for may still be there.
 var faultPauses = [...]time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second}
 
 // faulty deals with a read that has failed.
 func (sh *Shard) faulty(g *lag, err error) {
 	g.place.Missed()
+	l := g.lane
 	switch {
 	case errors.Is(err, topiclog.ErrClosed):
 		return // the hub is being closed
-	case g.faults < len(faultPauses) && !errors.Is(err, topiclog.ErrEpoch):
-		sh.retry(g, faultPauses[g.faults])
+	case (g.faults < len(faultPauses) || l.Kind == outbox.Reliable) && !errors.Is(err, topiclog.ErrEpoch):
+		sh.retry(g, faultPauses[min(g.faults, len(faultPauses)-1)])
 		g.faults++
 		return
 	}
-	l := g.lane
 	n, _, _ := l.Spilled()
 	l.Forgo(n, base.ReasonSpillFailed)
+	if !g.place.Counted(g.place.At + 1) {
+		l.Refuse(base.ReasonSpillFailed) // one at least that was there before the lane
+	}
 	g.place.Done(l.from, l.from)
 	sh.rejoin(g)
 	l.socket.conn.markReady(l)

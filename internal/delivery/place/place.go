@@ -76,6 +76,9 @@ func (p *Place) Read(b *topiclog.Batch, waiting, live uint64) (l Loss) {
 	if next := max(b.Next, p.since); live > next {
 		most += live - next
 	}
+	if b.Lost && len(b.Placements) > 0 { // what is gone is told once, whether there is room for the first that is left or not
+		p.At = max(p.At, min(b.Placements[0].Offset-1, live))
+	}
 	l.Explained, l.Old = p.lost, p.old
 	if waiting > most {
 		l.Messages = waiting - most

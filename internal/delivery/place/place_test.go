@@ -149,3 +149,20 @@ func TestPlaceWaitsForRoom(t *testing.T) {
 		t.Error("it does not read though there is room")
 	}
 }
+
+// It is told once, though the first record that is left has no room and is read again.
+func TestWhatIsGoneIsToldOnce(t *testing.T) {
+	log := topiclog.NewMemory("e", topiclog.Limits{Records: 5})
+	for range 12 {
+		_, _, _ = log.Append(&topiclog.Record{})
+	}
+	p := place.Begin(3, 12)
+	for n := range 2 {
+		log.Read(topiclog.Query{After: p.At, Limit: topiclog.Limit{Records: 2, Bytes: 1 << 20}}, func(b topiclog.Batch) {
+			if l := p.Read(&b, 0, 12); l.Uncounted != (n == 0) || p.At != 7 {
+				t.Errorf("read %d: %+v, it is at %d", n, l, p.At)
+			}
+			p.Stuck(1)
+		})
+	}
+}
