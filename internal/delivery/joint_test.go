@@ -289,3 +289,45 @@ func TestLogThatCannotBeReadForLong(t *testing.T) {
 		})
 	}
 }
+
+// The rooms that a client enters while it is behind are counted in the budget as long as they are remembered.
+func TestRoomsEnteredBehindAreCounted(t *testing.T) {
+	const rooms = 100
+	r := newRig(t, options(1, spilling("mail", narrow(2), 1000)))
+	c := r.stalled(0)
+	s := c.join("mail")
+	r.numbered("mail", 1, 5)
+	r.account()
+	before := r.Accounts()[accounts.Lanes]
+	for n := range rooms {
+		r.join(s, fmt.Sprint("room", n))
+	}
+	r.do(&op.Op{Kind: op.Leave, Rooms: []string{"room0", "none"}, Target: delivery.Target{Socket: s.ID}})
+	if n := r.Accounts()[accounts.Lanes] - before; n < 32*(rooms-1) || n > 128*(rooms-1) {
+		t.Errorf("%d bytes for %d rooms", n, rooms-1)
+	}
+	c.open(wide)
+	r.caughtUp(c, "mail")
+	if n := r.Accounts()[accounts.Lanes] - before; n > 0 {
+		t.Errorf("%d bytes when it is behind no more", n)
+	}
+}
+
+// A client that was further with another node, and is given here what it had missed, leaves a cursor that says so.
+func TestCursorAheadThatWasReadUpTo(t *testing.T) {
+	o := options(1, spilling("orders", strict(8), 0))
+	var left []delivery.Left
+	o.OnLeft = func(l delivery.Left) { left = append(left, l) }
+	r, _ := gatedRig(t, o, 1000)
+	r.numbered("orders", 1, 5)
+	from := cursorAt("orders", "e", 2)
+	from.Done(10)
+	c := r.reader(0)
+	c.subscribe(c.socket, "orders", delivery.SubscribeOptions{From: &from})
+	r.caughtUp(c.client, "orders")
+	c.acknowledge("orders", func(int) bool { return true })
+	c.do(func() { c.conn.Close(base.CauseTransportClose) })
+	if len(left) != 1 || left[0].Cursor.Floor != 5 || !left[0].Cursor.Has(10) || left[0].Cursor.Has(9) {
+		t.Errorf("it leaves %+v", left)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery/reads"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/outbox"
+	"github.com/streamweir/weir/internal/roster"
 	"github.com/streamweir/weir/internal/topiclog"
 	"github.com/streamweir/weir/internal/wheel"
 )
@@ -49,6 +50,9 @@ type lag struct {
 
 // lagBytes is what the budget counts for a lag, with its place in Shard.lags, and the read that it may have asked for.
 const lagBytes = int(unsafe.Sizeof(lag{})+unsafe.Sizeof(replay{})+unsafe.Sizeof(reads.Read{})+unsafe.Sizeof(topiclog.Reader{})) + 48
+
+// enteredBytes is what the budget counts for a room that a lag remembers.
+const enteredBytes = 64
 
 // lagging reports whether the lane is behind.
 func (l *outLane) lagging() bool { return l.stage >= stageLagging && l.stage != stageResumed }
@@ -192,6 +196,9 @@ func (sh *Shard) entered(s *Socket, room string) {
 		if g.entered == nil {
 			g.entered = make(map[string]uint64)
 		}
+		if _, again := g.entered[room]; !again {
+			sh.hub.Hold(budget.Lanes, enteredBytes)
+		}
 		after := max(l.topic.local[sh.index].begun, l.from)
 		g.entered[room] = after
 		if g.read != nil {
@@ -200,17 +207,21 @@ func (sh *Shard) entered(s *Socket, room string) {
 	}
 }
 
-// left takes note of a room that a socket has left.
+// leftRoom takes note of a room that a socket leaves.
 func (sh *Shard) leftRoom(s *Socket, room string) {
-	if len(sh.lags) == 0 {
+	if len(sh.lags) == 0 || !roster.In(s, room) {
 		return
 	}
 	for _, l := range s.lanes {
-		if l.lagging() {
-			g := sh.lags[l]
-			delete(g.entered, room)
-			g.left = true
+		if !l.lagging() {
+			continue
 		}
+		g := sh.lags[l]
+		if _, since := g.entered[room]; since {
+			delete(g.entered, room)
+			sh.hub.Hold(budget.Lanes, -enteredBytes)
+		}
+		g.left = true
 	}
 }
 
@@ -237,7 +248,7 @@ func (sh *Shard) rejoin(g *lag) {
 	sh.forgetLag(g)
 	if start != nil && start.Top() > l.from {
 		t := l.socket.tied()
-		t.began = append(t.began, &resumption{lane: l, start: *start, after: l.from})
+		t.began = append(t.began, &resumption{lane: l, start: *start, after: g.began})
 		l.stage = stageResumed
 	}
 }
@@ -256,7 +267,7 @@ func (sh *Shard) forgetLag(g *lag) {
 		sh.shared.drop(len(sh.shared.order))
 	}
 	g.lane.Class().Totals.Behind.Add(-1)
-	sh.hub.Hold(budget.Lanes, -lagBytes)
+	sh.hub.Hold(budget.Lanes, -lagBytes-enteredBytes*len(g.entered))
 	sh.hub.readBack.keep(-1)
 }
 
