@@ -345,6 +345,8 @@ var _ job = (*replay)(nil)
 var _ reads.Reader = (*replay)(nil)
 
 // Wanted implements reads.Reader.
+//
+//weir:any
 func (r *replay) Wanted() bool { return !r.gone.Load() }
 
 // Found implements reads.Reader: on a goroutine of the pool, where it may wait.
