@@ -49,21 +49,21 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 }
 
 // engine is what the options say of sessions.
-func (o *ServerOptions) engine() engineio.Options {
-	s := &o.SocketIO
+func (s *ServerOptions) engine() engineio.Options {
+	io := &s.SocketIO
 	eo := engineio.Options{
-		Path: s.Path, PingInterval: s.PingInterval, PingTimeout: s.PingTimeout, MaxSilence: o.Limits.MaxSilence, UpgradeTimeout: s.UpgradeTimeout,
-		MaxHTTPBufferSize: s.MaxHTTPBufferSize, Transports: s.Transports, NoUpgrades: s.NoUpgrades,
-		NoHTTPCompression: s.NoHTTPCompression, PerMessageDeflate: s.PerMessageDeflate,
-		CORS: engineio.CORS{Credentials: o.Credentials}, NotSentLowat: o.NotSentLowat,
+		Path: io.Path, PingInterval: io.PingInterval, PingTimeout: io.PingTimeout, MaxSilence: s.Limits.MaxSilence, UpgradeTimeout: io.UpgradeTimeout,
+		MaxHTTPBufferSize: io.MaxHTTPBufferSize, Transports: io.Transports, NoUpgrades: io.NoUpgrades,
+		NoHTTPCompression: io.NoHTTPCompression, PerMessageDeflate: io.PerMessageDeflate,
+		CORS: engineio.CORS{Credentials: s.Credentials}, NotSentLowat: s.NotSentLowat,
 	}
-	if c := s.Cookie; c != nil {
+	if c := io.Cookie; c != nil {
 		eo.Cookie = &engineio.Cookie{
 			Name: c.Name, Path: c.Path, Domain: c.Domain, MaxAge: time.Duration(c.MaxAge) * time.Second,
 			SameSite: c.SameSite, Secure: c.Secure, Partitioned: c.Partitioned, Script: !c.HttpOnly,
 		}
 	}
-	if !s.NoClientFiles {
+	if !io.NoClientFiles {
 		eo.ClientFiles = engineio.ClientFiles()
 	}
 	return eo

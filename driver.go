@@ -21,7 +21,7 @@ const (
 func (d Driver) epoll() bool { return d == DriverEpoll || d == DriverAuto && transport.Epoll }
 
 // epoll reports whether the loops hold the server's own connections.
-func (o *ServerOptions) epoll() bool { return o.TLS == nil && o.Driver.epoll() }
+func (s *ServerOptions) epoll() bool { return s.TLS == nil && s.Driver.epoll() }
 
 func (d Driver) validate(p *problems, at string) {
 	switch d {

@@ -124,7 +124,7 @@ func presented(t *testing.T, address string, config *tls.Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
 }
 
@@ -300,7 +300,7 @@ func TestMountedServerHasTheTLSOfItsApplication(t *testing.T) {
 	address := web.Listener.Addr().String()
 	secure.Store(address, true)
 	c := newLean(t, address, "/feed", leanOptions{})
-	defer c.conn.Close()
+	defer func() { _ = c.conn.Close() }()
 	if err := c.subscribe("/feed", "prices"); err != nil {
 		t.Fatal(err)
 	}
