@@ -43,12 +43,12 @@ function commandLine() {
 
 /** One running fixture server. Its stdin is held open: a server whose tests died sees end of file and leaves. */
 class Server {
-  constructor(child, ready) {
+  constructor(child, ready, scheme) {
     this.child = child;
     this.port = ready.port;
     this.controlPort = ready.control;
     this.managementPort = ready.management;
-    this.url = `http://127.0.0.1:${ready.port}`;
+    this.url = `${scheme}://127.0.0.1:${ready.port}`;
   }
 
   async control(method, what) {
@@ -121,6 +121,6 @@ export async function startServer(options = {}) {
   let server;
   after(() => server?.stop());
   const ready = await deadline(readyLine(child), `ready line of ${command}`, startDeadline);
-  server = new Server(child, ready);
+  server = new Server(child, ready, options.tls ? 'https' : 'http');
   return server;
 }
