@@ -38,9 +38,11 @@ func (s *Socket) proves() bool {
 // check decides whether a client is let in: its token, then the namespace's checks in order.
 func (s *Socket) check(ctx context.Context) error {
 	if s.proves() {
-		if err := s.authorize(ctx, ActionConnect, "", ""); err != nil {
+		id, err := s.prove(ctx, ActionConnect, "", "")
+		if err != nil {
 			return err
 		}
+		s.admitAs(&id)
 	}
 	s.ns.mu.RLock()
 	checks := s.ns.admit
@@ -96,6 +98,9 @@ func connectRefusal(err error) (message string, data []byte) {
 // handshake (protocol.md 4).
 func (s *Socket) token(payload string) string {
 	h := s.Handshake()
+	if p := s.proof(); p != nil && payload == "" {
+		payload = p.token
+	}
 	return guard.FindToken(guard.TokenSources{
 		Payload:       payload,
 		Auth:          gjson.GetBytes(h.Auth, "token").Str,
@@ -132,35 +137,36 @@ func (s *Socket) refusedToken(err error, action Action, topic string, addr netip
 	return e
 }
 
-// authorize asks Authenticate, and counts a wrong token against the client's address.
-// It runs on the pool for calls to the outside.
-func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadToken string) error {
+// prove asks Authenticate, and counts a wrong token against the client's address; what the token grants must have the topic it
+// is presented for. It runs on the pool for calls to the outside.
+func (s *Socket) prove(ctx context.Context, action Action, topic, payloadToken string) (Identity, error) {
 	srv, addr := s.ns.srv, s.client.Remote()
 	if srv.failures.Blocked(addr, time.Now()) {
 		srv.count.authLimited.Add(1)
-		return coded(ErrLimited, "too many refused tokens from this address")
+		return Identity{}, coded(ErrLimited, "too many refused tokens from this address")
 	}
 	id, err := s.authenticate(ctx, AuthRequest{
 		Token: s.token(payloadToken), Action: action, Namespace: s.ns.path, Topic: topic,
 		Principal: s.Principal(), Handshake: s.Handshake(),
 	})
-	if err == nil {
-		if action == ActionConnect {
-			s.mu.Lock()
-			s.ownLocked().principal = id.Principal
-			s.mu.Unlock()
-		}
-		return nil
+	if err == nil && !id.may(action, topic) {
+		err = notGranted(action, topic)
 	}
-	if err == error(errPanicked) { //nolint:errorlint // this very one: not the token's fault
-		return err
+	if err == nil || err == error(errPanicked) { //nolint:errorlint // this very one: not the token's fault
+		return id, err
 	}
 	e := s.refusedToken(err, action, topic, addr)
 	if errors.Is(e, ErrUnavailable) {
-		return e
+		return id, e
 	}
 	if f := srv.opts.Events.AuthRejected; f != nil {
 		f(AuthRejectedEvent{Action: action, Namespace: s.ns.path, Topic: topic, Address: addr, Reason: e.Reason})
 	}
-	return e
+	return id, e
+}
+
+// authorize is prove for who needs no more than its answer.
+func (s *Socket) authorize(ctx context.Context, action Action, topic, payloadToken string) error {
+	_, err := s.prove(ctx, action, topic, payloadToken)
+	return err
 }

@@ -57,6 +57,9 @@ func (l *loopSocket) Enter() {
 	d := l.enter()
 	d.Send(packet.Connect(l.ns.path, d.ID))
 	l.ns.welcome(l.public())
+	if l.public().proof() != nil {
+		l.client.Expect()
+	}
 }
 
 // enter makes the socket a member and returns its sending half.

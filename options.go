@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -76,6 +77,9 @@ type NamespaceOptions struct {
 	// ClientPublish lets clients publish to the namespace's topics. The default is
 	// deny.
 	ClientPublish bool
+	// ClientPublishGranted lets clients publish to topics that their token names (Grants.Publish), also where
+	// ClientPublish is false, and to no others.
+	ClientPublishGranted bool
 	// EventsLane bounds what waits for a client besides topics: plain events, acks
 	// and namespace packets. EventsOverflow is DisconnectClient, the default, or
 	// RejectNew, which drops new plain events.
@@ -294,9 +298,24 @@ type AuthRequest struct {
 	Handshake *Handshake
 }
 
-// Identity is who a token stands for.
+// Identity is who a token stands for, and what it grants.
 type Identity struct {
 	Principal string
+	// TokenID tells the token apart from others of the principal; "": nobody knows how.
+	TokenID string
+	// Expires is when the token ends: the client is told a minute before (weir:expiring), may send a fresh token (weir:token), and
+	// is disconnected else, for the cause token_expired. Zero: never.
+	Expires time.Time
+	// Grants are the topics the client may use; nil: what the configuration allows. Of a token presented for a topic they
+	// must have that topic.
+	Grants *Grants
+	Rooms  []string        // joined at connect
+	Data   json.RawMessage // whatever else is known of the client, for handlers: Socket.Identity; nil: nothing
+}
+
+// plain reports whether there is nothing to keep but the principal.
+func (id *Identity) plain() bool {
+	return id.TokenID == "" && id.Expires.IsZero() && id.Grants == nil && len(id.Rooms) == 0 && id.Data == nil
 }
 
 // AuthFunc says who a token stands for, or refuses it. ErrUnauthorized is for a wrong

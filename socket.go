@@ -40,6 +40,7 @@ type belongings struct {
 	principal string
 	early     []string // rooms joined
 	auth      []byte
+	proof     *proof
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	values    map[any]any
@@ -52,7 +53,7 @@ type belongings struct {
 
 // few reports whether there is nothing an open socket needs to keep.
 func (b *belongings) few() bool {
-	return b.auth == nil && b.ctx == nil && b.values == nil && b.on == nil && b.any == nil
+	return b.auth == nil && b.proof == nil && b.ctx == nil && b.values == nil && b.on == nil && b.any == nil
 }
 
 // ownLocked returns the socket's belongings to be changed.

@@ -61,6 +61,8 @@ func (s *Socket) deliveryEvent(in *socketio.Incoming) bool {
 	switch {
 	case name == "history":
 		r.refuse(coded(ErrUnsupported, "history needs the journal, which this version of Weir does not have"))
+	case name == "token":
+		r.freshToken()
 	case !deliveryEvents[name]:
 		r.refuse(coded(codeNoHandler, "there is no event weir:"+brief(name)))
 	case more:
@@ -190,19 +192,17 @@ func (r *request) subscribe() {
 		r.refuse(err)
 		return
 	}
+	may, err := r.permission(ActionSubscribe, t)
 	ready := r.s.ns.d.Ready(r.topic)
-	if !t.AuthRequired && r.s.deciding == 0 && ready {
+	switch {
+	case err != nil:
+		r.refuse(err)
+		return
+	case may == nil && r.s.deciding == 0 && ready:
 		r.enter(o)
 		return
 	}
 	later := *r // a copy, so that only who waits costs an object
-	var may func(context.Context) error
-	if t.AuthRequired {
-		token := r.arg.Get("token").Str
-		may = func(ctx context.Context) error {
-			return later.s.authorize(ctx, ActionSubscribe, later.topic, token)
-		}
-	}
 	var work func(context.Context) error
 	if !ready {
 		work = func(ctx context.Context) error { return later.s.ns.await(ctx, later.topic) }
@@ -329,7 +329,7 @@ func (s *Socket) subscribed(topic string, on bool) {
 // publish is a client's publish: it goes through a worker, so that no shard ever
 // waits for an inbox (architecture.md D3).
 func (r *request) publish(in *socketio.Incoming) {
-	if !r.s.ns.opts.ClientPublish {
+	if !r.s.ns.opts.ClientPublish && !r.s.ns.opts.ClientPublishGranted {
 		r.refuse(coded(ErrForbidden, "clients may not publish in "+r.s.ns.path+" (clientPublish)"))
 		return
 	}
@@ -344,13 +344,12 @@ func (r *request) publish(in *socketio.Incoming) {
 		return
 	}
 	early := r.s.ns.opts.InboundAck == AckOnReceipt
-	later, token := *r, r.arg.Get("token").Str
-	var may func(context.Context) error
-	if t.AuthRequired {
-		may = func(ctx context.Context) error {
-			return later.s.authorize(ctx, ActionPublish, later.topic, token)
-		}
+	may, err := r.permission(ActionPublish, t)
+	if err != nil {
+		r.refuse(err)
+		return
 	}
+	later := *r
 	var pending *delivery.Pending
 	var out delivery.Receipt
 	later.decide(in.Bytes(), may, func(ctx context.Context) (err error) {

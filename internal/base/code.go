@@ -17,6 +17,7 @@ type Code struct {
 var (
 	CodeInvalid        = &Code{"invalid", http.StatusBadRequest, false, "API, ack, Go", "Mend the request; the reason names the field and the value."}
 	CodeUnauthorized   = &Code{"unauthorized", http.StatusUnauthorized, false, "API, ack, event, Go, metric", "Send a valid token or key."}
+	CodeTokenExpired   = &Code{"token_expired", http.StatusUnauthorized, false, "ack, event, Go, metric", "Get a fresh token; connected, send it as weir:token before the old one ends."}
 	CodeForbidden      = &Code{"forbidden", http.StatusForbidden, false, "API, ack, event, Go, metric", "The key or principal lacks the right; the configuration decides."}
 	CodeUnknown        = &Code{"unknown", http.StatusNotFound, false, "API, ack, Go", "Declare the namespace or topic, or mend its name."}
 	CodeTooLarge       = &Code{"too_large", http.StatusRequestEntityTooLarge, false, "API, ack, Go, metric", "Send less, or raise maxQueuedBytesPerClient."}
@@ -35,7 +36,7 @@ var (
 
 // Codes lists the table in the order of docs/errors.md.
 var Codes = []*Code{
-	CodeInvalid, CodeUnauthorized, CodeForbidden, CodeUnknown, CodeTooLarge, CodeBusy, CodeLimited, CodeDraining,
+	CodeInvalid, CodeUnauthorized, CodeTokenExpired, CodeForbidden, CodeUnknown, CodeTooLarge, CodeBusy, CodeLimited, CodeDraining,
 	CodeUnavailable, CodeTimeout, CodeDisconnected, CodeNoHandler, CodeNotSubscribed, CodeNeedsWebsocket, CodeUnsupported, CodeInternal,
 }
 

@@ -95,6 +95,9 @@ func newKey(parent *key, f reflect.StructField) *key {
 		k.readFields(f.Type)
 	case tableKind, listKind:
 		k.item = newKey(k, reflect.StructField{Type: f.Type.Elem(), Tag: reflect.StructTag(fmt.Sprintf("enum:%q", tag.Get("enum")))})
+		if k.kind == tableKind && k.item.short != nil {
+			k.item.doc = k.item.short.doc
+		}
 	default: // a scalar has nothing below it
 	}
 	return k

@@ -103,19 +103,41 @@ type drainKeys struct {
 }
 
 type accessKeys struct {
-	StaticTokens map[string]string `key:"staticTokens" secret:"true" doc:"principal: token"`
-	JWT          jwtKeys           `key:"jwt" later:"JWT authentication" doc:"tokens signed by somebody else"`
-	Failures     failureKeys       `key:"failures" doc:"failed attempts of one address before it is refused"`
+	StaticTokens map[string]*staticToken `key:"staticTokens" doc:"principal: token, or a mapping with what it grants"`
+	JWT          jwtKeys                 `key:"jwt" doc:"JSON Web Tokens, signed by somebody else"`
+	Failures     failureKeys             `key:"failures" doc:"failed attempts of one address before it is refused"`
+}
+
+type staticToken struct {
+	Token string `key:"token" required:"true" secret:"true" short:"true" doc:"what the client presents"`
+	grantKeys
+}
+
+// grantKeys are what a token grants; none of them: what the configuration allows.
+type grantKeys struct {
+	Sub     []string `key:"sub" doc:"topics it may subscribe to, names or prefixes that end in *; with any of sub, pub and history it may nothing else"`
+	Pub     []string `key:"pub" doc:"topics it may publish to"`
+	History []string `key:"history" doc:"topics whose history it may read"`
+	Rooms   []string `key:"rooms" doc:"joined at connect"`
 }
 
 type jwtKeys struct {
-	Algorithms []string      `key:"algorithms" default:"RS256" doc:"the signatures accepted"`
-	Keys       []string      `key:"keys" secret:"true" doc:"the keys themselves"`
-	JwksFile   string        `key:"jwksFile" default:"" doc:"a key set on disk"`
-	JwksURL    string        `key:"jwksUrl" default:"" doc:"a key set elsewhere"`
-	Issuer     string        `key:"issuer" default:"" doc:"the issuer a token must name"`
-	Audience   string        `key:"audience" default:"" doc:"the audience a token must name"`
-	Leeway     time.Duration `key:"leewayMs" default:"5000" doc:"how far clocks may differ"`
+	Algorithms     []string      `key:"algorithms" default:"RS256" enum:"HS256,RS256,ES256,EdDSA" doc:"the signatures accepted"`
+	Keys           []jwtKey      `key:"keys" doc:"the keys themselves"`
+	JwksFile       string        `key:"jwksFile" default:"" doc:"a JSON Web Key Set on disk, read again when it changes"`
+	JwksURL        string        `key:"jwksUrl" default:"" doc:"a JSON Web Key Set elsewhere, fetched every 5 minutes and when a token names a key that is not in it"`
+	Issuer         string        `key:"issuer" default:"" doc:"the issuer a token must name; empty: any"`
+	Audience       string        `key:"audience" default:"" doc:"the audience a token must name; empty: any"`
+	PrincipalClaim string        `key:"principalClaim" default:"sub" doc:"the claim that is the principal"`
+	Leeway         time.Duration `key:"leewayMs" default:"5000" min:"0" doc:"how far clocks may differ"`
+}
+
+type jwtKey struct {
+	Kid    string `key:"kid" default:"" doc:"of the tokens it is for; empty: any"`
+	Alg    string `key:"alg" default:"" doc:"HS256, RS256, ES256 or EdDSA: what the key has to be for; empty: what it is for"`
+	Secret string `key:"secret" default:"" secret:"true" doc:"of HS256, 32 bytes or more, as base64"`
+	Pem    string `key:"pem" default:"" doc:"a public key or a certificate"`
+	File   string `key:"file" default:"" doc:"the same in a file, read again when it changes"`
 }
 
 type failureKeys struct {
@@ -213,7 +235,7 @@ type namespace struct {
 	Path             string            `key:"path" required:"true" example:"/feed" doc:"/ or /name"`
 	Dialect          weir.Shape        `key:"dialect" default:"js" enum:"js,envelope" doc:"how deliveries look: js (payload) or (payload, metadata), envelope ({metadata, payload})"`
 	AutoSubscribe    []string          `key:"autoSubscribe" doc:"topics every socket gets at connect"`
-	ClientPublish    string            `key:"clientPublish" default:"deny" enum:"deny,allow" doc:"whether clients may publish"`
+	ClientPublish    string            `key:"clientPublish" default:"deny" enum:"deny,allow,permitted" doc:"whether clients may publish; permitted: to topics that their token grants"`
 	EventsLane       eventsLaneKeys    `key:"eventsLane" doc:"bounds what waits for a client besides topics: plain events, acks and namespace packets"`
 	SlowPenalty      time.Duration     `key:"slowPenaltyMs" default:"5000" min:"1" max:"60000" doc:"how long a client that was cut for being slow is refused; doubles with each cut up to a minute"`
 	InboundAckPolicy string            `key:"inboundAckPolicy" default:"ACK_ON_RECEIPT" enum:"ACK_ON_RECEIPT,ACK_AFTER_HANDLER_SUCCESS" doc:"when a client's publish is answered"`

@@ -28,9 +28,7 @@ func (r *reader) options(d *document) weir.Options {
 			Max: d.Access.Failures.Max, Window: d.Access.Failures.Window,
 		},
 	}
-	if len(d.Access.StaticTokens) > 0 {
-		o.Authenticate = r.tokens(d.Access.StaticTokens)
-	}
+	o.Authenticate = r.authenticate(&d.Access)
 	for _, name := range slices.Sorted(maps.Keys(d.Servers)) {
 		o.Servers = append(o.Servers, r.server(name, d.Servers[name], d))
 	}
@@ -73,26 +71,6 @@ func (r *reader) journal(d *document) weir.JournalOptions {
 
 // streamFenceSpill is where StreamFence spills unless it is told (protocol.md 3.13).
 const streamFenceSpill = ".streamfence-spill"
-
-// tokens wants one token for each principal.
-func (r *reader) tokens(tokens map[string]string) weir.AuthFunc {
-	const path = "access.staticTokens"
-	owners := map[string]string{}
-	for _, principal := range slices.Sorted(maps.Keys(tokens)) {
-		token := tokens[principal]
-		if token == "" {
-			r.wrong(below(path, principal), "is empty, want a token")
-		} else if other, same := owners[token]; same {
-			r.wrong(below(path, principal), "is the token of %q as well: want one of its own", other)
-		}
-		owners[token] = principal
-	}
-	auth, err := weir.StaticTokens(tokens)
-	if err != nil && !r.bookedBelow(path) {
-		r.wrong(path, "%v", err)
-	}
-	return auth
-}
 
 // workers lowers the priority of handlers where that is possible (architecture.md D8): elsewhere only who asks for it is told.
 func (r *reader) workers(w *workerKeys) weir.WorkerOptions {
@@ -205,8 +183,8 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 	if s.NotSentLowatBytes == 0 {
 		o.NotSentLowat = weir.Off // in weir.ServerOptions 0 is the default
 	}
-	if o.Auth && len(d.Access.StaticTokens) == 0 {
-		r.wrong(path+".auth", "TOKEN would refuse everybody: access.staticTokens has no token")
+	if o.Auth && len(d.Access.StaticTokens) == 0 && !d.Access.JWT.hasKeys() {
+		r.wrong(path+".auth", "TOKEN would refuse everybody: access.staticTokens has no token, and access.jwt no keys")
 	}
 	for i := range s.Namespaces {
 		o.Namespaces = append(o.Namespaces, r.namespace(path+".namespaces["+strconv.Itoa(i)+"]", &s.Namespaces[i]))
@@ -271,9 +249,10 @@ func (c *cookieKeys) cookie() *http.Cookie {
 func (r *reader) namespace(path string, n *namespace) weir.NamespaceOptions {
 	o := weir.NamespaceOptions{
 		Path: n.Path, Dialect: n.Dialect, AutoSubscribe: n.AutoSubscribe, ClientPublish: n.ClientPublish == "allow",
-		EventsLane:     weir.Limits{Messages: n.EventsLane.MaxMessages, Bytes: n.EventsLane.MaxBytes},
-		EventsOverflow: n.EventsLane.OverflowAction,
-		SlowPenalty:    n.SlowPenalty, AuthRequired: n.AuthRequired,
+		ClientPublishGranted: n.ClientPublish == "permitted",
+		EventsLane:           weir.Limits{Messages: n.EventsLane.MaxMessages, Bytes: n.EventsLane.MaxBytes},
+		EventsOverflow:       n.EventsLane.OverflowAction,
+		SlowPenalty:          n.SlowPenalty, AuthRequired: n.AuthRequired,
 	}
 	if n.InboundAckPolicy == "ACK_AFTER_HANDLER_SUCCESS" {
 		o.InboundAck = weir.AckAfterHandlerSuccess

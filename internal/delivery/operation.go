@@ -254,17 +254,22 @@ func (s *Socket) sendAway(o *op.Op) {
 		s.conn.Finish(o.Cause)
 	case base.CauseForbidden:
 		s.conn.RecordCut(base.CauseAdmin)
-		why := packet.Refusal{Code: base.CodeForbidden.Name, Reason: o.Reason}
-		if f, err := packet.Refused(s.Namespace.Path, &why); err == nil { // texts always are encoded
-			s.Send(f)
-		}
-		s.Close(o.Cause, packet.Disconnect(s.Namespace.Path))
+		s.Expel(o.Cause, base.CodeForbidden, o.Reason)
 	default:
 		s.Close(o.Cause, packet.Disconnect(s.Namespace.Path))
 		if o.Transport {
 			s.conn.Leave()
 		}
 	}
+}
+
+// Expel ends a socket and tells its client why: official ones do not come back by themselves then.
+func (s *Socket) Expel(cause base.Cause, code *base.Code, reason string) {
+	why := packet.Refusal{Code: code.Name, Reason: reason}
+	if f, err := packet.Refused(s.Namespace.Path, &why); err == nil { // texts always are encoded
+		s.Send(f)
+	}
+	s.Close(cause, packet.Disconnect(s.Namespace.Path))
 }
 
 // Leave ends all namespaces of the connection with a DISCONNECT, then the connection.

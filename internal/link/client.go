@@ -53,6 +53,7 @@ type waiting struct {
 	pauses    int       // reasons not to read
 	backlog   []message // what had been read when reading was held: at most one batch
 	reading   *reading  // reading is held for it
+	tokens    bool      // a socket's token ends some day
 	resuming  bool
 }
 
@@ -124,7 +125,7 @@ func (c *Client) waits() *waiting {
 // tidy forgets what waits once nothing does.
 func (c *Client) tidy() {
 	x := c.rare.Load()
-	if x != nil && x.shake == nil && !x.resuming && x.pauses == 0 && x.reading == nil && len(x.undecided)+len(x.backlog) == 0 {
+	if x != nil && x.shake == nil && !x.tokens && !x.resuming && x.pauses == 0 && x.reading == nil && len(x.undecided)+len(x.backlog) == 0 {
 		c.rare.Store(nil)
 	}
 }
@@ -201,6 +202,7 @@ type deadline uint8
 
 const (
 	joinOver   deadline = iota // the client has joined no namespace in time
+	tokenOver                  // a token ends, or will soon
 	sessionDue                 // the session has something to do
 )
 
@@ -209,6 +211,7 @@ func (c *Client) Deadline(at int64) {
 	var d agenda.Set[deadline]
 	if !c.closed {
 		d.Add(joinOver, c.connectBy())
+		d.Add(tokenOver, c.tokenDue())
 		d.Add(sessionDue, at)
 	}
 	c.out.Shard().Schedule(&c.timer, d.First())
@@ -230,6 +233,7 @@ func (c *Client) Expire(_ *wheel.Timer, now int64) {
 		c.late = true
 		c.session.Close(base.CauseForcedClose) // it may be closing already
 	}
+	c.lookAtTokens()
 	c.session.Expire(now)
 	c.trim()
 }
