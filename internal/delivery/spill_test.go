@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/streamweir/weir/internal/base"
@@ -13,6 +14,7 @@ import (
 	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/topiclog"
+	"github.com/streamweir/weir/internal/topiclog/logtest"
 )
 
 // spilling is a topic with SPILL_TO_DISK and a log in memory that keeps so many records.
@@ -325,4 +327,31 @@ func (c *reader) acknowledge(topic string, which func(n int) bool) {
 // cursorAt is the cursor of who has done everything up to an offset.
 func cursorAt(topic, epoch string, floor uint64) cursor.Cursor {
 	return cursor.Cursor{Topic: topic, Epoch: epoch, Floor: floor}
+}
+
+// A record is in the log before the stream brings it: who catches up meanwhile leaves it to the stream, so it comes once.
+func TestWhatTheStreamHasNotBroughtIsLeftToIt(t *testing.T) {
+	o := options(1, spilling("ticks", narrow(4), 0))
+	var mu sync.Mutex // held while the log's goroutine may not deliver
+	o.Log = func(_, _ string, deliver topiclog.Deliver) topiclog.Log {
+		return logtest.Late(topiclog.NewMemory("e", topiclog.Limits{Records: 100}), func(p topiclog.Placement) {
+			mu.Lock()
+			defer mu.Unlock()
+			deliver(p)
+		})
+	}
+	r := newRig(t, o)
+	c := r.stalled(0)
+	c.join("ticks")
+	r.numbered("ticks", 1, 11)
+	mu.Lock()
+	published := make(chan struct{})
+	go func() { defer close(published); r.publish("ticks", "12") }()
+	r.wait(func() bool { return r.ns.LogOf("ticks").Span().Last == 12 })
+	c.open(wide)
+	r.caughtUp(c, "ticks")
+	wantPayloads(t, "before the stream brings the last", sequence(c, "ticks"), counted(1, 11))
+	mu.Unlock()
+	<-published
+	wantPayloads(t, "then", sequence(c, "ticks"), counted(1, 12))
 }
