@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/journal"
 	"github.com/streamweir/weir/internal/topiclog"
@@ -137,12 +138,22 @@ func (d *disk) open() error {
 	j, err := journal.Open(journal.Options{
 		FS: vfs.Dir(o.Path), Fsync: o.fsync(), WhenFull: o.whenFull(), Interval: orDefault(o.Interval, defaultInterval),
 		MaxBytes: orDefault(o.MaxBytes, defaultJournalBytes), Logger: d.of.log,
+		TailsBytes: d.share(32, 16<<20), CacheBytes: d.share(64, 8<<20),
+		Held: func(more int64) { d.of.hub.Hold(budget.Journal, int(more)) },
 	})
 	if err != nil {
 		return fmt.Errorf("open the journal in %s: %w", o.Path, err)
 	}
 	d.journal.Store(j)
 	return nil
+}
+
+// share is a part of the budget, and at most so many bytes.
+func (d *disk) share(part int64, most int) int {
+	if limit := d.of.hub.Budget(); limit > 0 {
+		return max(1, int(min(limit/part, int64(most))))
+	}
+	return most
 }
 
 func (j *JournalOptions) fsync() journal.Fsync {

@@ -22,13 +22,14 @@ const (
 	Cut                      // the last state of clients that were cut
 	Kept                     // the newest messages of topics, kept for who subscribes later
 	Queues                   // what queues and windows of lanes take beyond their entries
+	Journal                  // of the journal: the newest records of topics, what was read from disk, where records are
 
-	Accounts = int(Queues) + 1
+	Accounts = int(Journal) + 1
 )
 
 func (a Account) String() string {
 	return [Accounts]string{
-		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "queues",
+		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "queues", "journal",
 	}[a]
 }
 
