@@ -106,7 +106,7 @@ func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
 		t := &o.Topics[i]
 		spec.Topics = append(spec.Topics, delivery.TopicSpec{
 			Name: t.Name, Policy: t.policy(), Shape: base.Shape(o.Dialect), TTL: t.TTL, FlushDelay: t.FlushDelay,
-			Key: pointer.Key(t.Key), Keep: t.keep(), Snapshot: t.Snapshot,
+			Key: pointer.Key(t.Key), Keep: t.keep(), Snapshot: t.Snapshot, Memory: t.memory(),
 			Journal: t.journaled(), Retention: t.retention(),
 		})
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/streamweir/weir/internal/admin"
 )
 
 // field is one that a delivery event may hold.
@@ -22,18 +24,22 @@ const (
 	anyJSON fieldKind = iota
 	text
 	flag
+	whole
 )
 
-func (k fieldKind) String() string { return [...]string{"anything", "a string", "true or false"}[k] }
+func (k fieldKind) String() string {
+	return [...]string{"anything", "a string", "true or false", "a whole number"}[k]
+}
 
 // fields are those of each delivery event (protocol.md 4); an option more is a row more.
 var fields = map[string][]field{
 	"subscribe": {
 		{"topic", text, true}, {"token", text, false}, {"shape", text, false}, {"notifyLoss", flag, false}, {"ack", text, false},
-		{"snapshot", flag, false},
+		{"snapshot", flag, false}, {"last", whole, false},
 	},
 	"unsubscribe": {{"topic", text, true}, {"token", text, false}}, // StreamFence's clients send a token with it
 	"publish":     {{"topic", text, true}, {"payload", anyJSON, true}, {"token", text, false}},
+	"history":     {{"topic", text, true}, {"from", whole, false}, {"limit", whole, false}, {"epoch", text, false}, {"token", text, false}},
 	"ack":         {{"topic", text, true}, {"messageId", text, true}},
 }
 
@@ -104,6 +110,9 @@ func (k fieldKind) takes(v gjson.Result) bool {
 		return v.Type == gjson.String
 	case flag:
 		return v.IsBool()
+	case whole:
+		n, err := strconv.ParseUint(v.Raw, 10, 64)
+		return err == nil && n <= admin.MaxOffset
 	default:
 		return true
 	}

@@ -220,7 +220,7 @@ func (id *Identity) may(action Action, topic string) bool {
 	switch {
 	case g == nil:
 		return true
-	case action == ActionSubscribe:
+	case action == ActionSubscribe, action == ActionHistory: // who may follow a topic may see what it was
 		return identity.Match(g.Subscribe, topic)
 	case action == ActionPublish:
 		return identity.Match(g.Publish, topic)

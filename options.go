@@ -49,6 +49,14 @@ type TopicOptions struct {
 	// nobody has used it for a minute.
 	SnapshotMax Limits
 
+	// History is how many of its newest messages a topic keeps: for subscriptions that ask for the last of them, for weir:history
+	// and for GET /api/history; 100,000 at most, 0 none. They are kept in memory, and gone with the process, or with a prefix's
+	// topic when nobody has used it for a minute. A topic that has a journal is read from there.
+	History int
+	// HistoryBytes bounds what memory keeps of it: default 1 MiB. The oldest give way. All topics together keep at most an eighth of the
+	// memory budget.
+	HistoryBytes int
+
 	// The window of reliable topics.
 	MaxInFlight  int           // default 32; at most Max.Messages, and 10,000
 	AckTimeout   time.Duration // default 5 s, from when the client's kernel had the message
@@ -80,6 +88,9 @@ type NamespaceOptions struct {
 	// ClientPublishGranted lets clients publish to topics that their token names (Grants.Publish), also where
 	// ClientPublish is false, and to no others.
 	ClientPublishGranted bool
+	// ClientHistory lets clients read what is kept of the namespace's topics (weir:history), as far as it was for everybody or for
+	// them. The default is deny. That a subscription may begin with the newest messages is up to TopicOptions.History alone.
+	ClientHistory bool
 	// EventsLane bounds what waits for a client besides topics: plain events, acks
 	// and namespace packets. EventsOverflow is DisconnectClient, the default, or
 	// RejectNew, which drops new plain events.
@@ -286,6 +297,7 @@ const (
 	ActionConnect   Action = "connect"
 	ActionSubscribe Action = "subscribe"
 	ActionPublish   Action = "publish"
+	ActionHistory   Action = "history"
 )
 
 // AuthRequest is a token and what it is presented for.

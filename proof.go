@@ -53,8 +53,8 @@ func (s *Socket) admitAs(id *Identity) {
 }
 
 func notGranted(action Action, topic string) *Error {
-	verb := map[Action]string{ActionSubscribe: "subscribing", ActionPublish: "publishing"}[action]
-	return coded(ErrForbidden, "the token does not grant "+verb+" to "+brief(topic))
+	verb := map[Action]string{ActionSubscribe: "subscribing to ", ActionPublish: "publishing to ", ActionHistory: "reading the history of "}[action]
+	return coded(ErrForbidden, "the token does not grant "+verb+brief(topic))
 }
 
 // permission says whether a request needs to be decided on by asking about a token: with may, which is nil if it need not be. Loop.

@@ -59,11 +59,9 @@ func (s *Socket) deliveryEvent(in *socketio.Incoming) bool {
 	}
 	r.topic = topic.Str
 	switch {
-	case name == "history":
-		r.refuse(coded(ErrUnsupported, "history needs the journal, which this version of Weir does not have"))
 	case name == "token":
 		r.freshToken()
-	case !deliveryEvents[name]:
+	case !deliveryEvents[name] && name != "history":
 		r.refuse(coded(codeNoHandler, "there is no event weir:"+brief(name)))
 	case more:
 		r.refuse(coded(ErrInvalid, "more than one argument: want "+shapeOf(name)))
@@ -146,6 +144,8 @@ func (r *request) serve(in *socketio.Incoming) {
 		r.subscribe()
 	case "publish":
 		r.publish(in)
+	case "history":
+		r.history()
 	}
 }
 
@@ -194,17 +194,24 @@ func (r *request) subscribe() {
 	}
 	may, err := r.permission(ActionSubscribe, t)
 	ready := r.s.ns.d.Ready(r.topic)
+	last := 0
+	if err == nil {
+		last, err = r.last(t, &o)
+	}
 	switch {
 	case err != nil:
 		r.refuse(err)
 		return
-	case may == nil && r.s.deciding == 0 && ready:
+	case may == nil && r.s.deciding == 0 && last == 0 && ready:
 		r.enter(o)
 		return
 	}
-	later := *r // a copy, so that only who waits costs an object
+	later, wants := *r, o // copies, so that only who waits costs an object
 	var work func(context.Context) error
-	if !ready {
+	switch {
+	case last > 0:
+		work = func(ctx context.Context) error { return later.recall(ctx, last, &wants) }
+	case !ready:
 		work = func(ctx context.Context) error { return later.s.ns.await(ctx, later.topic) }
 	}
 	later.decide(len(r.arg.Raw), may, work, func(err error) {
@@ -212,7 +219,7 @@ func (r *request) subscribe() {
 			later.refuse(err)
 			return
 		}
-		later.enter(o)
+		later.enter(wants)
 	})
 }
 
@@ -295,6 +302,12 @@ func (r *request) enter(o wishes) {
 			}
 			b = strconv.AppendInt(append(b, `,"snapshot":{"values":`...), int64(sub.Values), 10)
 			b = append(strconv.AppendBool(append(b, `,"complete":`...), sub.Complete), '}')
+		}
+		switch {
+		case o.Past != nil && sub.Again:
+			o.ignore("last", "subscribed before: what was published since has been delivered")
+		case o.Past != nil:
+			b = append(strconv.AppendInt(append(b, `,"history":{"messages":`...), int64(sub.History), 10), '}')
 		}
 		if len(o.ignored) > 0 {
 			why, _ := json.Marshal(o.ignored) // a map of strings

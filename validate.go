@@ -204,6 +204,7 @@ func (t *TopicOptions) validate(p *problems, at string) {
 		p.add("%s.Key %q: want a JSON pointer that begins with \"/\"", at, t.Key)
 	}
 	t.validateSnapshot(p, at)
+	t.validateHistory(p, at)
 }
 
 func (t *TopicOptions) validateSnapshot(p *problems, at string) {

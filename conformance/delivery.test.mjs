@@ -29,7 +29,7 @@ const namespaces = [
   },
   { path: '/shop', dialect: 'envelope', topics: ['prices', { name: 'order-confirmed', ...reliable }] },
   { path: '/auto', autoSubscribe: ['news'], topics: ['news', 'prices'] },
-  { path: '/open', clientPublish: 'allow', topics: ['talk'] },
+  { path: '/open', clientPublish: 'allow', clientHistory: 'allow', topics: ['talk', { name: 'chart*', history: 60 }] },
 ];
 const server = onWeir ? await startServer({ namespaces }) : undefined;
 
@@ -184,6 +184,28 @@ overTransports('protocol.md 4 a snapshot: the newest of each key, marked, before
   const live = next(socket, topic); // published earlier, it would have taken the place of the value not sent yet
   await publish('/feed', topic, { k: 1, v: 'live' });
   assert.deepEqual(await live, [{ k: 1, v: 'live' }]);
+}, weirOnly);
+
+overTransports('protocol.md 4 the last 50 of a chart, marked, before anything live; its pages on request', async (t, transport) => {
+  const topic = fresh('chart');
+  for (let n = 0; n < 70; n += 1) await publish('/open', topic, n);
+  await publish('/open', topic, 'hers', { to: { principal: 'alice' } });
+  const socket = await connect(t, server, { namespace: '/open', transport });
+  const first = collect(socket, topic, 50);
+  const answer = await ask(socket, 'weir:subscribe', { topic, last: 50 });
+  assert.deepEqual(answer.history, { messages: 50 });
+  const got = await first;
+  assert.deepEqual(got.map(([n]) => n), Array.from({ length: 50 }, (_, n) => n + 20));
+  for (const [n, metadata] of got) assert.deepEqual([metadata.history, metadata.offset, metadata.epoch], [true, n + 1, answer.epoch]);
+  const live = next(socket, topic);
+  await publish('/open', topic, 'live');
+  assert.deepEqual(await live, ['live']);
+  const newest = await ask(socket, 'weir:history', { topic, limit: 2 });
+  assert.deepEqual(newest.records.map((r) => r.payload), [69, 'live']);
+  const page = await ask(socket, 'weir:history', { topic, from: 1, limit: 3, epoch: newest.epoch });
+  assert.deepEqual([page.ok, page.lost, page.first, page.next, page.records.map((r) => r.payload)], [true, true, 13, 16, [12, 13, 14]]);
+  const refused = await ask(socket, 'weir:history', { topic, from: 1, epoch: 'another' });
+  assert.deepEqual([refused.ok, refused.code], [false, 'invalid']);
 }, weirOnly);
 
 weirOnly('3.2 all subscribers of a message see one messageId', async (t) => {

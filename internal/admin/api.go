@@ -31,7 +31,7 @@ func New(o Options) http.Handler {
 	a.addPlain(rightRead, http.MethodGet, "/api/stats", a.stats)
 	a.addPlain(rightRead, http.MethodGet, "/api/config", a.config)
 	a.add(rightRead, http.MethodGet, "/api/tail", a.tail)
-	a.add(rightRead, http.MethodGet, "/api/history", needsJournal)
+	a.add(rightRead, http.MethodGet, "/api/history", a.history)
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		a.add(rightAdmin, method, "/api/deadletters", needsJournal)
 	}
@@ -55,9 +55,10 @@ type api struct {
 	open   bool // nobody is asked for a key
 	routes map[string][]route
 
-	board    board         // the verdict of /api/lag
-	tails    chan struct{} // one token for each tail that runs
-	profiles chan struct{} // the token of the one profile that runs
+	board     board         // the verdict of /api/lag
+	tails     chan struct{} // one token for each tail that runs
+	histories chan struct{} // one token for each answer of /api/history that is made
+	profiles  chan struct{} // the token of the one profile that runs
 }
 
 // maxTails is how many observers there may be at the same time: each costs every
@@ -67,7 +68,7 @@ const maxTails = 64
 func newAPI(o Options) *api {
 	return &api{
 		Options: o.withDefaults(), routes: make(map[string][]route), board: board{rates: rates{began: time.Now()}},
-		tails: make(chan struct{}, maxTails), profiles: make(chan struct{}, 1),
+		tails: make(chan struct{}, maxTails), histories: make(chan struct{}, maxHistories), profiles: make(chan struct{}, 1),
 	}
 }
 

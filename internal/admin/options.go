@@ -18,6 +18,7 @@ type Options struct {
 	Publisher Publisher
 	Sockets   Sockets
 	State     State
+	History   History              // nil: nothing is kept
 	Refused   Refused              // nil: nobody is
 	Extra     func() metrics.Extra // figures of /api/stats the hub does not know; nil = none
 	Gatherer  prometheus.Gatherer  // what /metrics shows

@@ -231,7 +231,7 @@ func TestBackendErrorsBecomeCodes(t *testing.T) {
 
 func TestJournalRoutesSayWhatIsMissing(t *testing.T) {
 	f := setUp(t)
-	for _, target := range []string{"/api/history", "/api/history?namespace=/feed&topic=prices", "/api/deadletters"} {
+	for _, target := range []string{"/api/deadletters"} {
 		w := f.do(http.MethodGet, target, "")
 		if e := refusalIn(t, w.Body.Bytes()).Error; w.Code != http.StatusNotImplemented || e.Code != "unsupported" || !strings.Contains(e.Message, "journal") {
 			t.Errorf("%s: %d %+v", target, w.Code, e)

@@ -29,18 +29,30 @@ type Encoder interface {
 	Encode(m *Message, f Form) *Frame
 }
 
-// SnapshotEncoder is an Encoder that can also mark a delivery as the value a topic
-// had when its client subscribed.
-type SnapshotEncoder interface {
+// Mark says what a delivery is that was not published for its client.
+type Mark uint8
+
+// The marks.
+const (
+	Unmarked   Mark = iota
+	OfSnapshot      // a value that a topic had when its client subscribed
+	OfHistory       // one of the newest messages of a topic when its client subscribed
+)
+
+// MarkEncoder is an Encoder that can also mark a delivery.
+type MarkEncoder interface {
 	Encoder
-	EncodeSnapshot(m *Message, f Form) *Frame
+	EncodeMarked(m *Message, f Form, mark Mark) *Frame
 }
 
-// snapshot is the encoder of a message's snapshot.
-type snapshot struct{ SnapshotEncoder }
+// marked is the encoder of a message's snapshot, or of it as history.
+type marked struct {
+	MarkEncoder
+	mark Mark
+}
 
 // Encode implements Encoder.
-func (s *snapshot) Encode(m *Message, f Form) *Frame { return s.EncodeSnapshot(m, f) }
+func (s *marked) Encode(m *Message, f Form) *Frame { return s.EncodeMarked(m, f, s.mark) }
 
 // Translator makes the frame of a packet in another dialect, which is not the first, from its frame in the first one. It is
 // called as an Encoder is.
@@ -103,21 +115,26 @@ func (m *Message) Unframe() {
 
 // Snapshot returns m as it is sent to who subscribes later: its deliveries say so,
 // and it counts as published at that moment, since nothing has waited before. m is a
-// publication; one whose encoder knows no snapshots is returned as it is.
-func (m *Message) Snapshot(at int64) *Message {
-	e, ok := m.encoder.(SnapshotEncoder)
+// publication; one whose encoder knows no marks is returned as it is.
+func (m *Message) Snapshot(at int64) *Message { return m.marked(at, OfSnapshot) }
+
+// History returns m as it is sent to who has asked for the newest messages of its topic: see Snapshot.
+func (m *Message) History(at int64) *Message { return m.marked(at, OfHistory) }
+
+func (m *Message) marked(at int64, mark Mark) *Message {
+	e, ok := m.encoder.(MarkEncoder)
 	if !ok {
 		return m
 	}
 	return &Message{
 		Namespace: m.Namespace, Topic: m.Topic, ID: m.ID, Key: m.Key, At: at, Expires: m.Expires, Offset: m.Offset,
-		AckID: m.AckID, encoder: &snapshot{e},
+		AckID: m.AckID, encoder: &marked{e, mark},
 	}
 }
 
-// IsSnapshot reports whether m is the result of Snapshot.
-func (m *Message) IsSnapshot() bool {
-	_, ok := m.encoder.(*snapshot)
+// IsMarked reports whether m is the result of Snapshot or History: it was not published for those it is sent to.
+func (m *Message) IsMarked() bool {
+	_, ok := m.encoder.(*marked)
 	return ok
 }
 

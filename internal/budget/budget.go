@@ -21,6 +21,7 @@ const (
 	IDs                      // ids of publications, remembered to recognise the second
 	Cut                      // the last state of clients that were cut
 	Kept                     // the newest messages of topics, kept for who subscribes later
+	History                  // the newest publications of topics that keep them in memory, and messages made of them for who asks
 	Queues                   // what queues and windows of lanes take beyond their entries
 	Journal                  // of the journal: the newest records of topics, what was read from disk, where records are
 
@@ -29,7 +30,7 @@ const (
 
 func (a Account) String() string {
 	return [Accounts]string{
-		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "queues", "journal",
+		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "history", "queues", "journal",
 	}[a]
 }
 

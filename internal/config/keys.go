@@ -236,6 +236,7 @@ type namespace struct {
 	Dialect          weir.Shape        `key:"dialect" default:"js" enum:"js,envelope" doc:"how deliveries look: js (payload) or (payload, metadata), envelope ({metadata, payload})"`
 	AutoSubscribe    []string          `key:"autoSubscribe" doc:"topics every socket gets at connect"`
 	ClientPublish    string            `key:"clientPublish" default:"deny" enum:"deny,allow,permitted" doc:"whether clients may publish; permitted: to topics that their token grants"`
+	ClientHistory    string            `key:"clientHistory" default:"deny" enum:"deny,allow" doc:"whether clients may read what topics keep (weir:history)"`
 	EventsLane       eventsLaneKeys    `key:"eventsLane" doc:"bounds what waits for a client besides topics: plain events, acks and namespace packets"`
 	SlowPenalty      time.Duration     `key:"slowPenaltyMs" default:"5000" min:"1" max:"60000" doc:"how long a client that was cut for being slow is refused; doubles with each cut up to a minute"`
 	InboundAckPolicy string            `key:"inboundAckPolicy" default:"ACK_ON_RECEIPT" enum:"ACK_ON_RECEIPT,ACK_AFTER_HANDLER_SUCCESS" doc:"when a client's publish is answered"`
@@ -271,7 +272,8 @@ type policy struct {
 	AuthRequired               bool          `key:"authRequired" default:"false" doc:"asks for a token at connect (namespace), subscribe and publish (topic)"`
 	Coalesce                   bool          `key:"coalesce" default:"false" only:"write overflowAction: SNAPSHOT_ONLY, or COALESCE with a key" doc:"StreamFence's: at most one unsent message per topic, the newest"`
 	Retention                  retentionKeys `key:"retention" doc:"what the journal keeps of a topic; SPILL_TO_DISK always keeps"`
-	History                    int           `key:"history" default:"0" min:"0" later:"history" doc:"messages a new subscriber gets"`
+	History                    int           `key:"history" default:"0" min:"0" max:"100000" doc:"newest messages of a topic that are kept: in memory, or in its journal where it has one; subscriptions may ask for the last of them"`
+	HistoryMaxBytes            int           `key:"historyMaxBytes" default:"1048576" min:"1" doc:"the same in bytes, in memory; all topics together keep at most an eighth of memory.budgetBytes"`
 }
 
 type retentionKeys struct {

@@ -69,19 +69,19 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 			},
 			Limits: weir.ServerLimits{HeaderTimeout: 100 * time.Millisecond, KeepAlive: 61 * time.Second, MaxSilence: 99 * time.Second, SubscriptionsPerSocket: 11, RoomsPerSocket: 12, TopicsPerNamespace: 16, Connections: 13, Pending: 14, HandshakesPerSecond: 15},
 			Namespaces: []weir.NamespaceOptions{{
-				Path: "/", Dialect: weir.ShapeEnvelope, AutoSubscribe: []string{"prices.AAPL"}, ClientPublish: true,
+				Path: "/", Dialect: weir.ShapeEnvelope, AutoSubscribe: []string{"prices.AAPL"}, ClientPublish: true, ClientHistory: true,
 				EventsLane: weir.Limits{Messages: 10, Bytes: 20000}, EventsOverflow: weir.RejectNew,
 				SlowPenalty: 700 * time.Millisecond, AuthRequired: true, InboundAck: weir.AckAfterHandlerSuccess,
 				Topics: []weir.TopicOptions{
 					{
 						Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.DisconnectClient, Max: weir.Limits{Messages: 9, Bytes: 10000},
-						TTL: 800 * time.Millisecond, FlushDelay: 20 * time.Millisecond, Snapshot: true, SnapshotMax: weir.Limits{Messages: 500, Bytes: 262144}, Weight: 2, MaxInFlight: 4, AckTimeout: 600 * time.Millisecond,
+						TTL: 800 * time.Millisecond, FlushDelay: 20 * time.Millisecond, Snapshot: true, SnapshotMax: weir.Limits{Messages: 500, Bytes: 262144}, History: 33, HistoryBytes: 44, Weight: 2, MaxInFlight: 4, AckTimeout: 600 * time.Millisecond,
 						MaxRetries: weir.Off, RetryBackoff: 1.5, WebsocketOnly: true, AuthRequired: true,
 						Retention: weir.Retention{MaxAge: 90 * time.Second, MaxBytes: 700000},
 					},
 					{
 						Name: "prices*", Overflow: weir.Coalesce, Key: "/symbol", Max: weir.Limits{Messages: 5, Bytes: 6000},
-						TTL: 4 * time.Millisecond, FlushDelay: 3 * time.Millisecond, Snapshot: true, SnapshotMax: weir.Limits{Messages: 7, Bytes: 900}, Weight: 5, MaxInFlight: 1, AckTimeout: time.Millisecond, MaxRetries: 2, RetryBackoff: 3,
+						TTL: 4 * time.Millisecond, FlushDelay: 3 * time.Millisecond, Snapshot: true, SnapshotMax: weir.Limits{Messages: 7, Bytes: 900}, History: 34, HistoryBytes: 45, Weight: 5, MaxInFlight: 1, AckTimeout: time.Millisecond, MaxRetries: 2, RetryBackoff: 3,
 						Retention: weir.Retention{MaxAge: time.Minute, MaxBytes: 500000},
 					},
 				},
@@ -163,7 +163,7 @@ func TestDefaultsOfTheFileAreThoseOfTheLibrary(t *testing.T) {
 		topic := s.Namespaces[0].Topics[0]
 		want := weir.TopicOptions{
 			Name: "x", Max: weir.Limits{Messages: 64, Bytes: 512 << 10}, Weight: 1,
-			SnapshotMax: weir.Limits{Messages: 1000, Bytes: 1 << 20},
+			SnapshotMax: weir.Limits{Messages: 1000, Bytes: 1 << 20}, HistoryBytes: 1 << 20,
 			MaxInFlight: 32, AckTimeout: 5 * time.Second, MaxRetries: 5, RetryBackoff: 2,
 		}
 		if diff := cmp.Diff(want, topic); diff != "" {

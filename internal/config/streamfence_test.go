@@ -22,7 +22,7 @@ func streamFenceTopic(t *testing.T, keys string) weir.TopicOptions {
 func TestStreamFenceFileHasStreamFenceDefaults(t *testing.T) {
 	want := weir.TopicOptions{
 		Name: "t", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew, Max: weir.Limits{Messages: 64, Bytes: 524288}, Weight: 1,
-		SnapshotMax: weir.Limits{Messages: 1000, Bytes: 1 << 20},
+		SnapshotMax: weir.Limits{Messages: 1000, Bytes: 1 << 20}, HistoryBytes: 1 << 20,
 		MaxInFlight: 1, AckTimeout: time.Second, MaxRetries: 1, RetryBackoff: 1,
 	}
 	if diff := cmp.Diff(want, streamFenceTopic(t, "deliveryMode: AT_LEAST_ONCE, maxRetries: 1")); diff != "" {

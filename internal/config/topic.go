@@ -47,7 +47,8 @@ func (r *reader) topic(t *topic, at policyPaths) weir.TopicOptions {
 		TTL: t.TTL, FlushDelay: t.FlushDelay, Weight: t.Weight,
 		MaxInFlight: t.MaxInFlight, AckTimeout: t.AckTimeout, MaxRetries: t.MaxRetries, RetryBackoff: t.RetryBackoff,
 		Snapshot: t.Snapshot, SnapshotMax: weir.Limits{Messages: t.SnapshotMaxKeys, Bytes: t.SnapshotMaxBytes},
-		Retention:     weir.Retention{MaxAge: t.Retention.MaxAge, MaxBytes: t.Retention.MaxBytes},
+		Retention: weir.Retention{MaxAge: t.Retention.MaxAge, MaxBytes: t.Retention.MaxBytes},
+		History:   t.History, HistoryBytes: t.HistoryMaxBytes,
 		WebsocketOnly: !t.AllowPolling, AuthRequired: t.AuthRequired,
 	}
 	if t.SnapshotMaxKeys == 0 {

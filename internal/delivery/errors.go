@@ -11,6 +11,7 @@ var (
 	ErrUnknownTopic         = errors.New("unknown topic")
 	ErrTooManySubscriptions = errors.New("too many subscriptions on this socket")
 	ErrNothingKept          = errors.New("nothing is kept for a snapshot (the topic has snapshotMaxKeys: 0)")
+	ErrNoHistory            = errors.New("nothing that was published is kept of the topic (it has no history and no retention)")
 	ErrTooManyRooms         = errors.New("too many rooms on this socket")
 
 	// ErrTooManyTopics says that a namespace has as many topics made from patterns as it

@@ -42,7 +42,7 @@ func (c *Conn) wrote(l *outLane, p *outbox.Pick) {
 	at := p.Entry.Message().At
 	l.Wrote(p.Entry, sh.now)
 	if l.topic != nil {
-		if !p.Entry.Message().IsSnapshot() { // it was not published for this client
+		if !p.Entry.Message().IsMarked() { // it was not published for this client
 			l.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
 		}
 		switch {

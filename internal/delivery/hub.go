@@ -63,6 +63,7 @@ type Hub struct {
 	cuts       survey.Cuts
 	reads      *reads.Pool // for lanes that are behind
 	readBack   readBack
+	past       past
 	background background
 	opens      chan struct{} // a place for each log that is being opened
 	refusing   atomic.Int64  // topics whose logs take nothing at the moment
@@ -77,7 +78,7 @@ type Hub struct {
 // New returns a hub whose shards are not running yet.
 func New(o Options) *Hub {
 	h := &Hub{opts: o, start: time.Now(), node: randomName(), reads: reads.New(maxReads), opens: make(chan struct{}, maxOpening)}
-	h.readBack.hub = h
+	h.readBack.hub, h.past.hub = h, h
 	h.life, h.end = context.WithCancel(context.Background())
 	h.done = h.life.Done()
 	for i := range max(o.Shards, 1) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // Concrete topics of a pattern are made by whoever names them, so there is a limit to
@@ -115,6 +116,9 @@ func (n *Namespace) forgetLocked(t *Topic, may func() bool) bool {
 	n.hub.taken(t)
 	t.dead = true
 	t.dropKeptLocked()
+	if m, ok := t.log.(*topiclog.Memory); ok {
+		m.Close() // which waits for nothing
+	}
 	n.idle.remove(t)
 	delete(n.byName, t.Name)
 	n.dismissLocked(t)

@@ -98,7 +98,7 @@ func (r *rig) account() int64 {
 		r.on(sh, sh.Account)
 	}
 	by := r.Accounts()
-	return r.Held() - by[accounts.Lanes] - by[accounts.Topics] - by[accounts.Rooms] - by[accounts.IDs] - by[accounts.Cut] - by[accounts.Queues]
+	return r.Held() - by[accounts.Lanes] - by[accounts.Topics] - by[accounts.Rooms] - by[accounts.IDs] - by[accounts.Cut] - by[accounts.Queues] - by[accounts.History]
 }
 
 // block holds a shard until the returned function is called.

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
@@ -71,9 +72,24 @@ func (h *Hub) newLog(t *Topic, epoch string) topiclog.Log {
 		return h.opts.Log(t.Declared.Namespace.Path, t.Name, t.deliver)
 	}
 	if keep := t.Declared.Spec.Memory; keep.Records > 0 {
-		return topiclog.NewMemory(epoch, keep)
+		log := topiclog.NewMemory(epoch, keep)
+		log.Account(h.holdHistory)
+		return log
 	}
 	return nil
+}
+
+// historyShare is the part of the memory budget that the logs in memory of all topics may take together.
+const historyShare = 8
+
+// holdHistory counts what logs in memory keep, and reports whether it may be more.
+func (h *Hub) holdHistory(n int) bool {
+	limit := h.budget.Limit()
+	if n > 0 && limit > 0 && h.budget.Of(budget.History)+int64(n) > limit/historyShare {
+		return false
+	}
+	h.Hold(budget.History, n)
+	return true
 }
 
 // newRecord is what the log is given of a message: with a publication what a reader needs to send it, of an emit only

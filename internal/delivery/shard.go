@@ -269,6 +269,7 @@ func (sh *Shard) housekeep() (swept bool) {
 		if sh.index == 0 {
 			sh.hub.recent.Expire()
 			sh.hub.cuts.Expire(time.Now())
+			sh.hub.past.fade(sh.now)
 		}
 		sh.thin(sh.now - int64(sweepEvery))
 		sh.structs -= eventsLaneBytes * int64(len(sh.shelf.Trim()))

@@ -97,6 +97,10 @@ type SubscribeOptions struct {
 	// it is of the topic and its epoch: see Subscription.Resumed. There is no snapshot then. The socket keeps the cursor.
 	From *cursor.Cursor
 
+	// Past is the newest messages of the topic, which Recall has made ready: they come first, and are marked. There is no snapshot
+	// and no cursor then.
+	Past *Past
+
 	// Given says which of them the client has named: subscribing again changes those.
 	Given struct{ Shape, Callback, Tell bool }
 }
@@ -115,6 +119,8 @@ type Subscription struct {
 	// and whether those are all there are, or some have given way to the limits.
 	Values   int
 	Complete bool
+
+	History int // messages of the past that go out before anything newer
 }
 
 // Subscribe makes the socket a subscriber of the named topic. answer is called
@@ -124,7 +130,7 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	if s.closed {
 		return ErrClosed
 	}
-	take := snapshot{asked: o.Snapshot && o.From == nil}
+	take := snapshot{asked: o.Snapshot && o.From == nil && o.Past == nil, past: o.Past}
 	t, from, err := s.enter(name, &take)
 	if err != nil {
 		return err
@@ -147,11 +153,17 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 	s.enlist(l, from.Offset)
 	take.fit(l)
 	at := Subscription{Epoch: from.Epoch, Offset: from.Offset, Values: take.values, Complete: take.complete}
+	if o.Past != nil {
+		at.History = o.Past.fit(l, s.shard().now)
+	}
 	if o.From != nil {
 		at.Resumed, at.Behind = l.resume(o.From, from)
 	}
 	answer(at)
 	l.wait()
+	if o.Past != nil {
+		s.shard().giveHistory(l, o.Past, from.Offset)
+	}
 	if l.lagging() {
 		s.shard().fill(l)
 	}

@@ -152,7 +152,7 @@ func (t *Topic) remembers() bool { return t.log != nil && t.log.Keeps() }
 
 // enter makes shard i a receiver of the topic and returns the position after which
 // its deliveries begin, and in take the values of that moment. It fails if the topic
-// was forgotten meanwhile.
+// was forgotten meanwhile. The past it is asked for goes up to there.
 func (t *Topic) enter(i int, take *snapshot) (from topiclog.Position, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -162,6 +162,9 @@ func (t *Topic) enter(i int, take *snapshot) (from topiclog.Position, ok bool) {
 	t.shards[i] = true
 	if take.asked {
 		t.takeLocked(take)
+	}
+	if take.past != nil {
+		take.past.meetLocked(t)
 	}
 	return t.last, true
 }

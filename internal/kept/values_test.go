@@ -17,7 +17,7 @@ func (b blob) Encode(*base.Message, base.Form) *base.Frame {
 	return base.RawFrame(make([]byte, int(b)))
 }
 
-func (b blob) EncodeSnapshot(*base.Message, base.Form) *base.Frame {
+func (b blob) EncodeMarked(*base.Message, base.Form, base.Mark) *base.Frame {
 	return base.RawFrame(make([]byte, int(b)+20))
 }
 
@@ -90,7 +90,7 @@ func TestKeptValuesEqualTheNaiveModel(t *testing.T) {
 				model.list = slices.DeleteFunc(model.list, func(o *base.Message) bool { return o.Expires != 0 && o.Expires <= now })
 			case 1:
 				if x := v.Next(uint64(r.IntN(int(offset)))); x != nil {
-					if s := v.Snapshot(x, now); !s.IsSnapshot() || s.ID != x.Msg.ID || now-s.At > 250_000_000 {
+					if s := v.Snapshot(x, now); !s.IsMarked() || s.ID != x.Msg.ID || now-s.At > 250_000_000 {
 						t.Fatalf("seed %d: snapshot made at %d, now %d", seed, s.At, now)
 					}
 				}

@@ -49,11 +49,11 @@ func (p *Publication) moor(m *base.Message, f base.Form, epoch string) (most int
 // around is the text of m's frame in form f without the payload, which belongs at cut; a binary one follows behind it.
 func (p *Publication) around(dst []byte, m *base.Message, f base.Form) (text []byte, cut int) {
 	typ, h := p.header(m, f)
-	dst = p.appendBefore(sio.AppendHeader(dst, typ, h), m, f, false)
+	dst = p.appendBefore(sio.AppendHeader(dst, typ, h), m, f, base.Unmarked)
 	if cut = len(dst); !p.Binary {
-		return p.appendBehind(dst, m, f, false), cut
+		return p.appendBehind(dst, m, f, base.Unmarked), cut
 	}
-	dst = p.appendBehind(sio.AppendPlaceholder(dst, 0), m, f, false)
+	dst = p.appendBehind(sio.AppendPlaceholder(dst, 0), m, f, base.Unmarked)
 	return dst, len(dst)
 }
 

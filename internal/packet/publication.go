@@ -74,17 +74,17 @@ func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame {
 			return frame
 		}
 	}
-	return p.encode(m, f, false)
+	return p.encode(m, f, base.Unmarked)
 }
 
-// EncodeSnapshot implements base.SnapshotEncoder: whatever the topic's mode, the
-// delivery has metadata, which says that it is a snapshot. It is never compressed:
+// EncodeMarked implements base.MarkEncoder: whatever the topic's mode, the
+// delivery has metadata, which says what it is. It is never compressed:
 // unlike a publication's frame it is made on a loop.
-func (p *Publication) EncodeSnapshot(m *base.Message, f base.Form) *base.Frame {
-	return p.encode(m, f, true).Verbatim()
+func (p *Publication) EncodeMarked(m *base.Message, f base.Form, mark base.Mark) *base.Frame {
+	return p.encode(m, f, mark).Verbatim()
 }
 
-func (p *Publication) encode(m *base.Message, f base.Form, snapshot bool) *base.Frame {
+func (p *Publication) encode(m *base.Message, f base.Form, mark base.Mark) *base.Frame {
 	typ, h := p.header(m, f)
 	var attachments [][]byte
 	if p.Binary {
@@ -93,12 +93,12 @@ func (p *Publication) encode(m *base.Message, f base.Form, snapshot bool) *base.
 	size := len(p.Payload) + 192
 	if d := f.Dialect(); d != 0 {
 		return encoder(d).Encode(sio.Packet{
-			Namespace: []byte(m.Namespace), Data: p.appendArgs(make([]byte, 0, size), m, f, snapshot), ID: h.ID,
+			Namespace: []byte(m.Namespace), Data: p.appendArgs(make([]byte, 0, size), m, f, mark), ID: h.ID,
 			Attachments: h.Attachments, Type: typ, HasID: h.HasID,
 		}, attachments)
 	}
 	return NewFrame(size, func(dst []byte) []byte {
-		return p.appendArgs(sio.AppendHeader(dst, typ, h), m, f, snapshot)
+		return p.appendArgs(sio.AppendHeader(dst, typ, h), m, f, mark)
 	}, attachments...)
 }
 
@@ -115,31 +115,31 @@ func (p *Publication) header(m *base.Message, f base.Form) (sio.Type, sio.EventH
 }
 
 // appendArgs appends the JSON array of a delivery: the topic, then what its shape asks for.
-func (p *Publication) appendArgs(dst []byte, m *base.Message, f base.Form, snapshot bool) []byte {
-	return p.appendBehind(p.appendPayload(p.appendBefore(dst, m, f, snapshot)), m, f, snapshot)
+func (p *Publication) appendArgs(dst []byte, m *base.Message, f base.Form, mark base.Mark) []byte {
+	return p.appendBehind(p.appendPayload(p.appendBefore(dst, m, f, mark)), m, f, mark)
 }
 
 // appendBefore appends what stands before the payload.
-func (p *Publication) appendBefore(dst []byte, m *base.Message, f base.Form, snapshot bool) []byte {
+func (p *Publication) appendBefore(dst []byte, m *base.Message, f base.Form, mark base.Mark) []byte {
 	dst = append(dst, '[')
 	dst = sio.AppendString(dst, m.Topic)
 	dst = append(dst, ',')
 	if f&base.Envelope != 0 {
 		dst = append(dst, `{"metadata":`...)
-		dst = p.appendMetadata(dst, m, f, snapshot)
+		dst = p.appendMetadata(dst, m, f, mark)
 		dst = append(dst, `,"payload":`...)
 	}
 	return dst
 }
 
 // appendBehind appends what stands behind it.
-func (p *Publication) appendBehind(dst []byte, m *base.Message, f base.Form, snapshot bool) []byte {
+func (p *Publication) appendBehind(dst []byte, m *base.Message, f base.Form, mark base.Mark) []byte {
 	switch {
 	case f&base.Envelope != 0:
 		dst = append(dst, '}')
-	case p.Reliable || snapshot:
+	case p.Reliable || mark != base.Unmarked:
 		dst = append(dst, ',')
-		dst = p.appendMetadata(dst, m, f, snapshot)
+		dst = p.appendMetadata(dst, m, f, mark)
 	}
 	return append(dst, ']')
 }
@@ -151,7 +151,7 @@ func (p *Publication) appendPayload(dst []byte) []byte {
 	return append(dst, p.Payload...)
 }
 
-func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form, snapshot bool) []byte {
+func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form, mark base.Mark) []byte {
 	dst = append(dst, `{"namespace":`...)
 	dst = sio.AppendString(dst, m.Namespace)
 	dst = append(dst, `,"topic":`...)
@@ -166,10 +166,13 @@ func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form, s
 	if f&base.Redelivered != 0 {
 		dst = append(dst, `,"redelivered":true`...)
 	}
-	if snapshot {
+	switch mark {
+	case base.OfSnapshot:
 		dst = append(dst, `,"snapshot":true`...)
+	case base.OfHistory:
+		dst = append(dst, `,"history":true`...)
 	}
-	if p.epoch != "" && p.Tells(f) {
+	if p.epoch != "" && (p.Tells(f) || mark == base.OfHistory) {
 		dst = append(dst, `,"offset":`...)
 		dst = strconv.AppendUint(dst, m.Offset, 10)
 		dst = append(dst, `,"epoch":`...)

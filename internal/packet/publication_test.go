@@ -66,7 +66,7 @@ func TestSnapshotFormsSayThatTheyAreOne(t *testing.T) {
 			}
 			break
 		}
-		if !s.IsSnapshot() || m.IsSnapshot() || s.At != 5 || s.Expires != 9 || s.Offset != 7 || s.Key != "k" || s.Frame(row.form).Packing() != base.Verbatim {
+		if !s.IsMarked() || m.IsMarked() || s.At != 5 || s.Expires != 9 || s.Offset != 7 || s.Key != "k" || s.Frame(row.form).Packing() != base.Verbatim {
 			t.Errorf("%s: the snapshot is %+v", row.name, s)
 		}
 	}

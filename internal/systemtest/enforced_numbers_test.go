@@ -103,6 +103,8 @@ var ranges = map[string][2]float64{
 	"Servers[0].Namespaces[0].Topics[0].Max.Bytes":            {1, math.MaxInt32},
 	"Servers[0].Namespaces[0].Topics[0].SnapshotMax.Messages": {weir.Off, 100_000},
 	"Servers[0].Namespaces[0].Topics[0].SnapshotMax.Bytes":    {1, math.MaxInt32},
+	"Servers[0].Namespaces[0].Topics[0].History":              {0, 100_000},
+	"Servers[0].Namespaces[0].Topics[0].HistoryBytes":         {1, math.MaxInt32},
 	"Servers[0].Namespaces[0].Topics[0].TTL":                  {0, maxMilliseconds},
 	"Servers[0].Namespaces[0].Topics[0].FlushDelay":           {0, 1000 * millisecond},
 	"Servers[0].Namespaces[0].Topics[0].Weight":               {1, 1000},

@@ -219,7 +219,7 @@ func TestRefusedRequestsAreAnsweredAndCounted(t *testing.T) {
 		{"/feed", "subscribe", `{"topic":"prices","ack":"pigeon"}`, "invalid"},
 		{"/feed", "unsubscribe", `{"topic":"prices"}`, "not_subscribed"},
 		{"/feed", "publish", `{"topic":"prices","payload":1}`, "forbidden"},
-		{"/feed", "weir:history", `{"topic":"prices"}`, "unsupported"},
+		{"/feed", "weir:history", `{"topic":"prices"}`, "forbidden"},
 		{"/feed", "weir:nothing", `{"topic":"prices"}`, "no_handler"},
 		{"/open", "publish", `{"topic":"none","payload":1}`, "unknown"},
 		{"/open", "publish", `{"topic":"small"}`, "invalid"},
@@ -249,7 +249,7 @@ func TestRefusedRequestsAreAnsweredAndCounted(t *testing.T) {
 	if n := metric(t, srv, "weir_no_handler_total", `namespace="/feed"`); n == 0 {
 		t.Error("events nobody handles were not counted")
 	}
-	for code, want := range map[string]float64{"unknown": 2, "invalid": 6, "not_subscribed": 1, "forbidden": 1, "too_large": 1} {
+	for code, want := range map[string]float64{"unknown": 2, "invalid": 6, "not_subscribed": 1, "forbidden": 2, "too_large": 1} {
 		if n := metric(t, srv, "weir_requests_refused_total", fmt.Sprintf("reason=%q", code)); n != want {
 			t.Errorf("%v requests counted as %s, want %v", n, code, want)
 		}
@@ -355,7 +355,7 @@ func TestBadRequestsToTheAPIAreAnswered(t *testing.T) {
 		{"POST", "/api/emit", `{"namespace":"/feed","event":"connect","args":[]}`, 400, "invalid"},
 		{"GET", "/api/clients?limit=many", ``, 400, "invalid"},
 		{"GET", "/api/none", ``, 404, "unknown"},
-		{"GET", "/api/history", ``, 501, "unsupported"},
+		{"GET", "/api/history", ``, 400, "invalid"},
 	} {
 		r := httptest.NewRequestWithContext(context.Background(), c.method, c.path, strings.NewReader(c.body))
 		if c.body != "" {

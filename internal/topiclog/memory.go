@@ -28,6 +28,7 @@ type Memory struct {
 // ring is the newest records.
 type ring struct {
 	limits Limits
+	hold   func(bytes int) bool // nil: nobody counts
 
 	mu       sync.RWMutex
 	entries  []place
@@ -35,6 +36,7 @@ type ring struct {
 	bytes    int
 	previous uint64 // the offset of the newest record, kept or not; 0: there was none
 	gone     uint64 // the highest offset of a record that gave way; 0: none has
+	ended    bool   // closed: nothing is kept any more
 }
 
 type place struct {
@@ -54,6 +56,15 @@ func NewMemory(epoch string, l Limits) *Memory {
 	return m
 }
 
+// Account has hold count what the log keeps, in bytes, more or less: it is called before more is kept, with the lock of the
+// log held, and reports whether it may be; less always may. Where it may not, the oldest records give way, and if
+// that is not enough the new one is not kept. Account is called before the first record.
+func (m *Memory) Account(hold func(bytes int) bool) {
+	if m.ring != nil {
+		m.ring.hold = hold
+	}
+}
+
 // Append implements Log.
 func (m *Memory) Append(r *Record) (Position, *Later, error) {
 	switch {
@@ -68,6 +79,7 @@ func (m *Memory) Append(r *Record) (Position, *Later, error) {
 	return at, nil, nil
 }
 
+// append gives a record its place, and keeps it unless the log was closed meanwhile.
 func (g *ring) append(r *Record, last *atomic.Uint64) (offset, previous uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -76,12 +88,33 @@ func (g *ring) append(r *Record, last *atomic.Uint64) (offset, previous uint64) 
 		return offset, previous
 	}
 	g.previous = offset
+	if !g.claim(r.Size()) {
+		g.gone = offset
+		return offset, previous
+	}
 	g.push(place{r, offset, previous})
 	g.expire(r.At)
 	for g.n > 0 && g.limits.Bytes > 0 && g.bytes > g.limits.Bytes {
 		g.drop()
 	}
 	return offset, previous
+}
+
+// claim makes room in the account for a record; the oldest give way to it.
+func (g *ring) claim(bytes int) bool {
+	if g.ended {
+		return false
+	}
+	if g.hold == nil {
+		return true
+	}
+	for !g.hold(bytes) {
+		if g.n == 0 {
+			return false
+		}
+		g.drop()
+	}
+	return true
 }
 
 // push appends a place; the oldest gives way to it if there are too many.
@@ -112,7 +145,11 @@ func (g *ring) index(i int) int {
 func (g *ring) drop() {
 	p := &g.entries[g.head]
 	g.gone = p.offset
-	g.bytes -= p.record.Size()
+	size := p.record.Size()
+	g.bytes -= size
+	if g.hold != nil {
+		g.hold(-size)
+	}
 	*p = place{}
 	g.head = g.index(1)
 	g.n--
@@ -222,5 +259,16 @@ func (g *ring) after(offset uint64) int {
 	return low
 }
 
-// Close implements Log.
-func (m *Memory) Close() { m.closed.Store(true) }
+// Close implements Log: what was kept is let go.
+func (m *Memory) Close() {
+	m.closed.Store(true)
+	if g := m.ring; g != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.ended = true
+		for g.n > 0 {
+			g.drop()
+		}
+		g.entries, g.head = nil, 0
+	}
+}

@@ -26,6 +26,8 @@ type Read struct {
 	Log   topiclog.Log
 	Query topiclog.Query
 	For   Reader
+
+	Newest bool // the newest records are wanted, see topiclog.Newest
 }
 
 // Reader is who wants to have something read. It is called on a goroutine of the pool, and not once the pool is closed.
@@ -60,13 +62,20 @@ func (p *Pool) run() {
 		if !ok {
 			return
 		}
-		if !r.For.Wanted() {
-			continue
+		if r.For.Wanted() {
+			r.For.Found(r.run())
 		}
-		found := make(chan topiclog.Batch, 1)
-		r.Log.Read(r.Query, func(b topiclog.Batch) { found <- b })
-		r.For.Found(<-found)
 	}
+}
+
+// run waits for the log.
+func (r *Read) run() topiclog.Batch {
+	if r.Newest {
+		return topiclog.Newest(r.Log, r.Query)
+	}
+	found := make(chan topiclog.Batch, 1)
+	r.Log.Read(r.Query, func(b topiclog.Batch) { found <- b })
+	return <-found
 }
 
 func (p *Pool) next() (r Read, ok bool) {
