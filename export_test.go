@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"time"
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/link"
@@ -45,3 +46,6 @@ func PressedForTest(s *Server) (pressed func() bool, work func(job func())) {
 		m.Push(jobFunc(func(context.Context) { job() }), 1)
 	}
 }
+
+// SweepJournal does what the server does every minute, as of that time.
+func (s *Server) SweepJournal(now time.Time) { s.disk.sweep(now) }

@@ -190,6 +190,31 @@ func (d *disk) topic(namespace, topic string, l topiclog.Limits, deliver topiclo
 	return log, nil
 }
 
+// sweep removes what nobody can read any more: logs of topics that nobody uses and whose newest record is older than their retention.
+// Such a topic begins anew, with an epoch of its own. What no declaration covers stays.
+func (d *disk) sweep(now time.Time) {
+	j := d.journal.Load()
+	if j == nil {
+		return
+	}
+	topics, err := j.Topics()
+	if err != nil {
+		d.of.log.Warn("the journal cannot be looked through", "error", err)
+	}
+	for _, t := range topics {
+		n := d.of.byPath.Find(t.Namespace)
+		if t.Open || n == nil || n.d.Declared(t.Topic) == nil {
+			continue
+		}
+		if o := n.topics[n.d.Declared(t.Topic)]; !o.journaled() || now.Sub(t.Newest) <= o.retention().Age {
+			continue
+		}
+		if err := j.Remove(t.Namespace, t.Topic); err != nil {
+			d.of.log.Warn("the log of a topic whose time is over cannot be removed", "namespace", t.Namespace, "topic", t.Topic, "error", err)
+		}
+	}
+}
+
 // close lets the directory go, once no log is in use any more.
 func (d *disk) close() error {
 	j := d.journal.Load()

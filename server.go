@@ -338,6 +338,7 @@ func (s *Server) housekeep(done <-chan struct{}) {
 			s.failures.Sweep(now)
 			s.penalties.Sweep(now)
 			s.sumUpRefusals(now)
+			s.disk.sweep(now)
 			s.ledger.Sum()
 		}
 	}

@@ -1,0 +1,75 @@
+package weir_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/streamweir/weir"
+)
+
+// served runs a server until the returned function is called.
+func served(t *testing.T, o weir.Options) (srv *weir.Server, end func()) {
+	t.Helper()
+	srv, err := weir.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	if err := srv.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return srv, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// StreamFence S2: nothing stays on disk that nobody can read. The log of a topic that nobody uses goes once its newest record is older
+// than the topic's retention, and not before.
+func TestLogsOfUnusedTopicsGoWithTheirRetention(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "journal")
+	o := weir.Options{
+		Logger: slog.New(slog.DiscardHandler), Journal: weir.JournalOptions{Path: dir}, Drain: weir.DrainOptions{Timeout: time.Second},
+		Namespaces: []weir.NamespaceOptions{{Path: "/feed", Topics: []weir.TopicOptions{{Name: "user:*", Overflow: weir.SpillToDisk}}}},
+	}
+	logs := func() (n int) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				n++
+			}
+		}
+		return n
+	}
+	srv, end := served(t, o)
+	for _, topic := range []string{"user:1", "user:2"} {
+		if _, err := srv.Publish(t.Context(), "/feed", topic, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end()
+	srv, end = served(t, o)
+	defer end()
+	if _, err := srv.Publish(t.Context(), "/feed", "user:2", 2); err != nil { // in use again
+		t.Fatal(err)
+	}
+	srv.SweepJournal(time.Now().Add(50 * time.Minute))
+	if n := logs(); n != 2 {
+		t.Errorf("%d logs within their retention, want 2", n)
+	}
+	srv.SweepJournal(time.Now().Add(2 * time.Hour))
+	if n := logs(); n != 1 {
+		t.Errorf("%d logs after it, want that in use", n)
+	}
+}
