@@ -125,7 +125,7 @@ func (r *Remote) get(ctx context.Context) (Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s is answered %s", r.url, answer.Status)
 	}

@@ -97,15 +97,15 @@ func (r *Rules) Verify(token string, keys Keys, now time.Time) (Claims, error) {
 	case errors.Is(err, ErrUnknownKey):
 		return Claims{}, ErrUnknownKey
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return Claims{}, fmt.Errorf("%w: %v", ErrExpired, err)
+		return Claims{}, fmt.Errorf("%w: %w", ErrExpired, err)
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return Claims{}, fmt.Errorf("%w: %v", ErrTooEarly, err)
+		return Claims{}, fmt.Errorf("%w: %w", ErrTooEarly, err)
 	case err != nil:
-		return Claims{}, fmt.Errorf("%w: %v", ErrInvalid, err)
+		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	c, err := r.read(claims)
 	if err != nil {
-		return Claims{}, fmt.Errorf("%w: %v", ErrInvalid, err)
+		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return c, nil
 }
@@ -130,7 +130,8 @@ func (r *Rules) read(claims jwt.MapClaims) (c Claims, err error) {
 		return c, err
 	}
 	c.Expires = expires.Time
-	return c, c.grant(claims["weir"])
+	err = c.grant(claims["weir"])
+	return c, err
 }
 
 // text is a claim that is text or a number; "" if there is none.

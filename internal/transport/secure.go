@@ -130,7 +130,7 @@ func (s *Secure) Close() error {
 		s.closed = true
 		close(s.done)
 		for c := range s.open {
-			_ = c.Conn.Close()
+			_ = c.Close()
 		}
 	}
 	s.mu.Unlock()
@@ -203,7 +203,7 @@ func (s *Secure) makeRoom() time.Duration {
 		return max(handshakePatience-longest, soon)
 	}
 	silent.since.giveWay()
-	_ = silent.Conn.Close()
+	_ = silent.Close()
 	return soon
 }
 
@@ -225,7 +225,7 @@ func (s *Secure) begin(c *cipherConn) bool {
 func (s *Secure) runHandshake(c *cipherConn) {
 	defer s.wg.Done()
 	defer func() { <-s.places }()
-	_ = c.Conn.SetDeadline(time.Now().Add(s.options.Timeout)) // it has ended, which the handshake meets too
+	_ = c.SetDeadline(time.Now().Add(s.options.Timeout)) // it has ended, which the handshake meets too
 	conn := tls.Server(c, s.config)
 	err := conn.HandshakeContext(context.Background())
 	c.yield()
@@ -235,9 +235,9 @@ func (s *Secure) runHandshake(c *cipherConn) {
 		return
 	}
 	s.ends[HandshakeDone].Add(1)
-	_ = c.Conn.SetDeadline(time.Time{})
+	_ = c.SetDeadline(time.Time{})
 	if !s.hand(accepted{conn: conn}) {
-		_ = c.Conn.Close()
+		_ = c.Close()
 	}
 }
 
@@ -257,7 +257,7 @@ func (s *Secure) failed(c *cipherConn, err error) {
 	if how == HandshakeClear {
 		answerClear(c.Conn)
 	}
-	_ = c.Conn.Close()
+	_ = c.Close()
 }
 
 // fate is how a handshake ended that failed.

@@ -180,7 +180,7 @@ func TestCloseEndsHandshakesAndThoseWhoWait(t *testing.T) {
 	}
 	done, err := dialSecure(addr) // waits for the silent one, and for somebody to accept it
 	if err == nil {
-		defer done.Close()
+		defer func() { _ = done.Close() }()
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)

@@ -40,7 +40,7 @@ func (w *Watcher) Run(done <-chan struct{}) {
 	system, err := fsnotify.NewWatcher()
 	if err == nil {
 		w.system, events, errs = system, system.Events, system.Errors
-		defer system.Close()
+		defer func() { _ = system.Close() }()
 		err = w.follow()
 	}
 	if err != nil && w.options.Blind != nil {
@@ -58,7 +58,11 @@ func (w *Watcher) Run(done <-chan struct{}) {
 			if settled == nil {
 				settled = time.After(w.options.Settle)
 			}
-		case <-errs: // some events were lost
+		case _, open := <-errs: // some events were lost
+			if !open {
+				errs = nil
+				continue
+			}
 			settled = time.After(w.options.Settle)
 		case <-settled:
 			settled = nil
