@@ -34,7 +34,8 @@ servers:
 	want := doctor.Needs{
 		Connections: doctor.Assumed, Assumed: true, Ports: []int{3001, 3002, 9400, 9500}, NotSentLowat: 8192,
 		PingInterval: 30 * time.Second, Workers: 40, BudgetBytes: 5000000, Broker: doctor.Broker{Name: "memory"},
-		Path: "/a/", Namespace: "/feed",
+		Journal: doctor.Journal{MaxBytes: doctor.JournalBytes, Fsync: "interval"},
+		Path:    "/a/", Namespace: "/feed",
 	}
 	if diff := cmp.Diff(want, doctor.NeedsOf(c)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
