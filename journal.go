@@ -162,6 +162,7 @@ func (j *JournalOptions) fsync() journal.Fsync {
 		return journal.Always
 	case FsyncNever:
 		return journal.Never
+	case FsyncInterval:
 	}
 	return journal.Interval
 }

@@ -175,7 +175,7 @@ func (n *Namespace) openLog(t *Topic, o *opening) {
 		o.err = fmt.Errorf("%w: %w", ErrLog, err)
 		return
 	}
-	t.sequencer.open(log, "")
+	t.open(log, "")
 	n.byName[t.Name] = t
 	if t.made {
 		n.idle.push(t, h.Now())
