@@ -141,8 +141,8 @@ func (w *spillWorld) subscribes(c *spillClient, topic string) {
 // leaves ends a client's connection; it comes back at once, and subscribes to what it did: so nothing is published that it misses.
 func (w *spillWorld) leaves(t *testing.T, c *spillClient) {
 	w.settle()
-	c.note()
 	c.do(func() { c.conn.Close(base.CauseTransportClose) })
+	c.note() // now that nothing more is written to it
 	w.returns(t, c)
 }
 
@@ -161,8 +161,8 @@ func (w *spillWorld) returns(t *testing.T, c *spillClient) {
 func (w *spillWorld) restarts(t *testing.T) {
 	w.settle()
 	for _, c := range w.clients {
-		c.note()
 		c.do(func() { c.conn.Close(base.CauseTransportClose) })
+		c.note()
 	}
 	w.Close()
 	_ = w.disk.Close()
@@ -175,7 +175,7 @@ func (w *spillWorld) restarts(t *testing.T) {
 // balances holds P5 at this moment, of every lane and every topic.
 func (w *spillWorld) balances(t *testing.T) {
 	t.Helper()
-	w.settle()
+	synctest.Wait() // totals are of one moment only while no loop works, and no read is under way
 	for _, v := range w.survey(survey.Query{Limit: 100}).Clients {
 		for _, l := range v.Lanes {
 			if !l.Balanced {
