@@ -107,8 +107,8 @@ func (r *reader) jwt(k *jwtKeys) weir.AuthFunc {
 	for _, e := range list {
 		text := e.Error()
 		switch m := keyEntry.FindStringSubmatch(text); {
-		case m != nil && r.bookedBelow(path+".keys"+m[1]):
-		case m != nil:
+		case len(m) > 0 && r.bookedBelow(path+".keys"+m[1]):
+		case len(m) > 0:
 			r.wrong(path+".keys"+m[1], "%s", m[2])
 		case strings.HasPrefix(text, "JWKS file: "):
 			r.wrong(path+".jwksFile", "%s", strings.TrimPrefix(text, "JWKS file: "))

@@ -159,7 +159,7 @@ func TestBudgetRefusesThenEvictsThenCuts(t *testing.T) {
 		c.join("heavy", "orders")
 		state := func() (refused, evicted, cut uint64) {
 			r.settle()
-			return r.ns.Declared("heavy").AllRefused(), r.totals("heavy").Dropped[base.ReasonBudget], uint64(r.Cuts(base.CauseMemoryBudget))
+			return r.ns.Declared("heavy").AllRefused(), r.totals("heavy").Dropped[base.ReasonBudget], r.Cuts(base.CauseMemoryBudget)
 		}
 		r.flood("heavy", func() { time.Sleep(10 * time.Millisecond) })
 		if refused, evicted, cut := state(); refused == 0 || evicted != 0 || cut != 0 {

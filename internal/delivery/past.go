@@ -161,6 +161,7 @@ func (d *Declared) recalls(most int) topiclog.Limit {
 		l.Records = 1
 	case base.RejectNew, base.Disconnect:
 		l.Records, l.Bytes = min(l.Records, max(p.MaxMessages/2, 1)), p.MaxBytes/2
+	case base.DropOldest, base.Coalesce, base.SpillToDisk: // as much as it holds
 	}
 	return l
 }

@@ -171,6 +171,7 @@ func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form, m
 		dst = append(dst, `,"snapshot":true`...)
 	case base.OfHistory:
 		dst = append(dst, `,"history":true`...)
+	case base.Unmarked:
 	}
 	if p.epoch != "" && (p.Tells(f) || mark == base.OfHistory) {
 		dst = append(dst, `,"offset":`...)

@@ -251,7 +251,7 @@ func (s websocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.accept == "" {
 		s.accept = ws.Accept(r.Header.Get("Sec-WebSocket-Key"))
 	}
-	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+ //nolint:errcheck // the test sees it
+	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Accept: %s\r\n%s\r\n", s.accept, s.header)
 	if s.raw == nil {
 		s.raw = ws.AppendFrame(nil, ws.Text, []byte(s.first))
