@@ -154,6 +154,7 @@ func (c check) must() string {
 		return "<= " + quantity(c.limit, c.unit)
 	case atLeast:
 		return ">= " + quantity(c.limit, c.unit)
+	case shown:
 	}
 	return ""
 }

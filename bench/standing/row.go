@@ -116,6 +116,7 @@ func (c check) reached() bool {
 		return c.got <= c.limit
 	case atLeast:
 		return c.got >= c.limit
+	case shown:
 	}
 	return true
 }
