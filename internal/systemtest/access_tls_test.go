@@ -90,9 +90,13 @@ func (a *authority) place(dir, name string, ends time.Time) *weir.TLSOptions {
 	return o
 }
 
+// write puts a file in place whole: one that is written over may be read while it is empty, which is another bad file.
 func (a *authority) write(path string, content []byte) {
 	a.t.Helper()
-	if err := os.WriteFile(path, content, 0o600); err != nil {
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
 		a.t.Fatal(err)
 	}
 }
