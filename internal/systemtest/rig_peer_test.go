@@ -72,7 +72,9 @@ func start(t *testing.T, o weir.Options, setup ...func(*weir.Server)) *weir.Serv
 	})
 	for i, s := range o.Servers {
 		if s.TLS != nil {
-			secure.Store(srv.Addr(orName(o.Servers[i].Name)).String(), true)
+			address := srv.Addr(orName(o.Servers[i].Name)).String()
+			secure.Store(address, true)
+			t.Cleanup(func() { secure.Delete(address) }) // the kernel gives the port to a server of another test, which may speak plain
 		}
 	}
 	ready, done := context.WithTimeout(ctx, patience)
@@ -107,7 +109,7 @@ func orName(name string) string {
 	return name
 }
 
-// secure are the addresses of servers that speak TLS.
+// secure are the addresses of the running servers that speak TLS.
 var secure sync.Map
 
 // connectTo dials a server of start, over TLS if it speaks that. receiveBuffer is the socket's, 0 for the kernel's.
