@@ -51,6 +51,23 @@ func (r *request) last(t *TopicOptions, o *wishes) (int, error) {
 	return min(n, t.History), nil
 }
 
+// mayRecall adds to what allows a subscription what allows it to begin with the topic's history.
+func (r *request) mayRecall(subscribe func(context.Context) error, t *TopicOptions) (func(context.Context) error, error) {
+	history, err := r.permission(ActionHistory, t)
+	switch {
+	case subscribe == nil:
+		return history, err
+	case history == nil:
+		return subscribe, err
+	}
+	return func(ctx context.Context) error {
+		if err := subscribe(ctx); err != nil {
+			return err
+		}
+		return history(ctx)
+	}, nil
+}
+
 // recall makes the newest messages of a topic ready for a subscription. Without them it begins as others do.
 func (r *request) recall(ctx context.Context, last int, o *wishes) error {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)

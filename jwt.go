@@ -13,7 +13,8 @@ import (
 )
 
 // Grants are the topics a client may use, by pattern: a name, or a prefix that ends in "*". A client that has Grants may use
-// no others, and the rest of the configuration counts as well.
+// no others, and the rest of the configuration counts as well: empty Grants allow nothing. History is reading what a topic was before:
+// weir:history, and subscribe with last, which needs Subscribe too.
 type Grants struct {
 	Subscribe, Publish, History []string
 }
@@ -53,9 +54,9 @@ type jwtAuth struct {
 
 // JWT is an AuthFunc for JSON Web Tokens, which must have an exp. Their claim "weir" may name what their bearer may do:
 //
-//	"weir": {"sub": ["prices*"], "pub": ["orders"], "history": [], "rooms": ["staff"], "data": {…}}
+//	"weir": {"sub": ["prices*"], "pub": ["orders"], "history": ["prices*"], "rooms": ["staff"], "data": {…}}
 //
-// sub, pub and history become Grants if any of them is there, rooms are joined at connect, and data is kept (Socket.Identity). A token
+// sub, pub and history become Grants if any of them is there, empty or null as well, rooms are joined at connect, and data is kept (Socket.Identity). A token
 // that is presented for one topic has to grant that. JWT fails, without a Code, on options that contradict themselves and on keys that cannot be used; a URL is
 // not asked yet.
 func JWT(o JWTOptions) (AuthFunc, error) {
@@ -220,8 +221,10 @@ func (id *Identity) may(action Action, topic string) bool {
 	switch {
 	case g == nil:
 		return true
-	case action == ActionSubscribe, action == ActionHistory: // who may follow a topic may see what it was
+	case action == ActionSubscribe:
 		return identity.Match(g.Subscribe, topic)
+	case action == ActionHistory:
+		return identity.Match(g.History, topic)
 	case action == ActionPublish:
 		return identity.Match(g.Publish, topic)
 	}

@@ -198,6 +198,9 @@ func (r *request) subscribe() {
 	if err == nil {
 		last, err = r.last(t, &o)
 	}
+	if err == nil && last > 0 {
+		may, err = r.mayRecall(may, t)
+	}
 	switch {
 	case err != nil:
 		r.refuse(err)

@@ -41,7 +41,7 @@ func (r *reader) authenticate(a *accessKeys) weir.AuthFunc {
 // tokens wants one token for each principal.
 func (r *reader) tokens(tokens map[string]*staticToken) weir.AuthFunc {
 	const path = "access.staticTokens"
-	owners, table := map[string]string{}, map[string]string{}
+	owners, table, grants := map[string]string{}, map[string]string{}, map[string]*weir.Grants{}
 	for _, principal := range slices.Sorted(maps.Keys(tokens)) {
 		token := tokens[principal].Token
 		if token == "" {
@@ -49,7 +49,7 @@ func (r *reader) tokens(tokens map[string]*staticToken) weir.AuthFunc {
 		} else if other, same := owners[token]; same {
 			r.wrong(below(path, principal), "is the token of %q as well: want one of its own", other)
 		}
-		owners[token], table[principal] = principal, token
+		owners[token], table[principal], grants[principal] = principal, token, r.grants(below(path, principal), tokens[principal])
 	}
 	auth, err := weir.StaticTokens(table)
 	if err != nil {
@@ -61,17 +61,20 @@ func (r *reader) tokens(tokens map[string]*staticToken) weir.AuthFunc {
 	return func(ctx context.Context, q weir.AuthRequest) (weir.Identity, error) {
 		id, err := auth(ctx, q)
 		if t := tokens[id.Principal]; err == nil && t != nil {
-			id.Grants, id.Rooms = t.grants(), t.Rooms
+			id.Grants, id.Rooms = grants[id.Principal], t.Rooms
 		}
 		return id, err
 	}
 }
 
-func (g *grantKeys) grants() *weir.Grants {
-	if g.Sub == nil && g.Pub == nil && g.History == nil {
-		return nil
+// grants are what a token at path grants; nil if the file says nothing of it. An empty list says that it grants nothing.
+func (r *reader) grants(path string, t *staticToken) *weir.Grants {
+	for _, key := range []string{"sub", "pub", "history"} {
+		if r.isSet(below(path, key)) {
+			return &weir.Grants{Subscribe: t.Sub, Publish: t.Pub, History: t.History}
+		}
 	}
-	return &weir.Grants{Subscribe: g.Sub, Publish: g.Pub, History: g.History}
+	return nil
 }
 
 func (k *jwtKeys) hasKeys() bool { return len(k.Keys) > 0 || k.JwksFile != "" || k.JwksURL != "" }

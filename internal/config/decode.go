@@ -89,6 +89,9 @@ func (r *reader) decode(k *key, n *node, v reflect.Value, path string) {
 		return
 	}
 	if n.kind == nullNode && !k.kind.scalar() {
+		if k.closes {
+			r.places[path] = n.at
+		}
 		return // "tls:" with nothing below it is as good as no key
 	}
 	r.places[path] = n.at

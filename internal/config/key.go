@@ -47,6 +47,7 @@ type key struct {
 	laterValue string // "" = every value but the default needs it
 	idleBut    string // "key=value": without that neighbour a StreamFence file's key has no effect; "" = it always has
 	example    string
+	closes     bool // of a list: "sub:" with nothing behind it is an empty list; of other keys it is as good as no key
 
 	index  []int  // of the field in its struct
 	keys   []*key // of a mapping, in the order of the file
@@ -74,7 +75,7 @@ func newKey(parent *key, f reflect.StructField) *key {
 	tag := f.Tag
 	k := &key{
 		name: tag.Get("key"), doc: tag.Get("doc"), index: f.Index, parent: parent,
-		required: tag.Get("required") == "true", secret: tag.Get("secret") == "true",
+		required: tag.Get("required") == "true", secret: tag.Get("secret") == "true", closes: tag.Get("closes") == "true",
 		only: tag.Get("only"), later: tag.Get("later"), laterValue: tag.Get("laterValue"), example: tag.Get("example"),
 		idleBut: tag.Get("idleBut"),
 	}

@@ -115,9 +115,9 @@ type staticToken struct {
 
 // grantKeys are what a token grants; none of them: what the configuration allows.
 type grantKeys struct {
-	Sub     []string `key:"sub" doc:"topics it may subscribe to, names or prefixes that end in *; with any of sub, pub and history it may nothing else"`
-	Pub     []string `key:"pub" doc:"topics it may publish to"`
-	History []string `key:"history" doc:"topics whose history it may read"`
+	Sub     []string `key:"sub" closes:"true" doc:"topics it may subscribe to, names or prefixes that end in *; with any of sub, pub and history it may nothing else"`
+	Pub     []string `key:"pub" closes:"true" doc:"topics it may publish to"`
+	History []string `key:"history" closes:"true" doc:"topics whose history it may read, also by a subscribe with last"`
 	Rooms   []string `key:"rooms" doc:"joined at connect"`
 }
 

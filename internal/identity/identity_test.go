@@ -472,3 +472,20 @@ func FuzzParseSet(f *testing.F) {
 		_, _ = rules().Verify(forge(`{"alg":"HS256"}`, good(), nil), ks, now)
 	})
 }
+
+// TestGrantsThatAreThere: a list without entries, and null in its place, grant nothing; only a claim without any list leaves it to the configuration.
+func TestGrantsThatAreThere(t *testing.T) {
+	i := theIssuer()
+	for claim, there := range map[string]bool{
+		`{}`: false, `null`: false, `{"rooms":["staff"]}`: false, `{"sub":[]}`: true, `{"pub":[]}`: true, `{"history":[]}`: true, `{"sub":null}`: true,
+	} {
+		got, err := rules().Verify(sign(t, jwt.SigningMethodHS256, i.secret, nil, good(map[string]any{"weir": json.RawMessage(claim)})), i.keys(t), now)
+		if err != nil {
+			t.Errorf("%s: %v", claim, err)
+			continue
+		}
+		if g := got.Grants; (g != nil) != there || g != nil && len(g.Subscribe)+len(g.Publish)+len(g.History) > 0 {
+			t.Errorf("%s: grants are %+v", claim, g)
+		}
+	}
+}

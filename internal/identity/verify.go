@@ -169,8 +169,14 @@ func (c *Claims) grant(claim any) error {
 	if string(g.Data) != "null" {
 		c.Data = g.Data
 	}
-	if g.Subscribe != nil || g.Publish != nil || g.History != nil {
-		c.Grants = &g.Grants
+	var named map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &named); err != nil {
+		return fmt.Errorf("claim weir: %w", err)
+	}
+	for _, key := range []string{"sub", "pub", "history"} {
+		if _, there := named[key]; there { // an empty list, and the null that a list never filled becomes, grant nothing
+			c.Grants = &g.Grants
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -235,6 +236,52 @@ func TestJWTOptionsAreRefusedWithASentence(t *testing.T) {
 	} {
 		if _, err := weir.JWT(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestTokenGrantsHistory: following a topic and reading what it was are granted each for itself, and an empty grant is a grant of nothing.
+func TestTokenGrantsHistory(t *testing.T) {
+	auth, err := weir.JWT(weir.JWTOptions{Algorithms: []string{"HS256"}, Keys: []weir.JWTKey{{Secret: jwtSecret}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := start(t, weir.Options{Authenticate: auth, Servers: []weir.ServerOptions{{Auth: true, Namespaces: []weir.NamespaceOptions{{
+		Path: "/feed", ClientHistory: true, Topics: []weir.TopicOptions{{Name: "prices*", History: 5}, {Name: "prices.asked*", History: 5, AuthRequired: true}},
+	}}}}})
+	prices := []string{"prices*"}
+	for name, c := range map[string]struct {
+		claim                 any
+		follow, last, history bool
+	}{
+		"nothing said":       {map[string]any{"rooms": []string{"staff"}}, true, true, true},
+		"both":               {map[string]any{"sub": prices, "history": prices}, true, true, true},
+		"following":          {map[string]any{"sub": prices}, true, false, false},
+		"history":            {map[string]any{"history": prices}, false, false, true},
+		"an empty list":      {map[string]any{"sub": []string{}}, false, false, false},
+		"a list never made":  {map[string]any{"history": nil}, false, false, false},
+		"another's history":  {map[string]any{"sub": prices, "history": []string{"orders"}}, true, false, false},
+		"publishing, no sub": {map[string]any{"pub": prices}, false, false, false},
+	} {
+		token := bearer(t, map[string]any{"weir": c.claim})
+		for _, place := range []string{"at connect", "with the request"} {
+			shown, with := any(map[string]string{"token": token}), map[string]any{"topic": "prices.AAPL"}
+			if place == "with the request" {
+				shown, with = nil, map[string]any{"topic": "prices.asked.AAPL", "token": token}
+			}
+			ask := func(event string, want bool, fields map[string]any) {
+				t.Helper()
+				p := dial(t, addr(srv), "/feed", shown, dialOptions{})
+				arg := maps.Clone(with)
+				maps.Copy(arg, fields)
+				p.emit("/feed", 7, event, arg)
+				if got := p.next(); strings.Contains(got, `"ok":true`) != want || !want && !strings.Contains(got, `"forbidden"`) {
+					t.Errorf("%s, %s: %s %v: %s", name, place, event, fields, got)
+				}
+			}
+			ask("subscribe", c.follow, nil)
+			ask("subscribe", c.last, map[string]any{"last": 3})
+			ask("weir:history", c.history, nil)
 		}
 	}
 }
