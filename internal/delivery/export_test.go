@@ -136,7 +136,7 @@ func (n *Namespace) Forget(name string) {
 // LaneBytes is how many bytes the socket's lane of a topic holds. Loop only.
 func (s *Socket) LaneBytes(topic string) int { return s.subscription(topic).Bytes() }
 
-// MaxReads is how many reads of logs for lanes that are behind are under way at a time, and Reads how many wait or are.
+// MaxReads is how many reads of logs for lanes that are behind are under way at a time of one log, and Reads how many wait or are.
 const MaxReads = maxReads
 
 // Reads is explained there.

@@ -61,7 +61,7 @@ type Hub struct {
 	recent     recent.IDs[publicationID, *Pending]
 	taps       taps
 	cuts       survey.Cuts
-	reads      *reads.Pool // for lanes that are behind
+	reads      *reads.Pool // for lanes that are behind, and history
 	readBack   readBack
 	past       past
 	background background
@@ -77,8 +77,9 @@ type Hub struct {
 
 // New returns a hub whose shards are not running yet.
 func New(o Options) *Hub {
-	h := &Hub{opts: o, start: time.Now(), node: randomName(), reads: reads.New(maxReads), opens: make(chan struct{}, maxOpening)}
+	h := &Hub{opts: o, start: time.Now(), node: randomName(), opens: make(chan struct{}, maxOpening)}
 	h.readBack.hub, h.past.hub = h, h
+	h.reads = reads.New(readBounds, func(bytes int) { h.Hold(budget.Frames, bytes) })
 	h.life, h.end = context.WithCancel(context.Background())
 	h.done = h.life.Done()
 	for i := range max(o.Shards, 1) {
@@ -143,8 +144,13 @@ func (h *Hub) Close() {
 	}
 }
 
-// maxReads is how many reads of logs for lanes that are behind are under way at a time.
-const maxReads = 8
+// How many reads of logs are under way at a time, for lanes that are behind and for who asks for history: of one log, and of all.
+const (
+	maxReads    = 8
+	maxAllReads = 8 * maxReads
+)
+
+var readBounds = reads.Bounds{Goroutines: maxReads, EachLog: maxReads, AllLogs: maxAllReads}
 
 // topics are those of all namespaces.
 func (h *Hub) topics() (all []*Topic) {

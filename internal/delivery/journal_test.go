@@ -341,3 +341,60 @@ func TestLanesThatCatchUpStayWithinTheirLimits(t *testing.T) {
 	c.open(wide)
 	wantPayloads(t, "in the end", sequence(c, "ticks"), counted(1, 500))
 }
+
+// A disk that does not answer reads keeps those waiting whose log is on it, and nobody else: a lane that is behind a log in memory catches
+// up, its history is read, and of the log on disk what is near its end, which is still in memory.
+func TestHungDiskHoldsUpNoLogInMemory(t *testing.T) {
+	const lanes = 3 * delivery.MaxReads
+	fs := memfs.New()
+	j, err := journal.Open(journal.Options{FS: fs, Fsync: journal.Never, TailBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &disk{Journal: j, fs: fs}
+	t.Cleanup(func() { _ = j.Close() })
+	hung := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}
+	o := options(1, spilling("memory", narrow(4), 1000))
+	for _, name := range hung {
+		o.Namespaces[0].Topics = append(o.Namespaces[0].Topics, onDisk(name, narrow(4)))
+	}
+	o.Open = d.open
+	r := newRig(t, o)
+	if err := r.OpenLogs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	slow := make([]*client, lanes)
+	for i := range slow {
+		slow[i] = r.stalled(0)
+		slow[i].join(append(hung, "memory")...)
+	}
+	for _, name := range append(hung, "memory") {
+		r.numbered(name, 1, 50)
+	}
+	hold := make(chan struct{})
+	fs.Hook(func(o memfs.Op) error {
+		if o.Kind == memfs.Open || o.Kind == memfs.Read {
+			<-hold
+		}
+		return nil
+	})
+	for _, c := range slow {
+		c.open(wide)
+	}
+	r.wait(func() bool { return r.totals("memory").Behind == 0 })
+	if b, err := r.ns.History(t.Context(), "memory", delivery.HistoryQuery{Limit: topiclog.Limit{Records: 5, Bytes: 1 << 20}}); err != nil || len(b.Placements) != 5 {
+		t.Errorf("its history: %+v, %v", b, err)
+	}
+	for _, c := range slow {
+		wantPayloads(t, "who reads what is in memory", sequence(c, "memory"), counted(1, 50))
+		wantPayloads(t, "who reads what is on disk", sequence(c, "a"), counted(1, 4))
+	}
+	close(hold)
+	fs.Hook(nil)
+	for _, name := range hung {
+		r.wait(func() bool { return r.totals(name).Behind == 0 })
+		for _, c := range slow {
+			wantPayloads(t, "who reads what is on disk", sequence(c, name), counted(1, 50))
+		}
+	}
+}

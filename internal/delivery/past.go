@@ -68,12 +68,13 @@ func (n *Namespace) History(ctx context.Context, name string, q HistoryQuery) (t
 
 // read waits for one read of a log.
 func (h *Hub) read(ctx context.Context, r reads.Read) (b topiclog.Batch, err error) {
-	who := asked{ctx.Done(), make(chan topiclog.Batch, 1)}
-	r.For = who
+	who, ticket := make(asked, 1), new(reads.Ticket)
+	r.For, r.As = who, ticket
 	h.reads.Ask(r)
 	select {
-	case b = <-who.found:
+	case b = <-who:
 	case <-ctx.Done():
+		h.reads.Withdraw(ticket)
 		return b, fmt.Errorf("%w: the topic's log was not read in time", ErrBusy)
 	case <-h.done:
 		return b, ErrClosed
@@ -87,26 +88,13 @@ func (h *Hub) read(ctx context.Context, r reads.Read) (b topiclog.Batch, err err
 	return b, nil
 }
 
-// asked is where somebody waits for what is read, until the end of a context; it has room for it.
-type asked struct {
-	gone  <-chan struct{}
-	found chan topiclog.Batch
-}
+// asked is where somebody waits for what is read; it has room for it.
+type asked chan topiclog.Batch
 
-var _ reads.Reader = asked{}
-
-// Wanted implements reads.Reader.
-func (a asked) Wanted() bool {
-	select {
-	case <-a.gone:
-		return false
-	default:
-		return true
-	}
-}
+var _ reads.Reader = asked(nil)
 
 // Found implements reads.Reader.
-func (a asked) Found(b topiclog.Batch) { a.found <- b }
+func (a asked) Found(b topiclog.Batch) { a <- b }
 
 // Reader is who a socket is as far as records are concerned. What was sent to rooms is not among what it may read: nobody knows
 // whether it was in the room then. Any goroutine may call it.
@@ -173,7 +161,7 @@ func (p *Past) meetLocked(t *Topic) {
 		return
 	}
 	if m, ok := t.log.(*topiclog.Memory); ok {
-		p.late = topiclog.Newest(m, topiclog.Query{After: p.upto, Limit: p.limit, For: p.reader}).Placements
+		topiclog.Newest(m, topiclog.Query{After: p.upto, Limit: p.limit, For: p.reader}, func(b topiclog.Batch) { p.late = b.Placements })
 		p.upto = t.last.Offset
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -24,7 +23,7 @@ import (
 // A lane of a topic with SPILL_TO_DISK that overflows is behind (docs/adr/0024-spill.md). Whatever is published from then on is
 // counted and not queued; its lag says where in the log it stands. Once the lane is half empty it is given more:
 //
-//	wrote, acked, expired ──> fill ──> reads.Pool ──Found──> replay, a job of the topic's stream ──> lane
+//	wrote, acked, expired ──> fill ──> reads.Pool ··> Found ──> replay, a job of the topic's stream ──> lane
 //	                           ^                                                              │
 //	                           └────────── not there yet, and there is room ──────────────────┤
 //	                                         rejoin: the place has reached outLane.from <─────┘
@@ -170,7 +169,7 @@ func (sh *Shard) fill(l *outLane) {
 	form, _ := l.Form()
 	r := &replay{lag: g, topic: l.topic, shard: sh, form: form, upto: math.MaxUint64}
 	g.read = r
-	sh.hub.reads.Ask(reads.Read{Log: l.topic.log, For: r, Query: topiclog.Query{
+	sh.hub.reads.Ask(reads.Read{Log: l.topic.log, For: r, As: &r.ticket, Query: topiclog.Query{
 		Epoch: l.topic.epoch, After: g.place.At, Limit: limit, For: &topiclog.Reader{Socket: s.ID, Principal: s.Principal, Rooms: s.otherRooms()},
 	}})
 }
@@ -259,7 +258,7 @@ func (sh *Shard) forgetLag(g *lag) {
 		sh.wheel.Stop(g.retry)
 	}
 	if g.read != nil {
-		g.read.gone.Store(true)
+		sh.hub.reads.Withdraw(&g.read.ticket)
 	}
 	g.lane.Feed(false)
 	g.lane.stage = stageLive
@@ -334,7 +333,7 @@ type replay struct {
 	form  base.Form
 	upto  uint64 // what is behind it has to be read once more: its reader has entered a room meanwhile. The shard's
 
-	gone     atomic.Bool // nobody waits for it any more
+	ticket   reads.Ticket // withdrawn: nobody waits for it any more
 	batch    topiclog.Batch
 	messages []*base.Message // of the batch's placements
 	given    int             // how many of them the lane has been offered
@@ -344,18 +343,10 @@ type replay struct {
 var _ job = (*replay)(nil)
 var _ reads.Reader = (*replay)(nil)
 
-// Wanted implements reads.Reader.
-//
-//weir:any
-func (r *replay) Wanted() bool { return !r.gone.Load() }
-
 // Found implements reads.Reader: on a goroutine of the pool, where it may wait.
 //
 //weir:any
 func (r *replay) Found(b topiclog.Batch) {
-	if !r.Wanted() {
-		return
-	}
 	h := r.topic.Declared.Namespace.hub
 	r.batch = b
 	r.messages = make([]*base.Message, len(b.Placements))
@@ -370,10 +361,10 @@ func (r *replay) Found(b topiclog.Batch) {
 		bytes += m.Bytes()
 	}
 	r.weight = inbox.Cost(bytes)
+	h.budget.Add(r.hold)
 	if err := r.shard.reserve(h.life, r.weight); err != nil {
 		return // nobody is there any more
 	}
-	h.budget.Add(r.hold)
 	r.shard.in.PutJob(r)
 }
 

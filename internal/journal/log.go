@@ -20,6 +20,8 @@ type Log struct {
 	deliver          topiclog.Deliver
 	running          sync.WaitGroup // run, runSync
 	reading          sync.WaitGroup // reads that were not answered
+	reads            int            // Journal.readMu guards it: how many are under way, or wait for a reader
+	line             []*read        // the same: those that wait for their log's turn
 	backlog          backlog
 	syncer           syncer
 

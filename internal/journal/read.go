@@ -9,8 +9,12 @@ import (
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-// readers is how many reads of one journal are under way at most; others wait.
-const readers = 4
+// How many reads of one journal, and of one of its logs, are under way at most; others wait. One log whose file hangs leaves readers
+// to the others.
+const (
+	readers     = 8
+	readersEach = 2
+)
 
 // loadMost is how many blocks one read reads: those with records for others do not make it long.
 const loadMost = 64
@@ -104,6 +108,16 @@ func (l *Log) afterLocked(offset uint64) (*segment, block, bool) {
 func (j *Journal) queueRead(r *read) {
 	j.readMu.Lock()
 	defer j.readMu.Unlock()
+	if l := r.log; l.reads < readersEach {
+		l.reads++
+		j.readyLocked(r)
+	} else {
+		l.line = append(l.line, r)
+	}
+}
+
+// readyLocked has a read done as soon as a reader is free.
+func (j *Journal) readyLocked(r *read) {
 	j.reads = append(j.reads, r)
 	if j.readers < readers {
 		j.readers++
@@ -126,8 +140,23 @@ func (j *Journal) runReads() {
 		j.readMu.Unlock()
 		r.do()
 		r.done(r.batch)
+		j.readDone(r.log)
 		r.log.reading.Done()
 	}
+}
+
+// readDone lets the next read of a log have its turn, behind those of others.
+func (j *Journal) readDone(l *Log) {
+	j.readMu.Lock()
+	defer j.readMu.Unlock()
+	if len(l.line) == 0 {
+		l.reads--
+		return
+	}
+	r := l.line[0]
+	l.line[0] = nil
+	l.line = l.line[1:]
+	j.readyLocked(r)
 }
 
 // do reads block after block until the query's limits, or the end.

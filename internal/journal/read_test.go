@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -169,5 +170,63 @@ func TestAlwaysDeliversWhatIsDurable(t *testing.T) {
 	l := &life{t: t, fs: fs, j: j, log: log}
 	if all, err := l.publish(0, 20); len(all) != 20 {
 		t.Error(err)
+	}
+}
+
+// A file that hangs keeps its own readers waiting: those of other logs are answered, however many want the one that hangs.
+func TestFileThatHangsLeavesReadersToOtherLogs(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Never)
+	o.TailBytes = -1
+	j := openJournal(t, o)
+	logs := make(map[string]*journal.Log)
+	hangs := ""
+	for _, name := range []string{"hangs", "reads"} {
+		log, err := j.Topic("/feed", name, topiclog.Limits{}, func(topiclog.Placement) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, later, err := log.Append(&topiclog.Record{Namespace: "/feed", Topic: name, ID: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := later.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if logs[name] = log; hangs == "" {
+			hangs = path.Dir(lastSegment(fs))
+		}
+	}
+	hold := make(chan struct{})
+	fs.Hook(func(op memfs.Op) error {
+		if path.Dir(op.Name) == hangs {
+			<-hold
+		}
+		return nil
+	})
+	read := func(name string) chan topiclog.Batch {
+		answer := make(chan topiclog.Batch, 1)
+		logs[name].Read(topiclog.Query{Limit: topiclog.Limit{Records: 1, Bytes: 1}}, func(b topiclog.Batch) { answer <- b })
+		return answer
+	}
+	var all []chan topiclog.Batch
+	for range 20 {
+		all = append(all, read("hangs"))
+	}
+	for range 3 {
+		select {
+		case b := <-read("reads"):
+			if len(b.Placements) != 1 || b.Placements[0].ID != "reads" {
+				t.Errorf("%+v", b)
+			}
+		case <-t.Context().Done():
+			t.Fatal("a log whose file can be read waits for another's")
+		}
+	}
+	close(hold)
+	for _, answer := range all {
+		if b := <-answer; len(b.Placements) != 1 || b.Placements[0].ID != "hangs" {
+			t.Errorf("%+v", b)
+		}
 	}
 }

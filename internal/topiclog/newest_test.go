@@ -63,11 +63,17 @@ func TestNewestEqualsTheNaiveLook(t *testing.T) {
 			want = append(want, e)
 		}
 		slices.Reverse(want)
-		got := topiclog.Newest(m, q)
+		got := newest(m, q)
 		if got.Err != nil || !slices.Equal(got.Placements, want) || got.Next != max(q.After, m.Span().Last) {
 			t.Fatalf("%+v of %+v:\n got %v, %+v\nwant %v", q, m.Span(), ids(got.Placements), got, ids(want))
 		}
 	}
+}
+
+// newest is topiclog.Newest of a log that answers at once.
+func newest(log topiclog.Log, q topiclog.Query) (b topiclog.Batch) {
+	topiclog.Newest(log, q, func(found topiclog.Batch) { b = found })
+	return b
 }
 
 func ids(list []topiclog.Placement) (out []string) {
@@ -79,11 +85,11 @@ func ids(list []topiclog.Placement) (out []string) {
 
 func TestNewestOfAnotherEpochIsTold(t *testing.T) {
 	m := topiclog.NewMemory("e", topiclog.Limits{Records: 3})
-	if b := topiclog.Newest(m, topiclog.Query{Epoch: "f"}); !errors.Is(b.Err, topiclog.ErrEpoch) {
+	if b := newest(m, topiclog.Query{Epoch: "f"}); !errors.Is(b.Err, topiclog.ErrEpoch) {
 		t.Errorf("%+v", b)
 	}
 	m.Close()
-	if b := topiclog.Newest(m, topiclog.Query{}); len(b.Placements) > 0 {
+	if b := newest(m, topiclog.Query{}); len(b.Placements) > 0 {
 		t.Errorf("%+v", b)
 	}
 }
@@ -116,9 +122,40 @@ func (f *far) Read(q topiclog.Query, done func(topiclog.Batch)) {
 
 func TestNewestLooksBehindHoles(t *testing.T) {
 	f := &far{at: []uint64{1, 2, 3, 1 << 20, 1<<40 + 5, 1<<40 + 6}}
-	got := topiclog.Newest(f, topiclog.Query{Limit: topiclog.Limit{Records: 4, Bytes: 1 << 20}})
+	got := newest(f, topiclog.Query{Limit: topiclog.Limit{Records: 4, Bytes: 1 << 20}})
 	if len(got.Placements) != 4 || got.Placements[0].Offset != 3 || f.reads > 64 {
 		t.Errorf("%d reads: %v", f.reads, ids(got.Placements))
+	}
+}
+
+// late is a log whose reads are answered when somebody says so.
+type late struct {
+	topiclog.Log
+	ask []func()
+}
+
+func (l *late) Read(q topiclog.Query, done func(topiclog.Batch)) {
+	l.ask = append(l.ask, func() { l.Log.Read(q, done) })
+}
+
+// A log that answers late keeps nobody waiting: there is one read at a time, and the answer comes with the last.
+func TestNewestWaitsForNoRead(t *testing.T) {
+	m, all := holey(t, rand.New(rand.NewPCG(3, 4)), topiclog.Limits{Records: 100}, 100)
+	l := &late{Log: m}
+	q := topiclog.Query{Limit: topiclog.Limit{Records: 40, Bytes: 1 << 20}}
+	var got []topiclog.Batch
+	topiclog.Newest(l, q, func(b topiclog.Batch) { got = append(got, b) })
+	steps := 0
+	for ; len(l.ask) > 0; steps++ {
+		if len(l.ask) != 1 || len(got) > 0 {
+			t.Fatalf("%d reads are under way, %d answers", len(l.ask), len(got))
+		}
+		next := l.ask[0]
+		l.ask = nil
+		next()
+	}
+	if len(got) != 1 || steps < 2 || !slices.Equal(got[0].Placements, all[60:]) {
+		t.Errorf("after %d reads %d answers: %+v", steps, len(got), got)
 	}
 }
 
