@@ -137,9 +137,10 @@ func (d *disk) open() error {
 	o := &d.of.opts.Journal
 	j, err := journal.Open(journal.Options{
 		FS: vfs.Dir(o.Path), Fsync: o.fsync(), WhenFull: o.whenFull(), Interval: orDefault(o.Interval, defaultInterval),
-		MaxBytes: orDefault(o.MaxBytes, defaultJournalBytes), Logger: d.of.log,
+		MaxBytes:   orDefault(o.MaxBytes, defaultJournalBytes),
 		TailsBytes: d.share(32, 16<<20), CacheBytes: d.share(64, 8<<20),
-		Held: func(more int64) { d.of.hub.Hold(budget.Journal, int(more)) },
+		Incidents: func(e journal.Incident) { e.Log(d.of.log) },
+		Held:      func(more int64) { d.of.hub.Hold(budget.Journal, int(more)) },
 	})
 	if err != nil {
 		return fmt.Errorf("open the journal in %s: %w", o.Path, err)

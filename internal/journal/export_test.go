@@ -1,5 +1,7 @@
 package journal
 
+import "time"
+
 // WithIndexFrom has segments of so many bytes get an index file.
 func WithIndexFrom(o *Options, bytes int64) { o.indexFrom = bytes }
 
@@ -11,3 +13,6 @@ func WithPortions(o *Options, bytes int) { o.portionBytes, o.besideBytes = bytes
 
 // Settle waits until nothing is done beside the writer.
 func (l *Log) Settle() { l.awaitTasks() }
+
+// WithRecovery has the disk be well again when nothing was wrong for so long.
+func WithRecovery(o *Options, after time.Duration) { o.pace.recovers = after }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -62,9 +61,8 @@ type Options struct {
 	CacheBytes    int           // of Record.Size, in blocks that readers share; 8 MiB
 	TailBytes     int           // of Record.Size, of the newest records of a topic, kept in memory; 1 MiB. Negative: none are
 	TailsBytes    int           // the same of all topics; 16 MiB
-	Logger        *slog.Logger  // gets what Incidents does not; nil: nothing is logged
 
-	// Incidents is told what an operator should hear of; nil: Logger is. It is called by any goroutine, with no lock held, and must not
+	// Incidents is told what an operator should hear of; nil: nobody is. It is called by any goroutine, with no lock held, and must not
 	// block.
 	Incidents func(Incident)
 
@@ -76,6 +74,7 @@ type Options struct {
 	reserveBlock uint64 // how many offsets are reserved together; 2^20
 	portionBytes int    // how much is written and delivered together; 256 KiB, which the processor's cache holds, and under Always 1 MiB, which is worth a sync
 	besideBytes  int    // what is worth to be written while the next is numbered and the last delivered; 32 KiB
+	pace         pace   // of the look after the disk
 }
 
 func (o *Options) defaults() {
@@ -94,9 +93,7 @@ func (o *Options) defaults() {
 	}
 	set(&o.portionBytes, 256<<10)
 	set(&o.besideBytes, 32<<10)
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.pace.defaults()
 }
 
 func set[T comparable](value *T, whenZero T) {
@@ -108,9 +105,8 @@ func set[T comparable](value *T, whenZero T) {
 
 // Journal is a directory of logs, of which one process is the owner.
 type Journal struct {
-	fs      vfs.FS
+	fs      *vfs.Watched
 	options Options
-	log     *slog.Logger
 	lock    io.Closer
 	used    atomic.Int64 // bytes of all files that count
 	cache   cache
@@ -118,11 +114,12 @@ type Journal struct {
 	stats   counters
 	health  health
 	ended   chan struct{}
-	running sync.WaitGroup // loop, readers, who opens or removes a topic
+	running sync.WaitGroup // loop, runWatch, runProbe, readers, who opens or removes a topic
 
 	mu      sync.Mutex
 	closed  bool
 	looping bool
+	watched bool                // runWatch and runProbe run
 	logs    map[string]*Log     // open, by directory
 	busy    map[string]bool     // directories that somebody opens or removes at the moment
 	resting map[string]*resting // those that nobody has opened
@@ -138,7 +135,7 @@ type Journal struct {
 func Open(o Options) (*Journal, error) {
 	o.defaults()
 	j := &Journal{
-		fs: o.FS, options: o, log: o.Logger, ended: make(chan struct{}), logs: map[string]*Log{}, busy: map[string]bool{}, resting: map[string]*resting{},
+		fs: vfs.Watch(o.FS), options: o, ended: make(chan struct{}), logs: map[string]*Log{}, busy: map[string]bool{}, resting: map[string]*resting{},
 	}
 	j.cache.init(j)
 	if err := j.fs.MkdirAll("."); err != nil {
@@ -195,6 +192,7 @@ func (j *Journal) hold(dir string) error {
 	}
 	j.busy[dir] = true
 	j.running.Add(1)
+	j.watchLocked()
 	return nil
 }
 

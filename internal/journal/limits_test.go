@@ -261,7 +261,7 @@ func TestOneOwner(t *testing.T) {
 	if err := l.j.Remove("/feed", "never"); err != nil {
 		t.Error(err)
 	}
-	if got := fs.Files(); !slices.Equal(got, nil) || l.j.Stats().Used != 0 {
+	if got := fs.Files(); !slices.Equal(got, []string{"lock"}) || l.j.Stats().Used != 0 {
 		t.Errorf("left: %q, %d bytes", got, l.j.Stats().Used)
 	}
 	l.end()

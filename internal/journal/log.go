@@ -86,6 +86,7 @@ func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, er
 	case i.closed:
 		return topiclog.Position{}, nil, topiclog.ErrClosed
 	case i.bytes > 0 && i.bytes+n > l.j.options.QueueBytes:
+		l.j.stats.busy.Add(1)
 		return topiclog.Position{}, nil, ErrBusy
 	}
 	if len(i.later) == 0 {

@@ -11,6 +11,7 @@ import (
 // Names of files in the directory of a journal and of a log. None has a byte of a topic's name.
 const (
 	lockName    = "lock"
+	probeName   = "probe"
 	stateName   = "state"
 	newSuffix   = ".new"
 	segSuffix   = ".seg"

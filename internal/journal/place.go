@@ -83,6 +83,11 @@ func (c *scratch) rest() {
 
 // place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once more.
 func (l *Log) place(batch []waiting) {
+	if l.j.health.gone.Load() {
+		l.seal() // what is appended when the directory is back begins a file that is there
+		l.refuse(batch, errGone)
+		return
+	}
 	var done *portion // written and shown, and not delivered
 	s, err := l.prepare(batch)
 	for err == nil && s != nil {
@@ -95,7 +100,7 @@ func (l *Log) place(batch []waiting) {
 		}
 		l.commit(s)
 		l.retain(0)
-		l.j.healthy(l)
+		l.j.took()
 		batch, done = rest, s
 		if l.admitted(next) {
 			s = next
@@ -212,7 +217,11 @@ func (l *Log) await(s *portion) error {
 func (l *Log) refuse(batch []waiting, err error) {
 	err = fmt.Errorf("append to the log of %q %q: %w", l.namespace, l.topic, err)
 	l.j.stats.failed.Add(uint64(len(batch)))
-	l.j.sick(l, err)
+	bytes := 0
+	for _, w := range batch {
+		bytes += w.size
+	}
+	l.j.refused(Incident{Namespace: l.namespace, Topic: l.topic, Err: err}, bytes)
 	for _, w := range batch {
 		l.release(w.size)
 		w.later.Fail(err)

@@ -209,6 +209,7 @@ func (r *read) step() bool {
 		l.distrust(s, &b)
 		return true
 	case err != nil && len(r.batch.Placements) == 0:
+		l.j.stats.readFaults.Add(1)
 		r.batch.Next, r.batch.Err = r.q.After, err
 		return false
 	case err != nil:

@@ -61,6 +61,7 @@ func (m *mounted) start(t *testing.T, fsync journal.Fsync) {
 		defer m.mu.Unlock()
 		m.told = append(m.told, i)
 	}}
+	journal.WithRecovery(&o, 1)
 	j, err := journal.Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -119,8 +120,8 @@ func TestARealDiskIsFull(t *testing.T) {
 	if got := m.kinds(); !slices.Equal(got, []journal.Kind{journal.Refusing}) {
 		t.Errorf("the operator hears %v", got)
 	}
-	if s := m.j.Stats(); !errors.Is(s.Refusing, syscall.ENOSPC) {
-		t.Errorf("%v since %v", s.Refusing, s.RefusingSince)
+	if s := m.j.Troubles(); len(s) != 1 || s[0].What != journal.FullDisk || !errors.Is(s[0].Err, syscall.ENOSPC) {
+		t.Errorf("%+v", s)
 	}
 	if got, lost := m.read(0); !slices.Equal(got, all) || lost {
 		t.Errorf("a reader of the full disk gets %d of %d, lost %v", len(got), len(all), lost)

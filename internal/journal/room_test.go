@@ -174,6 +174,7 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 func TestTroubleIsToldOnce(t *testing.T) {
 	fs := memfs.New()
 	o := options(fs, journal.Never)
+	journal.WithRecovery(&o, 1)
 	var told []journal.Incident
 	o.Incidents = func(e journal.Incident) { told = append(told, e) }
 	j := openJournal(t, o)
@@ -194,14 +195,14 @@ func TestTroubleIsToldOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if s := j.Stats(); !errors.Is(s.Refusing, memfs.ErrNoSpace) || s.RefusingSince.IsZero() || s.Failed != 10 {
+	if s := j.Stats(); len(s.Troubles) != 1 || s.Troubles[0].What != journal.FullDisk || !errors.Is(s.Troubles[0].Err, memfs.ErrNoSpace) || s.Troubles[0].Since.IsZero() || s.Failed != 10 {
 		t.Errorf("%+v", s)
 	}
 	fs.SetCapacity(1 << 40)
 	if err := errors.Join(try(b, "b"), try(a, "a")); err != nil {
 		t.Error(err)
 	}
-	if s := j.Stats(); s.Refusing != nil || !s.RefusingSince.IsZero() {
+	if s := j.Stats(); s.Troubles != nil {
 		t.Errorf("%+v", s)
 	}
 	if len(told) != 2 || told[0].Kind != journal.Refusing || told[1].Kind != journal.Healed || told[1].Since.IsZero() {

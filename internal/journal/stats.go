@@ -3,6 +3,8 @@ package journal
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/streamweir/weir/internal/latency"
 )
 
 // account is something that the journal holds in memory.
@@ -48,7 +50,9 @@ func (j *Journal) Shed() {
 type counters struct {
 	appended, bytes, syncs, failed, damaged, torn, unsynced, dropped, pruned atomic.Uint64
 
-	syncTime   atomic.Int64
+	busy       atomic.Uint64 // appends refused because too much waits for the disk
+	syncTime   latency.Histogram
+	readFaults atomic.Uint64
 	tailReads  atomic.Uint64
 	diskReads  atomic.Uint64
 	blocksRead atomic.Uint64
@@ -56,20 +60,22 @@ type counters struct {
 
 // Stats are figures; counts are since Open.
 type Stats struct {
-	Appended uint64        // records
-	Bytes    uint64        // written for them
-	Syncs    uint64        // of segments
-	SyncTime time.Duration // spent in them
-	Failed   uint64        // appends that a file system or the budget has refused
-	Unsynced uint64        // syncs that have failed
-	Damaged  uint64        // times that something was not what had been written
-	Torn     uint64        // ends of segments that were never completed
-	Dropped  uint64        // segments that gave way to others because the budget was used up
-	Pruned   uint64        // files set aside that gave way to newer ones
+	Appended uint64               // records
+	Bytes    uint64               // written for them
+	Syncs    uint64               // of segments
+	SyncTime latency.Distribution // how long they took
+	Failed   uint64               // appends that a file system or the budget has refused
+	Busy     uint64               // appends refused with ErrBusy
+	Unsynced uint64               // syncs that have failed
+	Damaged  uint64               // times that something was not what had been written
+	Torn     uint64               // ends of segments that were never completed
+	Dropped  uint64               // segments that gave way to others because the budget was used up
+	Pruned   uint64               // files set aside that gave way to newer ones
 
 	TailReads uint64 // reads answered from memory
 	DiskReads uint64 // reads that a goroutine has answered
 	Blocks    uint64 // blocks that came from the disk
+	Unread    uint64 // reads that an error of the disk has ended
 
 	Used       int64 // bytes on the disk that count against Options.MaxBytes
 	Limit      int64 // Options.MaxBytes
@@ -79,9 +85,7 @@ type Stats struct {
 	// What is held in memory, in bytes.
 	TailBytes, BlockBytes, IndexBytes int64
 
-	// Since when appends are refused, and why; the zero time: they are not.
-	RefusingSince time.Time
-	Refusing      error
+	Troubles []Trouble // what is wrong with the disk
 
 	Resting      int // topics on the disk that nobody has opened
 	RestingBytes int64
@@ -105,13 +109,14 @@ type LogStats struct {
 func (j *Journal) Stats() Stats {
 	c := &j.stats
 	s := Stats{
-		Appended: c.appended.Load(), Bytes: c.bytes.Load(), Syncs: c.syncs.Load(), SyncTime: time.Duration(c.syncTime.Load()), Failed: c.failed.Load(),
+		Appended: c.appended.Load(), Bytes: c.bytes.Load(), Syncs: c.syncs.Load(), Failed: c.failed.Load(), Busy: c.busy.Load(),
 		Unsynced: c.unsynced.Load(), Damaged: c.damaged.Load(), Torn: c.torn.Load(), Dropped: c.dropped.Load(), Pruned: c.pruned.Load(),
-		TailReads: c.tailReads.Load(), DiskReads: c.diskReads.Load(), Blocks: c.blocksRead.Load(),
+		TailReads: c.tailReads.Load(), DiskReads: c.diskReads.Load(), Blocks: c.blocksRead.Load(), Unread: c.readFaults.Load(),
 		Used: j.used.Load(), Limit: j.options.MaxBytes,
 		TailBytes: j.memory[tails].Load(), BlockBytes: j.memory[blocks].Load(), IndexBytes: j.memory[indexes].Load(),
 	}
-	s.RefusingSince, s.Refusing = j.health.trouble()
+	s.SyncTime.Add(&c.syncTime)
+	s.Troubles = j.Troubles()
 	j.mu.Lock()
 	s.Aside = len(j.aside)
 	for _, a := range j.aside {

@@ -169,7 +169,7 @@ func (l *Log) timed(f *output) error {
 	c.syncs.Add(1)
 	began := time.Now()
 	err := f.Sync()
-	c.syncTime.Add(int64(time.Since(began)))
+	c.syncTime.Observe(int64(time.Since(began)))
 	return err
 }
 

@@ -22,6 +22,9 @@ var syscallFiles = []string{
 	"internal/loadtest/descriptors_*.go",              // RLIMIT_NOFILE of the load tool
 	"bench/floor/*_linux.go",                          // the bare system calls that a server is compared with
 	"internal/vfs/os_linux.go",                        // flock, fdatasync, statfs
+	"internal/vfs/fault.go",                           // names of errors only: which of them say full, read-only, gone
+	"internal/vfs/fault_test.go",                      // the same
+	"internal/vfs/memfs/memfs.go",                     // the same: a disk in memory fails as a real one does
 	"internal/journal/realdisk_linux_test.go",         // file systems of its own: mount, what a full and a read-only one say
 	"cmd/weir/internal/doctor/*_linux.go",             // limits and clocks of the machine
 	"cmd/weir/descriptors_*.go",                       // RLIMIT_NOFILE at start

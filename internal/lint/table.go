@@ -45,7 +45,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "internal/socketio", May: []string{"internal/base", "internal/engineio", "internal/wire/sio"}},
 
 		// The delivery half.
-		{Path: "internal/journal", StdOnly: true, May: []string{"internal/topiclog", "internal/vfs"}},
+		{Path: "internal/journal", StdOnly: true, May: []string{"internal/latency", "internal/topiclog", "internal/vfs"}},
 		{Path: "internal/delivery", May: []string{
 			"internal/base", "internal/lane", "internal/outbox", "internal/kept", "internal/topiclog", "internal/cursor", "internal/wheel", "internal/journal", "internal/wire/sio", "cluster",
 			"internal/delivery/inbox", "internal/delivery/fair", "internal/delivery/linger", "internal/delivery/recent", "internal/delivery/place", "internal/delivery/reads", "internal/turns", "internal/roster", "internal/op", "internal/packet", "internal/latency",

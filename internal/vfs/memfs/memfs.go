@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/streamweir/weir/internal/vfs"
@@ -18,10 +19,10 @@ import (
 // The errors of a file system that cannot do what is asked.
 var (
 	// ErrNoSpace is the full disk.
-	ErrNoSpace = errors.New("no space left on device")
+	ErrNoSpace error = syscall.ENOSPC
 
 	// ErrReadOnly is the disk that was mounted anew after an error.
-	ErrReadOnly = errors.New("read-only file system")
+	ErrReadOnly error = syscall.EROFS
 
 	// ErrCrashed is what a process is told that should be dead.
 	ErrCrashed = errors.New("the machine has crashed")
@@ -371,6 +372,9 @@ func (m *FS) Lock(name string) (io.Closer, error) {
 	defer m.mu.Unlock()
 	if life, ok := m.locked[name]; ok && life == m.life {
 		return nil, failed(Lock, name, vfs.ErrLocked)
+	}
+	if m.now.files[name] == nil {
+		m.now.files[name] = &inode{time: time.Now()}
 	}
 	m.locked[name] = m.life
 	return &held{m, name, m.life}, nil
