@@ -31,6 +31,12 @@ const (
 // RawFrame wraps bytes that are complete server frames, and from now on the frame's.
 func RawFrame(wire []byte) *Frame { return &Frame{wire: wire} }
 
+// Init makes f, which is not shared, what RawFrame returns.
+func (f *Frame) Init(wire []byte) {
+	f.wire, f.verbatim = wire, false
+	f.deflated.Store(nil)
+}
+
 // Verbatim keeps the frame from being compressed. It is called before the frame is shared, and returns it.
 func (f *Frame) Verbatim() *Frame {
 	f.verbatim = true

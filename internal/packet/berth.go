@@ -2,6 +2,7 @@ package packet
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/wire/eio"
@@ -9,77 +10,115 @@ import (
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
-// berth is where a publication's own payload lies, with room around it for all else that its frame in one form has:
+// berth is the memory in which a frame that tells its position waits for it. The publisher writes all but the offset; the digits, and
+// the header, whose length they decide, follow under the lock of the topic's order. Whichever side of them has no payload is then
+// moved up to them, so that this takes as long for any payload, and no memory:
 //
-//	[ room | header, text before | payload | text behind | room ]
-//
-// The frame tells its position, so it is made when there is one, which is under the lock of the topic's order: it takes
-// time for some hundred bytes, however long the payload is, and no memory.
+//	js         [ header | head, with the payload | digits ‹ tail          ]
+//	envelope   [ header |   head › digits | tail, with the payload        ]
+//	binary     [ header |   head › digits | tail, and the attachment      ]
 type berth struct {
-	buf  []byte
-	at   int // where the payload begins
-	form base.Form
-	used bool // the frame is there
+	buf        []byte
+	head, gap  int // buf[head:gap] is before the digits
+	tail, end  int // buf[tail:end] is behind them
+	attachment int // how much of the tail is no text, but the attachment with its header
+	form       base.Form
+	ahead      bool   // the payload is in the head
+	used       bool   // the frame is there
+	epoch      string // whose offset it is
+	frame      base.Frame
 }
 
-// widest is an offset that has as many digits as any.
-const widest = math.MaxInt64
+// An offset that a berth has room for is at most widest, of so many digits. No log comes as far.
+const (
+	widest = math.MaxInt64
+	digits = 19
+)
 
-// moor copies the payload to where m's frame in form f can be made around it, with a position of that epoch, and returns how
-// long that frame is at most.
+// moor writes m's frame in form f, with a copy of the payload, but without the offset, which will be one of that epoch. It returns
+// how long the frame is at most, in bytes.
 func (p *Publication) moor(m *base.Message, f base.Form, epoch string) (most int) {
-	p.epoch, m.Offset = epoch, widest
 	var scratch [512]byte
-	text, cut := p.around(scratch[:0], m, f)
-	p.epoch, m.Offset = "", 0
-	room := 1 + cut + ws.MaxHeaderLen
+	typ, h := p.header(m, f)
+	p.epoch = epoch
+	d := p.writeArgs(draft{text: sio.AppendHeader(scratch[:0], typ, h), gaps: true}, m, f, base.Unmarked)
+	p.epoch = ""
+
+	b := &berth{form: f, epoch: epoch}
+	text := 1 + len(d.text) + digits
 	if p.Binary {
-		room += ws.MaxHeaderLen
-		most = ws.HeaderLen(len(p.Payload)) + ws.HeaderLen(1+len(text))
+		d.payload = len(d.text)
+		b.attachment = ws.HeaderLen(len(p.Payload)) + len(p.Payload)
 	} else {
-		most = ws.HeaderLen(1 + len(text) + len(p.Payload))
+		text += len(p.Payload)
 	}
-	most += 1 + len(text) + len(p.Payload)
-	b := &berth{buf: make([]byte, room+len(p.Payload)+len(text)-cut), at: room, form: f}
-	end := room + copy(b.buf[room:], p.Payload)
-	p.Payload, p.berth = b.buf[room:end:end], b
+	b.head = ws.HeaderLen(text)
+	most = b.head + text + b.attachment
+	b.fill(make([]byte, b.head, most), d, p)
+	p.berth = b
 	return most
 }
 
-// around is the text of m's frame in form f without the payload, which belongs at cut; a binary one follows behind it.
-func (p *Publication) around(dst []byte, m *base.Message, f base.Form) (text []byte, cut int) {
-	typ, h := p.header(m, f)
-	dst = p.appendBefore(sio.AppendHeader(dst, typ, h), m, f, base.Unmarked)
-	if cut = len(dst); !p.Binary {
-		return p.appendBehind(dst, m, f, base.Unmarked), cut
+// fill writes the draft into buf, which has room for it, and the payload, of which the copy there is from now on the publication's.
+func (b *berth) fill(buf []byte, d draft, p *Publication) {
+	buf = append(buf, byte(eio.Message))
+	if b.ahead = d.payload < d.offset; b.ahead {
+		buf = p.stow(append(buf, d.text[:d.payload]...))
+		buf = b.leave(append(buf, d.text[d.payload:d.offset]...))
+		buf = append(buf, d.text[d.offset:]...)
+	} else {
+		buf = b.leave(append(buf, d.text[:d.offset]...))
+		buf = p.stow(append(buf, d.text[d.offset:d.payload]...))
+		buf = append(buf, d.text[d.payload:]...)
 	}
-	dst = p.appendBehind(sio.AppendPlaceholder(dst, 0), m, f, base.Unmarked)
-	return dst, len(dst)
+	b.buf, b.end = buf, len(buf)
 }
 
-// frame makes the frame around the payload, once. It returns nil where it cannot: in another form, or if there is not enough
-// room. It changes the berth, so the frame is made before the message is shared.
-func (b *berth) frame(p *Publication, m *base.Message, f base.Form) *base.Frame {
-	if f != b.form || b.used {
-		return nil
-	}
-	var scratch, line [512]byte
-	text, cut := p.around(scratch[:0], m, f)
-	n := 1 + len(text)
-	if !p.Binary {
-		n += len(p.Payload)
-	}
-	before := append(ws.AppendHeader(line[:0], ws.Text, n), byte(eio.Message))
-	before = append(before, text[:cut]...)
+// stow appends the payload and makes the copy the publication's.
+func (p *Publication) stow(buf []byte) []byte {
 	if p.Binary {
-		before = ws.AppendHeader(before, ws.Binary, len(p.Payload))
+		buf = ws.AppendHeader(buf, ws.Binary, len(p.Payload))
 	}
-	start, end := b.at-len(before), b.at+len(p.Payload)
-	if start < 0 || end+len(text)-cut > len(b.buf) {
+	at := len(buf)
+	buf = append(buf, p.Payload...)
+	p.Payload = buf[at:len(buf):len(buf)]
+	return buf
+}
+
+// leave appends the gap for the digits.
+func (b *berth) leave(buf []byte) []byte {
+	b.gap, b.tail = len(buf), len(buf)+digits
+	return buf[:b.tail]
+}
+
+// place makes the frame for the position that m has, once. It returns nil where it cannot: in another form, of another epoch, too far
+// on. It changes the berth, so it is called before the message is shared.
+func (b *berth) place(p *Publication, m *base.Message, f base.Form) *base.Frame {
+	if b.used || f != b.form || p.epoch != b.epoch || m.Offset > widest {
 		return nil
 	}
 	b.used = true
-	copy(b.buf[start:], before)
-	end += copy(b.buf[end:], text[cut:])
-	return base.RawFrame(b.buf[start:end:end])
+	var line [digits]byte
+	number := strconv.AppendUint(line[:0], m.Offset, 10)
+	b.fit(len(number))
+	copy(b.buf[b.gap:], number)
+	text := b.end - b.attachment - b.head
+	start := b.head - ws.HeaderLen(text)
+	ws.AppendHeader(b.buf[start:start], ws.Text, text)
+	b.frame.Init(b.buf[start:b.end:b.end])
+	return &b.frame
+}
+
+// fit makes the gap n bytes wide: it moves the side that has no payload.
+func (b *berth) fit(n int) {
+	by := b.tail - b.gap - n
+	switch {
+	case by == 0:
+	case b.ahead:
+		copy(b.buf[b.tail-by:], b.buf[b.tail:b.end])
+		b.tail, b.end = b.tail-by, b.end-by
+	default:
+		copy(b.buf[b.head+by:], b.buf[b.head:b.gap])
+		b.head, b.gap = b.head+by, b.gap+by
+	}
 }

@@ -70,7 +70,7 @@ func (p *Publication) Adopt(f *base.Frame) {
 // Encode implements base.Encoder: protocol.md 4, "Shape of a delivery".
 func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame {
 	if p.berth != nil {
-		if frame := p.berth.frame(p, m, f); frame != nil {
+		if frame := p.berth.place(p, m, f); frame != nil {
 			return frame
 		}
 	}
@@ -92,13 +92,13 @@ func (p *Publication) encode(m *base.Message, f base.Form, mark base.Mark) *base
 	}
 	size := len(p.Payload) + 192
 	if d := f.Dialect(); d != 0 {
+		args := p.writeArgs(draft{text: make([]byte, 0, size)}, m, f, mark)
 		return encoder(d).Encode(sio.Packet{
-			Namespace: []byte(m.Namespace), Data: p.appendArgs(make([]byte, 0, size), m, f, mark), ID: h.ID,
-			Attachments: h.Attachments, Type: typ, HasID: h.HasID,
+			Namespace: []byte(m.Namespace), Data: args.text, ID: h.ID, Attachments: h.Attachments, Type: typ, HasID: h.HasID,
 		}, attachments)
 	}
 	return NewFrame(size, func(dst []byte) []byte {
-		return p.appendArgs(sio.AppendHeader(dst, typ, h), m, f, mark)
+		return p.writeArgs(draft{text: sio.AppendHeader(dst, typ, h)}, m, f, mark).text
 	}, attachments...)
 }
 
@@ -114,72 +114,81 @@ func (p *Publication) header(m *base.Message, f base.Form) (sio.Type, sio.EventH
 	return typ, h
 }
 
-// appendArgs appends the JSON array of a delivery: the topic, then what its shape asks for.
-func (p *Publication) appendArgs(dst []byte, m *base.Message, f base.Form, mark base.Mark) []byte {
-	return p.appendBehind(p.appendPayload(p.appendBefore(dst, m, f, mark)), m, f, mark)
+// draft is the text of a delivery while it is being written. That of a berth has gaps instead of payload and offset, which come
+// later.
+type draft struct {
+	text    []byte
+	gaps    bool
+	payload int // where the payload's gap is in the text
+	offset  int // where that of the offset's digits is
 }
 
-// appendBefore appends what stands before the payload.
-func (p *Publication) appendBefore(dst []byte, m *base.Message, f base.Form, mark base.Mark) []byte {
-	dst = append(dst, '[')
-	dst = sio.AppendString(dst, m.Topic)
-	dst = append(dst, ',')
-	if f&base.Envelope != 0 {
-		dst = append(dst, `{"metadata":`...)
-		dst = p.appendMetadata(dst, m, f, mark)
-		dst = append(dst, `,"payload":`...)
-	}
-	return dst
-}
-
-// appendBehind appends what stands behind it.
-func (p *Publication) appendBehind(dst []byte, m *base.Message, f base.Form, mark base.Mark) []byte {
+// writeArgs appends the JSON array of a delivery: the topic, then what its shape asks for.
+func (p *Publication) writeArgs(d draft, m *base.Message, f base.Form, mark base.Mark) draft {
+	d.text = append(d.text, '[')
+	d.text = sio.AppendString(d.text, m.Topic)
+	d.text = append(d.text, ',')
 	switch {
 	case f&base.Envelope != 0:
-		dst = append(dst, '}')
+		d.text = append(d.text, `{"metadata":`...)
+		d = p.writeMetadata(d, m, f, mark)
+		d.text = append(d.text, `,"payload":`...)
+		d = p.writePayload(d)
+		d.text = append(d.text, '}')
 	case p.Reliable || mark != base.Unmarked:
-		dst = append(dst, ',')
-		dst = p.appendMetadata(dst, m, f, mark)
+		d = p.writePayload(d)
+		d.text = append(d.text, ',')
+		d = p.writeMetadata(d, m, f, mark)
+	default:
+		d = p.writePayload(d)
 	}
-	return append(dst, ']')
+	d.text = append(d.text, ']')
+	return d
 }
 
-func (p *Publication) appendPayload(dst []byte) []byte {
-	if p.Binary {
-		return sio.AppendPlaceholder(dst, 0)
+func (p *Publication) writePayload(d draft) draft {
+	d.payload = len(d.text)
+	switch {
+	case p.Binary:
+		d.text = sio.AppendPlaceholder(d.text, 0)
+	case !d.gaps:
+		d.text = append(d.text, p.Payload...)
 	}
-	return append(dst, p.Payload...)
+	return d
 }
 
-func (p *Publication) appendMetadata(dst []byte, m *base.Message, f base.Form, mark base.Mark) []byte {
-	dst = append(dst, `{"namespace":`...)
-	dst = sio.AppendString(dst, m.Namespace)
-	dst = append(dst, `,"topic":`...)
-	dst = sio.AppendString(dst, m.Topic)
-	dst = append(dst, `,"messageId":`...)
-	dst = sio.AppendString(dst, m.ID)
+func (p *Publication) writeMetadata(d draft, m *base.Message, f base.Form, mark base.Mark) draft {
+	d.text = append(d.text, `{"namespace":`...)
+	d.text = sio.AppendString(d.text, m.Namespace)
+	d.text = append(d.text, `,"topic":`...)
+	d.text = sio.AppendString(d.text, m.Topic)
+	d.text = append(d.text, `,"messageId":`...)
+	d.text = sio.AppendString(d.text, m.ID)
 	if p.Reliable {
-		dst = append(dst, `,"ackRequired":true`...)
+		d.text = append(d.text, `,"ackRequired":true`...)
 	} else {
-		dst = append(dst, `,"ackRequired":false`...)
+		d.text = append(d.text, `,"ackRequired":false`...)
 	}
 	if f&base.Redelivered != 0 {
-		dst = append(dst, `,"redelivered":true`...)
+		d.text = append(d.text, `,"redelivered":true`...)
 	}
 	switch mark {
 	case base.OfSnapshot:
-		dst = append(dst, `,"snapshot":true`...)
+		d.text = append(d.text, `,"snapshot":true`...)
 	case base.OfHistory:
-		dst = append(dst, `,"history":true`...)
+		d.text = append(d.text, `,"history":true`...)
 	case base.Unmarked:
 	}
 	if p.epoch != "" && (p.Tells(f) || mark == base.OfHistory) {
-		dst = append(dst, `,"offset":`...)
-		dst = strconv.AppendUint(dst, m.Offset, 10)
-		dst = append(dst, `,"epoch":`...)
-		dst = sio.AppendString(dst, p.epoch)
+		d.text = append(d.text, `,"offset":`...)
+		if d.offset = len(d.text); !d.gaps {
+			d.text = strconv.AppendUint(d.text, m.Offset, 10)
+		}
+		d.text = append(d.text, `,"epoch":`...)
+		d.text = sio.AppendString(d.text, p.epoch)
 	}
-	return append(dst, '}')
+	d.text = append(d.text, '}')
+	return d
 }
 
 // Lost is the event weir:lost (protocol.md 4), in the first dialect.
