@@ -45,6 +45,8 @@ connect, memory for each connection (with --pid).`},
 due, whatever held it up. With --window a closed loop: as fast as all clients keep up.`},
 	loadtest.Slow: {"Some clients stall or read slowly", `Let some of the clients stall, or read a few bytes a second over a small receive buffer, as on a slow link: server
 memory over time, latency of the healthy ones, what the slow ones got and how old it was, who was cut.`},
+	loadtest.CatchUp: {"All clients stall for a number of messages, then read them", `Clients subscribe and stop reading while messages are published at a rate; then they read as fast as they can. Deliveries/s while they catch
+up, memory held for each while it was behind, and whether everything came, in order: for topics with SPILL_TO_DISK, or lanes that are large enough.`},
 	loadtest.Storm: {"Many clients are cut at once and come back", `Cut clients at once; they come back with the official client's backoff and jitter. Time until all are back, refusals,
 and what those notice who stayed (--stay).`},
 	loadtest.Events: {"Clients send events and wait for acks", `Clients send events with an ack, several at a time: events/s and the time until the ack.`},

@@ -43,7 +43,7 @@ func Run(ctx context.Context, o Options, show func(line string)) (run *report.Ru
 	}
 	defer func() { err = errors.Join(err, b.fleet.Close()) }()
 	scenario := map[string]func(*bench, context.Context) error{
-		Connect: (*bench).connect, Fanout: (*bench).fanout, Slow: (*bench).slow,
+		Connect: (*bench).connect, Fanout: (*bench).fanout, Slow: (*bench).slow, CatchUp: (*bench).catchUp,
 		Storm: (*bench).storm, Events: (*bench).events, Leak: (*bench).leak,
 	}[o.Scenario]
 	err = scenario(b, ctx)
@@ -192,6 +192,9 @@ func (b *bench) begin(ctx context.Context) error {
 	}
 	b.measuring, b.peak = true, reading{}
 	b.begun = moment{time.Now(), server, b.published()}
+	if b.feed != nil {
+		b.feed.measuring.Store(true)
+	}
 	b.rise(server)
 	return nil
 }

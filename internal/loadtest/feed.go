@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"github.com/streamweir/weir/internal/loadtest/swarm"
 )
 
@@ -20,6 +22,7 @@ type feed struct {
 	to        publisher
 	rate      float64
 	window    int64
+	messages  int64 // of an open loop; 0: until it is stopped
 	size      int
 	delivered <-chan int64
 
@@ -30,13 +33,20 @@ type feed struct {
 
 	published atomic.Int64 // messages so far
 	late      atomic.Int64 // microseconds: the most a message was sent after it was due
+	measuring atomic.Bool
+
+	answered *hdrhistogram.Histogram // microseconds from sending a message until its answer, while measuring; nil: none is waited for. run's until done
 }
 
 func newFeed(o Feed, to publisher, delivered <-chan int64) *feed {
-	return &feed{
-		to: to, rate: o.Rate, window: int64(o.Window), size: o.Size, delivered: delivered,
+	f := &feed{
+		to: to, rate: o.Rate, window: int64(o.Window), messages: int64(o.Messages), size: o.Size, delivered: delivered,
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
+	if o.Publish == PublishAPI {
+		f.answered = swarm.NewHistogram()
+	}
+	return f
 }
 
 // run publishes until stop, or until the publisher fails.
@@ -53,7 +63,7 @@ func (f *feed) open() error {
 	start := swarm.Clock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for n := int64(0); ; n++ {
+	for n := int64(0); f.messages == 0 || n < f.messages; n++ {
 		due := start + int64(float64(n)/f.rate*1e6)
 		timer.Reset(time.Duration(due-swarm.Clock()) * time.Microsecond)
 		select {
@@ -68,6 +78,7 @@ func (f *feed) open() error {
 			f.late.Store(late)
 		}
 	}
+	return nil
 }
 
 func (f *feed) closed() error {
@@ -87,10 +98,14 @@ func (f *feed) closed() error {
 }
 
 func (f *feed) publish(n, at int64) error {
+	sent := swarm.Clock()
 	if err := f.to.Publish(appendPayload(nil, n, at, f.size)); err != nil {
 		return err
 	}
 	f.published.Add(1)
+	if f.answered != nil && f.measuring.Load() {
+		_ = f.answered.RecordValue(min(max(swarm.Clock()-sent, 0), f.answered.HighestTrackableValue())) // within its range
+	}
 	return nil
 }
 

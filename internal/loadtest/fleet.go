@@ -20,12 +20,16 @@ type order struct {
 	Add   *swarm.Group `json:"add,omitempty"`
 	Cut   *cutOrder    `json:"cut,omitempty"`
 	Leave string       `json:"leave,omitempty"` // a group
+	Read  *readOrder   `json:"read,omitempty"`
 }
 
 // group is what an order other than Add is about.
 func (o order) group() string {
-	if o.Cut != nil {
+	switch {
+	case o.Cut != nil:
 		return o.Cut.Group
+	case o.Read != nil:
+		return o.Read.Group
 	}
 	return o.Leave
 }
@@ -33,6 +37,13 @@ func (o order) group() string {
 type cutOrder struct {
 	Group string  `json:"group"`
 	Share float64 `json:"share"`
+}
+
+// readOrder changes how fast a group reads. Who did not read as fast as it could when it was added is still not waited for
+// by Delivered.
+type readOrder struct {
+	Group string `json:"group"`
+	Rate  int    `json:"rate"` // of each client, as swarm.Group.ReadRate
 }
 
 // local is a fleet in this process.
@@ -52,6 +63,8 @@ func (l *local) Do(o order) error {
 		return l.swarm.Add(*o.Add)
 	case o.Cut != nil:
 		return l.swarm.Cut(o.Cut.Group, o.Cut.Share)
+	case o.Read != nil:
+		return l.swarm.Read(o.Read.Group, o.Read.Rate)
 	case o.Leave != "":
 		return l.swarm.Leave(o.Leave)
 	}

@@ -107,6 +107,9 @@ func (b *bench) feedFigures() {
 		return
 	}
 	b.figure("published/s", b.perSecond(b.ended.published-b.begun.published), "/s", "")
+	if b.feed.end() == nil && b.feed.answered != nil {
+		b.run.Latencies = append(b.run.Latencies, report.Latency{Name: "publish, until it was answered", Histogram: b.feed.answered})
+	}
 	if b.feed.rate > 0 {
 		b.figure("publisher late, at most", float64(b.feed.late.Load())/1e3, "ms",
 			"behind its schedule; counted into the latency of what it sent")

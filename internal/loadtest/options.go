@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,11 +15,12 @@ const (
 	Slow    = "slow"    // some clients stall or read slowly: what it costs the server and the others
 	Storm   = "storm"   // many are cut at once and come back
 	Events  = "events"  // clients send, with acks
+	CatchUp = "catchup" // all stall while messages are published, then read them
 	Leak    = "leak"    // waves of clients come and go
 )
 
 // Names are the scenarios in the order of the manual.
-func Names() []string { return []string{Connect, Fanout, Slow, Storm, Events, Leak} }
+func Names() []string { return []string{Connect, Fanout, Slow, CatchUp, Storm, Events, Leak} }
 
 // Options are one run. Begin with Defaults; a scenario ignores what is not among its Settings.
 type Options struct {
@@ -50,9 +52,9 @@ type Target struct {
 // Phases are how long the parts of a run take.
 type Phases struct {
 	Warmup   time.Duration // before measuring
-	Duration time.Duration // of measuring; for a storm the longest wait until all are back
+	Duration time.Duration // of measuring; for a storm the longest wait until all are back, for a catchup until all have everything
 	Hold     time.Duration // connections are held idle
-	Settle   time.Duration // after a wave has left, before the server is asked what it still holds
+	Settle   time.Duration // after a wave has left, or the last message of a catchup, before the server is asked what it holds
 }
 
 // Who publishes.
@@ -70,6 +72,7 @@ type Feed struct {
 	Publish       string  // PublishEmit, PublishAPI, PublishBatch, PublishNone
 	Rate          float64 // open loop: messages a second, each due at its time whatever became of those before
 	Window        int     // closed loop: message n is published when all clients have n-Window
+	Messages      int     // of an open loop; 0: until the end of the run
 	Size          int     // of a payload, in bytes
 	Ack           bool    // clients acknowledge deliveries that carry metadata
 	DropsExpected bool    // gaps are counted, and are no failure
@@ -126,6 +129,9 @@ func Defaults(scenario string) Options {
 	switch scenario {
 	case Slow:
 		o.Feed.Rate, o.Feed.Size, o.Phases.Duration, o.Phases.Hold = 100, 1<<10, 30*time.Second, 0
+	case CatchUp:
+		o.Feed.Rate, o.Feed.Size, o.Feed.Messages = 5000, 1<<10, 10_000
+		o.Phases.Duration, o.Phases.Hold, o.Phases.Settle = 60*time.Second, time.Second, time.Second
 	case Storm:
 		o.Feed.Rate, o.Phases.Duration = 10, 60*time.Second
 	case Leak:
@@ -150,7 +156,7 @@ func (p Problem) Error() string {
 // Validate fills in what follows from the rest and returns every problem.
 func (o *Options) Validate() []Problem {
 	if !slices.Contains(Names(), o.Scenario) {
-		return []Problem{{"scenario", fmt.Sprintf("%q is none of connect, fanout, slow, storm, events, leak", o.Scenario)}}
+		return []Problem{{"scenario", fmt.Sprintf("%q is none of %s", o.Scenario, strings.Join(Names(), ", "))}}
 	}
 	if o.Scenario == Fanout && o.Feed.Rate == 0 && o.Feed.Window == 0 && o.Feed.Publish != PublishNone {
 		o.Feed.Window = 16
@@ -194,6 +200,10 @@ func (o *Options) scenarioProblems() (problems []Problem) {
 	case Slow:
 		if n := o.Slow.Share.Of(o.Clients); n < 1 || n >= o.Clients {
 			problems = append(problems, Problem{"slow", fmt.Sprintf("%d of %d clients: want at least one slow and one healthy", n, o.Clients)})
+		}
+	case CatchUp:
+		if o.Feed.Publish == PublishNone {
+			problems = append(problems, Problem{"publish", "it has to publish while the clients stall: want emit, api or batch"})
 		}
 	case Storm:
 		if o.Storm.Share*float64(o.Clients) < 1 {

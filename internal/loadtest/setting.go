@@ -51,27 +51,28 @@ func (t *Target) settings() []Setting {
 }
 
 func (o *Options) clientSettings() []Setting {
-	reading := []string{Fanout, Slow, Storm, Leak}
-	others := []string{Fanout, Slow, Storm, Events, Leak}
+	reading := []string{Fanout, Slow, CatchUp, Storm, Leak}
+	others := []string{Fanout, Slow, CatchUp, Storm, Events, Leak}
 	return []Setting{
 		{Name: "clients", Usage: "`N` clients", Value: countValue(&o.Clients, 1, mostClients)},
 		{Name: "rate", Usage: "new connections a second (`N`); 0: as fast as they are admitted", Value: rateValue(&o.Arrival), only: []string{Connect}},
 		{Name: "connect-rate", Usage: "new connections a second (`N`); 0: as fast as they are admitted", Value: rateValue(&o.Arrival), only: others},
 		{Name: "agents", Usage: "spread the clients over `N` processes; 0: as many as descriptors demand", Value: countValue(&o.Agents, 0, 1000)},
 		{Name: "warmup", Usage: "`TIME` before measuring", Value: durationValue(&o.Phases.Warmup), only: []string{Fanout, Slow, Storm, Events}},
-		{Name: "duration", Usage: "`TIME` of measuring; for each wave of leak, for storm the longest wait until all are back", Value: durationValue(&o.Phases.Duration), only: append(reading, Events)},
-		{Name: "hold", Usage: "`TIME` the connections are held, idle; slow: before the first message", Value: durationValue(&o.Phases.Hold), only: []string{Connect, Slow}},
+		{Name: "duration", Usage: "`TIME` of measuring; for each wave of leak, for storm and catchup the longest wait until all are back or have everything", Value: durationValue(&o.Phases.Duration), only: append(reading, Events)},
+		{Name: "hold", Usage: "`TIME` the connections are held, idle; slow, catchup: before the first message", Value: durationValue(&o.Phases.Hold), only: []string{Connect, Slow, CatchUp}},
 	}
 }
 
 func (o *Options) feedSettings() []Setting {
 	f := &o.Feed
-	reading := []string{Fanout, Slow, Storm, Leak}
+	reading := []string{Fanout, Slow, CatchUp, Storm, Leak}
 	return []Setting{
 		{Name: "topic", Usage: "`NAME` each client subscribes to, and of the event it receives", Value: textValue(&f.Topic), only: append([]string{Connect}, reading...)},
 		{Name: "no-subscribe", Usage: "the event comes without a subscribe", Value: boolValue(&f.NoSubscribe), only: reading},
 		{Name: "publish", Usage: "`HOW` messages get in: emit (a client emits publish {topic, payload}), api (POST /api/publish), batch (lines of one POST /api/publish/batch), none (somebody else publishes)", Value: wordValue(&f.Publish, PublishEmit, PublishAPI, PublishBatch, PublishNone), only: reading},
 		{Name: "rate", Usage: "open loop: `N` messages a second, each due at its time", Value: rateValue(&f.Rate), only: reading},
+		{Name: "messages", Usage: "`N` messages published while the clients stall", Value: countValue(&f.Messages, 1, mostRunning), only: []string{CatchUp}},
 		{Name: "window", Usage: "closed loop: message n goes when all have n-`N` (default 16 without --rate)", Value: countValue(&f.Window, 0, mostRunning), only: []string{Fanout}},
 		{Name: "size", Usage: "`BYTES` of a payload, such as 128B or 4KiB", Value: sizeValue(&f.Size), only: reading},
 		{Name: "ack", Usage: "acknowledge deliveries that ask for it", Value: boolValue(&f.Ack), only: reading},
@@ -97,7 +98,7 @@ func (o *Options) scenarioSettings() []Setting {
 		{Name: "size", Usage: "`BYTES` of a payload, such as 128B or 4KiB", Value: sizeValue(&o.Events.Size), only: []string{Events}},
 
 		{Name: "waves", Usage: "`N` times the clients come and go", Value: countValue(&o.Waves, 2, 1000), only: []string{Leak}},
-		{Name: "settle", Usage: "`TIME` after a wave before the server is looked at", Value: durationValue(&o.Phases.Settle), only: []string{Leak}},
+		{Name: "settle", Usage: "`TIME` after a wave, or after the last message, before the server is looked at", Value: durationValue(&o.Phases.Settle), only: []string{CatchUp, Leak}},
 	}
 }
 

@@ -31,6 +31,8 @@ func (o *Options) title() string {
 			how = "reading " + sizeText(o.Slow.Read) + "/s"
 		}
 		made = fmt.Sprintf("%s, %d of them %s, %s", n, o.Slow.Share.Of(o.Clients), how, feed)
+	case CatchUp:
+		made = fmt.Sprintf("%s stall for %s messages of %s at %g/s, then read them", n, thousands(int64(o.Feed.Messages)), sizeText(o.Feed.Size), o.Feed.Rate)
 	case Storm:
 		made = fmt.Sprintf("%s, %s of them cut at once", n, Share{Fraction: o.Storm.Share})
 	case Events:

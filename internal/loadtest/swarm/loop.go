@@ -202,6 +202,17 @@ func (l *loop) cut(g *group, share float64) {
 	})
 }
 
+// pace is Swarm.Read.
+func (l *loop) pace(g *group, rate int) {
+	g.spec.ReadRate = rate
+	l.each(g, func(c *client) {
+		if c.state == ready {
+			c.due = 0
+			c.settle(nil)
+		}
+	})
+}
+
 // leave is Swarm.Leave.
 func (l *loop) leave(g *group) {
 	g.leaving = true

@@ -88,6 +88,14 @@ func (s *Swarm) Leave(name string) error {
 	return s.order(name, s.loop.leave)
 }
 
+// Read makes all of a group read at another rate from now on: bytes a second, 0 for as they come, Stalled for never.
+func (s *Swarm) Read(name string, rate int) error {
+	if rate < Stalled {
+		return fmt.Errorf("read rate %d: bytes a second, 0 for as they come or %d for stalled", rate, Stalled)
+	}
+	return s.order(name, func(g *group) { s.loop.pace(g, rate) })
+}
+
 // order asks the loop to do something to a group.
 func (s *Swarm) order(name string, do func(*group)) error {
 	s.mu.Lock()

@@ -489,3 +489,25 @@ func TestClockIsTheMachines(t *testing.T) {
 		t.Errorf("Clock is %d, the machine's went from %d to %d", got, before, after)
 	}
 }
+
+func TestClientsThatStalledReadOnWhenTheyAreToldTo(t *testing.T) {
+	srv := serve(t, weir.TopicOptions{Name: "load", Max: weir.Limits{Messages: 1000}})
+	h := gather(t, feed(url(srv)), swarm.Group{Name: "stalled", Clients: 150, ReadRate: swarm.Stalled})
+	h.allReady("stalled")
+	publish(t, srv, 0, 500)
+	h.look()
+	if s := h.of("stalled"); s.Deliveries != 0 {
+		t.Fatalf("%d deliveries to clients that do not read", s.Deliveries)
+	}
+	if err := h.Read("stalled", 0); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.until("stalled", "all have all", has(150*500)); s.Gaps != 0 || s.Disorder != 0 || s.Duplicates != 0 {
+		t.Errorf("deliveries: %+v", *s)
+	}
+	for name, rate := range map[string]int{"nobody": 0, "stalled": swarm.Stalled - 1} {
+		if err := h.Read(name, rate); err == nil {
+			t.Errorf("group %q may read at %d", name, rate)
+		}
+	}
+}
