@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -36,6 +37,7 @@ const (
 // server is how to start one.
 type server struct {
 	program    program
+	config     string   // of weirServer, beside the usual one; "": the usual one
 	set        []string // `weir serve --set`
 	env        []string
 	everywhere bool   // on the load's CPU too
@@ -99,7 +101,11 @@ func (l *lab) command(s server, log func(string)) rig.Command {
 	case appServer:
 		c.Args = append(c.Args, l.app, "-driver", l.driver)
 	case weirServer:
-		c.Args = append(c.Args, l.weir, "serve", "--config", l.config)
+		config := l.config
+		if s.config != "" {
+			config = filepath.Join(filepath.Dir(l.config), s.config)
+		}
+		c.Args = append(c.Args, l.weir, "serve", "--config", config)
 		set := append([]string{"servers.bench.driver=" + l.driver}, s.set...)
 		if s.host != "" {
 			set = append(set, "servers.bench.host="+s.host)

@@ -33,7 +33,7 @@ func build(t *testing.T) lab {
 
 func TestAQuickRowLeavesTextPageAndRuns(t *testing.T) {
 	dir := t.TempDir()
-	s := settings{lab: build(t), results: dir, quick: 50, only: []string{"fanout-1000", "connect", "publish", "publish-batch"}}
+	s := settings{lab: build(t), results: dir, quick: 50, only: []string{"fanout-1000", "connect", "publish", "publish-batch", "catchup-1000"}}
 	var said strings.Builder
 	if err := run(t.Context(), s, &said); err != nil {
 		t.Fatalf("%v\n%s", err, said.String())
@@ -45,6 +45,7 @@ func TestAQuickRowLeavesTextPageAndRuns(t *testing.T) {
 		"standing-*/connect-10000-floor-1.json": {`"CPU per connect"`},
 		"standing-*/publish-weir-1.json":        {`"scenario": "post"`, `"requests/s"`, `"bytes of an answer"`, `"server CPU per request"`},
 		"standing-*/publish-bare*-1.json":       {`"scenario": "post"`, `"requests/s"`, `"bytes of an answer"`, `"server CPU per request"`},
+		"standing-*/catchup-1000-weir-1.json":   {`"scenario": "catchup"`, `"bytes on disk"`, `"server RSS grown for each client behind"`},
 		"standing-*/publish-batch-weir-1.json":  {`"scenario": "batch"`, `"messages/s"`, `"server CPU per message"`},
 	} {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
