@@ -34,21 +34,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// freePorts sets variables to ports nobody listens on. All are open until the last is found, so that they differ.
+// freePorts sets variables to ports nobody listens on, each to another.
 func freePorts(e *testscript.Env, names ...string) error {
-	var open []net.Listener
-	defer func() {
-		for _, l := range open {
-			_ = l.Close() // nothing was accepted
-		}
-	}()
 	for _, name := range names {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := freePort()
 		if err != nil {
 			return err
 		}
-		open = append(open, l)
-		e.Setenv(name, fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
+		e.Setenv(name, fmt.Sprint(port))
 	}
 	return nil
 }

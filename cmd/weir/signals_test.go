@@ -140,12 +140,7 @@ func TestServeGoesOnAtSIGHUP(t *testing.T) {
 func serveWithFew(t *testing.T, settings string) (p *process, addresses map[string]string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weir.yaml")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	probes := fmt.Sprintf("weir: 1\nmanagement: {probes: {host: 127.0.0.1, port: %d}}", free.Addr().(*net.TCPAddr).Port)
-	_ = free.Close()
+	probes := fmt.Sprintf("weir: 1\nmanagement: {probes: {host: 127.0.0.1, port: %d}}", aFreePort(t))
 	text := strings.Replace(tailConfig, "weir: 1", probes, 1)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -93,12 +92,7 @@ func TestTailOfAServerThatEndsIsAFailure(t *testing.T) {
 // serveInTest runs serve for the time of the test and returns the management API's URL.
 func serveInTest(t *testing.T, file string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	_ = l.Close()
+	port := strconv.Itoa(aFreePort(t))
 	path := filepath.Join(t.TempDir(), "weir.yaml")
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
@@ -119,7 +113,12 @@ func serveInTest(t *testing.T, file string) string {
 	retry := time.NewTicker(10 * time.Millisecond)
 	defer retry.Stop()
 	for !answers(t.Context(), url+"/readyz") {
-		<-retry.C
+		select {
+		case <-retry.C:
+		case code := <-ended:
+			ended <- code
+			t.Fatal("serve has ended before it was ready")
+		}
 	}
 	return url
 }
