@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"time"
 
 	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/link"
@@ -32,6 +33,7 @@ func init() {
 		},
 		OccupyReaders: func(server any) (release func()) { return link.Occupy(server.(*Server).readers) },
 		CloseOutside:  func(ctx context.Context, server any) error { return server.(*Server).outside.Close(ctx) },
+		FlushLog:      func(server any, most time.Duration) (left int) { return server.(*Server).lines.Flush(most) },
 	}
 }
 

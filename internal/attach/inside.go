@@ -1,6 +1,9 @@
 package attach
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Inside is what the tests of the whole (internal/systemtest) see and hold of a server, and no user can: a socket is a
 // *weir.Socket, a namespace a *weir.Namespace, a server a *weir.Server.
@@ -22,6 +25,8 @@ type Inside struct {
 	OccupyReaders func(server any) (release func())
 	// CloseOutside closes the pool on which the application is asked, as the end of a server does before it closes the workers.
 	CloseOutside func(ctx context.Context, server any) error
+	// FlushLog waits until the lines a server has logged are written, at most as long as given, and reports how many are not.
+	FlushLog func(server any, most time.Duration) (left int)
 }
 
 // Tests is set by the root package.

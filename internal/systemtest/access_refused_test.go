@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/attach"
 )
 
 // logbook is where a server of a test logs to.
@@ -42,6 +43,15 @@ next:
 }
 
 func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// told is lines of all that the server has logged so far: its log has a goroutine of its own, which may be behind.
+func (l *logbook) told(t *testing.T, srv *weir.Server, texts ...string) []string {
+	t.Helper()
+	if left := attach.Tests.FlushLog(srv, patience); left > 0 {
+		t.Fatalf("%d lines are not written", left)
+	}
+	return l.lines(texts...)
+}
 
 // refusedView is an entry of GET /api/refused.
 type refusedView struct {
@@ -97,8 +107,7 @@ func TestOnlyWrongTokensLockAnAddressOut(t *testing.T) {
 	if a := p.subscribe("/open", "private", map[string]any{"token": "reader"}); a["code"] != "limited" {
 		t.Errorf("after as many wrong ones as there may be: %v", a)
 	}
-	eventually(t, "the log tells of the lock-out", func() bool { return len(log.lines("address refused", "127.0.0.1")) > 0 })
-	if got := log.lines("address refused", "127.0.0.1"); len(got) != 1 {
+	if got := log.told(t, srv, "address refused", "127.0.0.1"); len(got) != 1 {
 		t.Errorf("the lock-out has %d lines: %q", len(got), got)
 	}
 	if _, err := tryDial(srv.Addr("strict").String(), dialOptions{}); err == nil {
@@ -177,7 +186,7 @@ func TestRefusedOriginsAndOldClientsAreLoggedOnceAndCountedOnce(t *testing.T) {
 				t.Errorf("%s over %s: counted %v times", name, transport, n)
 			}
 		}
-		if got := log.lines("reason="+c.reason, c.shown, "127.0.0.1"); len(got) != 1 {
+		if got := log.told(t, srv, "reason="+c.reason, c.shown, "127.0.0.1"); len(got) != 1 {
 			t.Errorf("%s: %d lines: %q", name, len(got), got)
 		}
 		if list := refusedNow(t, srv, "?kind="+c.reason); len(list) != 1 || list[0].Shown != c.shown || list[0].Count < 2 || list[0].Address != "127.0.0.1" {
@@ -198,7 +207,7 @@ func TestLimitsThatRefuseAreLoggedAndListed(t *testing.T) {
 			t.Fatal("a second client is in")
 		}
 	}
-	if got := log.lines("limits.maxConnections is reached"); len(got) != 1 {
+	if got := log.told(t, srv, "limits.maxConnections is reached"); len(got) != 1 {
 		t.Errorf("%d lines: %q", len(got), got)
 	}
 	if list := refusedNow(t, srv, ""); len(list) != 1 || list[0].Kind != "max_connections" || list[0].Count != 3 || list[0].Shown != "server default" {

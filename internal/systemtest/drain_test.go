@@ -1,10 +1,8 @@
 package systemtest_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,32 +12,6 @@ import (
 
 	"github.com/streamweir/weir"
 )
-
-// journal is a log that may be read while it is written.
-type journal struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.Write(p)
-}
-
-func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
-
-// lines are those that hold text.
-func (j *journal) lines(text string) (found []string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for line := range strings.Lines(j.buf.String()) {
-		if strings.Contains(line, text) {
-			found = append(found, line)
-		}
-	}
-	return found
-}
 
 // drainState is what /api/drain answers.
 type drainState struct {
@@ -66,7 +38,7 @@ func askDrain(t *testing.T, srv *weir.Server, method string) (a drainState) {
 func TestDrainAtTheDefaultRateSendsAwayTheClientsOfEveryShard(t *testing.T) {
 	for _, c := range []struct{ shards, rate, clients int }{{2, 20, 10}, {11, 0, 60}, {16, 0, 60}} {
 		o := weir.Options{Shards: c.shards, Namespaces: []weir.NamespaceOptions{{Path: "/"}}, Drain: weir.DrainOptions{ClientsPerSecond: c.rate, Timeout: patience}}
-		log := new(journal)
+		log := new(logbook)
 		o.Logger = log.logger()
 		srv := start(t, o)
 		for range c.clients {
@@ -91,7 +63,7 @@ func TestDrainAtTheDefaultRateSendsAwayTheClientsOfEveryShard(t *testing.T) {
 
 // The application, a signal and an operator join one drain.
 func TestDrainIsOneHoweverManyAskForIt(t *testing.T) {
-	log := new(journal)
+	log := new(logbook)
 	o := weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/"}}, Logger: log.logger(), Drain: weir.DrainOptions{ClientsPerSecond: 100, Timeout: patience}}
 	srv := start(t, o)
 	for range 50 {
@@ -109,7 +81,7 @@ func TestDrainIsOneHoweverManyAskForIt(t *testing.T) {
 		}
 	}
 	all.Wait()
-	if n := len(log.lines("msg=draining")); n != 1 {
+	if n := len(log.told(t, srv, "msg=draining")); n != 1 {
 		t.Errorf("%d drains began", n)
 	}
 	if a := askDrain(t, srv, "GET"); a.SentAway != 50 {
@@ -161,7 +133,7 @@ func TestPublishesAreServedUntilTheLastClientHasGone(t *testing.T) {
 
 // Those who are left at the end of the time are closed, counted, and told about.
 func TestDrainCountsWhomItsTimeoutCuts(t *testing.T) {
-	log := new(journal)
+	log := new(logbook)
 	o := weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/"}}, Logger: log.logger(), Drain: weir.DrainOptions{ClientsPerSecond: 1, Timeout: 100 * time.Millisecond}}
 	srv := start(t, o)
 	for range 5 {

@@ -104,7 +104,7 @@ func TestEventsOfADisconnectedClientAreNotHandled(t *testing.T) {
 
 // Wherever the application panics, or ends its goroutine, the client gets an answer.
 func TestPanicsAreAnswered(t *testing.T) {
-	log := new(journal)
+	log := new(logbook)
 	o := weir.Options{
 		Logger:       log.logger(),
 		Authenticate: func(context.Context, weir.AuthRequest) (weir.Identity, error) { panic("boom") },
@@ -170,9 +170,9 @@ func TestPanicsAreAnswered(t *testing.T) {
 	if n := metric(t, srv, "weir_handler_panics_total"); n != panics {
 		t.Errorf("%v panics were counted, want %d", n, panics)
 	}
-	eventually(t, "each panic is logged once, with its stack: the log has a goroutine of its own", func() bool {
-		return len(log.lines("stack=")) == panics
-	})
+	if n := len(log.told(t, srv, "stack=")); n != panics {
+		t.Errorf("%d panics are logged with their stack, want each once", n)
+	}
 	if n := metric(t, srv, "weir_auth_rejected_total"); n != 0 {
 		t.Errorf("%v tokens were counted as refused for a panic", n)
 	}
@@ -205,7 +205,7 @@ func TestHandlersSetInOnConnectMissNoEvent(t *testing.T) {
 
 // An event that nothing handles is not acknowledged, as in Socket.IO: a callback that runs means success.
 func TestEventsWithoutHandlerAreNotAcknowledged(t *testing.T) {
-	log := new(journal)
+	log := new(logbook)
 	o := plain()
 	o.Logger = log.logger()
 	var filtered atomic.Int64
@@ -230,7 +230,7 @@ func TestEventsWithoutHandlerAreNotAcknowledged(t *testing.T) {
 	if n := metric(t, srv, "weir_no_handler_total", `namespace="/"`); n != 3 {
 		t.Errorf("%v counted", n)
 	}
-	if n := len(log.lines("event without a handler")); n != 1 {
+	if n := len(log.told(t, srv, "event without a handler")); n != 1 {
 		t.Errorf("logged %d times, want once for its name", n)
 	}
 }
