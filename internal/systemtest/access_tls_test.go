@@ -207,7 +207,7 @@ func TestEndOfACertificateIsToldInTime(t *testing.T) {
 				t.Errorf("expires %v, want %v", got, want)
 			}
 			if c.level == "" {
-				if lines := log.lines("the certificate"); len(lines) > 0 {
+				if lines := log.told(t, srv, "the certificate"); len(lines) > 0 {
 					t.Errorf("told %v", lines)
 				}
 				return
@@ -301,9 +301,8 @@ func TestMountedServerHasTheTLSOfItsApplication(t *testing.T) {
 	srv := start(t, feed(weir.TopicOptions{Name: "prices"}))
 	web := httptest.NewTLSServer(srv)
 	defer web.Close()
-	address := web.Listener.Addr().String()
-	secure.Store(address, true)
-	c := newLean(t, address, "/feed", leanOptions{})
+	speaksTLS(t, web.Listener.Addr())
+	c := newLean(t, web.Listener.Addr().String(), "/feed", leanOptions{})
 	defer func() { _ = c.conn.Close() }()
 	if err := c.subscribe("/feed", "prices"); err != nil {
 		t.Fatal(err)

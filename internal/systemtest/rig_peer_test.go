@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +44,7 @@ func start(t *testing.T, o weir.Options, setup ...func(*weir.Server)) *weir.Serv
 	if o.Drain == (weir.DrainOptions{}) {
 		o.Drain = weir.DrainOptions{ClientsPerSecond: 1 << 20, Timeout: 2 * time.Second}
 	}
-	srv, err := weir.New(withDriver(o))
+	srv, err := weir.New(unhurried(withDriver(o)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +73,7 @@ func start(t *testing.T, o weir.Options, setup ...func(*weir.Server)) *weir.Serv
 	})
 	for i, s := range o.Servers {
 		if s.TLS != nil {
-			address := srv.Addr(orName(o.Servers[i].Name)).String()
-			secure.Store(address, true)
-			t.Cleanup(func() { secure.Delete(address) }) // the kernel gives the port to a server of another test, which may speak plain
+			speaksTLS(t, srv.Addr(orName(o.Servers[i].Name)))
 		}
 	}
 	ready, done := context.WithTimeout(ctx, patience)
@@ -102,6 +101,39 @@ func withDriver(o weir.Options) weir.Options {
 	return o
 }
 
+// unhurried sets the times that a test has not chosen, so that none runs out while the test does, however busy the machine: a
+// client that reads nothing is not taken for dead, one that acknowledges nothing is not sent a message again.
+func unhurried(o weir.Options) weir.Options {
+	const never = 10 * time.Minute // longer than all tests together
+	set := func(d *time.Duration, to time.Duration) {
+		if *d == 0 {
+			*d = to
+		}
+	}
+	set(&o.Management.ReceiptTimeout, patience)
+	o.Servers = slices.Clone(o.Servers)
+	for i := range o.Servers {
+		s := &o.Servers[i]
+		if io := &s.SocketIO; io.PingInterval == 0 && io.PingTimeout == 0 && s.Limits.MaxSilence == 0 {
+			io.PingInterval, io.PingTimeout = never, never
+		}
+		set(&s.SocketIO.ConnectTimeout, never)
+		set(&s.Limits.HeaderTimeout, never)
+		s.Namespaces = slices.Clone(s.Namespaces)
+		for j := range s.Namespaces {
+			n := &s.Namespaces[j]
+			set(&n.SlowPenalty, time.Minute) // the most there is
+			n.Topics = slices.Clone(n.Topics)
+			for k := range n.Topics {
+				if t := &n.Topics[k]; t.Mode == weir.AtLeastOnce {
+					set(&t.AckTimeout, never)
+				}
+			}
+		}
+	}
+	return o
+}
+
 func orName(name string) string {
 	if name == "" {
 		return "default"
@@ -109,8 +141,15 @@ func orName(name string) string {
 	return name
 }
 
-// secure are the addresses of the running servers that speak TLS.
+// secure are the addresses of the running servers that speak TLS; only speaksTLS changes it.
 var secure sync.Map
+
+// speaksTLS has connectTo speak TLS to an address until the test ends: the kernel gives the port to a server of another test
+// then, which may speak plain.
+func speaksTLS(t testing.TB, a net.Addr) {
+	secure.Store(a.String(), true)
+	t.Cleanup(func() { secure.Delete(a.String()) })
+}
 
 // connectTo dials a server of start, over TLS if it speaks that. receiveBuffer is the socket's, 0 for the kernel's.
 func connectTo(address string, receiveBuffer int) (net.Conn, error) {
