@@ -236,13 +236,7 @@ func TestAnswersOfTheAPISayHowManyWereMeant(t *testing.T) {
 		{"/api/sockets/disconnect", `{"namespace":"/feed","filter":{"principal":"nobody"}}`, 200, `{"sockets":0}`},
 	} {
 		resp, err := http.Post("http://"+srv.Addr("management").String()+c.path, "application/json", strings.NewReader(c.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body := make([]byte, 4<<10)
-		n, _ := resp.Body.Read(body)
-		_ = resp.Body.Close()
-		if got := string(body[:n]); resp.StatusCode != c.status || !strings.Contains(got, c.want) {
+		if got := body(t, resp, err); resp.StatusCode != c.status || !strings.Contains(got, c.want) {
 			t.Errorf("%s %s: %d %s, want %s", c.path, c.body, resp.StatusCode, got, c.want)
 		}
 	}

@@ -94,7 +94,7 @@ func TestTypedHandlerAnswersAndRefuses(t *testing.T) {
 
 func TestReliableMessageIsRepeatedUntilAcknowledged(t *testing.T) {
 	srv := start(t, feed(weir.TopicOptions{
-		Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew, AckTimeout: 50 * time.Millisecond, RetryBackoff: 1, MaxRetries: 50,
+		Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew, AckTimeout: 50 * time.Millisecond, RetryBackoff: 1, MaxRetries: 1<<16 - 2,
 	}))
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	p.subscribe("/feed", "orders")

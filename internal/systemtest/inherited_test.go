@@ -139,20 +139,21 @@ func TestNoAnswerEchoesTheToken(t *testing.T) {
 	}
 }
 
-// J11: an ack time-out is what was asked for, not what a scan rounds it up to. Ten
-// short ones fit into one long one; with a scan of 500 ms they would not.
+// J11: an ack time-out is what was asked for, not what a scan rounds it up to. Fifty
+// short ones fit into one long one, with most of it to spare; with a scan of 500 ms they would not.
 func TestAckTimeoutIsNotRoundedUpToAScan(t *testing.T) {
+	const repeats = 50
 	reliable := func(name string, timeout time.Duration) weir.TopicOptions {
-		return weir.TopicOptions{Name: name, Mode: weir.AtLeastOnce, Overflow: weir.RejectNew, AckTimeout: timeout, RetryBackoff: 1, MaxRetries: 10}
+		return weir.TopicOptions{Name: name, Mode: weir.AtLeastOnce, Overflow: weir.RejectNew, AckTimeout: timeout, RetryBackoff: 1, MaxRetries: repeats}
 	}
-	srv := start(t, feed(reliable("short", 20*time.Millisecond), reliable("long", 4*time.Second)))
+	srv := start(t, feed(reliable("short", 20*time.Millisecond), reliable("long", 20*time.Second)))
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	p.subscribe("/feed", "short")
 	p.subscribe("/feed", "long")
 	publish(t, srv, "long", 0)
 	p.delivery()
 	publish(t, srv, "short", 0)
-	for i := range 11 {
+	for i := range 1 + repeats {
 		if d := p.delivery(); d.Topic != "short" || d.Redelivered != (i > 0) {
 			t.Fatalf("delivery %d: %+v", i, d)
 		}
