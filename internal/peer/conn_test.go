@@ -98,13 +98,18 @@ func TestConnTellsWhyItWasNotLetIn(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	somebody, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = closed.Close()
-	var op *net.OpError
-	if _, err := tryDial(t, "http://"+closed.Addr().String(), "/", peer.Options{}); !errors.As(err, &op) {
+	defer func() { _ = somebody.Close() }()
+	client, err := net.Dial("tcp", somebody.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	var op *net.OpError // nobody can listen on a client's port
+	if _, err := tryDial(t, "http://"+client.LocalAddr().String(), "/", peer.Options{}); !errors.As(err, &op) {
 		t.Errorf("nobody there: %v", err)
 	}
 }

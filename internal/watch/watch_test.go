@@ -42,7 +42,7 @@ func start(t *testing.T, every time.Duration, paths ...string) <-chan string {
 
 func wantLook(t *testing.T, looks <-chan string, content string) {
 	t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		select {
 		case got := <-looks:

@@ -42,12 +42,12 @@ func TestNicedWorkersThatWaitAreRelievedWithoutDescriptors(t *testing.T) {
 			<-gate
 		})
 	}
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(time.Minute)
 wait:
 	for began.Load() < 40 {
 		select {
 		case <-deadline:
-			t.Errorf("after 5 s %d of 40 jobs have begun: nobody sees that the others wait", began.Load())
+			t.Errorf("after a minute %d of 40 jobs have begun: nobody sees that the others wait", began.Load())
 			break wait
 		case <-time.After(time.Millisecond):
 		}
@@ -111,7 +111,7 @@ func TestEveryJobRunsWhateverTheOthersDo(t *testing.T) {
 						go func() { left.Wait(); close(done) }()
 						select {
 						case <-done:
-						case <-time.After(20 * time.Second):
+						case <-time.After(time.Minute):
 							t.Fatalf("round %d: jobs are left: %+v", round, w.Stats())
 						}
 					}
