@@ -21,7 +21,7 @@ func (c *Client) Expect() {
 	for _, d := range c.out.Sockets() {
 		if m, ok := d.Peer.(Mortal); ok {
 			if _, ends := m.DueIn(); ends {
-				c.waits().tokens = true
+				c.toWait().tokens = true
 				c.session.Expire(c.out.Shard().Now()) // asked too early, it has all deadlines named again
 				return
 			}

@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 
-	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/engineio"
 	"github.com/streamweir/weir/internal/socketio"
@@ -38,7 +37,7 @@ func (c *Client) readAside(data []byte) bool {
 	if r.box.Push(r, 0) == workers.Refused {
 		return false
 	}
-	c.waits().reading = r
+	c.toWait().reading = r
 	c.door.Hub.Hold(budget.Inbound, len(data))
 	c.Pause()
 	return true
@@ -64,8 +63,7 @@ func (t hasRead) Run() {
 	}
 	c.release(w, r)
 	if err := c.handleText(r); err != nil {
-		c.dropBacklog()
-		c.session.Fault(base.CauseParseError, err)
+		c.broke(err)
 	}
 	c.Resume()
 }
@@ -83,17 +81,6 @@ func (c *Client) handleText(r *reading) error {
 		err = c.proto.Take(c, r.text)
 	}
 	return c.handled(before, err)
-}
-
-// handleLast handles a message of a client that leaves. What comes after one that breaks the protocol is forgotten.
-func (c *Client) handleLast(m message) {
-	if !m.binary && len(m.data) > largestLast {
-		c.door.opts.Log.Debug("message not read: its client has left", "address", c.Remote(), "bytes", len(m.data))
-		return
-	}
-	if err := c.handle(m.data, m.binary); err != nil {
-		c.dropBacklog()
-	}
 }
 
 // Occupy keeps a reader busy until release is called. It is for tests. Any goroutine but a loop.

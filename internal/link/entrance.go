@@ -1,0 +1,81 @@
+package link
+
+import (
+	"slices"
+
+	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/packet"
+)
+
+// How a client joins a namespace:
+//
+//	CONNECT ── Connect ──> Reception.Apply ─┬─ no such namespace ─────────────> CONNECT_ERROR
+//	                                        ├─ nobody is asked ──────> Accept ─> Socket.Enter, which answers
+//	                                        └─ others decide: undecided ─┬───────^
+//	                                                                     └─> Refuse ─> CONNECT_ERROR
+
+// MaxPacket implements socketio.Entrance.
+func (c *Client) MaxPacket() int { return c.door.opts.Engine.MaxHTTPBufferSize }
+
+// Connect implements socketio.Entrance: a client asks to join a namespace.
+func (c *Client) Connect(path string, auth []byte) {
+	switch s, ask := c.door.reception.Apply(c, path, auth); {
+	case s == nil:
+		c.proto.Leave(path)
+		c.out.Refuse(c.door.Lobby, packet.ConnectError(path, "Invalid namespace", nil))
+	case ask == nil:
+		c.Accept(s)
+	default:
+		w := c.toWait()
+		w.undecided = append(w.undecided, s)
+		ask()
+	}
+}
+
+// Accept lets a socket in: it is a member before the answer is queued, and what
+// handlers emit comes after (protocol.md 2.3).
+func (c *Client) Accept(s Socket) {
+	c.decided(s)
+	if c.closed || !c.proto.Accept(s.Behind().Path, s) {
+		return
+	}
+	if c.joined == guard.NeverJoined {
+		c.joined = guard.HasJoined
+		c.door.admission.Joined()
+	}
+	s.Enter()
+}
+
+// Refuse answers a CONNECT with CONNECT_ERROR; the session goes on.
+func (c *Client) Refuse(s Socket, message string, data []byte) {
+	c.decided(s)
+	if c.closed {
+		return
+	}
+	n := s.Behind()
+	c.proto.Leave(n.Path)
+	c.out.Refuse(n, packet.ConnectError(n.Path, message, data))
+	s.Gone(base.CauseForbidden)
+}
+
+// decided takes a socket off the list of those undecided, if it is on it.
+func (c *Client) decided(s Socket) {
+	if w := c.waiting(); w != nil {
+		w.undecided = slices.DeleteFunc(w.undecided, func(u Socket) bool { return u == s })
+		c.tidy()
+	}
+}
+
+// abandon ends what is undecided of a client that has left.
+func (c *Client) abandon(cause base.Cause) {
+	if w := c.waiting(); w != nil {
+		for _, s := range w.undecided {
+			s.Gone(cause)
+		}
+		w.undecided = nil
+	}
+}
+
+// Left says that a socket of the client has left its namespace.
+func (c *Client) Left(path string) { c.proto.Leave(path) }
