@@ -8,50 +8,21 @@ import (
 	"unicode/utf8"
 
 	"github.com/streamweir/weir/internal/args"
-	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 )
-
-// Receipt is what a publisher is told.
-type Receipt struct {
-	MessageID string
-	Offset    uint64 // place in the topic, from 1
-	Epoch     string // numbering the offset belongs to
-	Duplicate bool   // the id had been published before: nothing was done, and the counts are those of the first time
-	// Subscribers is how many clients of this node the message is for. It and the counts
-	// below are there where Publish waits for their lanes: for reliable topics and with
-	// WithReceipt. Elsewhere it is NotCounted, which is not 0, and they are 0.
-	Subscribers int
-	// Rejected is how many lanes on this node refused the message because they were full or
-	// it is too large for them. For those clients the promise of a reliable topic has
-	// ended (P6).
-	Rejected int
-	// Queued is how many lanes have it, Coalesced in how many it took an older one's place,
-	// and Dropped how many of those that have it let the oldest go for it. None of it is
-	// final: what is queued may still be dropped.
-	Queued, Coalesced, Dropped int
-	// Spilled is for how many clients it waits in the topic's log, because they are behind (SpillToDisk).
-	Spilled int
-	// Complete says that all has come that Publish waits for. If it is false the context
-	// ended first: the message is published, but the counts are only of what had been heard
-	// until then. So they are where it is a Duplicate of a message whose lanes nobody had
-	// asked about: nothing is known of them.
-	Complete bool
-}
-
-// NotCounted is the Receipt.Subscribers of a message whose lanes nobody has waited for.
-const NotCounted = -1
 
 // PublishOption changes one publish. It may be used for several.
 type PublishOption func(*publishing)
 
+// publishing is a publication with its options.
 type publishing struct {
 	pub     delivery.Publication
-	receipt bool
+	room    string // "": any
+	receipt bool   // the lanes' answers are waited for, whatever the topic's mode
 	wrong   string // what is wrong with the options; "": nothing
 }
 
-// choose notes one choice of recipients: a field of the target that is still empty.
+// choose notes one choice of recipients: a field that is still empty.
 func (p *publishing) choose(option, value string, field *string) {
 	switch {
 	case value == "":
@@ -111,14 +82,7 @@ func ToPrincipal(principal string) PublishOption {
 
 // InRoom sends the message to the subscribers who are in a room; combined as ToSocket.
 func InRoom(room string) PublishOption {
-	return func(p *publishing) {
-		var before string
-		if p.pub.Target.Rooms != nil {
-			before = p.pub.Target.Rooms[0]
-		}
-		p.choose("InRoom", room, &before)
-		p.pub.Target.Rooms = []string{room}
-	}
+	return func(p *publishing) { p.choose("InRoom", room, &p.room) }
 }
 
 // WithReceipt waits, at most until the publish's context ends, for what every lane
@@ -144,53 +108,59 @@ func (s *Server) Publish(ctx context.Context, namespace, topic string, payload a
 
 // Publish is Server.Publish for this namespace; its errors are the same.
 func (n *Namespace) Publish(ctx context.Context, topic string, payload any, opts ...PublishOption) (Receipt, error) {
-	var p publishing
-	for _, o := range opts {
-		o(&p)
-	}
-	if p.wrong != "" {
-		return Receipt{}, coded(ErrInvalid, p.wrong)
-	}
-	switch v := payload.(type) {
-	case []byte:
-		p.pub.Payload, p.pub.Binary = v, true
-	case json.RawMessage:
-		if err := args.CheckText(v); err != nil {
-			return Receipt{}, coded(ErrInvalid, "payload: "+err.Error())
-		}
-		p.pub.Payload = v
-	default:
-		raw, err := args.Marshal(v)
-		if err != nil {
-			return Receipt{}, Errorf(ErrInvalid, "payload of type %T: %v", v, err)
-		}
-		p.pub.Payload = raw
-	}
-	return n.srv.publish(ctx, n, topic, &p.pub, p.receipt)
-}
-
-// publish is the way of a publication from Go: it waits for the receipt of a reliable topic, or where one is asked for.
-func (s *Server) publish(ctx context.Context, n *Namespace, topic string, p *delivery.Publication, receipt bool) (Receipt, error) {
-	pending, err := n.begin(ctx, topic, p, receipt)
+	p, err := newPublishing(payload, opts)
 	if err != nil {
 		return Receipt{}, err
 	}
-	r := Receipt{MessageID: pending.MessageID, Offset: pending.Offset, Epoch: pending.Epoch, Duplicate: pending.Duplicate}
-	if !receipt && n.d.Declared(topic).Spec.Policy.Mode != base.AtLeastOnce {
-		r.Subscribers, r.Complete = NotCounted, true
-		return r, nil
+	pending, err := n.begin(ctx, topic, &p.pub, p.receipt)
+	if err != nil {
+		return Receipt{}, err
 	}
-	out := pending.Receipt(ctx)
-	r.Subscribers, r.Rejected, r.Complete = out.Subscribers, out.Rejected, out.Complete
-	r.Queued, r.Coalesced, r.Dropped, r.Spilled = out.Queued, out.Coalesced, out.Dropped, out.Spilled
-	if !pending.Heard() {
-		r.Subscribers = NotCounted
+	if p.receipt || n.d.Declared(topic).Reliable() {
+		return countedReceipt(ctx, pending), nil
 	}
-	return r, nil
+	return placedReceipt(pending), nil
 }
 
-// begin is the one way of a publication into the hub: Go, HTTP and clients. It
-// does not wait for the receipt.
+// newPublishing is what is to be published of a payload, as the options have it.
+func newPublishing(payload any, opts []PublishOption) (p *publishing, err error) {
+	p = new(publishing)
+	for _, o := range opts {
+		o(p)
+	}
+	if p.wrong != "" {
+		return nil, coded(ErrInvalid, p.wrong)
+	}
+	if p.room != "" {
+		p.pub.Target.Rooms = []string{p.room}
+	}
+	p.pub.Payload, p.pub.Binary, err = encodePayload(payload)
+	return p, err
+}
+
+// encodePayload is a payload as it goes out: JSON, or binary.
+func encodePayload(payload any) (data []byte, binary bool, err error) {
+	switch v := payload.(type) {
+	case []byte:
+		return v, true, nil
+	case json.RawMessage:
+		if err := args.CheckText(v); err != nil {
+			return nil, false, coded(ErrInvalid, "payload: "+err.Error())
+		}
+		return v, false, nil
+	default:
+		if data, err = args.Marshal(v); err != nil {
+			return nil, false, Errorf(ErrInvalid, "payload of type %T: %v", v, err)
+		}
+		return data, false, nil
+	}
+}
+
+// begin is the one way of a publication into the hub. It does not wait for the receipt:
+//
+//	Go      Namespace.Publish ─┐                                    ┌─ placedReceipt, or countedReceipt
+//	HTTP    publisher.Publish ─┼─> begin ─> hub.Publish ─> Pending ─┼─ the answer's body, by internal/admin
+//	client  request.publish ───┘                                    └─ the ack of its event
 func (n *Namespace) begin(ctx context.Context, topic string, p *delivery.Publication, receipt bool) (*delivery.Pending, error) {
 	if n.srv.state.Load() == stateStopped { // while it drains, those who are still there are served
 		return nil, coded(ErrDraining, "the server has stopped")
