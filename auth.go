@@ -70,6 +70,9 @@ func (d decision) Run() {
 		return
 	}
 	if d.err == nil {
+		d.err = s.stillAccepted() // it may have been revoked since it was checked
+	}
+	if d.err == nil {
 		s.client.Accept(s.loop())
 		return
 	}
@@ -149,6 +152,9 @@ func (s *Socket) prove(ctx context.Context, action Action, topic, payloadToken s
 		Token: s.token(payloadToken), Action: action, Namespace: s.ns.path, Topic: topic,
 		Principal: s.Principal(), Handshake: s.Handshake(),
 	})
+	if err == nil {
+		err = s.ns.srv.accepts(&id)
+	}
 	if err == nil && !id.may(action, topic) {
 		err = notGranted(action, topic)
 	}

@@ -14,6 +14,7 @@ import (
 // counters are figures of the whole server that the hub does not know.
 type counters struct {
 	authLimited atomic.Uint64
+	authRevoked atomic.Uint64
 	panics      atomic.Uint64 // of the application's code, caught
 	handlers    latency.Histogram
 	requests    guard.Tally // clients' delivery events refused, by code
@@ -39,6 +40,7 @@ func (s *Server) extra() metrics.Extra {
 		Since:    s.began,
 		Sessions: map[string]int{}, Refused: map[string]uint64{}, Namespaces: map[string]metrics.NamespaceFigures{},
 		AuthRateLimited: s.count.authLimited.Load(), Reconnects: s.comers.Back(),
+		AuthRevoked: s.count.authRevoked.Load(), Revocations: s.revoked.Len(),
 	}
 	e.Handler.Add(&s.count.handlers)
 	w := s.workers.Stats()

@@ -275,6 +275,8 @@ type Options struct {
 	Authenticate AuthFunc
 	// AuthFailures bounds failed attempts per address: default 20 in a minute.
 	AuthFailures AuthFailures
+	// Revoked are tokens and principals that are not accepted, whatever Authenticate says; Server.Revoke adds to them.
+	Revoked RevokedOptions
 
 	Logger     *slog.Logger          // default slog.Default(). Its handler is called by a goroutine of its own: while it blocks, 4,096 lines (4 MiB) wait, others are dropped and counted. A level that Enabled turns on at run time shows within a second
 	Registerer prometheus.Registerer // gets the metrics besides the management API, until Run or Close has returned; nil: nobody does

@@ -100,6 +100,9 @@ func (r *request) freshToken() {
 			later.refuse(err)
 			return
 		}
+		if later.s.endRevoked() { // since it was checked
+			return
+		}
 		later.s.client.Expect()
 		answer := map[string]any{"ok": true}
 		if p := later.s.proof(); p != nil && !p.Expires.IsZero() {

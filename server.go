@@ -50,6 +50,7 @@ type Server struct {
 	outside   *workers.Pool // ask the application's checks, which may hang
 	readers   *workers.Pool // read large messages; they wait for nobody
 	failures  *guard.Failures
+	revoked   *guard.Revocations
 	penalties *guard.Penalties
 	refusals  *guard.Refusals
 	agents    *guard.Agents
@@ -140,6 +141,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.failures = guard.NewFailures(guard.FailureLimit{Max: o.AuthFailures.Max, Window: o.AuthFailures.Window})
+	s.revoked = guard.NewRevocations(o.Revoked.Tokens, o.Revoked.Principals, s.began)
 	s.penalties, s.refusals, s.agents = guard.NewPenalties(), guard.NewRefusals(), guard.NewAgents()
 	for _, so := range servers {
 		d, err := newDoor(s, so)
@@ -337,6 +339,7 @@ func (s *Server) housekeep(done <-chan struct{}) {
 			s.remind(now)
 			s.failures.Sweep(now)
 			s.penalties.Sweep(now)
+			s.revoked.Sweep(now)
 			s.sumUpRefusals(now)
 			s.disk.sweep(now)
 			s.ledger.Sum()

@@ -91,6 +91,7 @@ func (o *Options) Validate() error {
 	}
 	o.numbers(&p)
 	o.Journal.validate(&p)
+	o.Revoked.validate(&p, o.Authenticate != nil)
 	if o.Workers.Nice != 0 && !workers.NiceSupported {
 		p.add("Workers.Nice %d: only Linux can run handlers at another priority", o.Workers.Nice)
 	}

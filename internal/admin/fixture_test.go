@@ -64,7 +64,7 @@ func setUp(t testing.TB, change ...func(*admin.Options)) *fixture {
 	f.backend = &backend{hub: f.hub}
 	f.opts = admin.Options{
 		Hub: f.hub, Publisher: f.backend, Sockets: f.backend, State: f.backend, Gatherer: prometheus.NewRegistry(),
-		Local: func(*http.Request) error { return nil }, Refused: nobodyRefused{},
+		Local: func(*http.Request) error { return nil }, Refused: nobodyRefused{}, Revocations: f.backend,
 		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: f.log}, nil)), Done: f.done,
 	}
 	f.opts.Ledger = admin.NewLedger(f.opts.Logger)
@@ -99,6 +99,7 @@ type backend struct {
 	ready     error
 	fail      error
 	drained   int
+	revoked   []admin.Revocation
 }
 
 type move struct {

@@ -18,10 +18,12 @@ type Options struct {
 	Publisher Publisher
 	Sockets   Sockets
 	State     State
-	History   History              // nil: nothing is kept
-	Refused   Refused              // nil: nobody is
-	Extra     func() metrics.Extra // figures of /api/stats the hub does not know; nil = none
-	Gatherer  prometheus.Gatherer  // what /metrics shows
+	History   History // nil: nothing is kept
+	Refused   Refused // nil: nobody is
+
+	Revocations Revocations          // nil: there are none
+	Extra       func() metrics.Extra // figures of /api/stats the hub does not know; nil = none
+	Gatherer    prometheus.Gatherer  // what /metrics shows
 
 	// Authorize finds the key a request carries (Authorization: Bearer, else
 	// X-API-Key). It must compare in constant time. nil = there are no keys, and
@@ -67,6 +69,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxBody <= 0 {
 		o.MaxBody = defaultMaxBody
+	}
+	if o.Revocations == nil {
+		o.Revocations = noRevocations{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -15,7 +15,7 @@ import (
 
 // Every malformed request is refused with 400 and a message that names what is wrong.
 func TestMalformedRequestIsRefusedByName(t *testing.T) {
-	const publish, emit, disconnect, join = "/api/publish", "/api/emit", "/api/sockets/disconnect", "/api/sockets/join"
+	const publish, emit, disconnect, join, revoke = "/api/publish", "/api/emit", "/api/sockets/disconnect", "/api/sockets/join", "/api/revoke"
 	for _, c := range []struct{ path, body, names string }{
 		{publish, ``, "the JSON ends early"},
 		{publish, `{"namespace":"/feed"`, "the JSON ends early"},
@@ -88,6 +88,15 @@ func TestMalformedRequestIsRefusedByName(t *testing.T) {
 		{disconnect, `{"namespace":"/feed","filter":{"id":"a"},"reconnect":1}`, "reconnect: want true or false, not 1"},
 		{join, `{"namespace":"/feed","filter":{"id":"a"}}`, "rooms: missing"},
 		{join, `{"namespace":"/feed","filter":{"id":"a"},"rooms":[]}`, "rooms: must not be empty"},
+		{revoke, `{}`, "jti: want exactly one of jti and principal"},
+		{revoke, `{"jti":"a","principal":"b","forMs":1}`, "jti: want exactly one of jti and principal"},
+		{revoke, `{"jti":"a"}`, "forMs: want exactly one of forMs and until"},
+		{revoke, `{"jti":"a","forMs":1,"until":"2030-01-02T15:04:05Z"}`, "forMs: want exactly one of forMs and until"},
+		{revoke, `{"jti":"","forMs":1}`, `jti: must not be ""`},
+		{revoke, `{"principal":7,"forMs":1}`, "principal: want a string, not 7"},
+		{revoke, `{"jti":"a","forMs":31622400001}`, "forMs: want 0 to 31622400000"},
+		{revoke, `{"jti":"a","until":"tomorrow"}`, "until: want a time such as 2030-01-02T15:04:05Z, not tomorrow"},
+		{revoke, `{"token":"a","forMs":1}`, `"token": no such field`},
 		{"/api/drain", `{"now":true}`, `"now": no such field`},
 		{"/api/drain", `5`, "want a JSON object, not 5"},
 	} {
@@ -97,7 +106,7 @@ func TestMalformedRequestIsRefusedByName(t *testing.T) {
 		if w.Code != http.StatusBadRequest || e.Code != "invalid" || e.Retryable || !strings.Contains(e.Message, c.names) {
 			t.Errorf("%s %s: %d %+v, want 400 naming %q", c.path, c.body, w.Code, e, c.names)
 		}
-		if n := len(f.backend.published) + len(f.backend.emitted) + len(f.backend.cut) + len(f.backend.moved) + f.backend.drained; n > 0 {
+		if n := len(f.backend.published) + len(f.backend.emitted) + len(f.backend.cut) + len(f.backend.moved) + len(f.backend.revoked) + f.backend.drained; n > 0 {
 			t.Errorf("%s %s: refused, but done", c.path, c.body)
 		}
 	}
@@ -123,6 +132,8 @@ func TestMalformedQueryIsRefusedByName(t *testing.T) {
 		"/api/clients?address=10.0.0.1:80":  `address: want an IP address without a port, not "10.0.0.1:80"`,
 		"/api/clients?address=nope&cut=1":   "address: want an IP address",
 		"/api/refused?kind=nope":            `kind: want one of origin, auth_failures, not "nope"`,
+		"/api/revoke?limit=10001":           "limit: want 1 to 10000",
+		"/api/revoke?kind=token":            `"kind": no such parameter`,
 		"/api/topics?x=1":                   `"x": no such parameter`,
 		"/api/tail":                         "namespace: missing",
 		"/api/tail?namespace=/feed&since=1": `"since": no such parameter`,

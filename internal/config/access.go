@@ -77,6 +77,15 @@ func (r *reader) grants(path string, t *staticToken) *weir.Grants {
 	return nil
 }
 
+// revoked are what is not accepted, where anything could be.
+func (r *reader) revoked(k *revokedKeys, accepts bool) (o weir.RevokedOptions) {
+	if !accepts && len(k.Tokens)+len(k.Principals) > 0 {
+		r.wrong("access.revoked", "there are no tokens to revoke: want access.staticTokens or access.jwt")
+		return o
+	}
+	return weir.RevokedOptions{Tokens: k.Tokens, Principals: k.Principals}
+}
+
 func (k *jwtKeys) hasKeys() bool { return len(k.Keys) > 0 || k.JwksFile != "" || k.JwksURL != "" }
 
 // keyEntry takes the place in the list from a problem of a key.

@@ -105,7 +105,13 @@ type drainKeys struct {
 type accessKeys struct {
 	StaticTokens map[string]*staticToken `key:"staticTokens" doc:"principal: token, or a mapping with what it grants"`
 	JWT          jwtKeys                 `key:"jwt" doc:"JSON Web Tokens, signed by somebody else"`
+	Revoked      revokedKeys             `key:"revoked" doc:"tokens and principals that are not accepted"`
 	Failures     failureKeys             `key:"failures" doc:"failed attempts of one address before it is refused"`
+}
+
+type revokedKeys struct {
+	Tokens     []string `key:"tokens" doc:"by their ids, the claim jti"`
+	Principals []string `key:"principals" doc:"whatever they show"`
 }
 
 type staticToken struct {

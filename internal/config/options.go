@@ -29,6 +29,7 @@ func (r *reader) options(d *document) weir.Options {
 		},
 	}
 	o.Authenticate = r.authenticate(&d.Access)
+	o.Revoked = r.revoked(&d.Access.Revoked, o.Authenticate != nil)
 	for _, name := range slices.Sorted(maps.Keys(d.Servers)) {
 		o.Servers = append(o.Servers, r.server(name, d.Servers[name], d))
 	}

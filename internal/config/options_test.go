@@ -58,6 +58,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 		},
 		Drain:        weir.DrainOptions{ClientsPerSecond: 17, Timeout: 1500 * time.Millisecond},
 		AuthFailures: weir.AuthFailures{Max: 3, Window: 9 * time.Second},
+		Revoked:      weir.RevokedOptions{Tokens: []string{"t-1", "t-2"}, Principals: []string{"mallory"}},
 		Servers: []weir.ServerOptions{{
 			Name: "feed", Addr: "[::1]:3456", Auth: true, Credentials: true, NotSentLowat: weir.Off, Driver: weir.DriverGoroutine, TLS: everyTLS(33),
 			Origins: []string{"https://example.com", "https://*.example.org"},

@@ -16,6 +16,9 @@ var located = regexp.MustCompile(`(?s)^(Servers|Management|Journal)(?:\[(\d+)\])
 // originEntry takes the place in the list from a problem of an origin.
 var originEntry = regexp.MustCompile(`^origins(\[\d+\]) (.*)$`)
 
+// revokedEntry takes the place in the list from a problem of something revoked.
+var revokedEntry = regexp.MustCompile(`(?s)^Revoked\.(\w+)(\[\d+\])?: (.*)$`)
+
 // fieldKeys are the keys whose option has another name.
 var fieldKeys = map[string]string{
 	"Addr": "port", "Overflow": "overflowAction", "Mode": "deliveryMode", "Max": "maxQueuedMessagesPerClient",
@@ -67,6 +70,9 @@ func (r *reader) validate(o *weir.Options) {
 
 // locate translates "Servers[0].Namespaces[1].Topics[2] (x).Overflow …" to a path of the file.
 func (r *reader) locate(o *weir.Options, text string) (path, message string) {
+	if m := revokedEntry.FindStringSubmatch(text); m != nil {
+		return "access.revoked." + strings.ToLower(m[1]) + m[2], m[3]
+	}
 	m := located.FindStringSubmatch(text)
 	if m == nil {
 		return "", text

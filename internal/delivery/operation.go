@@ -230,7 +230,21 @@ func (j *operation) apply(sh *Shard, s *Socket) {
 
 // is reports whether an operation that is only for some is for the socket.
 func (s *Socket) is(only *op.Only) bool {
-	return (only.Topic == "" || s.Subscribed(only.Topic)) && (only.Address == "" || s.conn.address() == only.Address)
+	return (only.Topic == "" || s.Subscribed(only.Topic)) && (only.Address == "" || s.conn.address() == only.Address) &&
+		(only.Token == "" || s.token() == only.Token)
+}
+
+// Tokened says by which token a socket's client has proved who it is. A SocketPeer may implement it.
+//
+//weir:loop
+type Tokened interface{ TokenID() string }
+
+// token is the id of that token, "" if the socket's peer does not say.
+func (s *Socket) token() string {
+	if p, ok := s.Peer.(Tokened); ok {
+		return p.TokenID()
+	}
+	return ""
 }
 
 // Addressed says where a connection comes from. A Peer may implement it.
@@ -255,6 +269,9 @@ func (s *Socket) sendAway(o *op.Op) {
 	case base.CauseForbidden:
 		s.conn.RecordCut(base.CauseAdmin)
 		s.Expel(o.Cause, base.CodeForbidden, o.Reason)
+	case base.CauseTokenExpired:
+		s.conn.RecordCut(o.Cause)
+		s.Expel(o.Cause, base.CodeTokenExpired, o.Reason)
 	default:
 		s.Close(o.Cause, packet.Disconnect(s.Namespace.Path))
 		if o.Transport {

@@ -73,6 +73,7 @@ func TestOperationsReachWhomTheyMean(t *testing.T) {
 		{op.Op{Only: op.Only{Topic: "ticks"}}, "abc"},
 		{op.Op{Only: op.Only{Topic: "other"}}, ""},
 		{op.Op{Only: op.Only{Address: "192.0.2.1"}}, ""}, // the rig's connections do not say where they come from
+		{op.Op{Only: op.Only{Token: "t1"}}, ""},          // nor by which token
 	} {
 		row.op.Kind = op.Fetch
 		var got []string

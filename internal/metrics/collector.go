@@ -205,6 +205,8 @@ func collectDoor(s sink, x Extra) {
 		s.put(requestsRefused, float64(n), code)
 	}
 	s.put(authRateLimited, float64(x.AuthRateLimited))
+	s.put(authRevoked, float64(x.AuthRevoked))
+	s.put(revocations, float64(x.Revocations))
 	s.put(rateLimited, float64(x.RateLimited))
 	s.put(reconnects, float64(x.Reconnects))
 	s.put(workersRunning, float64(x.Workers.Running))

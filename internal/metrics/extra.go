@@ -15,6 +15,8 @@ type Extra struct {
 	Requests        map[string]uint64           // clients' subscribe, publish and the like refused, by code: a fixed set
 	Namespaces      map[string]NamespaceFigures // by path; only declared namespaces
 	AuthRateLimited uint64                      // attempts refused because the address had failed too often
+	AuthRevoked     uint64                      // tokens refused because they, or their principals, are revoked
+	Revocations     int                         // in force, or ended a moment ago
 	RateLimited     uint64                      // inbound events over a limit
 	Reconnects      uint64                      // clients that came back after the server had cut them
 	Handler         latency.Distribution        // how long handlers ran

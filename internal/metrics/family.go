@@ -91,6 +91,8 @@ var (
 	requestsRefused   = counter("requests_refused_total", "Requests of clients refused (subscribe, unsubscribe, publish, history), by code.", "reason")
 	handshakesRefused = counter("handshakes_refused_total", "Handshakes refused, by reason.", "reason")
 	authRateLimited   = counter("auth_rate_limited_total", "Attempts refused because the address had failed too often.")
+	authRevoked       = counter("auth_revoked_total", "Tokens refused because they, or their principals, are revoked.")
+	revocations       = gauge("revocations", "Tokens and principals that are revoked.")
 	rateLimited       = counter("rate_limited_total", "Events from clients over a limit.")
 	reconnects        = counter("reconnects_total", "Clients that came back after the server had cut them.")
 	tlsExpires        = gauge("tls_certificate_expires_timestamp_seconds", "When the certificate expires, in seconds since 1970.", "server")

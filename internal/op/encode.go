@@ -24,6 +24,7 @@ const (
 	tagCause
 	tagReason
 	tagFlags
+	tagToken
 )
 
 // The flags of an operation.
@@ -68,6 +69,7 @@ func Append(dst []byte, o *Op) ([]byte, error) {
 	}
 	w.text(tagReason, o.Reason)
 	w.number(tagFlags, o.flags())
+	w.text(tagToken, o.Only.Token)
 	return w.end(dst)
 }
 
@@ -111,6 +113,7 @@ func Parse(b []byte) (*Op, error) {
 	flags := r.number(tagFlags, allFlags)
 	o.Event.Volatile, o.Event.Verbatim = flags&flagVolatile != 0, flags&flagVerbatim != 0
 	o.Describe, o.Transport = flags&flagDescribe != 0, flags&flagTransport != 0
+	o.Only.Token = r.text(tagToken)
 	if err := r.end(); err != nil {
 		return nil, err
 	}

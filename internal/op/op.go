@@ -51,7 +51,7 @@ type Op struct {
 	Cause    base.Cause // of Disconnect: see Causes
 
 	// Of Disconnect. Transport, with CauseServerDisconnect, closes the connection too, when all its
-	// sockets have left their namespaces. Reason, with CauseForbidden, is told to the client.
+	// sockets have left their namespaces. Reason, with CauseForbidden and CauseTokenExpired, is told to the client.
 	Transport bool
 	Reason    string
 }
@@ -60,6 +60,7 @@ type Op struct {
 type Only struct {
 	Topic   string // those who subscribe to this topic
 	Address string // those whose connection comes from this address
+	Token   string // those that have proved who they are by the token of this id
 }
 
 // Event is the event that is emitted.
@@ -74,8 +75,9 @@ type Event struct {
 //
 //	CauseServerDisconnect   DISCONNECT: the socket leaves its namespace, and official clients do not come back
 //	CauseForbidden          the same, after weir:error with the reason
+//	CauseTokenExpired       the same: the client may come back with a fresh token
 //	CauseAdmin              the connection is closed once what was sent before is written: clients come back
-var Causes = []base.Cause{base.CauseServerDisconnect, base.CauseForbidden, base.CauseAdmin}
+var Causes = []base.Cause{base.CauseServerDisconnect, base.CauseForbidden, base.CauseTokenExpired, base.CauseAdmin}
 
 // ErrInvalid says that an operation has what its kind does not have, or lacks what it must have.
 var ErrInvalid = errors.New("invalid operation")
@@ -95,7 +97,7 @@ func (o *Op) Valid() error {
 	case !events && (o.Event.Attachments != nil || o.Event.Volatile || o.Event.Verbatim):
 		return fmt.Errorf("%w: %s with what belongs to an event", ErrInvalid, o.Kind)
 	case events && o.Only != (Only{}):
-		return fmt.Errorf("%w: %s only for a topic or an address", ErrInvalid, o.Kind)
+		return fmt.Errorf("%w: %s only for a topic, an address or a token", ErrInvalid, o.Kind)
 	case o.Rooms != nil && o.Kind != Join && o.Kind != Leave:
 		return fmt.Errorf("%w: %s with rooms", ErrInvalid, o.Kind)
 	case o.Describe && o.Kind != Fetch:
@@ -117,7 +119,7 @@ func (o *Op) validDeparture() error {
 		if o.Reason == "" {
 			return nil
 		}
-	case base.CauseForbidden:
+	case base.CauseForbidden, base.CauseTokenExpired:
 		if !o.Transport {
 			return nil
 		}

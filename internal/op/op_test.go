@@ -59,7 +59,7 @@ func (r random) op() *op.Op {
 		o.Event = op.Event{Data: []byte(`["x",` + r.text() + `]`), Attachments: r.blobs(), Volatile: r.IntN(2) == 0, Verbatim: r.IntN(2) == 0}
 		return o
 	}
-	o.Only = op.Only{Topic: r.text(), Address: r.text()}
+	o.Only = op.Only{Topic: r.text(), Address: r.text(), Token: r.text()}
 	switch o.Kind {
 	case op.Join, op.Leave:
 		o.Rooms = r.some()
@@ -69,7 +69,7 @@ func (r random) op() *op.Op {
 		switch o.Cause = op.Causes[r.IntN(len(op.Causes))]; o.Cause {
 		case base.CauseServerDisconnect:
 			o.Transport = r.IntN(2) == 0
-		case base.CauseForbidden:
+		case base.CauseForbidden, base.CauseTokenExpired:
 			o.Reason = r.text()
 		}
 	}
