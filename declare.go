@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
@@ -121,4 +123,29 @@ func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
 	}
 	n.request += requestFrame
 	return n
+}
+
+// maxTopicName bounds the names clients make up under a pattern, which are kept as
+// long as somebody subscribes to them.
+const maxTopicName = 256
+
+// topic returns the declaration a topic's name falls under.
+func (n *Namespace) topic(name string) (*TopicOptions, error) {
+	if len(name) > maxTopicName {
+		return nil, Errorf(ErrInvalid, "a topic's name of %d bytes: want at most %d", len(name), maxTopicName)
+	}
+	if !isUnicode(name) {
+		return nil, coded(ErrInvalid, "a topic's name is Unicode text: this one holds a lone surrogate, U+FFFD, or bytes that are no UTF-8")
+	}
+	d := n.d.Declared(name)
+	if d == nil || strings.HasSuffix(name, "*") || reservedTopic(name) != "" {
+		return nil, coded(ErrUnknown, "unknown topic "+name+" in "+n.path)
+	}
+	return n.topics[d], nil
+}
+
+// isUnicode reports whether a name is text that means itself: a JSON reader makes U+FFFD of what is none, of any, so that two
+// names would be one.
+func isUnicode(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsRune(name, utf8.RuneError)
 }

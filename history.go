@@ -69,10 +69,10 @@ func (r *request) mayRecall(subscribe func(context.Context) error, t *TopicOptio
 }
 
 // recall makes the newest messages of a topic ready for a subscription. Without them it begins as others do.
-func (r *request) recall(ctx context.Context, last int, o *wishes) error {
+func (r *request) recall(ctx context.Context, o *wishes) error {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
-	err := r.s.out().Recall(ctx, r.topic, &o.SubscribeOptions, last)
+	err := r.s.out().Recall(ctx, r.topic, &o.SubscribeOptions, o.last)
 	if errors.Is(err, delivery.ErrLog) {
 		r.s.ns.log.Error("the log of a topic cannot be read", "topic", brief(r.topic), "error", err)
 		o.ignore("last", "the topic's log could not be read")

@@ -57,30 +57,44 @@ func notGranted(action Action, topic string) *Error {
 	return coded(ErrForbidden, "the token does not grant "+verb+brief(topic))
 }
 
-// permission says whether a request needs to be decided on by asking about a token: with may, which is nil if it need not be. Loop.
+// permission says what has to allow a request: may, which asks about a token. It is nil where what was proved allows the request, and
+// err says that nothing could.
 func (r *request) permission(action Action, t *TopicOptions) (may func(context.Context) error, err error) {
 	s, token := r.s, r.arg.Get("token").Str
 	topic, p := r.topic, s.proof()
-	granted := p == nil || p.may(action, topic)
-	if action == ActionPublish && !s.ns.opts.ClientPublish { // ClientPublishGranted
-		granted = p != nil && p.Grants != nil && p.may(action, topic)
-		if token != "" && s.ns.door.opts.Auth {
-			return func(ctx context.Context) error {
-				id, err := s.prove(ctx, action, topic, token)
-				if err == nil && id.Grants == nil {
-					err = notGranted(action, topic)
-				}
-				return err
-			}, nil
-		}
+	brought := token != "" && s.ns.door.opts.Auth
+	if action == ActionPublish && !s.ns.opts.ClientPublish {
+		return r.permissionByGrant(p, t, token, brought)
 	}
+	granted := p == nil || p.may(action, topic)
 	switch {
 	case granted && !t.AuthRequired:
 		return nil, nil
-	case t.AuthRequired && (granted || token != ""), token != "" && s.ns.door.opts.Auth:
+	case brought, granted, token != "" && t.AuthRequired:
 		return func(ctx context.Context) error { return s.authorize(ctx, action, topic, token) }, nil
 	}
 	return nil, notGranted(action, topic)
+}
+
+// permissionByGrant is permission to publish where nobody may but those whose token grants it (ClientPublishGranted).
+func (r *request) permissionByGrant(p *proof, t *TopicOptions, token string, brought bool) (may func(context.Context) error, err error) {
+	s, topic := r.s, r.topic
+	granted := p != nil && p.Grants != nil && p.may(ActionPublish, topic)
+	switch {
+	case brought:
+		return func(ctx context.Context) error {
+			id, err := s.prove(ctx, ActionPublish, topic, token)
+			if err == nil && id.Grants == nil {
+				err = notGranted(ActionPublish, topic)
+			}
+			return err
+		}, nil
+	case granted && !t.AuthRequired:
+		return nil, nil
+	case t.AuthRequired && (granted || token != ""):
+		return func(ctx context.Context) error { return s.authorize(ctx, ActionPublish, topic, token) }, nil
+	}
+	return nil, notGranted(ActionPublish, topic)
 }
 
 // freshToken is a client's weir:token {token}: it takes the place of the one it has come with. Loop.

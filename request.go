@@ -1,0 +1,210 @@
+package weir
+
+import (
+	"context"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/streamweir/weir/internal/socketio"
+	"github.com/streamweir/weir/internal/turns"
+	"github.com/streamweir/weir/internal/wire/sio"
+)
+
+// What becomes of a client's event that may be about delivery:
+//
+//	EVENT ── deliveryEvent ─┬─ no name of ours, or not in our shape ──> the application's
+//	                        ├─ ack ──> its lane, and nothing else: there is one for every reliable delivery
+//	                        ├─ too large, unknown, a wrong shape ──> refuse
+//	                        └─ serve ─┬─ decided here ──────────────────────────────────> accept or refuse
+//	                                  └─ decide: a token, a log, an inbox ··> the loop ──^
+
+// deliveryEvents are StreamFence's bare names; with "weir:" before them they always
+// mean delivery (protocol.md 4).
+var deliveryEvents = map[string]bool{"subscribe": true, "unsubscribe": true, "publish": true, "ack": true}
+
+// request is a delivery event of a client.
+//
+//weir:loop
+type request struct {
+	s     *Socket
+	name  string // without "weir:"
+	topic string
+	arg   gjson.Result
+	id    uint64
+	asks  bool
+}
+
+// deliveryEvent handles subscribe, unsubscribe, publish and ack. It reports false
+// for an event of the application.
+//
+//weir:loop
+func (s *Socket) deliveryEvent(in *socketio.Incoming) bool {
+	name, own := strings.CutPrefix(in.Name, "weir:")
+	if !own && (!deliveryEvents[name] || len(s.ns.opts.Topics) == 0) {
+		return false
+	}
+	if len(in.Args) > s.ns.request {
+		return s.tooLarge(in, name, own)
+	}
+	var buf [4][]byte
+	args := sio.SplitArgs(in.Args, buf[:0])
+	if name == "ack" && len(args) > 1 && s.ack(in, args[1]) {
+		return true
+	}
+	r := &request{s: s, name: name, id: in.ID, asks: in.HasID}
+	if len(args) > 1 {
+		r.arg = gjson.ParseBytes(args[1])
+	}
+	topic, more := r.arg.Get("topic"), tooMany(args)
+	if !own && (more || !r.arg.IsObject() || topic.Type != gjson.String) {
+		return false // the application's, see misshapen
+	}
+	r.topic = topic.Str
+	switch {
+	case name == "token":
+		r.freshToken()
+	case !deliveryEvents[name] && name != "history":
+		r.refuse(coded(codeNoHandler, "there is no event weir:"+brief(name)))
+	case more:
+		r.refuse(coded(ErrInvalid, "more than one argument: want "+shapeOf(name)))
+	default:
+		if err := r.checkShape(); err != nil {
+			r.refuse(err)
+		} else {
+			r.serve(in)
+		}
+	}
+	return true
+}
+
+// tooMany reports whether an event has more than its one argument; those of JavaScript that are undefined do not count.
+func tooMany(args [][]byte) bool {
+	for i := 2; i < len(args); i++ {
+		if string(args[i]) != "null" {
+			return true
+		}
+	}
+	return false
+}
+
+// requestFrame is how many bytes a delivery event may have besides a payload as long as any lane of its namespace takes.
+const requestFrame = 64 << 10
+
+// tooLarge refuses a delivery event that no lane could take, unread: looking into it would hold the loop. Under a bare
+// name it is the application's, see misshapen.
+//
+//weir:loop
+func (s *Socket) tooLarge(in *socketio.Incoming, name string, own bool) bool {
+	if own {
+		r := &request{s: s, name: name, id: in.ID, asks: in.HasID}
+		r.refuse(Errorf(ErrTooLarge, "%d bytes: want at most %d", len(in.Args), s.ns.request))
+	}
+	return own
+}
+
+// misshapen is what is wrong with an event of the application that bears a bare delivery
+// name, should nothing handle it: its client meant delivery, in another shape. Nil for
+// any other event.
+func (s *Socket) misshapen(name string) error {
+	if !deliveryEvents[name] || len(s.ns.opts.Topics) == 0 {
+		return nil
+	}
+	return coded(ErrInvalid, "want "+shapeOf(name))
+}
+
+// ack takes an acknowledgement; it reports false if the argument is none. There is
+// one for every reliable delivery: nothing is allocated but its two strings. A callback
+// is told whether a message was waiting for it: one acknowledged twice is not.
+//
+//weir:loop
+func (s *Socket) ack(in *socketio.Incoming, arg []byte) bool {
+	topic, ok := sio.StringField(arg, "topic")
+	id, named := sio.StringField(arg, "messageId")
+	if !ok || topic == "" || !named || id == "" {
+		return false
+	}
+	settled := s.out().Ack(topic, id)
+	if in.HasID {
+		s.answer(in.ID, map[string]any{"ok": true, "settled": settled})
+	}
+	return true
+}
+
+func (r *request) serve(in *socketio.Incoming) {
+	if r.name != "publish" {
+		r.s.client.Shard().Turns().Spend(turns.Subscription)
+	}
+	switch r.name {
+	case "unsubscribe":
+		if r.s.deciding > 0 {
+			later := *r
+			later.decide(len(r.arg.Raw), nil, nil, func(error) { later.unsubscribe() })
+			return
+		}
+		r.unsubscribe()
+	case "subscribe":
+		r.subscribe()
+	case "publish":
+		r.publish(in)
+	case "history":
+		r.history()
+	}
+}
+
+// accept answers the client's callback, if it has one.
+func (r *request) accept(body any) {
+	if r.asks {
+		r.s.answer(r.id, body)
+	}
+}
+
+// refuse answers the callback, or without one emits weir:error.
+func (r *request) refuse(err error) {
+	body := refusalOf(err)
+	body.Topic = brief(r.topic)
+	r.s.ns.srv.count.requests.Add(body.Code)
+	if r.asks {
+		r.s.answer(r.id, body)
+		return
+	}
+	r.s.tell(body)
+}
+
+// decide finds out elsewhere what the loop may not wait for, and does the rest on the loop. Until that is done, whatever
+// else changes the socket's subscriptions, and its handlers, wait behind it: what a client asks for takes effect in the
+// order it asked. may asks the application, and work is done by a worker if it may; either may be nil.
+func (r *request) decide(bytes int, may, work func(context.Context) error, then func(error)) {
+	s := r.s
+	s.deciding++
+	q := &inquiry{r: r, until: s.until(), may: may, work: work, then: then}
+	if may != nil {
+		s.ask(permission{q}, 0)
+	}
+	s.loop().enqueue(q, bytes)
+}
+
+// post runs f on the socket's shard, unless the socket has left; the channel is closed
+// then. Any goroutine.
+func (s *Socket) post(f func()) (done <-chan struct{}) {
+	t := socketTask{s, f, make(chan struct{})}
+	s.client.Shard().Post(t)
+	return t.done
+}
+
+// socketTask is a step on behalf of a socket that may have left meanwhile.
+//
+//weir:loop
+type socketTask struct {
+	s    *Socket
+	f    func()
+	done chan struct{}
+}
+
+// Run implements base.Task.
+func (t socketTask) Run() {
+	defer close(t.done)
+	if !t.s.gone.Load() {
+		t.f()
+	}
+}
