@@ -144,7 +144,7 @@ func inChild(t *testing.T) bool {
 	if os.Getenv(withoutDescriptors) != "" {
 		return false
 	}
-	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=5m")
 	child.Env = append(os.Environ(), withoutDescriptors+"=1", "WEIR_TEST_DRIVER=epoll")
 	if out, err := child.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

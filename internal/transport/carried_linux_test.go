@@ -48,9 +48,7 @@ func TestDescriptorsOnTheirWayToALoopThatHasEndedAreClosed(t *testing.T) {
 	}
 	first.stop()
 	_, _, _ = underway.Close(), adopted.Close(), late.Close()
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors are open, %d were before", after, before)
-	}
+	wantNoMoreDescriptors(t, before)
 }
 
 // speak connects and writes.

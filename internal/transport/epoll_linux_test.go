@@ -430,9 +430,7 @@ func TestPollerCloseClosesWhatIsLeft(t *testing.T) {
 		wantGone(t, peer)
 		_ = peer.Close()
 	}
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors are open, %d were before", after, before)
-	}
+	wantNoMoreDescriptors(t, before)
 }
 
 // A deadline that was set on a connection before it was adopted no longer counts, and Go's poller has let go of it.
@@ -455,7 +453,5 @@ func TestAdoptedConnectionIsThePollersAlone(t *testing.T) {
 	<-e.closed
 	_ = client.Close()
 	e.loop.stop()
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors are open, %d were before", after, before)
-	}
+	wantNoMoreDescriptors(t, before)
 }

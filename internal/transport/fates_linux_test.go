@@ -292,15 +292,7 @@ func TestEveryRequestIsItsOwn(t *testing.T) {
 			if n := m.p.intake.Failed.Load(); n > 0 {
 				t.Logf("%d failed", n)
 			}
-			for range 1000 {
-				if descriptors(t) <= before {
-					break
-				}
-				runtime.Gosched()
-			}
-			if after := descriptors(t); after > before {
-				t.Errorf("%d descriptors are open, %d were before", after, before)
-			}
+			wantNoMoreDescriptors(t, before)
 		})
 	}
 }

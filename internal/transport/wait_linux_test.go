@@ -220,9 +220,7 @@ func TestWakeBeforeOpenAndAfterClose(t *testing.T) {
 		wakers.Wait()
 		p.Close()
 	}
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors are open, %d were before", after, before)
-	}
+	wantNoMoreDescriptors(t, before)
 }
 
 // The clock need not begin at 0.
