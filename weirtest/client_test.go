@@ -131,7 +131,7 @@ func TestClientBringsItsAuthAndHeaders(t *testing.T) {
 
 func TestNextFailsWithWhatCameInstead(t *testing.T) {
 	srv := weirtest.NewServer(t, weir.Options{Namespaces: []weir.NamespaceOptions{{Path: "/"}}}, echo)
-	short := weirtest.Timeout(20 * time.Millisecond) // of what never comes
+	short := weirtest.Timeout(2 * time.Second) // of what never comes, and of coming in
 	for name, c := range map[string]struct {
 		steps func(testing.TB)
 		want  []string
@@ -149,7 +149,7 @@ func TestNextFailsWithWhatCameInstead(t *testing.T) {
 		},
 		"nothing": {
 			func(tb testing.TB) { weirtest.Dial(tb, srv.URL(), "/", short).Next("prices") },
-			[]string{`no event "prices" in 20ms`, "nothing came"},
+			[]string{`no event "prices" in 2s`, "nothing came"},
 		},
 		"a stalled client": {
 			func(tb testing.TB) {

@@ -18,7 +18,7 @@ import (
 // options are those of a short run against s.
 func options(scenario string, s *server) loadtest.Options {
 	o := loadtest.Defaults(scenario)
-	o.Target.URL, o.Target.Timeout = s.url, 5*time.Second
+	o.Target.URL, o.Target.Timeout = s.url, patience
 	o.Clients = 5
 	o.Phases = loadtest.Phases{Warmup: 100 * time.Millisecond, Duration: time.Second, Hold: 100 * time.Millisecond, Settle: 50 * time.Millisecond}
 	return o

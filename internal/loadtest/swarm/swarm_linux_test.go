@@ -1,6 +1,7 @@
 package swarm_test
 
 import (
+	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -284,9 +285,14 @@ func TestFailuresAreToldApart(t *testing.T) {
 }
 
 func TestNobodyThereIsRefused(t *testing.T) {
-	nobody := listen(t)
-	_ = nobody.listener.Close()
-	h := gather(t, feed(nobody.url()), swarm.Group{Name: "g", Clients: 5})
+	somebody := listen(t)
+	client, err := net.Dial("tcp", somebody.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	// Nobody can listen on a client's port.
+	h := gather(t, feed("http://"+client.LocalAddr().String()), swarm.Group{Name: "g", Clients: 5})
 	if s := h.until("g", "all have failed", func(s *swarm.Snapshot) bool { return s.Gone == 5 }); s.Failures["refused"] != 5 {
 		t.Errorf("%v", s.Failures)
 	}
