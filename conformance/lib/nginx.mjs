@@ -9,13 +9,19 @@ import { eventually } from './wait.mjs';
 
 const killAfter = 2_000; // ms between SIGTERM and SIGKILL
 
-/** A port nobody listens on now. nginx cannot be told to let the kernel choose. */
+/**
+ * A port on which nobody listens, below those that the kernel gives to sockets which ask for any: nobody takes it before nginx,
+ * which cannot be told to let the kernel choose.
+ */
 async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => probe.once('listening', resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const probe = net.createServer();
+    const free = await new Promise((resolve) => probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)));
+    if (!free) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
 }
 
 function configuration(dir, port, upstream, lines) {

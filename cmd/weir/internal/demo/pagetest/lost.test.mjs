@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { open } from './lib/browser.mjs';
-import { start } from './lib/weir.mjs';
+import { freePort, start } from './lib/weir.mjs';
 
 const patience = 60_000; // ms for any condition
 
@@ -12,7 +12,7 @@ let page;
 let banner;
 
 before(async () => {
-  weir = await start();
+  weir = await start({ port: await freePort() });
   browser = await open();
   page = browser.page;
   banner = page.getByRole('alert');

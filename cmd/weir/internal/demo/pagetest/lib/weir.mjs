@@ -1,7 +1,21 @@
 // `weir dev` as a user starts it: the binary in WEIR_BINARY, on free ports unless told one.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+
+// freePort is one on which nobody listens, below those that the kernel gives to sockets which ask for any: it stays free while
+// a server that had it comes back.
+export async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const probe = createServer();
+    const free = await new Promise((resolve) => probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)));
+    if (!free) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
+}
 
 // start resolves when the three lines are there.
 export async function start({ port = 0 } = {}) {
