@@ -32,7 +32,7 @@ type resumption struct {
 
 // resume makes a lane that was just enlisted one that goes on at a cursor. from is where its deliveries begin.
 func (l *outLane) resume(c *cursor.Cursor, from topiclog.Position) (resumed, behind bool) {
-	if c.Topic != l.topic.Name || c.Epoch != from.Epoch {
+	if c.Topic != l.topic.Name || (c.Epoch != l.topic.epoch && c.Epoch != from.Epoch) {
 		return false, false
 	}
 	l.from = max(l.from, c.Floor)
@@ -96,7 +96,7 @@ func (sh *Shard) leaveCursor(l *outLane, r base.Reason) {
 // offered, up to the last publication that values stand for, nothing is done. open is what its lane holds.
 func (c *catchUp) cursor(open []uint64) cursor.Cursor {
 	open = c.Open(open)
-	done := cursor.At(c.topic.Name, c.topic.epoch, c.at, open)
+	done := cursor.At(c.topic.Name, c.topic.naming(), c.at, open)
 	done.Given(c.upto, c.main.from, open)
 	return done
 }
@@ -111,7 +111,7 @@ func (l *outLane) cursor() cursor.Cursor {
 	case stageLagging, stageLaggingResumed:
 		return l.socket.shard().lags[l].cursor(open)
 	default:
-		return cursor.At(l.topic.Name, l.topic.epoch, l.from, open)
+		return cursor.At(l.topic.Name, l.topic.naming(), l.from, open)
 	}
 	r := l.resumption()
 	c := r.start.Clone()

@@ -141,3 +141,6 @@ const MaxReads = maxReads
 
 // Reads is explained there.
 func (h *Hub) Reads() int { return h.reads.Waiting() }
+
+// Epoch is that of the topic's log.
+func (t *Topic) Epoch() string { return t.epoch }

@@ -118,10 +118,10 @@ func (h *Hub) goUnkept(ctx context.Context, f *fanOut, err error) error {
 	return nil
 }
 
-// volatile is a record that takes the place of r in the order and is not kept.
+// volatile is a record that takes the place of r in the order and is not kept; readers of the log are told so.
 func volatile(r *topiclog.Record) *topiclog.Record {
 	v := *r
-	v.Volatile = true
+	v.Volatile, v.Missed = true, true
 	return &v
 }
 

@@ -315,7 +315,7 @@ func (g *lag) Expire(*wheel.Timer, int64) { g.lane.socket.shard().fill(g.lane) }
 func (g *lag) cursor(open []uint64) cursor.Cursor {
 	l := g.lane
 	if g.start == nil {
-		return cursor.At(l.topic.Name, l.topic.epoch, g.place.At, open)
+		return cursor.At(l.topic.Name, l.topic.naming(), g.place.At, open)
 	}
 	c := g.start.Clone()
 	c.Given(g.began, g.place.At, open)

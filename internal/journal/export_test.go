@@ -16,3 +16,10 @@ func (l *Log) Settle() { l.awaitTasks() }
 
 // WithRecovery has the disk be well again when nothing was wrong for so long.
 func WithRecovery(o *Options, after time.Duration) { o.pace.recovers = after }
+
+// Resting is how many logs are remembered that are not open.
+func (j *Journal) Resting() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.resting)
+}

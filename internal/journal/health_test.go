@@ -284,6 +284,12 @@ func TestDirectoryIsGone(t *testing.T) {
 		if _, err := p.publish(10, 1); err == nil {
 			t.Error("what nobody can read is confirmed")
 		}
+		if at, err := p.put(passing(10, true)); err != nil || at.Offset < 10 { // what needs no disk
+			t.Errorf("what is not kept is at %+v, %v", at, err)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Error("the directory was made anew, where nobody finds it when the disk is back")
+		}
 		time.Sleep(time.Minute)
 		p.hears()
 		if err := os.Rename(away, dir); err != nil {
@@ -295,7 +301,7 @@ func TestDirectoryIsGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, lost := p.read(0); !slices.Equal(got, append(all, more...)) || lost {
+		if got, lost := p.read(0); !slices.Equal(got, append(all, more...)) || !lost {
 			t.Errorf("read %q, lost %v", got, lost)
 		}
 	})

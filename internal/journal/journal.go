@@ -218,7 +218,7 @@ func (j *Journal) letGo(l *Log, err error) error {
 
 // forget is the end of a log that was closed.
 func (j *Journal) forget(l *Log) {
-	rest := &resting{namespace: l.namespace, topic: l.topic, bytes: l.stateBytes.Load()}
+	rest := &resting{namespace: l.namespace, topic: l.topic, bytes: l.stateBytes.Load(), given: l.next - 1}
 	held := 0
 	l.mu.Lock()
 	for _, s := range l.segments {
@@ -229,8 +229,9 @@ func (j *Journal) forget(l *Log) {
 	less := l.tail.empty()
 	l.mu.Unlock()
 	j.mu.Lock()
-	delete(j.logs, l.dir)
-	j.resting[l.dir] = rest
+	if delete(j.logs, l.dir); l.used() { // else there is nothing of it
+		j.resting[l.dir] = rest
+	}
 	j.mu.Unlock()
 	j.holds(tails, less)
 	j.holds(indexes, -held)

@@ -65,6 +65,8 @@ type waiting struct {
 type writer struct {
 	file       *output      // of the last segment, which is active; nil: the next record begins one
 	next       uint64       // the offset of the next record
+	ends       uint64       // the offset of the newest record in a file, or of one that may have been
+	briefly    string       // see passing; "" = it was not needed
 	behind     bool         // the last file has bytes behind its end that could not be cut off
 	stateBytes atomic.Int64 // of the state's file; whoever writes that one changes it
 	*scratch                // while run runs

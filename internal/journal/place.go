@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -22,7 +23,8 @@ type portion struct {
 	at      int64   // where in it the first record is
 	first   uint64  // the offset of the first, volatile or not
 	kept    int     // records that are in the file
-	newest  uint64  // the offset of the last of them, or what was before
+	ends    uint64  // the offset of the last of them
+	newest  uint64  // what the next record names as the one before it
 	index   index   // a draft of the segment's
 	blocks  []block
 
@@ -83,10 +85,11 @@ func (c *scratch) rest() {
 
 // place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once more.
 func (l *Log) place(batch []waiting) {
-	if l.j.health.gone.Load() {
+	if l.j.health.gone.Load() && !allVolatile(batch) {
 		l.seal() // what is appended when the directory is back begins a file that is there
-		l.refuse(batch, errGone)
-		return
+		if batch = l.refuse(batch, errGone); len(batch) == 0 {
+			return
+		}
 	}
 	var done *portion // written and shown, and not delivered
 	s, err := l.prepare(batch)
@@ -100,7 +103,9 @@ func (l *Log) place(batch []waiting) {
 		}
 		l.commit(s)
 		l.retain(0)
-		l.j.took()
+		if s.kept > 0 {
+			l.j.took()
+		}
 		batch, done = rest, s
 		if l.admitted(next) {
 			s = next
@@ -112,8 +117,11 @@ func (l *Log) place(batch []waiting) {
 			s, err = l.prepare(batch)
 		}
 	}
-	if err != nil {
-		l.refuse(batch, err)
+	if err == nil {
+		return
+	}
+	if rest := l.refuse(batch, err); len(rest) > 0 {
+		l.place(rest)
 	}
 }
 
@@ -157,13 +165,37 @@ func allVolatile(batch []waiting) bool {
 	return true
 }
 
-// admit reserves the offsets of a portion, and takes room for it.
+// admit reserves the offsets of a portion, and takes room for it. What is volatile needs no disk: where offsets cannot be reserved it gets
+// them all the same, and they are of an epoch that ends with this log, as the process after this one may give them once more.
 func (l *Log) admit(s *portion) error {
+	if s.kept == 0 && l.j.health.gone.Load() {
+		s.disown(l.passing())
+		return nil
+	}
 	err := l.reserve(s.first + uint64(len(s.entries)) - 1)
-	if err == nil && len(s.buffer) > 0 {
+	switch {
+	case err != nil && s.kept == 0:
+		s.disown(l.passing())
+		return nil
+	case err == nil && len(s.buffer) > 0:
 		err = l.j.charge(int64(len(s.buffer)))
 	}
 	return err
+}
+
+// passing is the epoch of offsets that are not reserved.
+func (l *Log) passing() string {
+	if l.briefly == "" {
+		l.briefly = rand.Text() // as long as any: frames are made to measure
+	}
+	return l.briefly
+}
+
+// disown puts all of a portion into another epoch.
+func (s *portion) disown(epoch string) {
+	for i := range s.entries {
+		s.entries[i].Epoch = epoch
+	}
 }
 
 // ahead numbers what comes behind a portion that is being written, if it goes into the same file.
@@ -213,19 +245,27 @@ func (l *Log) await(s *portion) error {
 	return s.err
 }
 
-// refuse tells all of a batch why they have no place.
-func (l *Log) refuse(batch []waiting, err error) {
+// refuse tells those of a batch that need the disk why they have no place, and returns the others, if there is any that does.
+func (l *Log) refuse(batch []waiting, err error) (rest []waiting) {
 	err = fmt.Errorf("append to the log of %q %q: %w", l.namespace, l.topic, err)
-	l.j.stats.failed.Add(uint64(len(batch)))
+	all := allVolatile(batch)
 	bytes := 0
 	for _, w := range batch {
-		bytes += w.size
+		if all || !w.record.Volatile {
+			bytes += w.size
+		}
 	}
 	l.j.refused(Incident{Namespace: l.namespace, Topic: l.topic, Err: err}, bytes)
 	for _, w := range batch {
+		if w.record.Volatile && !all {
+			rest = append(rest, w)
+			continue
+		}
+		l.j.stats.failed.Add(1)
 		l.release(w.size)
 		w.later.Fail(err)
 	}
+	return rest
 }
 
 func (l *Log) release(bytes int) {

@@ -82,7 +82,9 @@ func (r *read) takeTailLocked() {
 // endLocked is the end of a read that has seen everything.
 func (r *read) endLocked() {
 	l := r.log
-	r.batch.Lost = r.batch.Lost || l.previous > r.batch.Next
+	if l.previous > r.batch.Next {
+		r.batch.Miss()
+	}
 	r.batch.Next = max(r.batch.Next, l.last)
 }
 
@@ -205,7 +207,7 @@ func (r *read) step() bool {
 			return false
 		}
 		r.pass(b.last, b.last) // what could not be read is lost
-		r.batch.Lost = true
+		r.batch.Miss()
 		l.distrust(s, &b)
 		return true
 	case err != nil && len(r.batch.Placements) == 0:
@@ -247,7 +249,7 @@ func (l *Log) distrust(s *segment, b *block) {
 // pass has looked at records up to last, the first of which names previous.
 func (r *read) pass(previous, last uint64) {
 	if previous > r.batch.Next {
-		r.batch.Lost = true
+		r.batch.Miss()
 	}
 	r.batch.Next = max(r.batch.Next, last)
 }

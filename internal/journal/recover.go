@@ -63,7 +63,8 @@ func (l *Log) recover() error {
 		return err
 	}
 	r.goOn()
-	l.tail.from = l.last
+	r.goOnBehind(l.j.floor(l.dir))
+	l.ends, l.tail.from = l.previous, l.last
 	return nil
 }
 
@@ -341,6 +342,13 @@ func (r *recovery) goOn() {
 	}
 	if reserved > 0 && (r.damaged || !r.known || !(r.state.Synced || same) || len(l.segments) == 0) {
 		l.previous = reserved
+	}
+}
+
+// goOnBehind makes the next offset one behind those that this process has given already, reserved or not.
+func (r *recovery) goOnBehind(given uint64) {
+	if l := r.Log; given > l.last {
+		l.last, l.next = given, max(l.next, given+1)
 	}
 }
 

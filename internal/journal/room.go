@@ -18,6 +18,7 @@ const asideParts = 16
 type resting struct {
 	namespace, topic string // "" = not read yet
 	bytes            int64  // of all its files, but for those set aside
+	given            uint64 // no offset up to it is free, whatever the files say
 	segments         []part // oldest first
 }
 
@@ -61,6 +62,16 @@ func (j *Journal) count() error {
 		j.used.Add(r.bytes)
 	}
 	return nil
+}
+
+// floor is up to which offset this process has given those of a log.
+func (j *Journal) floor(dir string) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if r := j.resting[dir]; r != nil {
+		return r.given
+	}
+	return 0
 }
 
 // add counts a file. Files come in the order of their names: an index before its segment.

@@ -46,8 +46,8 @@ func (l *Log) letFile() {
 // begin makes the next segment. Its header and its name are durable when it returns if the policy is Always, or if the header has
 // to say that something in the file before is no record; else soon.
 func (l *Log) begin() error {
-	h := header{Mark: rand.Uint32() | 1, Base: l.next, Previous: l.previous, Epoch: l.epoch, Namespace: l.namespace, Topic: l.topic} //nolint:gosec // no secret
-	l.next++                                                                                                                         // no name is tried twice
+	h := header{Mark: rand.Uint32() | 1, Base: l.next, Previous: l.ends, Epoch: l.epoch, Namespace: l.namespace, Topic: l.topic} //nolint:gosec // no secret
+	l.next++                                                                                                                     // no name is tried twice
 	b := h.encode()
 	if err := l.j.charge(int64(len(b))); err != nil {
 		return err
@@ -137,8 +137,10 @@ func (l *Log) encode(batch []waiting, x *index, previous uint64) *portion {
 			from := len(s.buffer)
 			s.buffer = appendRecord(s.buffer, mark, e)
 			x.add(e, w.size, x.end, len(s.buffer)-from)
-			s.newest = l.next
+			s.newest, s.ends = l.next, l.next
 			s.kept++
+		} else if r.Missed {
+			s.newest = l.next // the next one names it
 		}
 		s.entries = append(s.entries, e)
 		l.next++
@@ -193,6 +195,7 @@ func (l *Log) commit(s *portion) {
 		more := s.index.held - x.held
 		x.adopt(&s.index)
 		l.j.holds(indexes, more)
+		l.ends = s.ends
 	}
 	l.previous, l.last = s.newest, s.first+uint64(len(s.entries))-1
 	more := l.tail.add(s.entries, l.j.tailRoom(&l.tail))

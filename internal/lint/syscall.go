@@ -26,6 +26,7 @@ var syscallFiles = []string{
 	"internal/vfs/fault_test.go",                      // the same
 	"internal/vfs/memfs/memfs.go",                     // the same: a disk in memory fails as a real one does
 	"internal/journal/realdisk_linux_test.go",         // file systems of its own: mount, what a full and a read-only one say
+	"internal/delivery/realdisk_linux_test.go",        // the same
 	"cmd/weir/internal/doctor/*_linux.go",             // limits and clocks of the machine
 	"cmd/weir/descriptors_*.go",                       // RLIMIT_NOFILE at start
 	"internal/systemtest/drivers_leaks_linux_test.go", // a child process with few descriptors

@@ -88,8 +88,16 @@ type Batch struct {
 	Span
 	Placements []Placement // ascending
 	Next       uint64      // what to read after next: all up to it was looked at. Never below Query.After
-	Lost       bool        // records between Query.After and Next were there once and are not any more
+	Lost       bool        // records between Query.After and Next were there once and are not any more, or were to be kept and could not be
+	LostAfter  uint64      // with Lost: where the first of them may be: behind this offset
 	Err        error       // ErrEpoch, ErrClosed, or the keeper's; then there are no placements
+}
+
+// Miss notes that something is lost behind Next.
+func (b *Batch) Miss() {
+	if !b.Lost {
+		b.Lost, b.LostAfter = true, b.Next
+	}
 }
 
 // End reports whether there was nothing more to read at that moment. A reader that is ahead of the log, which knows

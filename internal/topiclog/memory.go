@@ -84,6 +84,9 @@ func (g *ring) append(r *Record, last *atomic.Uint64) (offset, previous uint64) 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	offset, previous = last.Add(1), g.previous
+	if r.Missed {
+		g.previous, g.gone = offset, offset
+	}
 	if r.Volatile {
 		return offset, previous
 	}
@@ -215,7 +218,7 @@ func (m *Memory) read(q Query) Batch {
 		return Batch{Span: m.Span(), Next: q.After, Err: ErrEpoch}
 	case m.ring == nil:
 		s := m.Span()
-		return Batch{Span: s, Next: max(q.After, s.Last), Lost: q.After < s.Last}
+		return Batch{Span: s, Next: max(q.After, s.Last), Lost: q.After < s.Last, LostAfter: q.After}
 	}
 	m.ring.mu.RLock()
 	defer m.ring.mu.RUnlock()
@@ -224,7 +227,7 @@ func (m *Memory) read(q Query) Batch {
 
 func (m *Memory) readLocked(q Query) Batch {
 	g := m.ring
-	b := Batch{Span: m.spanLocked(), Next: q.After, Lost: q.After < g.gone}
+	b := Batch{Span: m.spanLocked(), Next: q.After, Lost: q.After < g.gone, LostAfter: q.After}
 	bytes := 0
 	first := g.after(q.After)
 	for i := first; i < g.n; i++ {

@@ -20,6 +20,10 @@ type Record struct {
 	// Volatile records take a place in the order and are not kept. A reader does not learn of them: the Previous of the
 	// record behind names the one before.
 	Volatile bool
+
+	// Missed is a volatile record that a reader should have got: it was to be kept, and its keeper did not take it. Readers learn that
+	// something is missing (Batch.Lost): the Previous of the record behind names it.
+	Missed bool
 }
 
 // recordOverhead is what a record holds besides its texts and its payload, in bytes.
@@ -60,7 +64,7 @@ func (r *Reader) Gets(to *Recipient) bool {
 type Position struct {
 	Epoch    string // names the numbering: offsets of two epochs cannot be compared
 	Offset   uint64 // from 1, higher than those before
-	Previous uint64 // the offset of the record before, volatile ones left out; 0: there was none
+	Previous uint64 // the offset of the record before, volatile ones left out but for those missed; 0: there was none
 }
 
 // Placement is a record at its place.

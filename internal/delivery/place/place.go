@@ -64,7 +64,7 @@ func (p *Place) Read(b *topiclog.Batch, waiting, live uint64) (l Loss) {
 	if b.Lost {
 		p.lost = true
 		p.old = p.At+1 < b.First
-		l.Uncounted = p.At < p.since
+		l.Uncounted = b.LostAfter < p.since
 	}
 	found := uint64(0)
 	for i := range b.Placements {
