@@ -1,0 +1,163 @@
+package cluster
+
+import "sync"
+
+// What waits for one listener in a Queue, at most.
+const (
+	queueCalls = 10_000
+	queueBytes = 64 << 20
+)
+
+// Queue calls a Listener one call at a time, on a goroutine of its own, so that a broker's reader never waits for it. It holds at most
+// 10,000 calls or 64 MiB: what is beyond that is lost with all that waits, and Lapsed takes its place. It is for brokers;
+// all methods may be called by any goroutine.
+type Queue struct {
+	to      Listener
+	more    chan struct{} // has room for one
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	calls  []call
+	bytes  int
+	closed bool
+}
+
+// call is one call of a listener: of the four the one that has something.
+type call struct {
+	name    string
+	data    []byte // of a channel, unless there are entries
+	entries []Entry
+	state   *State
+	lapsed  bool
+}
+
+func (c *call) size() (n int) {
+	n = len(c.name) + len(c.data)
+	for i := range c.entries {
+		n += len(c.entries[i].Data)
+	}
+	return n
+}
+
+// NewQueue returns a queue, which ends with Close.
+func NewQueue(l Listener) *Queue {
+	q := &Queue{to: l, more: make(chan struct{}, 1)}
+	q.running.Go(q.run)
+	return q
+}
+
+// Message passes on Listener.Message.
+func (q *Queue) Message(channel string, data []byte) { q.put(call{name: channel, data: data}) }
+
+// Entries passes on Listener.Entries; there is at least one.
+func (q *Queue) Entries(log string, entries []Entry) { q.put(call{name: log, entries: entries}) }
+
+// Lapsed passes on Listener.Lapsed.
+func (q *Queue) Lapsed() { q.put(call{lapsed: true}) }
+
+// Changed passes on Listener.Changed.
+func (q *Queue) Changed(s State) { q.put(call{state: &s}) }
+
+// put appends a call; where it does not fit what waits is lost.
+func (q *Queue) put(c call) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	if len(q.calls) >= queueCalls || (q.bytes+c.size() > queueBytes && len(q.calls) > 0) {
+		q.clearLocked()
+		q.calls = append(q.calls, call{lapsed: true})
+	}
+	q.calls = append(q.calls, c)
+	q.bytes += c.size()
+	q.signal()
+}
+
+// Clear loses the messages and entries that wait.
+func (q *Queue) Clear() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.clearLocked()
+}
+
+// clearLocked leaves the last state, and one Lapsed if any waits.
+func (q *Queue) clearLocked() {
+	var state *State
+	lapsed := false
+	for _, c := range q.calls {
+		if c.state != nil {
+			state = c.state
+		}
+		lapsed = lapsed || c.lapsed
+	}
+	q.calls, q.bytes = nil, 0
+	if state != nil {
+		q.calls = append(q.calls, call{state: state})
+	}
+	if lapsed {
+		q.calls = append(q.calls, call{lapsed: true})
+	}
+}
+
+// Close waits for the call that is under way; what waits is not called any more. It may be called twice, and not by the listener.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	q.closed = true
+	q.signal()
+	q.mu.Unlock()
+	q.running.Wait()
+}
+
+func (q *Queue) signal() {
+	select {
+	case q.more <- struct{}{}:
+	default:
+	}
+}
+
+// next is the call that has waited longest, or nil; false: the queue is closed.
+func (q *Queue) next() (*call, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.calls) == 0 {
+		return nil, !q.closed
+	}
+	c := q.calls[0]
+	q.calls[0] = call{}
+	if q.calls = q.calls[1:]; len(q.calls) == 0 {
+		q.calls = nil
+	}
+	q.bytes -= c.size()
+	return &c, true
+}
+
+// run calls the listener until Close.
+func (q *Queue) run() {
+	for range q.more {
+		for {
+			c, open := q.next()
+			if !open {
+				return
+			}
+			if c == nil {
+				break
+			}
+			c.tell(q.to)
+		}
+	}
+}
+
+// tell calls a listener.
+func (c *call) tell(l Listener) {
+	switch {
+	case c.state != nil:
+		l.Changed(*c.state)
+	case c.lapsed:
+		l.Lapsed()
+	case c.entries != nil:
+		l.Entries(c.name, c.entries)
+	default:
+		l.Message(c.name, c.data)
+	}
+}
