@@ -37,7 +37,9 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "internal/topiclog/logtest", StdOnly: true, May: []string{"internal/topiclog"}},
 		{Path: "internal/cursor", StdOnly: true},
 		{Path: "cluster", StdOnly: true},
+		{Path: "cluster/clustertest", StdOnly: true, May: []string{"cluster"}},
 		{Path: "cluster/*", May: []string{"internal/base", "cluster"}},
+		{Path: "internal/redistest", StdOnly: true},
 
 		// The protocol half.
 		{Path: "internal/transport", May: []string{"internal/base", "internal/turns", "internal/wire/*"}},

@@ -1,0 +1,195 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/internal/redistest"
+)
+
+// ear is a listener that tells of states.
+type ear struct {
+	states  chan cluster.State
+	lapses  chan struct{}
+	entries chan cluster.Entry
+	mu      sync.Mutex
+	heard   []string
+}
+
+func newEar() *ear {
+	return &ear{states: make(chan cluster.State, 100), lapses: make(chan struct{}, 100), entries: make(chan cluster.Entry, 100)}
+}
+
+func (e *ear) Message(channel string, data []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.heard = append(e.heard, channel+" "+string(data))
+}
+
+func (e *ear) Entries(_ string, list []cluster.Entry) {
+	for _, x := range list {
+		e.entries <- x
+	}
+}
+func (e *ear) Lapsed()                 { e.lapses <- struct{}{} }
+func (e *ear) Changed(s cluster.State) { e.states <- s }
+
+// until waits for the engine to be up, or not.
+func (e *ear) until(up bool) {
+	for s := range e.states {
+		if s.Up == up {
+			return
+		}
+	}
+}
+
+func join(t *testing.T, addr, prefix string, e *ear) cluster.Member {
+	t.Helper()
+	m, err := open(t, addr, prefix).Join(t.Context(), "a", e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+var keep = cluster.AppendOptions{Keep: 1000}
+
+func put(t *testing.T, m cluster.Member, log, data string) cluster.Position {
+	t.Helper()
+	at, err := m.Append(t.Context(), log, keep, []byte(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at[0]
+}
+
+func read(t *testing.T, m cluster.Member, log string, after uint64) cluster.Page {
+	t.Helper()
+	p, err := m.Read(t.Context(), log, after, cluster.Limit{Entries: 1000, Bytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// The network drops everything in the middle of an append, then delivers it late, when the next attempt has been made: the
+// entry is there once, whichever of them was executed.
+func TestAppendThatArrivesLateIsNotDoneTwice(t *testing.T) {
+	s := redistest.Start(t)
+	for round := range 2 {
+		p := redistest.NewProxy(t, s.Addr())
+		e := newEar()
+		m := join(t, p.Addr(), "", e)
+		other := join(t, s.Addr(), "", newEar())
+		log := fmt.Sprint("log ", round)
+		put(t, m, log, "before")
+		p.Hold(true)
+		var done sync.WaitGroup
+		done.Go(func() { put(t, m, log, "held") })
+		e.until(false)
+		p.Hold(false)
+		e.until(true)
+		done.Wait()
+		put(t, m, log, "after")
+		times := 0
+		for _, x := range read(t, other, log, 0).Entries {
+			if string(x.Data) == "held" {
+				times++
+			}
+		}
+		if times != 1 {
+			t.Errorf("round %d: the entry is there %d times", round, times)
+		}
+	}
+}
+
+// Who gives up waiting in the middle is told that nobody knows.
+func TestAppendThatIsGivenUpIsUndecided(t *testing.T) {
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	m := join(t, p.Addr(), "", newEar())
+	put(t, m, "log", "before")
+	p.Hold(true)
+	defer p.Hold(false)
+	ctx, cancel := context.WithCancel(t.Context())
+	go cancel()
+	if _, err := m.Append(ctx, "log", keep, []byte("x")); !errors.Is(err, cluster.ErrUndecided) && !errors.Is(err, cluster.ErrAway) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Keys that are evicted, one without the other, and scripts that are forgotten.
+func TestLostKeysAreNoticed(t *testing.T) {
+	s := redistest.Start(t)
+	e := newEar()
+	m := join(t, s.Addr(), "p", e)
+	first := put(t, m, "log", "1")
+	s.Do("SCRIPT FLUSH")
+	second := put(t, m, "log", "2")
+	if second.Previous != first.Offset || second.Epoch != first.Epoch {
+		t.Errorf("%+v comes after %+v", second, first)
+	}
+	s.Do("DEL p:log:{log}")
+	if page := read(t, m, "log", first.Offset); page.Last != second.Offset || page.First != second.Offset+1 || len(page.Entries) > 0 {
+		t.Errorf("without its stream the log has %+v", page)
+	}
+	third := put(t, m, "log", "3")
+	if third.Previous != second.Offset || third.Epoch != first.Epoch {
+		t.Errorf("without its stream the log goes on with %+v after %+v", third, second)
+	}
+	s.Do("DEL p:log:{log}:s")
+	if page := read(t, m, "log", 0); page.Epoch != "" || len(page.Entries) > 0 {
+		t.Errorf("without its state the log has %+v", page)
+	}
+	fourth := put(t, m, "log", "4")
+	if fourth.Previous != 0 || fourth.Epoch == first.Epoch || fourth.Offset <= third.Offset {
+		t.Errorf("without its state the log begins anew with %+v after %+v", fourth, third)
+	}
+}
+
+// An engine that refuses writes has done nothing, and nothing is out of order when it takes them again.
+func TestFullRedisRefuses(t *testing.T) {
+	s := redistest.Start(t)
+	m := join(t, s.Addr(), "", newEar())
+	put(t, m, "log", "1")
+	s.Do("CONFIG SET maxmemory 1")
+	if _, err := m.Append(t.Context(), "log", keep, []byte("2")); !errors.Is(err, cluster.ErrAway) {
+		t.Errorf("a full engine: %v", err)
+	}
+	s.Do("CONFIG SET maxmemory 0")
+	put(t, m, "log", "3")
+	if p := read(t, m, "log", 0); len(p.Entries) != 2 || string(p.Entries[1].Data) != "3" {
+		t.Errorf("%+v", p)
+	}
+}
+
+// Two clusters on one Redis know nothing of each other, and what others write to a channel of ours is no entry.
+func TestPrefixesKeepClustersApart(t *testing.T) {
+	s := redistest.Start(t)
+	e1, e2 := newEar(), newEar()
+	m1, m2 := join(t, s.Addr(), "one", e1), join(t, s.Addr(), "two", e2)
+	for _, m := range []cluster.Member{m1, m2} {
+		if err := errors.Join(m.Follow(t.Context(), "log"), m.Subscribe(t.Context(), "x", "end")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := put(t, m1, "log", "1")
+	if got := <-e1.entries; got.Position != at {
+		t.Errorf("%+v, want %+v", got.Position, at)
+	}
+	if p := read(t, m2, "log", 0); p.Epoch != "" {
+		t.Errorf("the other cluster has %+v", p)
+	}
+	for _, garbage := range []string{"x", "'e 1'", "'e 1 5 4 99 x'", "'e 1 5 5 1 x'", "'e 2 5 4 1 x'", "'e 1 5 4 1 xx'", "'e 0'"} {
+		s.Do("PUBLISH two:live:log " + garbage)
+		<-e2.lapses // what is in the log is read then
+	}
+	if len(e2.entries) > 0 {
+		t.Errorf("%+v came", <-e2.entries)
+	}
+}

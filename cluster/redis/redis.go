@@ -1,0 +1,167 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/streamweir/weir/cluster"
+)
+
+// Options say which Redis, and how to use it.
+type Options struct {
+	// URL is redis://[user:password@]host:port[/db], or rediss:// for TLS, or unix:///path. Sentinel and Cluster are not supported yet.
+	URL string
+
+	// KeyPrefix begins every key and channel: default "weir". Two clusters on one Redis need two. Nothing else may use it.
+	KeyPrefix string
+
+	// LogTTL is how long a log outlives its last append: default a week, at least a minute. What comes after that begins a new epoch.
+	LogTTL time.Duration
+}
+
+// The defaults.
+const (
+	defaultPrefix = "weir"
+	defaultTTL    = 7 * 24 * time.Hour
+	minTTL        = time.Minute
+	maxPrefix     = 128
+)
+
+// Broker is a Redis as a cluster.Broker.
+type Broker struct {
+	opts   Options
+	client rueidis.ClientOption
+	target string // for errors: the URL without its password
+}
+
+var _ cluster.Broker = (*Broker)(nil)
+
+// New returns a broker, or what is wrong with the options; it does not connect.
+func New(o Options) (*Broker, error) {
+	b := &Broker{opts: o}
+	if b.opts.KeyPrefix == "" {
+		b.opts.KeyPrefix = defaultPrefix
+	}
+	if b.opts.LogTTL == 0 {
+		b.opts.LogTTL = defaultTTL
+	}
+	if len(b.opts.KeyPrefix) > maxPrefix || strings.ContainsAny(b.opts.KeyPrefix, "{}\x00") {
+		return nil, fmt.Errorf("KeyPrefix %q: want at most %d bytes, without braces and zero bytes", b.opts.KeyPrefix, maxPrefix)
+	}
+	if b.opts.LogTTL < minTTL {
+		return nil, fmt.Errorf("LogTTL %s: want at least %s", b.opts.LogTTL, minTTL)
+	}
+	var err error
+	if b.client, err = clientOption(o.URL); err != nil {
+		return nil, err
+	}
+	b.target = strings.Join(b.client.InitAddress, ", ")
+	return b, nil
+}
+
+// clientOption is what a URL means to rueidis.
+func clientOption(url string) (rueidis.ClientOption, error) {
+	o, err := rueidis.ParseURL(url)
+	switch {
+	case err != nil:
+		return o, errors.New("URL: want redis://[user:password@]host:port[/db], rediss:// or unix://") // the error would tell the password
+	case o.Sentinel.MasterSet != "" || len(o.InitAddress) != 1:
+		return o, errors.New("URL: Sentinel and several addresses are not supported yet")
+	}
+	o.ForceSingleClient, o.DisableCache, o.DisableRetry = true, true, true
+	o.PipelineMultiplex, o.RingScaleEachConn = -1, 10
+	o.ReadBufferEachConn, o.WriteBufferEachConn = bufferSize, bufferSize
+	o.Dialer.Timeout, o.Dialer.KeepAlive, o.ConnWriteTimeout = dialTime, probeEvery, probeTime
+	return o, nil
+}
+
+// How a member is connected, and how soon it notices that it is not.
+const (
+	bufferSize = 64 << 10
+
+	dialTime   = 2 * time.Second
+	callTime   = 2 * time.Second        // of one command
+	probeEvery = time.Second            // how often a member sends itself a message
+	probeTime  = 2 * time.Second        // how long that may take
+	retryEvery = 100 * time.Millisecond // how often an engine that is away is tried
+	appendTime = time.Second            // how long an append that is on its way is of any use, on the engine's clock
+)
+
+// Join implements cluster.Broker.
+func (b *Broker) Join(ctx context.Context, node string, l cluster.Listener) (cluster.Member, error) {
+	if err := cluster.CheckName(node); err != nil {
+		return nil, err
+	}
+	for {
+		m, err := b.join(ctx, l)
+		if err == nil {
+			return m, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("join by redis at %s: %w: %w", b.target, cluster.ErrAway, err)
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+// join is one attempt.
+func (b *Broker) join(ctx context.Context, l cluster.Listener) (*member, error) {
+	client, err := rueidis.NewClient(b.client)
+	if err != nil {
+		return nil, err
+	}
+	m := newMember(b, client)
+	m.queue = cluster.NewQueue(l)
+	f, err := m.connect(ctx)
+	if err != nil {
+		m.queue.Close()
+		client.Close()
+		return nil, err
+	}
+	m.live(f)
+	m.running.Go(m.run)
+	return m, nil
+}
+
+//go:embed append.lua
+var appendSource string
+
+//go:embed read.lua
+var readSource string
+
+var (
+	appendScript = rueidis.NewLuaScript(appendSource)
+	readScript   = rueidis.NewLuaScript(readSource)
+)
+
+// names are the keys and channels of a cluster.
+type names struct{ channel, live, log, probe string }
+
+func newNames(prefix string) names {
+	return names{prefix + ":ch:", prefix + ":live:", prefix + ":log:", prefix + ":probe:"}
+}
+
+// keys are those of a log: the stream and its state.
+func (n *names) keys(log string) []string {
+	key := n.log + "{" + log + "}"
+	if strings.ContainsAny(log, "{}") {
+		key = n.log + "{" + strings.NewReplacer("{", "(", "}", ")").Replace(log) + "}" + log
+	}
+	return []string{key, key + ":s"}
+}
+
+// newID is a name that nothing else has.
+func newID() string {
+	var b [9]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return hex.EncodeToString(b[:])
+}
