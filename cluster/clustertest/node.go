@@ -203,10 +203,11 @@ func bytesOf(texts []string) (all [][]byte) {
 func (n *node) read(log string, after uint64) (all []cluster.Entry) {
 	n.t.Helper()
 	for {
-		p, err := n.Read(n.t.Context(), log, after, cluster.Limit{Entries: 100, Bytes: 1 << 20})
-		if err != nil {
-			n.t.Fatalf("%s reads %q after %d: %v", n.name, log, after, err)
-		}
+		var p cluster.Page
+		n.again(func() (err error) {
+			p, err = n.Read(n.t.Context(), log, after, cluster.Limit{Entries: 100, Bytes: 1 << 20})
+			return err
+		})
 		if len(p.Entries) == 0 {
 			return all
 		}

@@ -58,6 +58,9 @@ func (m *member) connect(ctx context.Context) (*feed, error) {
 
 // prepare subscribes to all wishes and probes.
 func (m *member) prepare(ctx context.Context, f *feed) error {
+	if err := m.exchange(ctx, f, rueidis.Commands{f.client.B().Ping().Build()}); err != nil { // whose error tells why there is no connection
+		return err
+	}
 	if err := m.reconcile(ctx, f); err != nil {
 		return err
 	}
@@ -145,7 +148,7 @@ func (m *member) exchange(ctx context.Context, f *feed, commands rueidis.Command
 	defer cancel()
 	for _, r := range f.client.DoMulti(ctx, commands...) {
 		if err := r.Error(); err != nil {
-			return fmt.Errorf("subscribe: %w", err)
+			return fmt.Errorf("prepare its subscriptions: %w", err)
 		}
 	}
 	return nil
