@@ -3,7 +3,7 @@ package guard_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/streamweir/weir/internal/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }

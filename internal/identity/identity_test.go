@@ -27,12 +27,12 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"go.uber.org/goleak"
 
 	"github.com/streamweir/weir/internal/identity"
+	"github.com/streamweir/weir/internal/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 var now = time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
 

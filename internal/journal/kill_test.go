@@ -11,8 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/streamweir/weir/internal/leaks"
 	"github.com/streamweir/weir/internal/topiclog"
 	"github.com/streamweir/weir/internal/vfs"
 )
@@ -29,7 +28,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leaks.Main(m)
 }
 
 func killOptions(dir string, fsync Fsync) Options {

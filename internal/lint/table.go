@@ -109,6 +109,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		// Public packages beside the root.
 		{Path: "client", May: []string{"internal/base", "internal/wire/*"}},
 		{Path: "internal/systemtest", StdOnly: true},
+		{Path: "internal/leaks"}, // for tests only
 		{Path: "weirtest", May: []string{"internal/base", ".", "internal/attach", "internal/peer"}},
 
 		// Applications on Weir: the suite's, the benchmarks', the examples'.

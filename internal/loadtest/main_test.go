@@ -7,13 +7,9 @@ import (
 	"slices"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/streamweir/weir/internal/leaks"
 	"github.com/streamweir/weir/internal/loadtest"
 )
-
-// net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.
-var lingering = goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
 
 // TestMain is also the agents of fleets: they are this program, started once more.
 func TestMain(m *testing.M) {
@@ -24,5 +20,5 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m, lingering, goleak.Cleanup(func(code int) { http.DefaultClient.CloseIdleConnections(); os.Exit(code) }))
+	leaks.Main(m, http.DefaultClient.CloseIdleConnections)
 }

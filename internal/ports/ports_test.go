@@ -10,15 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/streamweir/weir/internal/leaks"
 	"github.com/streamweir/weir/internal/ports"
 )
 
-// net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.
-var lingering = goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, lingering) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 const anyPort = "127.0.0.1:0"
 

@@ -6,11 +6,8 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/streamweir/weir/internal/leaks"
 )
-
-// net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.
-var lingering = goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
 
 // module is its root, where these tests run: they read the documents, and build programs.
 const module = "../.."
@@ -21,13 +18,5 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := m.Run()
-	http.DefaultClient.CloseIdleConnections()
-	if code == 0 {
-		if err := goleak.Find(lingering); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	leaks.Main(m, http.DefaultClient.CloseIdleConnections)
 }

@@ -7,13 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/streamweir/weir/internal/leaks"
 	"github.com/streamweir/weir/internal/topiclog"
 	"github.com/streamweir/weir/internal/topiclog/logtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // The keeper in memory, and one whose positions come late made of it, as a broker's do.
 func TestMemoryIsALog(t *testing.T) {

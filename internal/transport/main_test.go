@@ -6,16 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/leaks"
 	"github.com/streamweir/weir/internal/transport"
 )
 
-// net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.
-var lingering = goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, lingering) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // testLoop runs tasks in order on one goroutine, as a shard does, and sleeps where
 // a shard of its driver would.

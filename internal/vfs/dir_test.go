@@ -12,8 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/streamweir/weir/internal/leaks"
 	"github.com/streamweir/weir/internal/vfs"
 )
 
@@ -25,7 +24,7 @@ func TestMain(m *testing.M) {
 		_, _ = bufio.NewReader(os.Stdin).ReadByte()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leaks.Main(m)
 }
 
 func TestFilesAreTheOwnersAlone(t *testing.T) {

@@ -7,12 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/streamweir/weir/internal/leaks"
 	"github.com/streamweir/weir/internal/watch"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // start watches paths and returns a channel that holds what the file named first had each time it was looked at.
 func start(t *testing.T, every time.Duration, paths ...string) <-chan string {

@@ -6,13 +6,12 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"go.uber.org/goleak"
-
 	"github.com/streamweir/weir/internal/delivery/reads"
+	"github.com/streamweir/weir/internal/leaks"
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // book notes in which order reads were answered, and how many were under way.
 type book struct {

@@ -3,8 +3,8 @@ package swarm_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/streamweir/weir/internal/leaks"
 )
 
 // TestMain fails the package if any test leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }

@@ -8,13 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/streamweir/weir/internal/leaks"
 	"github.com/streamweir/weir/internal/vfs"
 	"github.com/streamweir/weir/internal/vfs/memfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // The file system in memory and the operating system's do the same.
 func TestFakeDoesWhatTheSystemDoes(t *testing.T) {

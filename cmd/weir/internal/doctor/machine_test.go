@@ -10,15 +10,11 @@ import (
 	"testing/fstest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/streamweir/weir/cmd/weir/internal/doctor"
+	"github.com/streamweir/weir/internal/leaks"
 )
 
-// net/http keeps a connection that it has ended with an answer for half a second, longer than goleak waits.
-var lingering = goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, lingering) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // files are what a machine has under /. A value of gone takes a file away, denied makes it unreadable.
 type files map[string]string
