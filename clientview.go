@@ -20,14 +20,17 @@ type ClientView struct {
 	Since        time.Time         `json:"since"`               // when the connection was opened
 	Depth        int               `json:"depth"`               // messages in its lanes, in flight included; the figures down to LossShare are those of all lanes
 	Bytes        int               `json:"bytes"`
-	InFlight     int               `json:"inFlight"`            // of them: sent, not acknowledged
-	OldestMs     int64             `json:"oldestAgeMs"`         // how long the oldest has waited, in milliseconds
-	Drops        map[string]uint64 `json:"drops,omitempty"`     // by reason, see docs/errors.md
-	Dropped      uint64            `json:"dropped"`             // the sum of Drops
-	Losing       bool              `json:"losing,omitempty"`    // some lane is
-	LossShare    float64           `json:"lossShare,omitempty"` // the largest of its lanes, of the last seconds
-	Unsent       int               `json:"unsentBytes"`         // bytes written that the kernel has not sent
-	Kernel       *KernelView       `json:"kernel,omitempty"`    // nil where the kernel does not say
+	InFlight     int               `json:"inFlight"`          // of them: sent, not acknowledged
+	Spilled      int               `json:"spilled,omitempty"` // messages that wait for them in the logs of their topics (SpillToDisk)
+	SpilledBytes int64             `json:"spilledBytes,omitempty"`
+	BehindSince  time.Time         `json:"behindSince,omitzero"` // of its lanes that are behind their log, since when the first is
+	OldestMs     int64             `json:"oldestAgeMs"`          // how long the oldest has waited, in milliseconds
+	Drops        map[string]uint64 `json:"drops,omitempty"`      // by reason, see docs/errors.md
+	Dropped      uint64            `json:"dropped"`              // the sum of Drops
+	Losing       bool              `json:"losing,omitempty"`     // some lane is
+	LossShare    float64           `json:"lossShare,omitempty"`  // the largest of its lanes, of the last seconds
+	Unsent       int               `json:"unsentBytes"`          // bytes written that the kernel has not sent
+	Kernel       *KernelView       `json:"kernel,omitempty"`     // nil where the kernel does not say
 	Lanes        []LaneView        `json:"lanes"`
 	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut: only the worst are kept
 	Cause        string            `json:"cause,omitempty"`        // why it was cut, see docs/errors.md; "": it is connected
@@ -50,8 +53,8 @@ type LaneView struct {
 	InFlight     int               `json:"inFlight"` // sent, not acknowledged
 	Spilled      int               `json:"spilled"`  // wait for it in the topic's log (SpillToDisk)
 	SpilledBytes int64             `json:"spilledBytes,omitempty"`
-	BehindMs     int64             `json:"behindMs,omitempty"` // for how long it has been behind, in milliseconds
-	OldestMs     int64             `json:"oldestAgeMs"`        // how long the oldest has waited, in milliseconds
+	BehindSince  time.Time         `json:"behindSince,omitzero"` // since when it is behind that log; the zero time: it is not
+	OldestMs     int64             `json:"oldestAgeMs"`          // how long the oldest has waited, in milliseconds
 	Offered      uint64            `json:"offered"`
 	Written      uint64            `json:"written"`
 	Acked        uint64            `json:"acked"`
@@ -84,7 +87,7 @@ func viewsOf(found []survey.Client) []ClientView {
 func viewOf(v *survey.Client) ClientView {
 	out := ClientView{
 		ID: v.ID, Namespace: v.Namespace, Principal: v.Principal, Address: v.Address, Server: v.Server, Transport: v.Transport, Agent: v.Agent,
-		Since: v.Since, Depth: v.Depth, Bytes: v.Bytes, InFlight: v.InFlight, OldestMs: v.OldestMs, Drops: maps.Clone(v.Drops), Dropped: v.Dropped,
+		Since: v.Since, Depth: v.Depth, Bytes: v.Bytes, InFlight: v.InFlight, Spilled: v.Spilled, SpilledBytes: v.SpilledBytes, BehindSince: v.BehindSince, OldestMs: v.OldestMs, Drops: maps.Clone(v.Drops), Dropped: v.Dropped,
 		Losing: v.Losing, LossShare: v.LossShare, Unsent: v.Unsent,
 		LanesLeftOut: v.LanesLeftOut, Cause: v.Cause, CutAt: v.CutAt,
 	}
@@ -97,7 +100,7 @@ func viewOf(v *survey.Client) ClientView {
 	for i := range v.Lanes {
 		l := &v.Lanes[i]
 		out.Lanes[i] = LaneView{
-			Topic: l.Topic, Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, Spilled: l.Spilled, SpilledBytes: l.SpilledBytes, BehindMs: l.BehindMs, OldestMs: l.OldestMs,
+			Topic: l.Topic, Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, Spilled: l.Spilled, SpilledBytes: l.SpilledBytes, BehindSince: l.BehindSince, OldestMs: l.OldestMs,
 			Offered: l.Offered, Written: l.Written, Acked: l.Acked, Retries: l.Retries, Coalesced: l.Coalesced,
 			Drops: maps.Clone(l.Drops), Balanced: l.Balanced,
 		}

@@ -64,6 +64,7 @@ func (s *Server) extra() metrics.Extra {
 		e.TLS = append(e.TLS, t.figures())
 	}
 	e.Requests = s.count.requests.Read()
+	e.Journal = s.disk.figures()
 	for path, n := range s.byPath.All() {
 		c := &n.count
 		e.Namespaces[path] = metrics.NamespaceFigures{

@@ -9,7 +9,21 @@ import (
 	"time"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/journal"
+	"github.com/streamweir/weir/internal/metrics"
 )
+
+// The words of a disk in trouble are those that metrics have a series for.
+func TestTroublesHaveTheirSeries(t *testing.T) {
+	if len(metrics.Whats) != int(journal.Whats) {
+		t.Errorf("%d words, want %d", len(metrics.Whats), journal.Whats)
+	}
+	for w := range journal.Whats {
+		if metrics.Whats[w] != w.String() || w.Sentence() == journal.Whats.Sentence() {
+			t.Errorf("%q, want %q: %s", metrics.Whats[w], w, w.Sentence())
+		}
+	}
+}
 
 // served runs a server until the returned function is called.
 func served(t *testing.T, o weir.Options) (srv *weir.Server, end func()) {

@@ -50,10 +50,12 @@ type group struct {
 	Depth    int    `json:"depth"`
 	Bytes    int    `json:"bytes"`
 	InFlight int    `json:"inFlight"`
+	Spilled  int    `json:"spilled"`
 	Dropped  uint64 `json:"dropped"`
 	OldestMs int64  `json:"oldestAgeMs"`
 
-	LossShare float64 `json:"lossShare,omitempty"` // the largest of its clients
+	LossShare    float64 `json:"lossShare,omitempty"` // the largest of its clients
+	SpilledBytes int64   `json:"spilledBytes,omitempty"`
 }
 
 // clients serves GET /api/clients: who lags.
@@ -162,7 +164,7 @@ func lags(v *survey.Client) bool { return v.OldestMs > survey.LagAfter.Milliseco
 func rank(v *survey.Client, by survey.SortKey) int64 {
 	switch by {
 	case survey.ByBytes:
-		return int64(v.Bytes)
+		return int64(v.Bytes) + v.SpilledBytes
 	case survey.ByDrops:
 		return int64(v.Dropped)
 	case survey.ByLoss:
@@ -213,7 +215,7 @@ func groupClients(clients []survey.Client, by string, order survey.SortKey) []gr
 
 // laneAsClient is what a client would be that had only this lane.
 func laneAsClient(l *survey.Lane) survey.Client {
-	v := survey.Client{Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, OldestMs: l.OldestMs}
+	v := survey.Client{Depth: l.Depth, Bytes: l.Bytes, InFlight: l.InFlight, OldestMs: l.OldestMs, Spilled: l.Spilled, SpilledBytes: l.SpilledBytes}
 	for _, n := range l.Drops {
 		v.Dropped += n
 	}
@@ -235,10 +237,12 @@ func (g *group) add(v *survey.Client) {
 	g.Depth += v.Depth
 	g.Bytes += v.Bytes
 	g.InFlight += v.InFlight
+	g.Spilled += v.Spilled
+	g.SpilledBytes += v.SpilledBytes
 	g.Dropped += v.Dropped
 	g.OldestMs = max(g.OldestMs, v.OldestMs)
 }
 
 func (g *group) rank(by survey.SortKey) int64 {
-	return rank(&survey.Client{Bytes: g.Bytes, Dropped: g.Dropped, OldestMs: g.OldestMs, LossShare: g.LossShare}, by)
+	return rank(&survey.Client{Bytes: g.Bytes, SpilledBytes: g.SpilledBytes, Dropped: g.Dropped, OldestMs: g.OldestMs, LossShare: g.LossShare}, by)
 }

@@ -1,6 +1,10 @@
 package admin
 
-import "time"
+import (
+	"time"
+
+	"github.com/streamweir/weir/internal/metrics"
+)
 
 // Facts are what a verdict is found from, for tests.
 type Facts struct {
@@ -10,6 +14,7 @@ type Facts struct {
 	Publications     int
 	Budget           float64
 	Since            time.Time
+	Disk             []metrics.Trouble
 }
 
 // Share is one topic or network of Facts.
@@ -21,7 +26,7 @@ type Share struct {
 // Judge finds the verdict.
 func Judge(f Facts) (kind, subject, sentence string) {
 	e := evidence{
-		clients: f.Clients, lagging: f.Lagging, loop: f.Loop, publications: f.Publications, budget: f.Budget, since: f.Since,
+		clients: f.Clients, lagging: f.Lagging, loop: f.Loop, publications: f.Publications, budget: f.Budget, since: f.Since, disk: f.Disk,
 		topics: shares(f.Topics), networks: shares(f.Networks),
 	}
 	v := e.judge(new(losses))

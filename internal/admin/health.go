@@ -18,10 +18,11 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) error {
 	if err := a.State.Ready(); err != nil {
 		return refuse(base.CodeDraining, "not ready: %v", err)
 	}
-	if n := a.Hub.Refusing(); n > 0 { // what needs no disk goes on
-		return plain(w, fmt.Sprintf("ready, but the journal does not take what is published to %d topics: the disk is full, read-only or gone", n))
+	text := "ready"
+	for _, t := range a.Troubles() { // what needs no disk goes on
+		text += fmt.Sprintf(", but %s%s: %s", t.Sentence, sinceText(t.Since), t.Detail)
 	}
-	return plain(w, "ready")
+	return plain(w, text)
 }
 
 func plain(w http.ResponseWriter, text string) error {

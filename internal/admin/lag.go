@@ -31,6 +31,8 @@ type lagAnswer struct {
 	Losing  int         `json:"losing"`           // clients of which a lane drops a tenth, or replaces half, of what is published for it
 	Losers  []loserView `json:"losers,omitempty"` // those who lose most
 	Topics  []topicLag  `json:"topics"`           // those somebody waits for, the oldest first; then all others as declared
+	Behind  behindView  `json:"behind"`           // what waits on disk
+	Disk    []trouble   `json:"disk,omitempty"`   // what is wrong with the journal's
 	Budget  budgetView  `json:"budget"`
 	Loop    loopView    `json:"loop"`
 	Inbox   inboxView   `json:"inbox"`
@@ -44,6 +46,7 @@ type topicLag struct {
 	Clients   int        `json:"clients"`
 	Lagging   int        `json:"lagging"`
 	Oldest    ageSummary `json:"oldestAgeMs"`
+	Behind    behindView `json:"behind,omitzero"`     // of them, those who are behind the topic's log
 	Rates     *rateView  `json:"perSecond,omitempty"` // of the declaration: a pattern's are those of all its topics
 }
 
@@ -92,14 +95,14 @@ func (a *api) lag(w http.ResponseWriter, r *http.Request) error {
 	if err := parseQuery(r.URL).end(); err != nil {
 		return err
 	}
-	answer, err := a.board.look(a.Hub)
+	answer, err := a.board.look(a.Hub, a.Troubles())
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, answer)
 }
 
-func (b *board) look(h *delivery.Hub) (lagAnswer, error) {
+func (b *board) look(h *delivery.Hub, disk []trouble) (lagAnswer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -132,8 +135,9 @@ func (b *board) look(h *delivery.Hub) (lagAnswer, error) {
 	e := evidence{
 		clients: found.Total, lagging: found.Lagging, topics: shares, networks: t.networkShares(),
 		loop: time.Duration(b.answer.Loop.P999Ms * float64(time.Millisecond)), publications: b.answer.Inbox.Publications,
-		budget: b.answer.Budget.Ratio, since: b.since,
+		budget: b.answer.Budget.Ratio, since: b.since, disk: disk,
 	}
+	b.answer.Disk, b.answer.Behind = disk, behindAll(h, &found)
 	b.answer.Losing, b.answer.Losers = found.Losing, lost.named
 	b.answer.Verdict = e.judge(&lost)
 	return b.answer, nil

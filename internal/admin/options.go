@@ -21,9 +21,10 @@ type Options struct {
 	History   History // nil: nothing is kept
 	Refused   Refused // nil: nobody is
 
-	Revocations Revocations          // nil: there are none
-	Extra       func() metrics.Extra // figures of /api/stats the hub does not know; nil = none
-	Gatherer    prometheus.Gatherer  // what /metrics shows
+	Revocations Revocations              // nil: there are none
+	Troubles    func() []metrics.Trouble // what is wrong with the disk; it must not ask it. nil: nothing ever is
+	Extra       func() metrics.Extra     // figures of /api/stats the hub does not know; nil = none
+	Gatherer    prometheus.Gatherer      // what /metrics shows
 
 	// Authorize finds the key a request carries (Authorization: Bearer, else
 	// X-API-Key). It must compare in constant time. nil = there are no keys, and
@@ -78,6 +79,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Ledger == nil {
 		o.Ledger = NewLedger(o.Logger)
+	}
+	if o.Troubles == nil {
+		o.Troubles = func() []metrics.Trouble { return nil }
 	}
 	if o.Extra == nil {
 		o.Extra = func() metrics.Extra { return metrics.Extra{} }

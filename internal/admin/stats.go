@@ -190,7 +190,8 @@ type statsAnswer struct {
 	Workers       workersView              `json:"workers"`
 	Outside       outsideView              `json:"outside"`
 	Handlers      latencyView              `json:"handlers"`
-	Unbalanced    uint64                   `json:"unbalanced"` // lanes whose books did not add up: 0, or a bug
+	Journal       *journalView             `json:"journal,omitempty"` // nil: no topic needs one
+	Unbalanced    uint64                   `json:"unbalanced"`        // lanes whose books did not add up: 0, or a bug
 }
 
 type buildView struct {
@@ -246,6 +247,7 @@ func (a *api) stats(w http.ResponseWriter, _ *http.Request) error {
 		Sessions: orEmpty(x.Sessions), Refused: orEmpty(x.Refused), Namespaces: a.viewNamespaces(x),
 		Since: x.Since, Configuration: configurationView{Hash: hashOf(a.State.Config()), LoadedAt: x.Since},
 		Cuts: make(map[string]uint64), Left: make(map[string]uint64), Budget: budgetOf(a.Hub), Unbalanced: a.Hub.Unbalanced.Load(),
+		Journal: viewJournal(x.Journal),
 	}
 	out.Budget.By = make(map[string]int64)
 	for account, held := range a.Hub.Accounts() {

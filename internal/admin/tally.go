@@ -29,6 +29,7 @@ type topicTally struct {
 	name             topicName
 	clients, lagging int
 	ages             []int64 // ms
+	behind           behindView
 }
 
 func tallyClients(clients []survey.Client) *tally {
@@ -75,7 +76,10 @@ func (s *share) count(lagging bool) {
 
 func (t *topicTally) count(l *survey.Lane) {
 	t.clients++
-	if l.Depth == 0 {
+	if !l.BehindSince.IsZero() {
+		t.behind.add(l)
+	}
+	if l.Depth == 0 && l.BehindSince.IsZero() {
 		return
 	}
 	t.ages = append(t.ages, l.OldestMs)
@@ -90,6 +94,7 @@ func (t *topicTally) lag() topicLag {
 	return topicLag{
 		Namespace: t.name.namespace, Topic: t.name.topic, Clients: t.clients, Lagging: t.lagging,
 		Oldest: ageSummary{P50: rankOf(t.ages, 0.5), P99: rankOf(t.ages, 0.99), Max: rankOf(t.ages, 1)},
+		Behind: t.behind,
 	}
 }
 

@@ -4,20 +4,23 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/streamweir/weir/internal/metrics"
 )
 
 // verdict says in one sentence who lags, and so where to look.
 type verdict struct {
-	Kind     string    `json:"kind"`              // nobody, node, topic, network, everyone or scattered
-	Problem  string    `json:"problem,omitempty"` // lag: messages wait; loss: they are dropped or replaced. Nobody has none
+	Kind     string    `json:"kind"`              // nobody, disk, node, topic, network, everyone or scattered
+	Problem  string    `json:"problem,omitempty"` // lag: messages wait; loss: they are dropped or replaced; disk: something is wrong with it. Nobody has none
 	Subject  string    `json:"subject,omitempty"` // the topic or network
-	Since    time.Time `json:"since,omitzero"`    // everyone
+	Since    time.Time `json:"since,omitzero"`    // everyone, disk
 	Sentence string    `json:"sentence"`
 }
 
 // The kinds of verdict.
 const (
 	kindNobody    = "nobody"
+	kindDisk      = "disk"
 	kindNode      = "node"
 	kindTopic     = "topic"
 	kindNetwork   = "network"
@@ -29,6 +32,7 @@ const (
 const (
 	problemLag  = "lag"
 	problemLoss = "loss"
+	problemDisk = "disk"
 )
 
 // evidence is what the verdict is found from.
@@ -40,6 +44,7 @@ type evidence struct {
 	publications     int           // waiting in the inboxes
 	budget           float64       // share in use
 	since            time.Time     // when most clients began to lag; zero if they do not
+	disk             []trouble     // what is wrong with the journal's
 }
 
 // share is the clients that have something in common, and how many of them lag.
@@ -60,9 +65,37 @@ const (
 	fewOutsiders = 1 - nearlyAll
 )
 
-// judge finds the verdict: who lags, and if nobody does, who loses; of those who lose
-// beside others who lag a second sentence tells.
+// trouble is something that is wrong with a disk.
+type trouble = metrics.Trouble
+
+// judge finds the verdict: what is wrong with the disk, which comes first because it explains who lags and what is refused; who lags,
+// and if nobody does, who loses. Of what is there besides another sentence tells.
 func (e *evidence) judge(l *losses) verdict {
+	v := e.judgeClients(l)
+	if len(e.disk) == 0 {
+		return v
+	}
+	d := e.judgeDisk()
+	if v.Kind != kindNobody {
+		d.Sentence += " " + v.Sentence
+	}
+	return d
+}
+
+// judgeDisk says what is wrong with the disk, and whom that concerns.
+func (e *evidence) judgeDisk() verdict {
+	t := e.disk[0]
+	v := verdict{Kind: kindDisk, Problem: problemDisk, Subject: t.What, Since: t.Since}
+	v.Sentence = strings.ToUpper(t.Sentence[:1]) + t.Sentence[1:] + sinceText(t.Since)
+	for _, also := range e.disk[1:] {
+		v.Sentence += ", and " + also.Sentence + sinceText(also.Since)
+	}
+	v.Sentence += ": " + t.Detail + "."
+	return v
+}
+
+// judgeClients finds who lags or loses.
+func (e *evidence) judgeClients(l *losses) verdict {
 	v := e.judgeLag()
 	switch {
 	case l.losing == 0:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/admin"
+	"github.com/streamweir/weir/internal/metrics"
 )
 
 func TestVerdictNamesWhatThoseWhoLagHaveInCommon(t *testing.T) {
@@ -23,6 +24,22 @@ func TestVerdictNamesWhatThoseWhoLagHaveInCommon(t *testing.T) {
 		{
 			"slow loop", admin.Facts{Clients: 300, Lagging: 1, Loop: 80 * time.Millisecond},
 			"node", "", "This node is behind: steps of its event loops take 80 ms (p99.9).",
+		},
+		{
+			"a full disk, though nobody lags", admin.Facts{Clients: 300, Disk: []metrics.Trouble{{What: "full", Sentence: "the disk is full", Since: since, Detail: "no space left"}}},
+			"disk", "full", "The disk is full, since 14:03:05 UTC: no space left.",
+		},
+		{
+			"a slow disk beside those who lag", admin.Facts{
+				Clients: 300, Lagging: 2, Disk: []metrics.Trouble{{What: "slow", Sentence: "the disk is slow", Since: since, Detail: "a write has not returned"}},
+			},
+			"disk", "slow", "The disk is slow, since 14:03:05 UTC: a write has not returned. 2 of 300 clients lag, with no topic or network in common: see /api/clients.",
+		},
+		{
+			"two faults", admin.Facts{Disk: []metrics.Trouble{
+				{What: "full", Sentence: "the disk is full", Since: since, Detail: "no space left"}, {What: "slow", Sentence: "the disk is slow", Since: since, Detail: "x"},
+			}},
+			"disk", "full", "The disk is full, since 14:03:05 UTC, and the disk is slow, since 14:03:05 UTC: no space left.",
 		},
 		{
 			"deep inbox and spent budget", admin.Facts{Clients: 300, Publications: 1200, Budget: 0.93},

@@ -107,7 +107,7 @@ func TestSpillKeepsTheOrder(t *testing.T) {
 // caughtUp waits until a client is behind no more, or waits for its client.
 func (r *rig) caughtUp(c *client, topic string) {
 	r.t.Helper()
-	r.wait(func() bool { return c.laneView(topic).BehindMs == 0 && r.totals(topic).Behind == 0 })
+	r.wait(func() bool { return c.laneView(topic).BehindSince.IsZero() && r.totals(topic).Behind == 0 })
 }
 
 // wait waits for something that goroutines besides the loops bring about.

@@ -74,7 +74,21 @@ func (s *subject) Measure(look func(survey.Held)) {
 }
 
 func (l *outLane) held(age time.Duration) survey.Held {
-	return survey.Held{Lane: &l.Lane.Lane, Topic: l.name(), Age: age, Waits: l.Depth() > 0 || l.stage == stageCatching}
+	h := survey.Held{Lane: &l.Lane.Lane, Topic: l.name(), Age: age, Waits: l.Depth() > 0 || l.stage == stageCatching}
+	if l.lagging() {
+		h.Waits, h.Behind, h.Unread = true, true, l.unread()
+	}
+	return h
+}
+
+// unread is how long the oldest record of the topic's log has waited for a lane that is behind. Of what was there before the lane only
+// since when it waits for that is known.
+func (l *outLane) unread() time.Duration {
+	sh := l.socket.shard()
+	if n, _, at := l.Spilled(); n > 0 {
+		return time.Duration(sh.now - at)
+	}
+	return time.Duration(sh.now - sh.lags[l].since)
 }
 
 // PastDrops implements survey.Subject.
@@ -115,6 +129,9 @@ func (s *Socket) view(most int) survey.Client {
 			v.AddSums(&l.catchUp().Lane.Lane)
 		}
 		v.OldestMs = max(v.OldestMs, l.ageWhole(s.shard().now).Milliseconds())
+		if l.lagging() {
+			v.LaggedSince(l.behindSince())
+		}
 	}
 	if d, ok := s.conn.peer.(Describer); ok {
 		d.Describe(&v)
@@ -141,7 +158,7 @@ func (l *outLane) viewWhole() survey.Lane {
 	now := l.socket.shard().now
 	v := l.view(l.age(now))
 	if l.lagging() {
-		v.BehindMs = max(time.Duration(now-l.socket.shard().lags[l].since).Milliseconds(), 1)
+		v.BehindSince = l.behindSince()
 	}
 	if l.stage == stageBehind {
 		c := l.catchUp()
@@ -155,8 +172,20 @@ func (l *outLane) view(age time.Duration) survey.Lane {
 	return survey.LaneOf(&l.Lane.Lane, l.name(), age, l.socket.shard().now)
 }
 
-// age is how long the lane's oldest message has waited.
-func (l *outLane) age(now int64) time.Duration { return survey.Age(&l.Lane.Lane, now) }
+// age is how long the lane's oldest message has waited, in it or in the log that it is behind.
+func (l *outLane) age(now int64) time.Duration {
+	age := survey.Age(&l.Lane.Lane, now)
+	if l.lagging() {
+		age = max(age, l.unread())
+	}
+	return age
+}
+
+// behindSince is since when the lane, which is behind its log, is.
+func (l *outLane) behindSince() time.Time {
+	sh := l.socket.shard()
+	return sh.hub.Time(sh.lags[l].since)
+}
 
 // ageWhole is the age of what waited longest, in the lane or in the snapshot it is behind.
 func (l *outLane) ageWhole(now int64) time.Duration {

@@ -52,6 +52,18 @@ type Trouble struct {
 	Err   error // why appends are refused, the newest reason; or what makes the disk slow
 }
 
+// Detail is why, without the names of topics and files: who asks whether the server is ready need not know them.
+func (t *Trouble) Detail() string {
+	var p *fs.PathError
+	switch {
+	case errors.As(t.Err, &p):
+		return p.Op + ": " + p.Err.Error()
+	case errors.Is(t.Err, ErrNoRoom):
+		return "older records have to go first"
+	}
+	return t.Err.Error()
+}
+
 // pace is how often the disk is looked after.
 type pace struct {
 	look     time.Duration // between two looks at what is under way; 500 ms

@@ -79,6 +79,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectLag(s)
 	collectNode(s, c.hub)
 	collectDoor(s, x)
+	if x.Journal != nil {
+		collectJournal(s, x.Journal)
+	}
 	if c.streamFence {
 		collectStreamFence(s, c.hub, x)
 	}
@@ -116,6 +119,12 @@ func collectNamespace(s sink, n *delivery.Namespace, x NamespaceFigures) {
 		s.put(keptEvicted, float64(k.Evicted), n.Path, topic)
 		totals := d.Totals()
 		s.books(totals, n.Path, topic)
+		if d.Spec.Journal {
+			s.put(spilled, float64(totals.Spills), n.Path, topic)
+			s.put(spilledMessages, float64(totals.Spilled), n.Path, topic)
+			s.put(spilledBytes, float64(totals.SpilledBytes), n.Path, topic)
+			s.put(lanesBehind, float64(totals.Behind), n.Path, topic)
+		}
 		write, ack := d.Latency()
 		s.histogram(publishToWrite, write, n.Path, topic)
 		if d.Reliable() {
@@ -245,5 +254,6 @@ func (c *Collector) collectLag(s sink) {
 		s.put(clientsLagging, float64(l.lagging), l.namespace)
 		s.put(clientsLosing, float64(l.losing), l.namespace)
 		s.put(oldestAge, l.oldest.Seconds(), l.namespace)
+		s.put(oldestUnread, l.unread.Seconds(), l.namespace)
 	}
 }

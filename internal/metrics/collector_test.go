@@ -128,11 +128,11 @@ func TestSeriesDoNotGrowWithClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		allowed := []string{"namespace", "topic", "reason", "cause", "transport", "queue", "what", "event", "version", "revision", "goversion"}
+		allowed := []string{"namespace", "topic", "reason", "cause", "transport", "queue", "what", "event", "from", "version", "revision", "goversion"}
 		for _, f := range families {
 			for _, m := range f.GetMetric() {
 				for _, l := range m.GetLabel() {
-					if !slices.Contains(allowed, l.GetName()) || l.GetName() == "topic" && !slices.Contains([]string{"", "prices", "user:*", "orders"}, l.GetValue()) {
+					if !slices.Contains(allowed, l.GetName()) || l.GetName() == "topic" && !slices.Contains([]string{"", "prices", "user:*", "orders", "kept"}, l.GetValue()) {
 						t.Errorf("%s has %s=%q", f.GetName(), l.GetName(), l.GetValue())
 					}
 				}

@@ -25,9 +25,45 @@ type Extra struct {
 	LogDropped      uint64            // lines the log's handler did not take in time
 	EventsDropped   map[string]uint64 // calls of Events dropped, by callback: a fixed set
 	EventsPanics    map[string]uint64
-	TLS             []TLS // of the ports that speak it
+	TLS             []TLS    // of the ports that speak it
+	Journal         *Journal // nil: none is open
 	Build           Build
 }
+
+// Journal are the figures of the log on disk. Counters count since it was opened.
+type Journal struct {
+	Appended, AppendedBytes uint64 // records, and what was written for them
+	Failed, Busy            uint64 // appends that the disk, or its budget, has refused; because too much waited for it
+	Sync                    latency.Distribution
+	SyncsFailed             uint64
+	TailReads, DiskReads    uint64 // reads answered from memory; by a look at the disk
+	Blocks, ReadsFailed     uint64 // blocks that came from the disk; reads that an error has ended
+	Damaged, Torn           uint64 // what was not as it had been written; ends that were never completed
+	GaveWay                 uint64 // segments that were removed because the budget was used up
+	Used, Limit             int64  // bytes on the disk, and as many as there may be
+	Resting, Aside          int64  // of them: of topics that nobody has opened; of files that were set aside
+	Troubles                []Trouble
+	Topics                  []Kept
+}
+
+// Kept is what the topics of one declaration that are open have on disk.
+type Kept struct {
+	Namespace, Topic string // as declared
+	Bytes            int64  // of files
+	Unsynced         int64  // written, and not known to outlive the machine
+	Segments         int
+}
+
+// Trouble is something that is wrong with the disk.
+type Trouble struct {
+	What     string    `json:"what"`     // of a fixed set: Whats
+	Sentence string    `json:"sentence"` // what it is, without a full stop
+	Since    time.Time `json:"since"`
+	Detail   string    `json:"detail"` // the newest error, or what hangs; no name of a topic or file
+}
+
+// Whats are the words of Trouble.What: those of package journal.
+var Whats = [...]string{"failing", "full", "read_only", "gone", "no_room", "slow"}
 
 // TLS are the figures of a port that speaks it.
 type TLS struct {

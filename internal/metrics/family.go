@@ -69,9 +69,16 @@ var (
 	inFlight         = gauge("in_flight_messages", "Messages sent and not yet acknowledged.", "namespace", "topic")
 	heldBytes        = gauge("held_bytes", "Bytes in memory, a message counted once per shard.", "namespace", "topic")
 
+	spilled         = counter("spilled_total", "Messages that a full lane left to the topic's journal, once per client.", "namespace", "topic")
+	spilledMessages = gauge("spilled_messages", "Of them, those that wait there now.", "namespace", "topic")
+	spilledBytes    = gauge("spilled_bytes", "Their bytes on the wire, once per client.", "namespace", "topic")
+	lanesBehind     = gauge("lanes_behind", "Lanes that are given what they have missed from the topic's log.", "namespace", "topic")
+
 	clientsLagging = gauge("clients_lagging", "Clients with a message that has waited for more than a second.", "namespace")
 	clientsLosing  = gauge("clients_losing", "Clients of which a lane drops a tenth, or replaces half, of what is published for it; known from the second scrape on.", "namespace")
 	oldestAge      = gauge("oldest_age_seconds", "Age of the message that has waited longest.", "namespace")
+
+	oldestUnread = gauge("journal_oldest_unread_seconds", "Age of the oldest record that a lane which is behind has not been given; 0: none is behind.", "namespace")
 
 	connectionsOpen   = gauge("connections", "Open connections.")
 	subscriptionsOpen = gauge("subscriptions", "Subscriptions of all clients.")
@@ -108,7 +115,28 @@ var (
 	logDropped        = counter("log_dropped_total", "Log lines dropped because the log's handler did not keep up.")
 	eventsDropped     = counter("events_dropped_total", "Calls of the application's Events callbacks dropped because they did not keep up.", "event")
 	eventsPanics      = counter("events_panics_total", "Calls of the application's Events callbacks that panicked.", "event")
-	buildInfo         = gauge("build_info", "What is running; always 1.", "version", "revision", "goversion")
+
+	journalAppends     = counter("journal_appends_total", "Records written to the journal.")
+	journalBytesIn     = counter("journal_append_bytes_total", "Bytes written for them.")
+	journalRefused     = counter("journal_refused_total", "Records that the journal did not take: disk (an error of it, or maxBytes), busy (too much waited for it).", "reason")
+	journalSync        = histogram("journal_sync_seconds", "How long syncs of the journal's files took.")
+	journalUnsynced    = counter("journal_syncs_failed_total", "Syncs that have failed: what was confirmed may not outlive the machine.")
+	journalReads       = counter("journal_reads_total", "Reads for lanes that are behind and for history: answered from memory, or from the disk.", "from")
+	journalReadsFailed = counter("journal_reads_failed_total", "Reads that an error of the disk has ended.")
+	journalBlocks      = counter("journal_blocks_read_total", "Blocks read from the disk.")
+	journalDamaged     = counter("journal_damaged_total", "Times that something on the disk was not what had been written.")
+	journalTorn        = counter("journal_torn_total", "Ends of files that were never completed, as after a crash, and were cut off.")
+	journalGaveWay     = counter("journal_gave_way_total", "Segments removed because the journal had as many bytes as it may.")
+	journalTrouble     = gauge("journal_trouble", "1 while the disk of the journal is in trouble, by what it is.", "what")
+	journalUsed        = gauge("journal_used_bytes", "Bytes of all files of the journal.")
+	journalLimit       = gauge("journal_limit_bytes", "As many as they may have.")
+	journalResting     = gauge("journal_resting_bytes", "Of them, those of topics that nobody uses.")
+	journalAside       = gauge("journal_aside_bytes", "Of them, those of damaged files that were set aside.")
+	journalBytes       = gauge("journal_bytes", "Bytes on the disk of topics in use.", "namespace", "topic")
+	journalSegments    = gauge("journal_segments", "Files they are in.", "namespace", "topic")
+	journalToSync      = gauge("journal_unsynced_bytes", "Bytes written and not synced.", "namespace", "topic")
+
+	buildInfo = gauge("build_info", "What is running; always 1.", "version", "revision", "goversion")
 )
 
 // sink takes the metrics of one scrape.

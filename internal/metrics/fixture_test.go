@@ -28,10 +28,16 @@ func newHub() *delivery.Hub {
 			Events: lane.Policy{Overflow: base.Disconnect, MaxMessages: 64, MaxBytes: 1 << 20, Weight: 1},
 			Topics: []delivery.TopicSpec{
 				topic("prices", base.BestEffort, base.DropOldest), topic("user:*", base.BestEffort, base.DropOldest),
-				topic("orders", base.AtLeastOnce, base.RejectNew),
+				topic("orders", base.AtLeastOnce, base.RejectNew), journaled(topic("kept", base.BestEffort, base.SpillToDisk)),
 			},
 		}},
 	})
+}
+
+// journaled is a topic with a journal, which nobody names: it is not opened.
+func journaled(t delivery.TopicSpec) delivery.TopicSpec {
+	t.Journal = true
+	return t
 }
 
 // extra are figures such as the root would give.
@@ -44,6 +50,12 @@ func extra() metrics.Extra {
 		},
 		AuthRateLimited: 8, AuthRevoked: 17, Revocations: 18, RateLimited: 9, Reconnects: 11, Workers: metrics.Workers{Running: 1, Queued: 2, Panics: 3}, Outside: metrics.Outside{Running: 14, Queued: 15, Refused: 16},
 		LogDropped: 12, EventsDropped: map[string]uint64{"cut": 13, "room": 0}, EventsPanics: map[string]uint64{"cut": 1, "room": 0},
+		Journal: &metrics.Journal{
+			Appended: 21, AppendedBytes: 22, Failed: 23, Busy: 24, SyncsFailed: 25, TailReads: 26, DiskReads: 27, Blocks: 28, ReadsFailed: 29,
+			Damaged: 30, Torn: 31, GaveWay: 32, Used: 33, Limit: 34, Resting: 35, Aside: 36,
+			Troubles: []metrics.Trouble{{What: "full"}, {What: "slow"}},
+			Topics:   []metrics.Kept{{Namespace: "/feed", Topic: "kept", Bytes: 37, Segments: 38, Unsynced: 39}},
+		},
 		Build: metrics.Build{Version: "1.2.3", Revision: "abc", GoVersion: "go1.26"},
 	}
 }

@@ -28,6 +28,7 @@ type namespaceLag struct {
 	lagging   int
 	losing    int
 	oldest    time.Duration
+	unread    time.Duration // age of the oldest record that a lane behind waits for
 }
 
 // read returns the lag of each namespace. If a walk does not end in time, its
@@ -48,7 +49,7 @@ func (g *lagGauge) read(ctx context.Context, h *delivery.Hub) []namespaceLag {
 		if err != nil {
 			break
 		}
-		l := namespaceLag{namespace: n.Path, lagging: s.Lagging, losing: s.Losing}
+		l := namespaceLag{namespace: n.Path, lagging: s.Lagging, losing: s.Losing, unread: s.Unread}
 		if len(s.Clients) > 0 {
 			l.oldest = time.Duration(s.Clients[0].OldestMs) * time.Millisecond
 		}

@@ -44,6 +44,7 @@ var (
 	sfRetries   = sfCounter("retries_total", "retry_count_total", "weir_retries_total", "namespace", "topic")
 	sfExhausted = sfCounter("retries_exhausted_total", "retry_exhausted_total", "weir_retries_exhausted_total", "namespace", "topic")
 	sfDropped   = sfCounter("messages_dropped_total", "messages_dropped_total", "weir_dropped_total of all reasons", "namespace", "topic")
+	sfSpilled   = sfCounter("messages_spilled_total", "messages_spilled_total", "weir_spilled_total", "namespace", "topic")
 	sfCoalesced = sfCounter("messages_coalesced_total", "messages_coalesced_total", "weir_coalesced_total", "namespace", "topic")
 )
 
@@ -72,6 +73,9 @@ func (s sink) streamFenceTopic(d *delivery.Declared) {
 	s.both(sfRetries, t.Retries, namespace, topic)
 	s.both(sfExhausted, t.Dropped[base.ReasonExhausted], namespace, topic)
 	s.both(sfCoalesced, t.Coalesced, namespace, topic)
+	if d.Spec.Journal {
+		s.both(sfSpilled, t.Spills, namespace, topic)
+	}
 	var all uint64
 	for _, n := range t.Dropped {
 		all += n

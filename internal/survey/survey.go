@@ -45,6 +45,8 @@ type Found struct {
 	Lagging int                  // of them, with a message older than LagAfter
 	Losing  int                  // of them, with a lane that loses, see Loss
 	Unknown int                  // of them, with a lane that has lost messages and was never looked at before
+	Behind  int                  // of them, with a lane that is behind its topic's log
+	Unread  time.Duration        // how long the oldest record has waited in a log for such a lane
 	Ages    latency.Distribution // age of the oldest waiting message, per lane that has one
 }
 
@@ -101,6 +103,9 @@ type Held struct {
 	Topic string        // "" for the events lane
 	Age   time.Duration // of its oldest message, or of the snapshot it reads
 	Waits bool          // there is something to come, also when the lane is empty
+
+	Behind bool          // it is given what it has missed from its topic's log
+	Unread time.Duration // then: how long the oldest record has waited there for it
 }
 
 // Take walks over the clients of all loops, a slice of each loop's at a time.
@@ -125,6 +130,8 @@ func Take(ctx context.Context, loops []Loop, q Query) (Found, error) {
 		out.Lagging += p.lagging
 		out.Losing += p.losing
 		out.Unknown += p.unknown
+		out.Behind += p.behind
+		out.Unread = max(out.Unread, p.unread)
 		out.Ages.Add(p.ages)
 		out.Clients = append(out.Clients, p.top.Items...)
 	}
@@ -150,7 +157,7 @@ func (e *ended) one() {
 func (q *Query) rank(v *Client) int64 {
 	switch q.Sort {
 	case ByBytes:
-		return int64(v.Bytes)
+		return int64(v.Bytes) + v.SpilledBytes
 	case ByDrops:
 		return int64(v.Dropped)
 	case ByLoss:
@@ -187,6 +194,8 @@ type walk struct {
 	lagging int
 	losing  int
 	unknown int
+	behind  int
+	unread  time.Duration
 	ages    *latency.Histogram
 	top     top.List[Client]
 
@@ -245,10 +254,10 @@ func (w *walk) lookAt(s Subject) {
 
 // finding is what a walk counts of one socket.
 type finding struct {
-	oldest          time.Duration
-	losing, unknown bool
-	share           float64 // the largest of a lane
-	sum             int64   // of what is ranked by
+	oldest, unread          time.Duration
+	losing, unknown, behind bool
+	share                   float64 // the largest of a lane
+	sum                     int64   // of what is ranked by
 }
 
 // find finds what is counted of a socket, and its rank, without building its view.
@@ -280,10 +289,11 @@ func (w *walk) measureLane(h Held) {
 	if h.Waits {
 		w.ages.Observe(int64(h.Age))
 	}
-	f.oldest = max(f.oldest, h.Age)
+	f.oldest, f.unread, f.behind = max(f.oldest, h.Age), max(f.unread, h.Unread), f.behind || h.Behind
 	switch w.q.Sort {
 	case ByBytes:
-		f.sum += int64(h.Lane.Bytes())
+		_, spilled, _ := h.Lane.Spilled()
+		f.sum += int64(h.Lane.Bytes()) + spilled
 	case ByDrops:
 		f.sum += int64(h.Lane.AllDropped())
 	case ByLag, ByLoss: // age and share are enough
@@ -300,5 +310,9 @@ func (w *walk) count() {
 	}
 	if w.at.unknown {
 		w.unknown++
+	}
+	if w.at.behind {
+		w.behind++
+		w.unread = max(w.unread, w.at.unread)
 	}
 }

@@ -21,6 +21,9 @@ type Client struct {
 	Depth        int               `json:"depth"`
 	Bytes        int               `json:"bytes"`
 	InFlight     int               `json:"inFlight"`
+	Spilled      int               `json:"spilled,omitempty"`      // messages that wait for its lanes in the logs of their topics
+	SpilledBytes int64             `json:"spilledBytes,omitempty"` // their bytes
+	BehindSince  time.Time         `json:"behindSince,omitzero"`   // of its lanes that are behind their log, since when the first is
 	OldestMs     int64             `json:"oldestAgeMs"`
 	Drops        map[string]uint64 `json:"drops,omitempty"`
 	Dropped      uint64            `json:"dropped"`
@@ -49,7 +52,7 @@ type Lane struct {
 	InFlight     int               `json:"inFlight"`
 	Spilled      int               `json:"spilled"`                // messages that wait for the lane in its topic's log
 	SpilledBytes int64             `json:"spilledBytes,omitempty"` // their bytes
-	BehindMs     int64             `json:"behindMs,omitempty"`     // for how long it has been behind
+	BehindSince  time.Time         `json:"behindSince,omitzero"`   // it is given what it has missed from the log, since then
 	OldestMs     int64             `json:"oldestAgeMs"`
 	Offered      uint64            `json:"offered"`
 	Written      uint64            `json:"written"`
@@ -68,6 +71,9 @@ func (v *Client) AddSums(l *lane.Lane) {
 	v.Depth += l.Depth()
 	v.Bytes += l.Bytes()
 	v.InFlight += l.InFlight()
+	n, bytes, _ := l.Spilled()
+	v.Spilled += int(n) //nolint:gosec // a count of messages
+	v.SpilledBytes += bytes
 	for r := range base.Reason(base.Reasons) {
 		v.addDrops(r.String(), l.Dropped(r))
 	}
@@ -90,6 +96,9 @@ func (v *Client) AddLane(l Lane) {
 	v.Depth += l.Depth
 	v.Bytes += l.Bytes
 	v.InFlight += l.InFlight
+	v.Spilled += l.Spilled
+	v.SpilledBytes += l.SpilledBytes
+	v.LaggedSince(l.BehindSince)
 	v.OldestMs = max(v.OldestMs, l.OldestMs)
 	if l.Loss != nil {
 		v.Losing = v.Losing || l.Loss.Losing
@@ -97,6 +106,13 @@ func (v *Client) AddLane(l Lane) {
 	}
 	for r, n := range l.Drops {
 		v.addDrops(r, n)
+	}
+}
+
+// LaggedSince says that one of its lanes is behind its log, since then; the zero time: it is not.
+func (v *Client) LaggedSince(t time.Time) {
+	if v.BehindSince.IsZero() || (!t.IsZero() && t.Before(v.BehindSince)) {
+		v.BehindSince = t
 	}
 }
 
@@ -160,6 +176,7 @@ func Age(l *lane.Lane, now int64) time.Duration {
 func (v *Client) only(q *Query) {
 	lanes := v.Lanes
 	v.Lanes, v.Depth, v.Bytes, v.InFlight, v.OldestMs, v.Dropped, v.Drops = nil, 0, 0, 0, 0, 0, nil
+	v.Spilled, v.SpilledBytes, v.BehindSince = 0, 0, time.Time{}
 	v.Losing, v.LossShare = false, 0
 	for _, l := range lanes {
 		if q.matches(l.Topic) {
