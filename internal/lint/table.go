@@ -40,6 +40,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "cluster/clustertest", StdOnly: true, May: []string{"cluster"}},
 		{Path: "cluster/*", May: []string{"internal/base", "cluster"}},
 		{Path: "internal/redistest", StdOnly: true},
+		{Path: "internal/sharedlog", StdOnly: true, May: []string{"internal/topiclog", "cluster"}},
 
 		// The protocol half.
 		{Path: "internal/transport", May: []string{"internal/base", "internal/turns", "internal/wire/*"}},

@@ -16,10 +16,22 @@ type Keeper struct {
 	// Open makes an empty log with those limits, which closes with the test at the latest.
 	Open func(t testing.TB, l topiclog.Limits, deliver topiclog.Deliver) topiclog.Log
 
+	// Bounds are those that the keeper has.
+	Bounds Bounds
+
 	// Renumber makes the numbering of the topic begin anew, as when a broker has lost its memory, and returns the log
 	// after that.
 	Renumber func(t testing.TB, was topiclog.Log, deliver topiclog.Deliver) topiclog.Log
 }
+
+// Bounds say by which of its limits a keeper lets records go.
+type Bounds int
+
+// The bounds.
+const (
+	ByAll     Bounds = iota // records, bytes and age
+	ByRecords               // their number only
+)
 
 // Run runs the suite.
 func Run(t *testing.T, k Keeper) {

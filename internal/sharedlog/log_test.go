@@ -1,0 +1,393 @@
+package sharedlog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/internal/sharedlog"
+	"github.com/streamweir/weir/internal/topiclog"
+	"github.com/streamweir/weir/internal/topiclog/logtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// node is one node's logs, and what stands between them and the broker.
+type node struct {
+	cluster.Member
+	logs *sharedlog.Logs
+
+	mu   sync.Mutex
+	r    *rand.Rand // nil: no faults
+	kept []held     // live entries that come later
+}
+
+type held struct {
+	log     string
+	entries []cluster.Entry
+}
+
+func join(t testing.TB, b cluster.Broker, r *rand.Rand) *node {
+	t.Helper()
+	n := &node{logs: sharedlog.NewLogs(), r: r}
+	m, err := b.Join(t.Context(), "a", n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Member = m
+	t.Cleanup(m.Close)
+	return n
+}
+
+func (n *node) Message(string, []byte) {}
+func (n *node) Lapsed()                { n.logs.Lapsed() }
+func (n *node) Changed(cluster.State)  {}
+
+// Entries loses, repeats and reorders what is live.
+func (n *node) Entries(log string, entries []cluster.Entry) {
+	n.mu.Lock()
+	what := 9
+	if n.r != nil {
+		what = n.r.IntN(10)
+	}
+	now := []held{{log, entries}}
+	switch what {
+	case 0: // lost
+		now = nil
+	case 1: // repeated
+		now = append(now, now[0])
+	case 2: // comes after the next
+		n.kept, now = append(n.kept, now...), nil
+	default:
+		now, n.kept = append(now, n.kept...), nil
+	}
+	n.mu.Unlock()
+	for _, h := range now {
+		n.logs.Entries(h.log, h.entries)
+	}
+}
+
+// Append sometimes does not know whether it was done.
+func (n *node) Append(ctx context.Context, log string, o cluster.AppendOptions, data ...[]byte) ([]cluster.Position, error) {
+	n.mu.Lock()
+	what := 9
+	if n.r != nil {
+		what = n.r.IntN(20)
+	}
+	n.mu.Unlock()
+	if what == 0 {
+		return nil, cluster.ErrUndecided
+	}
+	at, err := n.Member.Append(ctx, log, o, data...)
+	if what == 1 && err == nil {
+		return nil, cluster.ErrUndecided
+	}
+	return at, err
+}
+
+func open(t testing.TB, n *node, keep int, deliver topiclog.Deliver) *sharedlog.Log {
+	t.Helper()
+	log, err := n.logs.Open(t.Context(), n, sharedlog.Options{Namespace: "/feed", Topic: "ticks", Keep: keep, Deliver: deliver})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(log.Close)
+	return log
+}
+
+func TestSharedLogIsALog(t *testing.T) {
+	var b *cluster.Memory
+	var n *node
+	logtest.Run(t, logtest.Keeper{
+		Bounds: logtest.ByRecords,
+		Open: func(t testing.TB, l topiclog.Limits, deliver topiclog.Deliver) topiclog.Log {
+			b = cluster.NewMemory()
+			n = join(t, b, nil)
+			return open(t, n, max(l.Records, 1), deliver)
+		},
+		Renumber: func(t testing.TB, was topiclog.Log, deliver topiclog.Deliver) topiclog.Log {
+			was.Close()
+			b.Forget()
+			return open(t, n, 1000, deliver)
+		},
+	})
+}
+
+// seen is what one node has delivered.
+type seen struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	news *sync.Cond
+	ids  []string
+	at   []topiclog.Position
+}
+
+func newSeen(t *testing.T) *seen {
+	t.Helper()
+	s := &seen{t: t}
+	s.news = sync.NewCond(&s.mu)
+	return s
+}
+
+func (s *seen) deliver(p topiclog.Placement) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.at); n > 0 && (p.Offset <= s.at[n-1].Offset || (p.Epoch == s.at[n-1].Epoch && p.Previous != s.at[n-1].Offset && !p.Volatile)) {
+		s.t.Errorf("%+v is delivered after %+v", p.Position, s.at[n-1])
+	}
+	if p.Volatile {
+		return
+	}
+	s.ids, s.at = append(s.ids, p.ID), append(s.at, p.Position)
+	s.news.Broadcast()
+}
+
+func (s *seen) until(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.ids) < n {
+		s.news.Wait()
+	}
+}
+
+func record(id string) *topiclog.Record {
+	return &topiclog.Record{Namespace: "/feed", Topic: "ticks", ID: id, Payload: []byte("{}")}
+}
+
+// put appends until it succeeds; a failure says that nobody knows.
+func put(t *testing.T, log topiclog.Log, id string) error {
+	t.Helper()
+	for {
+		_, later, err := log.Append(record(id))
+		if errors.Is(err, topiclog.ErrFull) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = later.Wait(t.Context())
+		return err
+	}
+}
+
+// Three nodes, with live entries lost, repeated and reordered, appends whose outcome nobody knows, connections that break:
+// all deliver the same in the same order, and what was answered once.
+func TestAllNodesDeliverOneOrder(t *testing.T) {
+	const each = 300
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	b := cluster.NewMemory()
+	var logs []*sharedlog.Log
+	var all []*seen
+	for i := range 3 {
+		s := newSeen(t)
+		n := join(t, b, nil)
+		logs, all = append(logs, open(t, n, 1<<20, s.deliver)), append(all, s)
+		n.mu.Lock()
+		n.r = rand.New(rand.NewPCG(seed, uint64(i))) //nolint:gosec // small
+		n.mu.Unlock()
+	}
+	var mu sync.Mutex
+	answered := make(map[string]bool)
+	var publishers sync.WaitGroup
+	for i, log := range logs {
+		publishers.Go(func() {
+			for k := range each {
+				if k%100 == 50 {
+					b.Cut()
+				}
+				id := fmt.Sprintf("%d %d", i, k)
+				if put(t, log, id) == nil {
+					mu.Lock()
+					answered[id] = true
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	publishers.Wait()
+	b.Cut() // what was lost last is read
+	probe := join(t, b, nil)
+	total := 0
+	for after := uint64(0); ; {
+		p, err := probe.Read(t.Context(), sharedlog.Name("/feed", "ticks"), after, cluster.Limit{Entries: 1000, Bytes: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Entries) == 0 {
+			break
+		}
+		total += len(p.Entries)
+		after = p.Entries[len(p.Entries)-1].Offset
+	}
+	if len(answered) < each {
+		t.Errorf("%d were answered: the test shows little", len(answered))
+	}
+	marks := 0
+	for i, s := range all {
+		if i == 0 {
+			s.until(total - 1) // a log begins with a mark
+			marks = total - len(s.ids)
+		}
+		s.until(total - marks)
+		if !slices.Equal(s.ids, all[0].ids) || !slices.Equal(s.at, all[0].at) {
+			t.Errorf("node %d has another order: %d and %d records", i, len(s.ids), len(all[0].ids))
+		}
+	}
+	times := make(map[string]int)
+	for _, id := range all[0].ids {
+		times[id]++
+	}
+	for id := range answered {
+		if times[id] != 1 {
+			t.Errorf("%q was answered and is there %d times", id, times[id])
+		}
+	}
+}
+
+// What has given way before it could be read is told.
+func TestMissedRecordsAreTold(t *testing.T) {
+	b := cluster.NewMemory()
+	n, other := join(t, b, nil), join(t, b, nil)
+	s := newSeen(t)
+	var missed [][2]uint64
+	log, err := n.logs.Open(t.Context(), n, sharedlog.Options{
+		Namespace: "/feed", Topic: "ticks", Keep: 5, Deliver: s.deliver, Missed: func(after, before uint64) { missed = append(missed, [2]uint64{after, before}) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if _, err := n.logs.Open(t.Context(), n, sharedlog.Options{Namespace: "/feed", Topic: "ticks", Keep: 1}); !errors.Is(err, sharedlog.ErrOpen) {
+		t.Errorf("opened twice: %v", err)
+	}
+	theirs := open(t, other, 5, func(topiclog.Placement) {})
+	n.Unfollow(sharedlog.Name("/feed", "ticks"))
+	for i := range 20 {
+		if err := put(t, theirs, fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Cut()
+	s.mu.Lock()
+	for len(s.ids) < 5 {
+		s.news.Wait()
+	}
+	s.mu.Unlock()
+	if !slices.Equal(s.ids, []string{"15", "16", "17", "18", "19"}) || len(missed) != 1 || missed[0][1] != s.at[0].Offset-1 && missed[0][1] >= s.at[0].Offset {
+		t.Errorf("delivered %q, missed %v before %d", s.ids, missed, s.at[0].Offset)
+	}
+}
+
+// While the broker is away records are refused, with a Later that has failed; volatile ones are placed.
+func TestAwayBrokerRefuses(t *testing.T) {
+	b := cluster.NewMemory()
+	n := join(t, b, nil)
+	log := open(t, n, 100, func(topiclog.Placement) {})
+	if err := put(t, log, "1"); err != nil {
+		t.Fatal(err)
+	}
+	before := log.Span()
+	b.Stop()
+	if err := put(t, log, "2"); !sharedlog.Away(err) {
+		t.Errorf("%v", err)
+	}
+	v := record("v")
+	v.Volatile = true
+	_, later, err := log.Append(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := later.Wait(t.Context())
+	if err != nil || at.Offset != before.Last+1 || at.Previous != before.Last || at.Epoch != before.Epoch {
+		t.Errorf("a volatile one is at %+v, %v, after %+v", at, err, before)
+	}
+	answer := make(chan topiclog.Batch, 1)
+	log.Read(topiclog.Query{}, func(b topiclog.Batch) { answer <- b })
+	if got := <-answer; !sharedlog.Away(got.Err) {
+		t.Errorf("reads %+v", got)
+	}
+	b.Start()
+	if err := put(t, log, "3"); err != nil {
+		t.Error(err)
+	}
+}
+
+// An engine that comes back empty begins a new epoch, above all that was delivered.
+func TestEngineThatForgetsBeginsANewEpoch(t *testing.T) {
+	b := cluster.NewMemory()
+	n := join(t, b, nil)
+	s := newSeen(t)
+	log := open(t, n, 100, s.deliver)
+	for i := range 10 {
+		if err := put(t, log, fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	was := log.Span()
+	b.Forget()
+	if err := put(t, log, "new"); err != nil {
+		t.Fatal(err)
+	}
+	s.until(11)
+	now := log.Span()
+	if now.Epoch == was.Epoch || now.Last <= was.Last || s.at[10].Epoch != now.Epoch {
+		t.Errorf("after %+v it has %+v", was, now)
+	}
+	answer := make(chan topiclog.Batch, 1)
+	log.Read(topiclog.Query{Epoch: was.Epoch, After: was.Last, Limit: topiclog.Limit{Records: 10, Bytes: 1000}}, func(b topiclog.Batch) { answer <- b })
+	if got := <-answer; !errors.Is(got.Err, topiclog.ErrEpoch) {
+		t.Errorf("a place of the old epoch: %+v", got)
+	}
+}
+
+// Appends that nobody takes are bounded.
+func TestAppendsAreBounded(t *testing.T) {
+	b := cluster.NewMemory()
+	stuck := &stuckBroker{node: join(t, b, nil), until: make(chan struct{})}
+	log, err := stuck.logs.Open(t.Context(), stuck, sharedlog.Options{Namespace: "/feed", Topic: "ticks", Keep: 10, Deliver: func(topiclog.Placement) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	n := 0
+	for ; n < 10_000; n++ {
+		if _, _, err = log.Append(record(fmt.Sprint(n))); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, topiclog.ErrFull) {
+		t.Errorf("%d records, %v", n, err)
+	}
+	close(stuck.until)
+	deadline := time.Now().Add(time.Minute)
+	for err := put(t, log, "last"); err != nil; err = put(t, log, "last") {
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// stuckBroker answers no append, once the log has begun, until it may.
+type stuckBroker struct {
+	*node
+	begun bool
+	until chan struct{}
+}
+
+func (b *stuckBroker) Append(ctx context.Context, log string, o cluster.AppendOptions, data ...[]byte) ([]cluster.Position, error) {
+	if b.begun {
+		<-b.until
+	}
+	b.begun = true
+	return b.Member.Append(ctx, log, o, data...)
+}

@@ -1,0 +1,177 @@
+package sharedlog
+
+import (
+	"context"
+	"time"
+
+	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+// news is what run has to deal with.
+type news struct {
+	volatile []*appending
+	live     []cluster.Entry
+	own      []cluster.Entry
+	behind   bool
+}
+
+// take is what there is, and nothing is left. Of the own entries those that were heard already are left out.
+func (g *Log) takeNews() (n news) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n = news{g.volatile, g.live, g.own, g.behind}
+	g.volatile, g.live, g.own, g.size, g.behind = nil, nil, nil, 0, false
+	return n
+}
+
+// run delivers, one after the other, until Close.
+func (g *Log) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-g.more:
+		case <-timer.C:
+			g.lapse() // what was waited for has not come
+		case <-g.life.Done():
+			return
+		}
+		timer.Stop()
+		if wait := g.dealWith(g.takeNews()); wait > 0 {
+			timer.Reset(wait)
+		}
+	}
+}
+
+// dealWith delivers what may be; what it returns is how long to wait for the rest before it is read.
+func (g *Log) dealWith(n news) (wait time.Duration) {
+	behind := n.behind
+	for i := range n.live {
+		behind = !g.next(&n.live[i]) || behind
+	}
+	for i := range n.own {
+		if !behind && !g.next(&n.own[i]) { // those before it may be about to be heard
+			g.mu.Lock()
+			g.own = append(n.own[i:len(n.own):len(n.own)], g.own...)
+			g.mu.Unlock()
+			wait = echoTime
+			break
+		}
+	}
+	if behind && !g.catchUp() {
+		wait = retryTime
+	}
+	for _, a := range n.volatile {
+		g.deliverVolatile(a)
+	}
+	return wait
+}
+
+// next deals with an entry if nothing is missing before it; false: something is.
+func (g *Log) next(e *cluster.Entry) bool {
+	switch p := &g.place; {
+	case e.Epoch != p.epoch:
+		return false // what the log has now is read
+	case e.Offset <= p.chain:
+		return true // repeated
+	case e.Previous > p.chain:
+		return false
+	}
+	g.deliver(e)
+	return g.life.Err() == nil
+}
+
+// catchUp reads on from where the log was delivered to; false: it could not.
+func (g *Log) catchUp() bool {
+	for g.life.Err() == nil {
+		ctx, cancel := context.WithTimeout(g.life, readTime)
+		page, err := g.broker.Read(ctx, g.name, g.place.chain, cluster.Limit{Entries: pageEntries, Bytes: pageBytes})
+		cancel()
+		if err != nil {
+			return false
+		}
+		if page.Epoch != g.place.epoch && page.Epoch != "" {
+			g.renumber(page.Epoch)
+			continue
+		}
+		if len(page.Entries) == 0 {
+			return true
+		}
+		if before := page.Entries[0].Previous; before > g.place.chain && g.opts.Missed != nil {
+			g.opts.Missed(g.place.chain, before)
+		}
+		for i := range page.Entries {
+			if g.life.Err() != nil {
+				return false
+			}
+			g.deliver(&page.Entries[i])
+		}
+	}
+	return false
+}
+
+// renumber begins a new epoch: of the old one nothing is known to the broker.
+func (g *Log) renumber(epoch string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := &g.place
+	p.epoch, p.chain, p.kept, p.first, p.mark = epoch, 0, 0, p.last+1, 0
+	p.ring, p.head = nil, 0
+}
+
+// deliver gives an entry its place, and to the topic.
+func (g *Log) deliver(e *cluster.Entry) {
+	r, o := g.recordOf(e)
+	if r == nil {
+		mark := g.isMark(e)
+		g.mu.Lock()
+		if g.place.chain = e.Offset; mark {
+			g.place.mark = e.Offset
+		}
+		g.mu.Unlock()
+		return
+	}
+	var mine *appending
+	if o.log == g.origin {
+		if mine = g.forget(o.number); mine != nil {
+			r = mine.record
+		}
+	}
+	at := g.settle(e)
+	g.opts.Deliver(topiclog.Placement{Record: r, Position: at})
+	if mine != nil {
+		mine.later.Place(at)
+	}
+}
+
+// settle is the position of an entry: offsets never go back, whatever the engine's clock does.
+func (g *Log) settle(e *cluster.Entry) topiclog.Position {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := &g.place
+	at := topiclog.Position{Epoch: e.Epoch, Offset: max(e.Offset, p.last+1), Previous: p.kept}
+	p.chain, p.kept, p.last = e.Offset, at.Offset, at.Offset
+	if len(p.ring) < g.opts.Keep {
+		p.ring = append(p.ring, at.Offset)
+		return at
+	}
+	p.ring[p.head] = at.Offset
+	p.head = (p.head + 1) % len(p.ring)
+	p.first = p.ring[p.head]
+	return at
+}
+
+// deliverVolatile gives a record that is not shared a place behind the last.
+func (g *Log) deliverVolatile(a *appending) {
+	if g.life.Err() != nil || g.forget(a.number) == nil {
+		return
+	}
+	g.mu.Lock()
+	p := &g.place
+	p.last++
+	at := topiclog.Position{Epoch: p.epoch, Offset: p.last, Previous: p.kept}
+	g.mu.Unlock()
+	g.opts.Deliver(topiclog.Placement{Record: a.record, Position: at})
+	a.later.Place(at)
+}
