@@ -76,7 +76,7 @@ Try it:  weir dev`,
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.AddCommand(devCommand(), serveCommand(), checkCommand(), doctorCommand(), configCommand(), journalCommand(), publishCommand(), tailCommand(), historyCommand(),
+	root.AddCommand(devCommand(), serveCommand(), checkCommand(), doctorCommand(), configCommand(), journalCommand(), publishCommand(), tailCommand(), historyCommand(), tokenCommand(),
 		benchCommand(), slowCommand(), versionCommand(), manCommand())
 	return root
 }
