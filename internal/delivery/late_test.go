@@ -65,48 +65,9 @@ func (b *broker) hold() (release func()) {
 func TestLateLogsKeepTheOrder(t *testing.T) {
 	const publishers, each, shards = 6, 60, 3
 	r, _ := brokered(t, options(shards, topic("a", deep()), topic("b", deep())))
-	clients := make([]*client, shards)
-	for i := range clients {
-		clients[i] = r.connect(i)
-		if clients[i].join(); i == 0 {
-			clients[i].subscribe(clients[i].conn.Sockets()[0], "a", delivery.SubscribeOptions{})
-		}
-	}
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	told := make(map[string]map[uint64]string)
-	for _, name := range []string{"a", "b"} {
-		told[name] = make(map[uint64]string)
-	}
-	for p := range publishers {
-		all.Go(func() {
-			for i := range each {
-				name, payload := []string{"a", "b"}[i%2], fmt.Sprint(p*each+i)
-				sent := r.publish(name, payload)
-				mu.Lock()
-				told[name][sent.Offset] = payload
-				mu.Unlock()
-				if c := clients[i%shards]; p == 0 && i < 2*shards {
-					c.subscribe(c.conn.Sockets()[0], []string{"a", "b"}[i/shards], delivery.SubscribeOptions{})
-				}
-			}
-		})
-	}
-	all.Wait()
+	clients, told := r.rush(publishers, each, func(string) {})
 	for name, at := range told {
-		var want []string
-		for o := uint64(1); o <= publishers*each/2; o++ {
-			want = append(want, at[o])
-		}
-		for i, c := range clients {
-			got := sequence(c, name)
-			if name == "a" && i == 0 && len(got) != len(want) {
-				t.Errorf("who was there first read %d of %d", len(got), len(want))
-			}
-			if len(got) > len(want) || !slices.Equal(got, want[len(want)-len(got):]) {
-				t.Errorf("%s: client %d read\n%q, published\n%q", name, i, got, want)
-			}
-		}
+		tails(t, clients, name, byOffset(at))
 	}
 	if last := r.ns.LastOf("a"); last.Offset != publishers*each/2 || last.Previous != last.Offset-1 || last.Epoch != "epoch-a" {
 		t.Errorf("the last is at %+v", last)

@@ -19,51 +19,85 @@ func deep() lane.Policy {
 	return lane.Policy{Overflow: base.Disconnect, MaxMessages: 1 << 20, MaxBytes: 64 << 20, Weight: 1}
 }
 
-// A topic has one order, the same on every shard, also for those who join while
-// it is being published to; emits have one order per namespace.
-func TestEveryShardSeesOneOrder(t *testing.T) {
-	const publishers, each, shards = 6, 150, 4
-	o := options(shards, topic("a", deep()), topic("b", deep()))
-	o.Namespaces[0].Events = deep()
-	r := newRig(t, o)
-	clients := make([]*client, shards)
-	for i := range clients {
-		clients[i] = r.connect(i)
-		if clients[i].join(); i == 0 {
-			clients[i].subscribe(clients[i].conn.Sockets()[0], "a", delivery.SubscribeOptions{})
+// rush has several publish to the topics "a" and "b" of r, each so often, while a client of each shard subscribes to both; what
+// comes after is done after each publication. It returns what was published, by topic and offset.
+func (r *rig) rush(publishers, each int, after func(payload string)) (clients []*client, told map[string]map[uint64]string) {
+	names := []string{"a", "b"}
+	shards := len(r.Shards())
+	told = make(map[string]map[uint64]string)
+	for _, name := range names {
+		told[name] = make(map[uint64]string)
+	}
+	for i := range shards {
+		c := r.connect(i)
+		clients = append(clients, c)
+		if c.join(); i == 0 {
+			c.subscribe(c.conn.Sockets()[0], "a", delivery.SubscribeOptions{})
 		}
 	}
-	var wg sync.WaitGroup
+	var all sync.WaitGroup
+	var mu sync.Mutex
 	for p := range publishers {
-		wg.Go(func() {
+		all.Go(func() {
 			for i := range each {
-				r.publish([]string{"a", "b"}[i%2], fmt.Sprint(p*each+i))
-				f := event("news", fmt.Sprint(p*each+i))
-				if err := r.Emit(t.Context(), r.ns, "news", delivery.Emission{Frame: f}, delivery.Target{}); err != nil {
-					t.Errorf("emit: %v", err)
-				}
+				name, payload := names[i%2], fmt.Sprint(p*each+i)
+				sent := r.publish(name, payload)
+				mu.Lock()
+				told[name][sent.Offset] = payload
+				mu.Unlock()
+				after(payload)
 				if c := clients[i%shards]; p == 0 && i < 2*shards {
-					c.subscribe(c.conn.Sockets()[0], []string{"a", "b"}[i/shards], delivery.SubscribeOptions{})
+					c.subscribe(c.conn.Sockets()[0], names[i/shards], delivery.SubscribeOptions{})
 				}
 			}
 		})
 	}
-	wg.Wait()
-	for _, name := range []string{"a", "b", "news"} {
-		var longest []string
-		for _, c := range clients {
-			got := sequence(c, name)
-			if longest == nil || len(got) > len(longest) {
-				longest, got = got, longest
-			}
-			if len(got) > 0 && !slices.Equal(got, longest[len(longest)-len(got):]) {
-				t.Errorf("%s: two shards saw different orders", name)
-			}
+	all.Wait()
+	return clients, told
+}
+
+// tails fails unless each client has read what was published, from somewhere on, and the first of a topic "a" all of it.
+func tails(t *testing.T, clients []*client, name string, want []string) {
+	t.Helper()
+	for i, c := range clients {
+		got := sequence(c, name)
+		if name == "a" && i == 0 && len(got) != len(want) {
+			t.Errorf("who was there first read %d of %d", len(got), len(want))
 		}
-		if name == "news" && len(longest) != publishers*each {
-			t.Errorf("%d of %d emits", len(longest), publishers*each)
+		if len(got) > len(want) || !slices.Equal(got, want[len(want)-len(got):]) {
+			t.Errorf("%s: client %d read\n%q, published\n%q", name, i, got, want)
 		}
 	}
+}
+
+// byOffset is what was published by offset, which has no gaps.
+func byOffset(at map[uint64]string) (payloads []string) {
+	for o := uint64(1); o <= uint64(len(at)); o++ {
+		payloads = append(payloads, at[o])
+	}
+	return payloads
+}
+
+// A topic has one order, the same on every shard, also for those who join while
+// it is being published to; emits have one order per namespace.
+func TestEveryShardSeesOneOrder(t *testing.T) {
+	const publishers, each = 6, 150
+	o := options(4, topic("a", deep()), topic("b", deep()))
+	o.Namespaces[0].Events = deep()
+	r := newRig(t, o)
+	clients, told := r.rush(publishers, each, func(payload string) {
+		if err := r.Emit(t.Context(), r.ns, "news", delivery.Emission{Frame: event("news", payload)}, delivery.Target{}); err != nil {
+			t.Errorf("emit: %v", err)
+		}
+	})
+	for name, at := range told {
+		tails(t, clients, name, byOffset(at))
+	}
+	emits := sequence(clients[0], "news")
+	if len(emits) != publishers*each {
+		t.Errorf("%d of %d emits", len(emits), publishers*each)
+	}
+	tails(t, clients, "news", emits)
 }
 
 // sequence is what a client read under one name.

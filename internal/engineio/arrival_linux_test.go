@@ -16,6 +16,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/engineio"
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/transport/looptest"
 )
 
 // pair is a server of two loops on a port of its own; each loop has a rig. What is
@@ -35,9 +36,9 @@ func newPair(t testing.TB) *pair {
 	p := &pair{came: make(chan struct{}, 64)}
 	o := engineio.Options{Now: p.clock.Load}
 	for i := range p.rigs {
-		l := newPollLoop(t, p.clock.Load)
+		l := looptest.NewPolling(t, p.clock.Load)
 		p.rigs[i] = &rig{t: t, loop: l, opened: make(chan *host, 64), hosts: map[*host]int64{}}
-		o.Loops, o.Pollers = append(o.Loops, l), append(o.Pollers, l.poller)
+		o.Loops, o.Pollers = append(o.Loops, l), append(o.Pollers, l.Poller)
 	}
 	server, err := engineio.New(o, p)
 	if err != nil {
@@ -56,7 +57,7 @@ func (p *pair) listen(t testing.TB, server *engineio.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.intake, err = transport.NewIntake(ln, []*transport.Poller{p.rigs[0].loop.poller, p.rigs[1].loop.poller}, transport.IntakeOptions{
+	p.intake, err = transport.NewIntake(ln, []*transport.Poller{p.rigs[0].loop.Poller, p.rigs[1].loop.Poller}, transport.IntakeOptions{
 		HeadTimeout: time.Minute,
 		Arrive: func(a *transport.Arrival) {
 			if arriving := p.arriving.Load(); arriving != nil {
@@ -91,9 +92,9 @@ func (p *pair) Open(s *engineio.Session, h *engineio.Handshake) engineio.Host {
 }
 
 // block holds a loop up until the function returned is called.
-func block(l *testLoop) (release func()) {
+func block(l *looptest.Loop) (release func()) {
 	blocked, gate := make(chan struct{}), make(chan struct{})
-	l.Post(taskFunc(func() { close(blocked); <-gate }))
+	l.Post(looptest.Task(func() { close(blocked); <-gate }))
 	<-blocked
 	return func() { close(gate) }
 }
@@ -144,7 +145,7 @@ func TestUpgradeFindsItsSessionGoneWhileItMoves(t *testing.T) {
 	r := p.rigs[1]
 	h, _ := r.pollingSession()
 	release := block(r.loop)
-	r.loop.Post(taskFunc(func() { h.s.Abort(base.CauseAdmin) }))
+	r.loop.Post(looptest.Task(func() { h.s.Abort(base.CauseAdmin) }))
 	conn := p.upgrade(t, h)
 	release()
 	a := rawAnswer{conn: conn, in: bufio.NewReader(conn)}

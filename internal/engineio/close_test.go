@@ -113,7 +113,7 @@ func TestServerCloseReachesASessionThatIsBeingOpened(t *testing.T) {
 		for r.request("GET", newPolling+"&closing", "").status != 503 {
 			continue
 		}
-		r.loop.do(func() {})
+		r.loop.Do(func() {})
 	}
 	r.request("GET", newPolling, "").want(t, 200, "1")
 	(<-r.opened).wantClosed(base.CauseShutdown)
@@ -138,7 +138,7 @@ func TestRequestsOfALoopThatIsDoneAreAnswered(t *testing.T) {
 	h, q := r.pollingSession()
 	_, c := r.webSocketSession()
 	waiting := h.waitingGet(q)
-	r.loop.stop()
+	r.loop.Stop()
 	const gone = `{"code":4,"message":"Server shutting down"}`
 	(<-waiting).want(t, 503, gone)
 	r.request("GET", q, "").want(t, 503, gone)

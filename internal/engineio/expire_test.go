@@ -76,7 +76,7 @@ func TestEarlyExpireChangesNothingForPolling(t *testing.T) {
 
 // A timer fires late; whoever meets a session sees by the clock that its time is over.
 func TestDeadlinesAreDecidedWhenLookedAt(t *testing.T) {
-	late := func(r *rig, d time.Duration) { r.loop.do(func() { r.clock.Add(int64(d)) }) } // no timer fires
+	late := func(r *rig, d time.Duration) { r.loop.Do(func() { r.clock.Add(int64(d)) }) } // no timer fires
 	gone := func(t *testing.T, r *rig, h *host, q string, cause base.Cause) {
 		t.Helper()
 		r.request("GET", q, "").want(t, 400, unknownSID)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/engineio"
+	"github.com/streamweir/weir/internal/transport/looptest"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
@@ -20,7 +21,7 @@ import (
 // moves.
 type rig struct {
 	t      testing.TB
-	loop   *testLoop
+	loop   *looptest.Loop
 	server *engineio.Server
 	http   *httptest.Server
 	clock  atomic.Int64
@@ -37,7 +38,7 @@ type rig struct {
 }
 
 func newRig(t testing.TB, change func(o *engineio.Options)) *rig {
-	r := &rig{t: t, loop: newTestLoop(t), opened: make(chan *host, 64), hosts: map[*host]int64{}}
+	r := &rig{t: t, loop: looptest.New(t), opened: make(chan *host, 64), hosts: map[*host]int64{}}
 	o := engineio.Options{Loops: []base.Loop{r.loop}, Now: r.clock.Load}
 	if change != nil {
 		change(&o)
@@ -89,7 +90,7 @@ func (r *rig) Open(s *engineio.Session, h *engineio.Handshake) engineio.Host {
 
 // advance moves the clock by d; deadlines on the way expire at their time.
 func (r *rig) advance(d time.Duration) {
-	r.loop.do(func() {
+	r.loop.Do(func() {
 		target := r.clock.Load() + int64(d)
 		for {
 			var next *host
@@ -203,7 +204,7 @@ func (h *host) take(window int) []byte {
 
 // send queues messages; those that start with "binary:" as binary ones.
 func (h *host) send(messages ...string) {
-	h.rig.loop.do(func() {
+	h.rig.loop.Do(func() {
 		for _, m := range messages {
 			if data, ok := strings.CutPrefix(m, "binary:"); ok {
 				h.queue = ws.AppendFrame(h.queue, ws.Binary, []byte(data))
@@ -215,7 +216,7 @@ func (h *host) send(messages ...string) {
 	})
 }
 
-func (h *host) do(f func()) { h.rig.loop.do(f) }
+func (h *host) do(f func()) { h.rig.loop.Do(f) }
 
 func (h *host) wantMessage(want string) {
 	h.rig.t.Helper()

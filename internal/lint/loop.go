@@ -39,10 +39,11 @@ func HouseLoops(module string) Loops {
 	in := func(room, name string) string { return strings.Replace(name, "~", path.Join(module, room), 1) }
 	return Loops{
 		Enter: []string{
-			in("internal/delivery", "(*~.Shard).run"),        // is the loop
-			in("internal/transport", "(*~.Poller).Close"),    // comes after the loop
-			in("internal/transport", "(*~.Intake).takeOver"), // makes functions that the loop calls
-			in("internal/transport", "(*~.Intake).abandon"),  // comes before the loop knows of the listener
+			in("internal/delivery", "(*~.Shard).run"),          // is the loop
+			in("internal/transport/looptest", "(*~.Loop).run"), // is one for tests
+			in("internal/transport", "(*~.Poller).Close"),      // comes after the loop
+			in("internal/transport", "(*~.Intake).takeOver"),   // makes functions that the loop calls
+			in("internal/transport", "(*~.Intake).abandon"),    // comes before the loop knows of the listener
 		},
 		Post: []string{
 			in("internal/engineio", "(*~.shard).post"),

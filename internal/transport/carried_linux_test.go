@@ -5,19 +5,20 @@ import (
 	"testing"
 
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/transport/looptest"
 )
 
 // What is on its way to a loop that ends first has an owner too: the loop's poller.
 func TestDescriptorsOnTheirWayToALoopThatHasEndedAreClosed(t *testing.T) {
 	before := descriptors(t)
-	first := newPollLoop(t, realTime())
+	first := looptest.NewPolling(t, realTime())
 	gone := nowhere{make(chan struct{})}
 	second := transport.NewPoller(realTime())
 	if err := second.Open(gone); err != nil {
 		t.Fatal(err)
 	}
 	moved := make(chan struct{}, 2)
-	in, err := transport.NewIntake(listen(t, "127.0.0.1:0"), []*transport.Poller{first.poller, second}, transport.IntakeOptions{
+	in, err := transport.NewIntake(listen(t, "127.0.0.1:0"), []*transport.Poller{first.Poller, second}, transport.IntakeOptions{
 		HeadTimeout: headTimeout,
 		Arrive: func(a *transport.Arrival) {
 			a.Move(1, func(*transport.Arrival) { t.Error("a task ran on no loop") })
@@ -46,7 +47,7 @@ func TestDescriptorsOnTheirWayToALoopThatHasEndedAreClosed(t *testing.T) {
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}
-	first.stop()
+	first.Stop()
 	_, _, _ = underway.Close(), adopted.Close(), late.Close()
 	wantNoMoreDescriptors(t, before)
 }

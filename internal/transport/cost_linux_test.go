@@ -7,6 +7,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/transport/looptest"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
@@ -28,7 +29,7 @@ func TestIdleConnectionHoldsNothingOfItsPast(t *testing.T) {
 	conn := p.dial(upgradeHead("") + text[:9])
 	e := <-p.ends
 	bare := func() (is bool) {
-		e.loop.do(func() { is = e.socket.Bare() })
+		e.loop.Do(func() { is = e.socket.Bare() })
 		return is
 	}
 	if bare() {
@@ -41,7 +42,7 @@ func TestIdleConnectionHoldsNothingOfItsPast(t *testing.T) {
 	}
 	p.write(conn, string(masked(ws.Ping, "still there?")))
 	<-e.room
-	e.loop.do(func() {
+	e.loop.Do(func() {
 		if _, err := e.socket.Write(e.socket.Control(nil)); err != nil {
 			t.Error(err)
 		}
@@ -59,16 +60,16 @@ func (deafEar) Writable()                  {}
 func (deafEar) Closed(base.Cause, error)   {}
 
 func TestWebSocketReadDoesNotAllocate(t *testing.T) {
-	loop := newPollLoop(t, realTime())
+	loop := looptest.NewPolling(t, realTime())
 	server, client := tcpPair(t)
 	w, err := transport.NewDriver().WebSocket(transport.Upgraded{Conn: server},
-		&transport.WebSocketOptions{Loop: loop, Poller: loop.poller, Now: realTime(), Limit: testLimit})
+		&transport.WebSocketOptions{Loop: loop, Poller: loop.Poller, Now: realTime(), Limit: testLimit})
 	if err != nil {
 		t.Fatal(err)
 	}
 	frame := masked(ws.Text, `42["order",{"id":1}]`)
 	batch := bytes.Repeat(frame, 16)
-	loop.do(func() {
+	loop.Do(func() {
 		w.Start(deafEar{})
 		buf := make([]byte, len(batch))
 		if got := testing.AllocsPerRun(200, func() { w.Receive(buf[:copy(buf, batch)]) }); got != 0 {

@@ -84,7 +84,7 @@ func TestKernelHoldsLittleForAPeerThatDoesNotRead(t *testing.T) {
 		}
 		var p transport.Progress
 		for calm := false; !calm; { // until the peer's buffer is full too
-			e.loop.do(func() {
+			e.loop.Do(func() {
 				before := given
 				fill()
 				p = e.socket.Progress()
@@ -94,7 +94,7 @@ func TestKernelHoldsLittleForAPeerThatDoesNotRead(t *testing.T) {
 		if p.Given != int64(given) || p.Given-p.Left > 68<<10 {
 			t.Errorf("progress %+v of %d bytes given", p, given)
 		}
-		e.loop.do(func() {
+		e.loop.Do(func() {
 			if k, ok := e.socket.Kernel(); !ok || k.Unsent > 68<<10 || k.NotSent > k.Unsent || k.RTT <= 0 {
 				t.Errorf("kernel %+v, %v", k, ok)
 			}
@@ -110,7 +110,7 @@ func TestProgressIsCompleteWhenThePeersKernelHasEverything(t *testing.T) {
 		e.write(frame)
 		want := transport.Progress{Given: int64(len(frame)), Left: int64(len(frame)), Taken: int64(len(frame))}
 		for got := (transport.Progress{}); got != want; {
-			e.loop.do(func() { got = e.socket.Progress() })
+			e.loop.Do(func() { got = e.socket.Progress() })
 			if got.Given != want.Given {
 				t.Fatalf("progress %+v, want %+v", got, want)
 			}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/transport/looptest"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
@@ -25,11 +26,11 @@ func TestPausedConnectionEndsWithItsPeersReset(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server, client := tcpPair(t)
 			e := epoll.connect(t, server, client)
-			e.loop.do(e.socket.Pause)
+			e.loop.Do(e.socket.Pause)
 			if unread != "" {
 				e.send(ws.Text, unread)
 			}
-			e.loop.settle()
+			e.loop.Pass()
 			reset(t, client)
 			if got := e.wantClosed(base.CauseTransportError); got.err == nil {
 				t.Error("no error")
@@ -43,15 +44,15 @@ func TestPausedConnectionEndsWithItsPeersReset(t *testing.T) {
 }
 
 // wantSleep fails if the loop turns without being asked to.
-func wantSleep(t *testing.T, l *testLoop) {
+func wantSleep(t *testing.T, l *looptest.Loop) {
 	t.Helper()
-	l.settle()
-	before := l.slept.Load()
+	l.Pass()
+	before := l.Slept()
 	const tasks = 100
 	for range tasks {
-		l.do(func() {})
+		l.Do(func() {})
 	}
-	if n := l.slept.Load() - before; n > tasks+5 {
+	if n := l.Slept() - before; n > tasks+5 {
 		t.Errorf("the loop turned %d times for %d tasks", n, tasks)
 	}
 }
@@ -59,7 +60,7 @@ func wantSleep(t *testing.T, l *testLoop) {
 func TestPausedConnectionThatIsHalfClosedDoesNotSpin(t *testing.T) {
 	server, client := tcpPair(t)
 	e := epoll.connect(t, server, client)
-	e.loop.do(e.socket.Pause)
+	e.loop.Do(e.socket.Pause)
 	e.send(ws.Text, "waits")
 	if err := client.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -68,7 +69,7 @@ func TestPausedConnectionThatIsHalfClosedDoesNotSpin(t *testing.T) {
 	if len(e.closed) > 0 || len(e.messages) > 0 {
 		t.Fatal("it was read while paused")
 	}
-	e.loop.do(e.socket.Resume)
+	e.loop.Do(e.socket.Resume)
 	e.wantMessage("text", "waits")
 	e.wantClosed(base.CauseTransportClose)
 }
@@ -78,7 +79,7 @@ func TestHalfClosedPeerIsReadToTheEnd(t *testing.T) {
 	drivers(t, func(t *testing.T, d driver) {
 		server, client := tcpPair(t)
 		e := d.connect(t, server, client)
-		e.loop.do(e.socket.Pause)
+		e.loop.Do(e.socket.Pause)
 		const count = 300
 		for i := range count {
 			e.send(ws.Text, fmt.Sprintf("%d:%s", i, strings.Repeat("h", 1000)))
@@ -86,7 +87,7 @@ func TestHalfClosedPeerIsReadToTheEnd(t *testing.T) {
 		if err := client.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		e.loop.do(e.socket.Resume)
+		e.loop.Do(e.socket.Resume)
 		for i := range count {
 			got := <-e.messages
 			if head, _, _ := strings.Cut(got.data, ":"); head != fmt.Sprint(i) {
@@ -109,16 +110,16 @@ func (r receiver) Message(data []byte, _ bool) error {
 }
 
 // hold begins a websocket on a loop with a receiver of the test's.
-func hold(t testing.TB, loop *testLoop, now func() int64, server, client net.Conn, message func(e *end, data string)) *end {
+func hold(t testing.TB, loop *looptest.Loop, now func() int64, server, client net.Conn, message func(e *end, data string)) *end {
 	t.Helper()
 	e := newEnd(t, loop, client)
 	var err error
-	e.socket, err = e.driver.WebSocket(transport.Upgraded{Conn: server}, &transport.WebSocketOptions{Loop: loop, Poller: loop.poller, Now: now, Limit: testLimit})
+	e.socket, err = e.driver.WebSocket(transport.Upgraded{Conn: server}, &transport.WebSocketOptions{Loop: loop, Poller: loop.Poller, Now: now, Limit: testLimit})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	loop.do(func() { e.socket.Start(receiver{e, func(data string) { message(e, data) }}) })
+	loop.Do(func() { e.socket.Start(receiver{e, func(data string) { message(e, data) }}) })
 	return e
 }
 
@@ -126,7 +127,7 @@ func hold(t testing.TB, loop *testLoop, now func() int64, server, client net.Con
 func TestAbortInsideAMessage(t *testing.T) {
 	server, client := tcpPair(t)
 	now := realTime()
-	loop := newPollLoop(t, now)
+	loop := looptest.NewPolling(t, now)
 	messages := 0
 	e := hold(t, loop, now, server, client, func(e *end, _ string) {
 		messages++
@@ -150,7 +151,7 @@ func TestAbortInsideAMessage(t *testing.T) {
 // An event that the kernel reported for a connection is not that of the one which has its descriptor since.
 func TestEventOfAClosedConnectionDoesNotMeetTheNextOnItsDescriptor(t *testing.T) {
 	now := realTime()
-	loop := newPollLoop(t, now)
+	loop := looptest.NewPolling(t, now)
 	var victim, next *end
 	quiet := func(*end, string) {}
 	nextServer, nextClient := tcpPair(t)
@@ -160,7 +161,7 @@ func TestEventOfAClosedConnectionDoesNotMeetTheNextOnItsDescriptor(t *testing.T)
 		victim.socket.Abort()
 		next = newEnd(t, loop, nextClient)
 		var err error
-		next.socket, err = next.driver.WebSocket(transport.Upgraded{Conn: nextServer}, &transport.WebSocketOptions{Loop: loop, Poller: loop.poller, Now: now, Limit: testLimit})
+		next.socket, err = next.driver.WebSocket(transport.Upgraded{Conn: nextServer}, &transport.WebSocketOptions{Loop: loop, Poller: loop.Poller, Now: now, Limit: testLimit})
 		if err != nil || next.socket.Descriptor() != fd {
 			t.Errorf("%v, or the kernel chose another descriptor: this tests nothing", err)
 		}
@@ -169,18 +170,18 @@ func TestEventOfAClosedConnectionDoesNotMeetTheNextOnItsDescriptor(t *testing.T)
 	})
 	victimServer, victimClient := tcpPair(t)
 	victim = hold(t, loop, now, victimServer, victimClient, quiet)
-	loop.do(func() { // both are ready in one turn, the victim second
+	loop.Do(func() { // both are ready in one turn, the victim second
 		if _, err := actClient.Write(masked(ws.Text, "now")); err != nil {
 			t.Error(err)
 		}
 		reset(t, victimClient)
 	})
 	<-victim.closed
-	loop.settle()
+	loop.Pass()
 	if len(next.closed) > 0 {
 		t.Fatalf("the connection that followed was ended: %+v", <-next.closed)
 	}
-	loop.do(next.socket.Resume)
+	loop.Do(next.socket.Resume)
 	next.send(ws.Text, "alive")
 	next.wantMessage("text", "alive")
 }
@@ -191,7 +192,7 @@ func TestLingerTimeIsThatOfItsConnection(t *testing.T) {
 	for range 20 { // until the kernel has given the same descriptor twice
 		first := p.open()
 		fd := first.descriptor()
-		first.loop.do(first.socket.Close)
+		first.loop.Do(first.socket.Close)
 		newReader(first.peer).want(t, "close:")
 		_ = first.peer.Close() // it has gone before its time
 		<-first.closed
@@ -212,8 +213,8 @@ func TestLingerTimeIsThatOfItsConnection(t *testing.T) {
 func TestCloseLingersTwoSeconds(t *testing.T) {
 	p := newPort(t, "127.0.0.1:0", 1, nil)
 	e := p.open()
-	e.loop.do(e.socket.Pause) // it is read all the same
-	e.loop.do(e.socket.Close)
+	e.loop.Do(e.socket.Pause) // it is read all the same
+	e.loop.Do(e.socket.Close)
 	newReader(e.peer).want(t, "close:")
 	e.send(ws.Text, "too late")
 	p.turn(2*time.Second - 1)
@@ -256,8 +257,8 @@ func TestPeerThatBrokeTheProtocolIsOwedNoPatience(t *testing.T) {
 func TestPeerThatBrokeTheProtocolAboveIsOwedNoPatience(t *testing.T) {
 	p := newPort(t, "127.0.0.1:0", 1, nil)
 	e := p.open()
-	e.loop.do(e.socket.Dismiss)
-	e.loop.do(e.socket.Dismiss) // idempotent
+	e.loop.Do(e.socket.Dismiss)
+	e.loop.Do(e.socket.Dismiss) // idempotent
 	peer := newReader(e.peer)
 	peer.want(t, "close:")
 	peer.wantEOF(t)
@@ -279,7 +280,7 @@ func TestCloseOfABlockedConnectionEndsInTime(t *testing.T) {
 	for !e.fill() { // until it stands in the middle of a frame, which Close aborts
 		continue
 	}
-	e.loop.do(e.socket.Close)
+	e.loop.Do(e.socket.Close)
 	if got := <-e.closed; got.cause != base.CauseForcedClose {
 		t.Errorf("closed with %v", got.cause)
 	}
@@ -316,7 +317,7 @@ func TestGreetingWrittenInsideAMessageLeavesTheBatchAlone(t *testing.T) {
 	wantBytes(t, conn, switching+"\x81\x05hello")
 	_ = conn.Close()
 	<-e.closed
-	e.loop.do(func() {
+	e.loop.Do(func() {
 		for i, m := range got {
 			if m != fmt.Sprint("message ", i) {
 				t.Errorf("message %d is %q", i, m)
@@ -361,30 +362,30 @@ func TestGreetingGoesOutWithTheEnd(t *testing.T) {
 
 // A task posted at any moment ends a Wait of an hour.
 func TestPollerHearsEveryTask(t *testing.T) {
-	loop := newPollLoop(t, realTime())
+	loop := looptest.NewPolling(t, realTime())
 	const tasks = 50_000
 	ran := make(chan int, 1)
 	for i := range tasks {
-		loop.Post(taskFunc(func() { ran <- i }))
+		loop.Post(looptest.Task(func() { ran <- i }))
 		if got := <-ran; got != i {
 			t.Fatalf("task %d ran, want %d", got, i)
 		}
 		for range rand.IntN(300) { // to meet the loop on its way to sleep
-			_ = loop.slept.Load()
+			_ = loop.Slept()
 		}
 	}
 }
 
 // The same from many goroutines, of which most find the loop awake.
 func TestPollerHearsTasksOfMany(t *testing.T) {
-	loop := newPollLoop(t, realTime())
+	loop := looptest.NewPolling(t, realTime())
 	const posters, each = 8, 5_000
 	var ran atomic.Int64
 	var over sync.WaitGroup
 	for range posters {
 		over.Go(func() {
 			for range each {
-				loop.do(func() { ran.Add(1) })
+				loop.Do(func() { ran.Add(1) })
 			}
 		})
 	}
@@ -397,17 +398,17 @@ func TestPollerHearsTasksOfMany(t *testing.T) {
 // Who posts to a loop that ends meanwhile must not ring a bell whose number is somebody else's by then.
 func TestWakeDuringClose(t *testing.T) {
 	for range 300 {
-		loop := newPollLoop(t, realTime())
-		for loop.slept.Load() == 0 {
+		loop := looptest.NewPolling(t, realTime())
+		for loop.Slept() == 0 {
 			runtime.Gosched()
 		}
 		ran, posted := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(posted)
-			loop.Post(taskFunc(func() { close(ran) }))
+			loop.Post(looptest.Task(func() { close(ran) }))
 		}()
 		<-ran // by now the loop is awake, and the poster may still be ringing
-		loop.stop()
+		loop.Stop()
 		<-posted
 	}
 }
@@ -423,8 +424,8 @@ func TestPollerCloseClosesWhatIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range p.loops {
-		l.stop()
-		l.poller.Close()
+		l.Stop()
+		l.Poller.Close()
 	}
 	for _, peer := range peers {
 		wantGone(t, peer)
@@ -449,9 +450,9 @@ func TestAdoptedConnectionIsThePollersAlone(t *testing.T) {
 	}
 	e.send(ws.Text, "x")
 	e.wantMessage("text", "x")
-	e.loop.do(e.socket.Abort)
+	e.loop.Do(e.socket.Abort)
 	<-e.closed
 	_ = client.Close()
-	e.loop.stop()
+	e.loop.Stop()
 	wantNoMoreDescriptors(t, before)
 }

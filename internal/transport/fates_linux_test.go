@@ -287,7 +287,7 @@ func TestEveryRequestIsItsOwn(t *testing.T) {
 			_ = web.Close()
 			_ = m.p.intake.Close()
 			for _, l := range m.p.loops {
-				l.stop()
+				l.Stop()
 			}
 			if n := m.p.intake.Failed.Load(); n > 0 {
 				t.Logf("%d failed", n)

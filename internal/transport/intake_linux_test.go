@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/transport/looptest"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
@@ -39,7 +40,7 @@ func TestIntakeTakesAHeadByteByByte(t *testing.T) {
 	conn := p.begin(head[:1])
 	for i := 1; i < len(head); i++ {
 		p.write(conn, head[i:i+1])
-		p.loops[0].settle()
+		p.loops[0].Pass()
 	}
 	<-p.ends
 	wantBytes(t, conn, switching)
@@ -175,7 +176,7 @@ func (p *port) overtaken() bool {
 }
 
 func (e *end) descriptor() (fd int) {
-	e.loop.do(func() { fd = e.socket.Descriptor() })
+	e.loop.Do(func() { fd = e.socket.Descriptor() })
 	return fd
 }
 
@@ -224,7 +225,7 @@ func TestAcceptedConnectionsInheritTheirOptions(t *testing.T) {
 	})
 	want := map[int]int{unix.TCP_NODELAY: 1, unix.TCP_NOTSENT_LOWAT: 4096, unix.TCP_USER_TIMEOUT: 45_000}
 	e := p.open()
-	e.loop.do(func() {
+	e.loop.Do(func() {
 		for name, value := range want {
 			if got, err := unix.GetsockoptInt(e.socket.Descriptor(), unix.IPPROTO_TCP, name); got != value || err != nil {
 				t.Errorf("websocket: option %d is %d, %v; want %d", name, got, err, value)
@@ -265,7 +266,7 @@ func TestIntakeCloseLetsGoOfEverything(t *testing.T) {
 		t.Error("the port is open after close")
 	}
 	for _, l := range p.loops {
-		l.stop()
+		l.Stop()
 	}
 	_, _ = half.Close(), other.Close()
 	wantNoMoreDescriptors(t, before)
@@ -274,15 +275,15 @@ func TestIntakeCloseLetsGoOfEverything(t *testing.T) {
 func TestIntakeThatNeverStartedLetsGoOfThePort(t *testing.T) {
 	before := descriptors(t)
 	ln := listen(t, "127.0.0.1:0")
-	l := newPollLoop(t, realTime())
-	in, err := transport.NewIntake(ln, []*transport.Poller{l.poller, l.poller}, transport.IntakeOptions{})
+	l := looptest.NewPolling(t, realTime())
+	in, err := transport.NewIntake(ln, []*transport.Poller{l.Poller, l.Poller}, transport.IntakeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l.stop()
+	l.Stop()
 	wantNoMoreDescriptors(t, before)
 }
 
@@ -350,7 +351,7 @@ func TestIntakePausesWhileDescriptorsHaveRunOut(t *testing.T) {
 	p := newPort(t, "127.0.0.1:0", 1, nil)
 	loop := p.loops[0]
 	blocked, release := make(chan struct{}), make(chan struct{})
-	loop.Post(taskFunc(func() { close(blocked); <-release }))
+	loop.Post(looptest.Task(func() { close(blocked); <-release }))
 	<-blocked
 	var conns []net.Conn
 	for range clients {
@@ -367,15 +368,15 @@ func TestIntakePausesWhileDescriptorsHaveRunOut(t *testing.T) {
 	}
 	close(release)
 	for failed := uint64(0); failed == 0; failed = p.intake.Failed.Load() {
-		loop.settle()
+		loop.Pass()
 	}
 	taken := len(p.ends)
-	loop.settle()
-	slept := loop.slept.Load()
+	loop.Pass()
+	slept := loop.Slept()
 	for range 200 { // no time passes
-		loop.do(func() {})
+		loop.Do(func() {})
 	}
-	if turns := loop.slept.Load() - slept; turns > 210 {
+	if turns := loop.Slept() - slept; turns > 210 {
 		t.Errorf("the loop woke up %d times for 200 tasks", turns)
 	}
 	p.turn(49 * time.Millisecond)

@@ -6,7 +6,7 @@ import "testing"
 func TestPagesOfTheTableGoWithTheirDescriptors(t *testing.T) {
 	p := newPort(t, "127.0.0.1:0", 1, nil)
 	pages := func() (n int) {
-		p.loops[0].do(func() { n = p.loops[0].poller.Pages() })
+		p.loops[0].Do(func() { n = p.loops[0].Poller.Pages() })
 		return n
 	}
 	quiet := pages()

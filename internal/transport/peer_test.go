@@ -14,6 +14,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/transport/looptest"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
@@ -29,7 +30,7 @@ type event struct {
 // channels belong to the loop.
 type end struct {
 	t      testing.TB
-	loop   *testLoop
+	loop   *looptest.Loop
 	driver *transport.Driver
 	socket *transport.WebSocket
 	peer   net.Conn // the client's side
@@ -62,14 +63,14 @@ func drivers(t *testing.T, test func(t *testing.T, d driver)) {
 	}
 }
 
-func (d driver) loop(t testing.TB, now func() int64) *testLoop {
+func (d driver) loop(t testing.TB, now func() int64) *looptest.Loop {
 	if d == epoll {
-		return newPollLoop(t, now)
+		return looptest.NewPolling(t, now)
 	}
-	return newTestLoop(t)
+	return looptest.New(t)
 }
 
-func newEnd(t testing.TB, loop *testLoop, client net.Conn) *end {
+func newEnd(t testing.TB, loop *looptest.Loop, client net.Conn) *end {
 	return &end{
 		t: t, loop: loop, driver: transport.NewDriver(), peer: client,
 		messages: make(chan event, 4096), closed: make(chan event, 2), room: make(chan struct{}, 1),
@@ -94,7 +95,7 @@ func (d driver) connectAt(t testing.TB, now func() int64, server, client net.Con
 	e := newEnd(t, d.loop(t, now), client)
 	var err error
 	e.socket, err = e.driver.WebSocket(transport.Upgraded{Conn: server, Ahead: ahead}, &transport.WebSocketOptions{
-		Loop: e.loop, Poller: e.loop.poller, Now: now, Limit: testLimit,
+		Loop: e.loop, Poller: e.loop.Poller, Now: now, Limit: testLimit,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func (d driver) connectAt(t testing.TB, now func() int64, server, client net.Con
 		_ = client.Close()
 		e.driver.Close()
 	})
-	e.loop.do(func() { e.socket.Start(e) })
+	e.loop.Do(func() { e.socket.Start(e) })
 	return e
 }
 
@@ -140,7 +141,7 @@ func (e *end) count() {
 func (e *end) write(p []byte) {
 	for len(p) > 0 {
 		var window int
-		e.loop.do(func() {
+		e.loop.Do(func() {
 			if window = e.socket.Window(); window > 0 {
 				n, err := e.socket.Write(p)
 				if err != nil {
@@ -176,7 +177,7 @@ func (e *end) wantClosed(cause base.Cause) event {
 		e.t.Fatalf("closed with %v (%v), want %v", got.cause, got.err, cause)
 	}
 	e.driver.Close() // nothing of the connection is left to report
-	e.loop.settle()
+	e.loop.Pass()
 	if len(e.closed) > 0 {
 		e.t.Fatal("closed twice")
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/transport/looptest"
 )
 
 // upgradeHead is the head of a plain request to become a websocket; extra are further header lines.
@@ -24,7 +25,7 @@ const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nCon
 type port struct {
 	t      testing.TB
 	clock  atomic.Int64
-	loops  []*testLoop
+	loops  []*looptest.Loop
 	intake *transport.Intake
 	ends   chan *end // each websocket
 }
@@ -36,8 +37,8 @@ func newPort(t testing.TB, address string, loops int, change func(*port, *transp
 	p := &port{t: t, ends: make(chan *end, 4096)}
 	var pollers []*transport.Poller
 	for range loops {
-		l := newPollLoop(t, p.clock.Load)
-		p.loops, pollers = append(p.loops, l), append(pollers, l.poller)
+		l := looptest.NewPolling(t, p.clock.Load)
+		p.loops, pollers = append(p.loops, l), append(pollers, l.Poller)
 	}
 	ln := listen(t, address)
 	o := transport.IntakeOptions{HeadTimeout: headTimeout, Arrive: p.arrive}
@@ -81,7 +82,7 @@ func (p *port) turn(d time.Duration) {
 
 func (p *port) settle() {
 	for _, l := range p.loops {
-		l.settle()
+		l.Pass()
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/transport/looptest"
 	"github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
@@ -34,13 +35,13 @@ func (*ear) Closed(base.Cause, error) {}
 // shared are connections of one loop with turns; its steps are the test's.
 type shared struct {
 	driver *transport.Driver
-	loop   *testLoop
+	loop   *looptest.Loop
 	turns  turns.Turns
 	order  []string
 }
 
 func newShared(t *testing.T) *shared {
-	s := &shared{driver: transport.NewDriver(), loop: newTestLoop(t)}
+	s := &shared{driver: transport.NewDriver(), loop: looptest.New(t)}
 	t.Cleanup(s.driver.Close)
 	return s
 }
@@ -55,14 +56,14 @@ func (s *shared) connect(t *testing.T, name string) (*transport.WebSocket, *ear)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.loop.do(func() { w.Start(e) })
-	t.Cleanup(func() { s.loop.do(w.Abort) })
+	s.loop.Do(func() { w.Start(e) })
+	t.Cleanup(func() { s.loop.Do(w.Abort) })
 	return w, e
 }
 
 // step is a step of the loop, in which bytes may have come; it returns what was done.
 func (s *shared) step(came func()) (units int) {
-	s.loop.do(func() {
+	s.loop.Do(func() {
 		s.turns.Begin()
 		if came != nil {
 			came()
@@ -86,7 +87,7 @@ func TestFloodOfOneConnectionIsHandledInTurns(t *testing.T) {
 	for i := range 1000 {
 		batch = append(batch, masked(ws.Text, fmt.Sprint(i))...)
 	}
-	s.loop.do(func() { s.turns.Begin(); flood.Receive(batch) })
+	s.loop.Do(func() { s.turns.Begin(); flood.Receive(batch) })
 	share := turns.Share/turns.Message + 1
 	if n := len(heard.got); n == 0 || n > share {
 		t.Errorf("%d of 1000 messages were handled at once, want 1 to %d", n, share)
@@ -170,7 +171,7 @@ func TestRestIsCountedAsWhatItIs(t *testing.T) {
 	s.step(func() { w.Receive(begun[:3]) })
 	large := make([]byte, 64<<10)
 	n := copy(large, append(bytes.Clone(begun[3:]), masked(ws.Text, "after")...))
-	s.loop.do(func() {
+	s.loop.Do(func() {
 		s.turns.Begin()
 		s.turns.Spend(turns.Step)
 		w.Receive(large[:n])
@@ -186,7 +187,7 @@ func TestRestIsCountedAsWhatItIs(t *testing.T) {
 
 // What a goroutine had read is handled, though the connection breaks before its task comes.
 func TestReadBeforeTheConnectionBrokeIsHandled(t *testing.T) {
-	loop := newTestLoop(t)
+	loop := looptest.New(t)
 	driver := transport.NewDriver()
 	t.Cleanup(driver.Close)
 	server, client := tcpPair(t)
@@ -196,12 +197,12 @@ func TestReadBeforeTheConnectionBrokeIsHandled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loop.do(func() {
+	loop.Do(func() {
 		w.Start(e)
 		if _, err := client.Write(masked(ws.Text, "last words")); err != nil {
 			t.Error(err)
 		}
-		for !loop.waits() { // the task with what was read
+		for !loop.Waits() { // the task with what was read
 			runtime.Gosched()
 		}
 		_ = client.(*net.TCPConn).SetLinger(0)
@@ -211,7 +212,7 @@ func TestReadBeforeTheConnectionBrokeIsHandled(t *testing.T) {
 		}
 	})
 	driver.Close()
-	loop.settle()
+	loop.Pass()
 	if len(e.got) != 1 {
 		t.Errorf("%q came, want what was sent before the connection broke", e.got)
 	}
@@ -285,9 +286,9 @@ func TestConnectionEndsWhileItInflates(t *testing.T) {
 	if e.held == 0 {
 		t.Error("what is being inflated is not counted as held")
 	}
-	s.loop.do(w.Abort)
+	s.loop.Do(w.Abort)
 	s.driver.Close()
-	s.loop.settle()
+	s.loop.Pass()
 	s.step(nil)
 	if e.held != 0 || len(e.got) != 0 {
 		t.Errorf("%d bytes are held, %d messages came", e.held, len(e.got))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/transport"
+	"github.com/streamweir/weir/internal/transport/looptest"
 )
 
 // nowhere is a loop that nobody posts to: the test itself is the loop.
@@ -92,7 +93,7 @@ func TestNothingIsLostInARandomMixture(t *testing.T) {
 		posters.Go(func() {
 			for range count {
 				ran := make(chan struct{})
-				l.Post(taskFunc(func() { close(ran) }))
+				l.Post(looptest.Task(func() { close(ran) }))
 				<-ran
 				for range rand.IntN(500) {
 					_ = l.turns.Load()
@@ -112,7 +113,7 @@ func TestNothingIsLostInARandomMixture(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.Post(taskFunc(func() { e.socket.Start(e) }))
+		l.Post(looptest.Task(func() { e.socket.Start(e) }))
 		posters.Go(func() { pingPong(t, client, count) })
 	}
 	posters.Wait()
@@ -242,9 +243,9 @@ func TestClockMayBeginAnywhere(t *testing.T) {
 
 // A sleep that must end between an alarm already set and one an hour ahead: the alarm is moved forward.
 func TestWaitOfADeadlineOfADescriptor(t *testing.T) {
-	l := newPollLoop(t, realTime())
+	l := looptest.NewPolling(t, realTime())
 	ln := listen(t, "127.0.0.1:0")
-	in, err := transport.NewIntake(ln, []*transport.Poller{l.poller}, transport.IntakeOptions{HeadTimeout: 20 * time.Millisecond, Arrive: func(a *transport.Arrival) { a.PassOn() }})
+	in, err := transport.NewIntake(ln, []*transport.Poller{l.Poller}, transport.IntakeOptions{HeadTimeout: 20 * time.Millisecond, Arrive: func(a *transport.Arrival) { a.PassOn() }})
 	if err != nil {
 		t.Fatal(err)
 	}

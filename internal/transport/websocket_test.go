@@ -90,7 +90,7 @@ func writesShort(t *testing.T, e *end) {
 		pending = ws.AppendFrame(pending, ws.Text, []byte(payload))
 	}
 	unsent, given := 0, len(pending)
-	e.loop.do(func() {
+	e.loop.Do(func() {
 		for e.socket.Window() > 0 {
 			n, err := e.socket.Write(pending[:min(len(pending), e.socket.Window())])
 			if err != nil {
@@ -111,8 +111,8 @@ func writesShort(t *testing.T, e *end) {
 	for _, frame := range want {
 		peer.want(t, frame)
 	}
-	e.loop.settle()
-	e.loop.do(func() {
+	e.loop.Pass()
+	e.loop.Do(func() {
 		if e.socket.Window() == 0 {
 			t.Error("the window is closed after the peer has read everything")
 		}
@@ -123,13 +123,13 @@ func TestWebSocketAnswersTheLatestPingAtAFrameBoundary(t *testing.T) {
 	drivers(t, func(t *testing.T, d driver) {
 		server, client := tcpPair(t)
 		e := d.connect(t, server, client)
-		e.loop.do(func() {}) // one batch for the three frames
+		e.loop.Do(func() {}) // one batch for the three frames
 		if _, err := client.Write(append(append(masked(ws.Ping, "old"), masked(ws.Ping, "new")...), masked(ws.Text, "x")...)); err != nil {
 			t.Fatal(err)
 		}
 		e.wantMessage("text", "x")
 		<-e.room
-		e.loop.do(func() {
+		e.loop.Do(func() {
 			batch := e.socket.Control(nil)
 			batch = ws.AppendFrame(e.socket.Control(batch), ws.Text, []byte("after"))
 			if _, err := e.socket.Write(batch); err != nil {
@@ -145,8 +145,8 @@ func TestWebSocketAnswersTheLatestPingAtAFrameBoundary(t *testing.T) {
 func TestWebSocketPausedReadsAtMostOneBatch(t *testing.T) {
 	carriers(t, func(t *testing.T, e *end) {
 		const count = 400
-		e.loop.do(e.socket.Pause)
-		e.loop.do(e.socket.Pause)
+		e.loop.Do(e.socket.Pause)
+		e.loop.Do(e.socket.Pause)
 		sent := make(chan error, 1)
 		go func() {
 			var err error
@@ -156,23 +156,23 @@ func TestWebSocketPausedReadsAtMostOneBatch(t *testing.T) {
 			}
 			sent <- err
 		}()
-		if e.loop.poller != nil {
+		if e.loop.Poller != nil {
 			if err := <-sent; err != nil { // all of it waits in the kernel
 				t.Fatal(err)
 			}
 		}
-		e.loop.settle()
+		e.loop.Pass()
 		if got := len(e.messages); got > 0 {
 			t.Errorf("%d messages were delivered while paused", got)
 		}
-		e.loop.do(e.socket.Resume)
+		e.loop.Do(e.socket.Resume)
 		for i := range count {
 			got := <-e.messages
 			if head, _, _ := strings.Cut(got.data, ":"); head != fmt.Sprint(i) {
 				t.Fatalf("message %s, want %d", head, i)
 			}
 		}
-		if e.loop.poller == nil {
+		if e.loop.Poller == nil {
 			if err := <-sent; err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +184,7 @@ func TestWebSocketBatchClosesTheWindowUntilItIsThrough(t *testing.T) {
 	server, client := net.Pipe()
 	e := goroutine.connect(t, server, client)
 	frame := ws.AppendFrame(nil, ws.Text, []byte("hello"))
-	e.loop.do(func() {
+	e.loop.Do(func() {
 		if n, err := e.socket.Write(frame); n != len(frame) || err != nil {
 			t.Errorf("write: %d, %v", n, err)
 		}
@@ -198,7 +198,7 @@ func TestWebSocketBatchClosesTheWindowUntilItIsThrough(t *testing.T) {
 	})
 	newReader(client).want(t, "text:hello")
 	<-e.room
-	e.loop.do(func() {
+	e.loop.Do(func() {
 		if e.socket.Window() == 0 {
 			t.Error("the window is closed after the batch")
 		}
@@ -211,7 +211,7 @@ func TestWebSocketBatchClosesTheWindowUntilItIsThrough(t *testing.T) {
 func TestWebSocketCloseSendsAnEmptyCloseFrame(t *testing.T) {
 	carriers(t, func(t *testing.T, e *end) {
 		peer := newReader(e.peer)
-		e.loop.do(func() {
+		e.loop.Do(func() {
 			e.socket.Close()
 			e.socket.Close()
 			if n, err := e.socket.Write([]byte("\x81\x01x")); n != 0 || !errors.Is(err, transport.ErrClosed) {
@@ -233,8 +233,8 @@ func TestWebSocketCloseWaitsForAPeerOnlySoLong(t *testing.T) {
 	drivers(t, func(t *testing.T, d driver) {
 		server, client := tcpPair(t)
 		e := d.connect(t, server, client)
-		e.loop.do(e.socket.Pause)
-		e.loop.do(e.socket.Close)
+		e.loop.Do(e.socket.Pause)
+		e.loop.Do(e.socket.Close)
 		peer := newReader(client)
 		peer.want(t, "close:")
 		peer.wantEOF(t)
@@ -291,12 +291,12 @@ func TestWebSocketRefusesBadFramesWithTheirCode(t *testing.T) {
 				peer.wantEOF(t) // at once: who breaks the protocol is owed no patience
 				for range 2 {   // what it still sends is read and dropped: a reset could overtake the close frame
 					var before int64
-					e.loop.do(func() { before = e.socket.LastRead() })
+					e.loop.Do(func() { before = e.socket.LastRead() })
 					if _, err := client.Write([]byte("more")); err != nil {
 						t.Fatal(err)
 					}
 					for read := before; read == before && len(e.closed) == 0; {
-						e.loop.do(func() { read = e.socket.LastRead() })
+						e.loop.Do(func() { read = e.socket.LastRead() })
 					}
 				}
 				_ = client.Close()
@@ -335,7 +335,7 @@ func TestWebSocketReportsHowAPeerLeft(t *testing.T) {
 			server, client := tcpPair(t)
 			e := d.connect(t, server, client)
 			refusal := errors.New("refused")
-			e.loop.do(func() { e.refuse = refusal })
+			e.loop.Do(func() { e.refuse = refusal })
 			if _, err := client.Write(append(masked(ws.Text, "a"), masked(ws.Text, "b")...)); err != nil {
 				t.Fatal(err)
 			}
@@ -354,7 +354,7 @@ func TestWebSocketReportsHowAPeerLeft(t *testing.T) {
 // fill writes whole frames until the connection takes no more, and reports
 // whether it stands in the middle of one.
 func (e *end) fill() (middle bool) {
-	e.loop.do(func() {
+	e.loop.Do(func() {
 		frame := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte("w"), 8<<20))
 		for e.socket.Window() > 0 {
 			n, err := e.socket.Write(frame)
@@ -376,7 +376,7 @@ func TestWebSocketAbortsInTheMiddleOfAFrame(t *testing.T) {
 				if !e.fill() {
 					t.Fatal("no frame was cut")
 				}
-				e.loop.do(func() {
+				e.loop.Do(func() {
 					if end == "close" {
 						e.socket.Close() // no close frame may be written into the other
 					}
@@ -398,7 +398,7 @@ func TestWebSocketWritesNoCloseFrameIntoAnotherFrame(t *testing.T) {
 		e := d.connect(t, server, client)
 		frame := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte("w"), 8<<20))
 		given := 0
-		e.loop.do(func() {
+		e.loop.Do(func() {
 			var err error
 			if given, err = e.socket.Write(frame); err != nil || given == len(frame) {
 				t.Errorf("write: %d of %d, %v", given, len(frame), err)
@@ -409,7 +409,7 @@ func TestWebSocketWritesNoCloseFrameIntoAnotherFrame(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-e.room // a close frame would be taken now
-		e.loop.do(e.socket.Close)
+		e.loop.Do(e.socket.Close)
 		rest, err := io.ReadAll(client)
 		if err != nil || len(rest) > 0 || !bytes.Equal(got, frame[:given]) {
 			t.Errorf("the peer got %d bytes and then %x, %v; want the %d given", len(got), rest, err, given)
@@ -425,12 +425,12 @@ func TestDriverCloseEndsEveryState(t *testing.T) {
 			e := goroutine.connect(t, server, client)
 			switch state {
 			case "paused":
-				e.loop.do(e.socket.Pause)
+				e.loop.Do(e.socket.Pause)
 				e.send(ws.Text, "x")
 			case "blocked":
 				e.fill()
 			case "closing":
-				e.loop.do(e.socket.Close)
+				e.loop.Do(e.socket.Close)
 			}
 			e.driver.Close()
 			e.driver.Close()
@@ -445,7 +445,7 @@ func TestClosedDriverTakesNoConnection(t *testing.T) {
 		loop := d.loop(t, realTime())
 		closed := transport.NewDriver()
 		closed.Close()
-		_, err := closed.WebSocket(transport.Upgraded{Conn: server}, &transport.WebSocketOptions{Loop: loop, Poller: loop.poller, Now: realTime()})
+		_, err := closed.WebSocket(transport.Upgraded{Conn: server}, &transport.WebSocketOptions{Loop: loop, Poller: loop.Poller, Now: realTime()})
 		if !errors.Is(err, transport.ErrClosed) {
 			t.Fatalf("a closed driver took a connection: %v", err)
 		}
@@ -457,12 +457,12 @@ func TestWebSocketOfALoopThatIsDoneLetsGo(t *testing.T) {
 	drivers(t, func(t *testing.T, d driver) {
 		server, client := tcpPair(t)
 		e := d.connect(t, server, client)
-		e.loop.do(e.socket.Pause)
+		e.loop.Do(e.socket.Pause)
 		if d == goroutine {
 			e.send(ws.Text, "x")
-			e.loop.settle() // the reader may wait for its turn now
+			e.loop.Pass() // the reader may wait for its turn now
 		}
-		e.loop.stop()
+		e.loop.Stop()
 		newReader(client).wantEOF(t)
 	})
 }
@@ -470,7 +470,7 @@ func TestWebSocketOfALoopThatIsDoneLetsGo(t *testing.T) {
 func TestWebSocketWriteDoesNotAllocate(t *testing.T) {
 	drivers(t, func(t *testing.T, d driver) {
 		e, batch := d.drained(t)
-		e.loop.do(func() {
+		e.loop.Do(func() {
 			got := testing.AllocsPerRun(200, func() {
 				if n, err := e.socket.Write(batch); n != len(batch) || err != nil {
 					t.Errorf("write: %d, %v", n, err)
@@ -489,7 +489,7 @@ func BenchmarkWebSocketWrite(b *testing.B) {
 			e, batch := d.drained(b)
 			b.SetBytes(int64(len(batch)))
 			b.ReportAllocs()
-			e.loop.do(func() {
+			e.loop.Do(func() {
 				for b.Loop() {
 					if e.socket.Window() > 0 {
 						if _, err := e.socket.Write(batch); err != nil {

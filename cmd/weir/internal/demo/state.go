@@ -98,32 +98,33 @@ type reader struct {
 	books  books
 }
 
-// observe finds the client among those of the server.
+// observe books what the server says of the client, which is there or is gone.
 func (r *reader) observe(clients []weir.ClientView) {
-	socket := r.client.View().Socket
-	for i := range clients {
-		if clients[i].ID != socket {
-			continue
-		}
-		if lane, ok := laneOf(&clients[i], r.topic); ok {
-			r.books.observe(socket, lane)
-			return
-		}
+	if socket, lane, ok := r.find(clients); ok {
+		r.books.observe(socket, lane)
+	} else {
+		r.books.gone()
 	}
-	r.books.gone()
 }
 
 // cut books the client if it is among those of a cut connection.
 func (r *reader) cut(clients []weir.ClientView) {
-	socket := r.client.View().Socket
+	if socket, lane, ok := r.find(clients); ok {
+		r.books.cut(socket, lane)
+	}
+}
+
+// find looks for the client's lane among those of the server.
+func (r *reader) find(clients []weir.ClientView) (socket string, lane laneFigures, ok bool) {
+	socket = r.client.View().Socket
 	for i := range clients {
-		if clients[i].ID != socket {
-			continue
-		}
-		if lane, ok := laneOf(&clients[i], r.topic); ok {
-			r.books.cut(socket, lane)
+		if clients[i].ID == socket {
+			if lane, ok = laneOf(&clients[i], r.topic); ok {
+				return socket, lane, true
+			}
 		}
 	}
+	return socket, laneFigures{}, false
 }
 
 // laneFigures are what the management API says of one lane, as far as the page shows it.
