@@ -41,8 +41,10 @@ func (s *Server) adminOptions() admin.Options {
 	}
 	if keys := s.keys(); keys.Len() > 0 {
 		o.Authorize = func(token string) (string, admin.Allow, bool) {
-			name, a, ok := keys.Authorize(token)
-			return name, admin.Allow{Publish: a.Has(guard.AllowPublish), Read: a.Has(guard.AllowRead), Admin: a.Has(guard.AllowAdmin)}, ok
+			k, ok := keys.Authorize(token)
+			return k.Name, admin.Allow{
+				Publish: k.Allow.Has(guard.AllowPublish), Read: k.Allow.Has(guard.AllowRead), Admin: k.Allow.Has(guard.AllowAdmin), Namespaces: k.Namespaces,
+			}, ok
 		}
 	}
 	return o
@@ -56,7 +58,7 @@ func (s *Server) keys() guard.Keys {
 		if err != nil {
 			continue
 		}
-		list = append(list, guard.Key{Name: k.Name, Key: k.Key, Allow: allow})
+		list = append(list, guard.Key{Name: k.Name, Key: k.Key, Allow: allow, Namespaces: k.Namespaces})
 	}
 	keys, err := guard.NewKeys(list)
 	if err != nil {

@@ -238,6 +238,9 @@ type ManagementKey struct {
 	Name  string
 	Key   string
 	Allow []string // publish, read, admin
+	// Namespaces are those the key is for: calls that name another one, and those that concern the whole server, are refused with
+	// ErrForbidden, and lists show nothing else. nil: all.
+	Namespaces []string
 }
 
 // DrainOptions shape a gentle leave.

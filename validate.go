@@ -263,6 +263,14 @@ func (m *ManagementOptions) validate(p *problems) {
 				p.add("%s.Allow %q: want publish, read or admin", at, a)
 			}
 		}
+		if k.Namespaces != nil && len(k.Namespaces) == 0 {
+			p.add("%s.Namespaces: empty: want at least one, or nil for all", at)
+		}
+		for _, n := range k.Namespaces {
+			if !strings.HasPrefix(n, "/") {
+				p.add("%s.Namespaces %q: want a path such as /feed", at, n)
+			}
+		}
 	}
 	m.TLS.validate(p, "Management.TLS")
 	if m.TLS != nil && m.Addr == "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/streamweir/weir/internal/base"
@@ -38,7 +39,7 @@ func withCaller(ctx context.Context, c caller) context.Context {
 
 // wrote logs a write with the name of the key that asked for it.
 func (a *api) wrote(r *http.Request, action string, attrs ...slog.Attr) {
-	c, _ := r.Context().Value(callerKey{}).(caller)
+	c := callerOf(r.Context())
 	attrs = append(attrs, slog.String("action", action), slog.String("key", c.name), slog.String("from", r.RemoteAddr))
 	a.Logger.LogAttrs(r.Context(), slog.LevelInfo, "management write", attrs...)
 }
@@ -81,6 +82,28 @@ func tokenOf(h http.Header) string {
 		return token
 	}
 	return strings.TrimSpace(h.Get("X-API-Key"))
+}
+
+// confined reports whether a key is for some namespaces only.
+func (c *caller) confined() bool { return c.allow.Namespaces != nil }
+
+// mine reports whether a key is for a namespace.
+func (c *caller) mine(namespace string) bool {
+	return !c.confined() || slices.Contains(c.allow.Namespaces, namespace)
+}
+
+// admit refuses a namespace that a key is not for, whether there is one of that name or not.
+func (c *caller) admit(namespace string) error {
+	if c.mine(namespace) {
+		return nil
+	}
+	return refuse(base.CodeForbidden, "key %q is not for namespace %q", c.name, namespace)
+}
+
+// callerOf is who has sent a request, as add has kept it.
+func callerOf(ctx context.Context) *caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return &c
 }
 
 // permit checks a right.

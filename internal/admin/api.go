@@ -35,6 +35,8 @@ func New(o Options) http.Handler {
 	a.addPlain(rightRead, http.MethodGet, "/api/config", a.config)
 	a.add(rightRead, http.MethodGet, "/api/tail", a.tail)
 	a.add(rightRead, http.MethodGet, "/api/history", a.history)
+	a.concern("/api/publish", "/api/publish/batch", "/api/emit", "/api/sockets/join", "/api/sockets/leave", "/api/sockets/disconnect",
+		"/api/clients", "/api/topics", "/api/tail", "/api/history")
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		a.add(rightAdmin, method, "/api/deadletters", needsJournal)
 	}
@@ -80,6 +82,7 @@ type route struct {
 	method string
 	right  right
 	plain  bool // takes no parameters: one that nothing would obey is refused
+	local  bool // concerns namespaces that it asks the caller for: a key for some of them may call it
 	serve  func(http.ResponseWriter, *http.Request, caller) error
 }
 
@@ -94,6 +97,16 @@ func (a *api) addPlain(need right, method, path string, serve func(http.Response
 	a.add(need, method, path, serve)
 	list := a.routes[path]
 	list[len(list)-1].plain = true
+}
+
+// concern says that paths concern single namespaces, and ask their callers whether they may: all others are refused to keys for some
+// namespaces only, so that a path nobody has thought of is.
+func (a *api) concern(paths ...string) {
+	for _, path := range paths {
+		for i := range a.routes[path] {
+			a.routes[path][i].local = true
+		}
+	}
 }
 
 // addPublish adds a path that is asked so often that a context of its own would be felt.
@@ -141,6 +154,9 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := a.permit(who, methods[i].right); err != nil {
 		return err
+	}
+	if who.confined() && !methods[i].local && methods[i].right != rightNone {
+		return refuse(base.CodeForbidden, "key %q is for some namespaces only; this concerns the whole server", who.name)
 	}
 	if methods[i].plain && r.URL.RawQuery != "" {
 		if err := parseQuery(r.URL).end(); err != nil {

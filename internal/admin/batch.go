@@ -100,7 +100,7 @@ func (b *batch) read(ctx context.Context) error {
 			return nil
 		}
 		if len(line) > 0 {
-			p, err := t.begin(ctx, b.api, line)
+			p, err := t.begin(ctx, b.api, &b.who, line)
 			b.api.debugPublish(ctx, t, b.who, &p, err)
 			b.put(result{p, err})
 		}

@@ -64,7 +64,12 @@ func (a *api) clients(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.askable(q.Namespace, q.Topic); err != nil {
+	if q.Among = callerOf(r.Context()).allow.Namespaces; q.Namespace != "" {
+		if err := callerOf(r.Context()).admit(q.Namespace); err != nil {
+			return err
+		}
+	}
+	if err := a.askable(&q.Query); err != nil {
 		return err
 	}
 	var found survey.Found
@@ -88,7 +93,8 @@ func (a *api) clients(w http.ResponseWriter, r *http.Request) error {
 
 // askable refuses a question about a namespace or topic that does not exist: that it has no clients would be the answer
 // to another one. "" is any.
-func (a *api) askable(namespace, topic string) error {
+func (a *api) askable(q *survey.Query) error {
+	namespace, topic := q.Namespace, q.Topic
 	switch {
 	case topic == "" && namespace == "":
 		return nil
@@ -99,10 +105,20 @@ func (a *api) askable(namespace, topic string) error {
 		_, err := a.declared(namespace, topic)
 		return err
 	}
-	if a.Hub.Declares("", topic) {
-		return nil
+	for _, among := range orAll(q.Among) {
+		if a.Hub.Declares(among, topic) {
+			return nil
+		}
 	}
 	return refuse(base.CodeUnknown, "topic: %q is not declared in any namespace%s", topic, patternAdvice(topic))
+}
+
+// orAll are namespaces as Hub.Declares has them: "" for any.
+func orAll(namespaces []string) []string {
+	if namespaces == nil {
+		return []string{""}
+	}
+	return namespaces
 }
 
 func parseClients(r *http.Request) (clientsRequest, error) {
@@ -155,6 +171,9 @@ func (q *clientsRequest) matches(v *survey.Client) bool {
 		if c.want != "" && c.want != c.is {
 			return false
 		}
+	}
+	if q.Among != nil && !slices.Contains(q.Among, v.Namespace) {
+		return false
 	}
 	return q.Topic == "" || slices.ContainsFunc(v.Lanes, func(l survey.Lane) bool { return base.TopicNamed(q.Topic, l.Topic) })
 }

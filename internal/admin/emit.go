@@ -18,6 +18,9 @@ func (a *api) emit(w http.ResponseWriter, r *http.Request) error {
 	if malformed := o.end(); malformed != nil {
 		return malformed
 	}
+	if err := callerOf(r.Context()).admit(request.Namespace); err != nil {
+		return err
+	}
 	if _, err := a.namespace(request.Namespace); err != nil {
 		return err
 	}

@@ -98,6 +98,9 @@ func (a *api) history(w http.ResponseWriter, r *http.Request) error {
 	if err := q.end(); err != nil {
 		return err
 	}
+	if err := callerOf(r.Context()).admit(ask.Namespace); err != nil {
+		return err
+	}
 	if _, err := a.declared(ask.Namespace, ask.Topic); err != nil {
 		return err
 	}

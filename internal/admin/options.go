@@ -53,6 +53,8 @@ type Allow struct {
 	Publish bool // publish and emit
 	Read    bool // figures, clients, topics, tail, metrics
 	Admin   bool // rooms, disconnect, drain, pprof
+
+	Namespaces []string // those they are for: what concerns others, or the whole server, is refused; nil: all
 }
 
 const (

@@ -29,7 +29,7 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request, who caller) error 
 	if err != nil {
 		return err
 	}
-	p, err := t.begin(r.Context(), a, body)
+	p, err := t.begin(r.Context(), a, &who, body)
 	a.published(r.Context(), t, who, &p, err)
 	if err != nil {
 		return err
@@ -66,10 +66,13 @@ type publication struct {
 }
 
 // begin decodes and publishes one request. The body is not kept.
-func (t *workspace) begin(ctx context.Context, a *api, body []byte) (publication, error) {
+func (t *workspace) begin(ctx context.Context, a *api, who *caller, body []byte) (publication, error) {
 	request := &t.request
 	if malformed := t.parse(body); malformed != nil {
 		return publication{}, malformed
+	}
+	if err := who.admit(request.Namespace); err != nil {
+		return publication{}, err
 	}
 	declared, err := a.declared(request.Namespace, request.Topic)
 	if err != nil {

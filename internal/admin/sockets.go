@@ -49,7 +49,7 @@ func (a *api) moveRooms(w http.ResponseWriter, r *http.Request, action string,
 	if len(rooms) == 0 {
 		return refuse(base.CodeInvalid, "rooms: must not be empty")
 	}
-	if err := a.meaningful(f); err != nil {
+	if err := a.meaningful(r, f); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)
@@ -63,9 +63,12 @@ func (a *api) moveRooms(w http.ResponseWriter, r *http.Request, action string,
 	return writeJSON(w, http.StatusOK, reached{Sockets: n, Skipped: skipped})
 }
 
-// meaningful refuses a filter of a namespace or topic that does not exist: that it means
+// meaningful refuses a filter of a namespace that is not the caller's, or of a namespace or topic that does not exist: that it means
 // nobody would be an answer to another question.
-func (a *api) meaningful(f Filter) error {
+func (a *api) meaningful(r *http.Request, f Filter) error {
+	if err := callerOf(r.Context()).admit(f.Namespace); err != nil {
+		return err
+	}
 	if f.Topic == "" {
 		_, err := a.namespace(f.Namespace)
 		return err
@@ -87,7 +90,7 @@ func (a *api) disconnect(w http.ResponseWriter, r *http.Request) error {
 	if malformed := o.end(); malformed != nil {
 		return malformed
 	}
-	if err := a.meaningful(d.Filter); err != nil {
+	if err := a.meaningful(r, d.Filter); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)

@@ -86,8 +86,12 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) error {
 	if err := q.end(); err != nil {
 		return err
 	}
-	list := a.sortedNamespaces()
+	who := callerOf(r.Context())
+	list := slices.DeleteFunc(a.sortedNamespaces(), func(n *delivery.Namespace) bool { return !who.mine(n.Path) })
 	if path != "" {
+		if err := who.admit(path); err != nil {
+			return err
+		}
 		n, err := a.namespace(path)
 		if err != nil {
 			return err

@@ -41,6 +41,9 @@ func (a *api) tail(w http.ResponseWriter, r *http.Request) error {
 	if err := q.end(); err != nil {
 		return err
 	}
+	if err := callerOf(r.Context()).admit(namespace); err != nil {
+		return err
+	}
 	if _, err := a.namespace(namespace); err != nil {
 		return err
 	}

@@ -72,7 +72,8 @@ func (r *reader) showMapping(k *key, v reflect.Value, path string) []*shown {
 		at := below(path, c.name)
 		inherited := k == topicKey() && len(c.index) > 1 && !r.isSet(at)
 		foreign := c.only != "" && (r.mode == weirMode || !r.isSet(at))
-		if !c.absent() && !inherited && !foreign {
+		unsaid := c.closes && !r.isSet(at) // shown, it would be an empty list, and close
+		if !c.absent() && !inherited && !foreign && !unsaid {
 			list = append(list, r.show(c, v.FieldByIndex(c.index), c.name, at))
 		}
 	}

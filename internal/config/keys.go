@@ -78,6 +78,8 @@ type accessKey struct {
 	Name  string   `key:"name" required:"true" doc:"names the caller in the log"`
 	Key   string   `key:"key" required:"true" secret:"true" doc:"presented as Authorization: Bearer or X-API-Key"`
 	Allow []string `key:"allow" required:"true" enum:"publish,read,admin" doc:"what it may do"`
+
+	Namespaces []string `key:"namespaces" closes:"true" doc:"those it is for: what concerns others, or the whole server, is refused; left out: all"`
 }
 
 type probeKeys struct {

@@ -68,6 +68,7 @@ func Parse(name string, src []byte, o LoadOptions) (*Config, error) {
 	r.override(root, o.Overrides)
 	doc := r.document(root)
 	r.strangers()
+	r.keyNamespaces(doc)
 	r.selectServer(doc, o.Server)
 	c := &Config{Options: r.options(doc), Log: Log{doc.Log.Level, doc.Log.Format}, Warnings: r.warnings}
 	if err := in.finish(); err != nil {

@@ -98,7 +98,7 @@ func (r *reader) management(d *document) weir.ManagementOptions {
 			r.wrong(path+".key", "is the same as that of %q: want a key of its own", other)
 		}
 		names[k.Name], keys[k.Key] = true, k.Name
-		o.Keys = append(o.Keys, weir.ManagementKey{Name: k.Name, Key: k.Key, Allow: k.Allow})
+		o.Keys = append(o.Keys, weir.ManagementKey{Name: k.Name, Key: k.Key, Allow: k.Allow, Namespaces: namespacesOrAll(k.Namespaces)})
 	}
 	if len(m.Keys) == 0 && !loopback(m.Host) {
 		r.wrong("management.host", "%q is not a loopback address: there management.keys needs at least one entry", m.Host)
@@ -110,6 +110,14 @@ func (r *reader) management(d *document) weir.ManagementOptions {
 		r.wrong("management.probes.host", "has no effect without management.probes.port")
 	}
 	return o
+}
+
+// namespacesOrAll is a list as weir.ManagementKey has it.
+func namespacesOrAll(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 func loopback(host string) bool {

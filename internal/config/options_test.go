@@ -48,8 +48,8 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 		Management: weir.ManagementOptions{
 			Addr: "0.0.0.0:9400", PProf: true, TLS: everyTLS(44), Probes: "127.0.0.1:9401",
 			Keys: []weir.ManagementKey{
-				{Name: "app", Key: "plain-api-key", Allow: []string{"publish", "read"}},
-				{Name: "ops", Key: "hidden-ops-key", Allow: []string{"admin"}},
+				{Name: "app", Key: "plain-api-key", Allow: []string{"publish", "read"}, Namespaces: []string{"/"}},
+				{Name: "ops", Key: "hidden-ops-key", Allow: []string{"admin"}, Namespaces: []string{"/"}},
 			},
 			ReceiptTimeout: 250 * time.Millisecond, StreamFenceMetrics: true,
 		},

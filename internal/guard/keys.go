@@ -3,6 +3,7 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -55,6 +56,8 @@ type Key struct {
 	Name  string
 	Key   string
 	Allow Allow
+	// Namespaces are those it is for; nil: all, and what concerns the whole server.
+	Namespaces []string
 }
 
 // Keys are the management keys that are valid, several at once so that they can be replaced without a gap. It is
@@ -84,6 +87,8 @@ func NewKeys(list []Key) (Keys, error) {
 			problem = "its key is used twice"
 		case key.Allow == 0:
 			problem = "allows nothing"
+		case key.Namespaces != nil && len(key.Namespaces) == 0:
+			problem = "is for no namespace"
 		}
 		if problem != "" {
 			errs = append(errs, fmt.Errorf("keys[%d] %q: %s", i, key.Name, problem))
@@ -91,7 +96,7 @@ func NewKeys(list []Key) (Keys, error) {
 		}
 		names[key.Name] = true
 		k.secrets.add(secret)
-		k.keys = append(k.keys, Key{Name: key.Name, Allow: key.Allow})
+		k.keys = append(k.keys, Key{Name: key.Name, Allow: key.Allow, Namespaces: slices.Clone(key.Namespaces)})
 	}
 	if len(errs) > 0 {
 		return Keys{}, errors.Join(errs...)
@@ -102,11 +107,11 @@ func NewKeys(list []Key) (Keys, error) {
 // Len is the number of keys; without any the API is open to this machine alone, guarded by CheckLocal.
 func (k Keys) Len() int { return len(k.keys) }
 
-// Authorize finds the key that token is. The time it takes depends on the number of keys only.
-func (k Keys) Authorize(token string) (name string, allow Allow, ok bool) {
+// Authorize finds the key that token is, without its secret. The time it takes depends on the number of keys only.
+func (k Keys) Authorize(token string) (key Key, ok bool) {
 	i := k.secrets.find(strings.TrimSpace(token))
 	if i < 0 {
-		return "", 0, false
+		return Key{}, false
 	}
-	return k.keys[i].Name, k.keys[i].Allow, true
+	return k.keys[i], true
 }

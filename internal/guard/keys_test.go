@@ -17,23 +17,23 @@ func TestKeysGrantTheirOwnRightsOnly(t *testing.T) {
 		t.Fatalf("NewKeys: %d keys, %v", k.Len(), err)
 	}
 	for token, want := range map[string]string{"k1": "app publish,read", "k2": "app-next publish,read", "k3": "ops admin"} {
-		name, allow, ok := k.Authorize(token)
-		if got := name + " " + allow.String(); got != want || !ok {
+		key, ok := k.Authorize(token)
+		if got := key.Name + " " + key.Allow.String(); got != want || !ok {
 			t.Errorf("Authorize(%q) = %q, %v; want %q", token, got, ok, want)
 		}
 	}
-	if name, _, _ := k.Authorize(" k3\n"); name != "ops" {
-		t.Errorf("a key with space around it is %q's, want ops", name)
+	if key, _ := k.Authorize(" k3\n"); key.Name != "ops" || key.Key != "" {
+		t.Errorf("a key with space around it is %+v, want ops", key)
 	}
 	for _, token := range []string{"", " ", "k", "k11", "app"} {
-		if name, allow, ok := k.Authorize(token); ok || allow != 0 || name != "" {
-			t.Errorf("Authorize(%q) = %q, %v, %v; want nobody", token, name, allow, ok)
+		if key, ok := k.Authorize(token); ok || key.Allow != 0 || key.Name != "" {
+			t.Errorf("Authorize(%q) = %+v, %v; want nobody", token, key, ok)
 		}
 	}
-	if _, allow, _ := k.Authorize("k3"); allow.Has(guard.AllowRead) || !allow.Has(guard.AllowAdmin) {
+	if key, _ := k.Authorize("k3"); key.Allow.Has(guard.AllowRead) || !key.Allow.Has(guard.AllowAdmin) {
 		t.Error("admin implies read")
 	}
-	if _, _, ok := (guard.Keys{}).Authorize(""); ok {
+	if _, ok := (guard.Keys{}).Authorize(""); ok {
 		t.Error("no keys authorize an empty token")
 	}
 }

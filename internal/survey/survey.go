@@ -32,10 +32,21 @@ type Query struct {
 	Sort      SortKey
 	Limit     int
 	Namespace string
-	Topic     string // clients with a lane of this topic, or of this pattern; figures are then those lanes'
+	Among     []string // with Namespace "": clients of one of these namespaces; nil: all
+	Topic     string   // clients with a lane of this topic, or of this pattern; figures are then those lanes'
 	Principal string
 	Address   string // without port
 	ID        string
+}
+
+// picks reports whether a socket is one that is asked for, apart from its topics and address.
+//
+//weir:loop
+func (q *Query) picks(s Subject) bool {
+	if q.Namespace != "" || q.Among == nil {
+		return s.Is(q.ID, q.Namespace, q.Principal)
+	}
+	return slices.ContainsFunc(q.Among, func(namespace string) bool { return s.Is(q.ID, namespace, q.Principal) })
 }
 
 // Found is what a walk over all clients found.
@@ -228,7 +239,7 @@ func (w *walk) Run() {
 func (w *walk) lookAt(s Subject) {
 	q, lanes := &w.q, s.TopicLanes()
 	w.cost += lanes // also those that do not match
-	if !s.Is(q.ID, q.Namespace, q.Principal) || (q.Topic != "" && !s.Any(w.match)) {
+	if !q.picks(s) || (q.Topic != "" && !s.Any(w.match)) {
 		return
 	}
 	rank := w.find(s)
