@@ -25,6 +25,22 @@ func TestTroublesHaveTheirSeries(t *testing.T) {
 	}
 }
 
+// A server that is told to end while it opens its logs ends in order.
+func TestServerEndsWhileItOpensItsLogs(t *testing.T) {
+	srv, err := weir.New(weir.Options{
+		Logger: slog.New(slog.DiscardHandler), Journal: weir.JournalOptions{Path: filepath.Join(t.TempDir(), "journal")},
+		Namespaces: []weir.NamespaceOptions{{Path: "/feed", Topics: []weir.TopicOptions{{Name: "ticks", Overflow: weir.SpillToDisk}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := srv.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 // served runs a server until the returned function is called.
 func served(t *testing.T, o weir.Options) (srv *weir.Server, end func()) {
 	t.Helper()

@@ -220,6 +220,9 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	s.hub.Start()
 	if err := s.disk.begin(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, delivery.ErrOpening) {
+			err = nil // it was told to end before its logs were open
+		}
 		return errors.Join(err, s.stop())
 	}
 	if err := s.Listen(); err != nil {
