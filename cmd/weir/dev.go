@@ -16,9 +16,9 @@ func devCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Show Weir at work: a page with a fast reader and a slow one; no configuration",
-		Long: `Show Weir at work: a page with a live price feed that goes to a fast reader and to a slow one, for each of five
+		Long: `Show Weir at work: a page with a live price feed that goes to a fast reader and to a slow one, for each of six
 overflow actions. Three lines on stdout say where: the page, the address for clients, and a curl command that
-publishes to the page.`,
+publishes to the page. What spills to disk is in a temporary directory, which is removed at the end.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, flush := newLogger(cmd.ErrOrStderr(), level, "auto")

@@ -7,13 +7,15 @@ import (
 
 // LaneState is the lag view of one slow client's lane: the server's own figures. Counts go on over reconnects.
 type LaneState struct {
-	Open        bool              `json:"open"` // the server holds a lane for it now
-	Depth       int               `json:"depth"`
-	Bytes       int               `json:"bytes"`
-	OldestAgeMs int64             `json:"oldestAgeMs"`
-	Coalesced   uint64            `json:"coalesced"`
-	Drops       map[string]uint64 `json:"drops"` // by reason
-	Cuts        uint64            `json:"cuts"`
+	Open         bool              `json:"open"` // the server holds a lane for it now
+	Depth        int               `json:"depth"`
+	Bytes        int               `json:"bytes"`
+	Spilled      int               `json:"spilled"` // messages that wait on disk
+	SpilledBytes int64             `json:"spilledBytes"`
+	OldestAgeMs  int64             `json:"oldestAgeMs"`
+	Coalesced    uint64            `json:"coalesced"`
+	Drops        map[string]uint64 `json:"drops"` // by reason
+	Cuts         uint64            `json:"cuts"`
 }
 
 // books add up what one slow client's lanes lost over all its connections. They are safe for concurrent use.
@@ -56,7 +58,7 @@ func (b *books) cut(socket string, lane laneFigures) {
 	}
 	b.socket, b.open = socket, lane
 	b.cuts++
-	b.settleLocked(uint64(lane.Depth))
+	b.settleLocked(uint64(lane.Depth + lane.Spilled))
 }
 
 // settleLocked books the open lane for good, unsent messages as lost with the connection.
@@ -82,7 +84,7 @@ func (b *books) state() LaneState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := LaneState{
-		Open: b.socket != "", Depth: b.open.Depth, Bytes: b.open.Bytes, OldestAgeMs: b.open.OldestMs,
+		Open: b.socket != "", Depth: b.open.Depth, Bytes: b.open.Bytes, Spilled: b.open.Spilled, SpilledBytes: b.open.SpilledBytes, OldestAgeMs: b.open.OldestMs,
 		Coalesced: b.coalesced + b.open.Coalesced, Cuts: b.cuts, Drops: map[string]uint64{},
 	}
 	maps.Copy(s.Drops, b.drops)

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -43,6 +45,8 @@ const (
 type Demo struct {
 	srv        *weir.Server
 	management http.Handler
+	actions    []Action
+	journal    string // a directory for the time of the demo; "": there is none
 	pace       *Pace
 	log        *slog.Logger
 	readers    []*reader
@@ -50,7 +54,7 @@ type Demo struct {
 	started    int64 // milliseconds since 1970
 }
 
-// New opens the ports and starts nothing else. The caller must call Run.
+// New opens the ports, makes a temporary directory for the journal, and starts nothing else. The caller must call Run, which removes it.
 func New(o Options) (*Demo, error) {
 	host := cmp.Or(o.Host, "127.0.0.1")
 	d := &Demo{log: o.Logger, pace: NewPace(o.Slow), leaving: make(chan struct{}), started: time.Now().UnixMilli()}
@@ -60,23 +64,59 @@ func New(o Options) (*Demo, error) {
 	if o.Slow == (Setting{}) {
 		d.pace.Set(Setting{Rate: defaultRate})
 	}
-	for _, a := range Actions() {
+	d.makeJournal()
+	d.actions = Actions(d.journal != "")
+	for _, a := range d.actions {
 		d.readers = append(d.readers, &reader{topic: a.Topic})
 	}
+	if err := d.open(o, host); err != nil {
+		d.removeJournal()
+		return nil, err
+	}
+	return d, nil
+}
+
+// makeJournal makes a directory for what spills. Where there is none to be had, or no journal, the page has a row less.
+func (d *Demo) makeJournal() {
+	if runtime.GOOS != "linux" {
+		return // a journal needs a lock that only Linux gives
+	}
+	dir, err := os.MkdirTemp("", "weir-dev-*")
+	if err != nil {
+		d.log.Error("no temporary directory: the page goes without SPILL_TO_DISK", "error", err)
+		return
+	}
+	d.journal = dir
+	d.log.Info("what spills waits in a temporary directory, which is removed at the end", "directory", dir)
+}
+
+func (d *Demo) removeJournal() {
+	if d.journal == "" {
+		return
+	}
+	if err := os.RemoveAll(d.journal); err != nil {
+		d.log.Error("the temporary directory cannot be removed", "directory", d.journal, "error", err)
+		return
+	}
+	d.log.Info("the temporary directory is removed", "directory", d.journal)
+}
+
+// open opens the ports.
+func (d *Demo) open(o Options, host string) error {
 	options := d.options()
 	options.Shards = o.Shards
 	options.Servers[0].Addr = address(host, o.Port, usualPort)
 	options.Management.Addr = address("127.0.0.1", o.ManagementPort, usualManagementPort)
 	var err error
 	if d.srv, err = weir.New(options); err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.srv.Listen(); err != nil {
-		return nil, err
+		return err
 	}
 	d.management = d.srv.Management()
 	d.connectReaders()
-	return d, nil
+	return nil
 }
 
 // address picks the port. Whether a port is free is only known until somebody takes it, in which case Listen says so.
@@ -101,12 +141,13 @@ func (d *Demo) options() weir.Options {
 		Servers: []weir.ServerOptions{{
 			Name:       "demo",
 			SocketIO:   weir.SocketIOOptions{PingTimeout: time.Hour},
-			Namespaces: []weir.NamespaceOptions{{Path: Namespace, Topics: topics()}},
+			Namespaces: []weir.NamespaceOptions{{Path: Namespace, Topics: topics(d.actions)}},
 			Page:       d.pageHandler(),
 		}},
-		Drain:  weir.DrainOptions{ClientsPerSecond: 1000, Timeout: time.Second},
-		Events: weir.Events{Cut: d.cut},
-		Logger: d.log,
+		Journal: weir.JournalOptions{Path: d.journal, MaxBytes: journalBytes, Fsync: weir.FsyncNever},
+		Drain:   weir.DrainOptions{ClientsPerSecond: 1000, Timeout: time.Second},
+		Events:  weir.Events{Cut: d.cut},
+		Logger:  d.log,
 	}
 }
 
@@ -163,13 +204,14 @@ func (d *Demo) Curl() string {
 
 // Run serves until ctx ends, then leaves and waits for all it has started.
 func (d *Demo) Run(ctx context.Context) error {
+	defer d.removeJournal()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
 	for _, r := range d.readers {
 		wg.Go(func() { r.client.Run(ctx) })
 	}
-	wg.Go(func() { newFeed().run(ctx, d.srv, d.log) })
+	wg.Go(func() { newFeed().run(ctx, d.srv, d.actions, d.log) })
 	wg.Go(func() { d.announce(ctx) })
 	err := d.srv.Run(ctx)
 	stop()

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -113,7 +115,7 @@ func until(t *testing.T, d *demo.Demo, what string, wanted func(map[string]demo.
 func TestStalledLaneFillsAndItsPolicyActs(t *testing.T) {
 	d := start(t, demo.Setting{Stalled: false})
 	until(t, d, "first values", func(s map[string]demo.SlowState) bool {
-		for _, a := range demo.Actions() {
+		for _, a := range demo.Actions(true) {
 			if s[a.Topic].Received == 0 {
 				return false
 			}
@@ -126,18 +128,60 @@ func TestStalledLaneFillsAndItsPolicyActs(t *testing.T) {
 			s["prices.reject-new"].Lane.Drops["rejected"] > 0 && s["prices.reject-new"].Lane.Depth >= 16 &&
 			s["prices.coalesce"].Lane.Coalesced > 0 && s["prices.coalesce"].Lane.Drops["overflow"] == 0 &&
 			s["prices.snapshot-only"].Lane.Coalesced > 0 && s["prices.snapshot-only"].Lane.Depth <= 2 &&
+			s[spilling].Lane.Depth >= 8 && s[spilling].Lane.Spilled > 100 && s[spilling].Lane.SpilledBytes > 100*300 && len(s[spilling].Lane.Drops) == 0 &&
 			s["prices.disconnect"].Lane.Cuts == 1 && s["prices.disconnect"].Lane.Drops["disconnect"] > 0 && !s["prices.disconnect"].Lane.Open
 	})
 	resumed := time.Now().UnixMilli()
 	setSlow(t, d, `{"rate":0,"stalled":false}`)
 	until(t, d, "fresh values after the stall", func(s map[string]demo.SlowState) bool {
-		for _, topic := range []string{"prices.drop-oldest", "prices.reject-new", "prices.coalesce", "prices.snapshot-only"} {
+		for _, topic := range []string{"prices.drop-oldest", "prices.reject-new", "prices.coalesce", "prices.snapshot-only", spilling} {
 			if s[topic].Newest == nil || s[topic].Newest.At < resumed {
 				return false
 			}
 		}
 		return true
 	})
+	until(t, d, "who spilled has everything, in order, and nothing waits on disk", func(s map[string]demo.SlowState) bool {
+		if x := s[spilling]; x.Missing != 0 || x.Disorder != 0 || len(x.Lane.Drops) != 0 {
+			t.Fatalf("%+v", x)
+		}
+		return s[spilling].Lane.Spilled == 0 && s["prices.drop-oldest"].Missing > 0
+	})
+}
+
+const spilling = "prices.spill-to-disk"
+
+// What spills is in a directory for the time of the demo; a demo that does not begin leaves none.
+func TestJournalGoesWithTheDemo(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	left := func() (n int) {
+		entries, err := os.ReadDir(temporary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	t.Run("runs", func(t *testing.T) {
+		d := start(t, demo.Setting{Rate: demo.MinRate})
+		until(t, d, "something on disk", func(s map[string]demo.SlowState) bool { return s[spilling].Lane.Spilled > 0 })
+		if left() != 1 {
+			t.Errorf("%d directories while it runs", left())
+		}
+		u, _ := url.Parse(d.PageURL())
+		port, _ := strconv.Atoi(u.Port())
+		if _, err := demo.New(demo.Options{Port: port, Logger: slog.New(slog.DiscardHandler)}); err == nil || left() != 1 {
+			t.Errorf("one that does not begin: %v, %d directories", err, left())
+		}
+	})
+	if left() != 0 {
+		t.Errorf("%d directories are left", left())
+	}
+	t.Setenv("TMPDIR", filepath.Join(temporary, "nowhere"))
+	d := start(t, demo.Setting{})
+	if a := ask(t, http.MethodGet, d.PageURL()+"demo/about", "", nil); strings.Contains(a.body, spilling) || !strings.Contains(a.body, "prices.disconnect") {
+		t.Errorf("without a temporary directory: %s", a.body)
+	}
 }
 
 func TestCutClientComesBackAfterItsPenalty(t *testing.T) {

@@ -2,7 +2,7 @@
 // overflow action does for a client that reads slowly.
 //
 //	feed ──> weir.Server ──┬── browser        the fast client: stock socket.io-client on the page
-//	                       └── SlowClient x5  one per action, over real TCP, read at the pace of one slider
+//	                       └── SlowClient x6  one per action, over real TCP, read at the pace of one slider
 //
 // A browser cannot stop reading a websocket, so the slow clients are Go clients in the same process. Nothing about them
 // is simulated: they have a small receive buffer, and what they do not read fills the kernel and then their lanes. The

@@ -18,6 +18,7 @@ type Tick struct {
 	Symbol string  `json:"symbol"`
 	Price  float64 `json:"price"`
 	At     int64   `json:"at"`            // milliseconds since 1970
+	N      uint64  `json:"n"`             // number in the feed, from 1: whether one is missing
 	Pad    string  `json:"pad,omitempty"` // makes up the size of a real quote
 }
 
@@ -41,6 +42,7 @@ var quotes = [laneMessages]struct {
 type feed struct {
 	prices [laneMessages]float64
 	turn   int
+	n      uint64
 }
 
 func newFeed() *feed {
@@ -56,7 +58,8 @@ func (f *feed) next(now time.Time) Tick {
 	i := f.turn
 	f.turn = (f.turn + 1) % len(quotes)
 	f.prices[i] *= 1 + (rand.Float64()-0.5)/500
-	return Tick{Symbol: quotes[i].symbol, Price: rounded(f.prices[i]), At: now.UnixMilli()}
+	f.n++
+	return Tick{Symbol: quotes[i].symbol, Price: rounded(f.prices[i]), At: now.UnixMilli(), N: f.n}
 }
 
 // rounded keeps six digits.
@@ -79,10 +82,9 @@ func (t Tick) encode() (json.RawMessage, error) {
 }
 
 // run publishes the same ticks to the topic of every action until ctx ends or the server stops.
-func (f *feed) run(ctx context.Context, srv *weir.Server, log *slog.Logger) {
+func (f *feed) run(ctx context.Context, srv *weir.Server, actions []Action, log *slog.Logger) {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
-	actions := Actions()
 	for {
 		select {
 		case <-ctx.Done():

@@ -78,7 +78,7 @@ type about struct {
 func (d *Demo) serveAbout(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, about{
 		Namespace: Namespace, HelloTopic: HelloTopic, LaneMessages: laneMessages, MinRate: MinRate, MaxRate: MaxRate,
-		TicksPerSec: int(time.Second / tickEvery), BytesPerTick: tickBytes, Curl: d.Curl(), Actions: Actions(),
+		TicksPerSec: int(time.Second / tickEvery), BytesPerTick: tickBytes, Curl: d.Curl(), Actions: d.actions,
 	})
 }
 

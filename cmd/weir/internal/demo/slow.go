@@ -36,6 +36,7 @@ type SlowClient struct {
 
 	mu   sync.Mutex
 	view SlowView
+	last uint64 // number received last on this connection; 0: none
 }
 
 // SlowStatus is what a slow client is doing.
@@ -54,6 +55,8 @@ type SlowView struct {
 	Socket   string // Socket.IO id of the current or last connection
 	Received uint64 // messages of its topic, over all connections
 	Newest   Tick   // the newest value received; zero if none
+	Missing  uint64 // of the feed's numbers between those it has received on one connection
+	Disorder uint64 // messages that came behind a later one, or twice
 	RetryAt  time.Time
 }
 
@@ -124,7 +127,7 @@ func (c *SlowClient) connect(ctx context.Context) (joined bool, err error) {
 // read subscribes and reads until the connection ends. The socket's id is that by which the management API knows the
 // client.
 func (c *SlowClient) read(conn *peer.Conn) error {
-	c.update(func(v *SlowView) { v.Status, v.Socket = Connected, conn.SID() })
+	c.update(func(v *SlowView) { v.Status, v.Socket, c.last = Connected, conn.SID(), 0 })
 	request, err := json.Marshal(map[string]string{"topic": c.opts.Topic})
 	if err != nil {
 		return err
@@ -150,6 +153,14 @@ func (c *SlowClient) take(e peer.Event) error {
 	}
 	c.update(func(v *SlowView) {
 		v.Received++
+		switch {
+		case c.last == 0 || t.N == 0:
+		case t.N <= c.last:
+			v.Disorder++
+		default:
+			v.Missing += t.N - c.last - 1
+		}
+		c.last = max(c.last, t.N)
 		if t.At >= v.Newest.At {
 			v.Newest = Tick{Symbol: t.Symbol, Price: t.Price, At: t.At}
 		}

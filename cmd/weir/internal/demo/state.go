@@ -25,6 +25,8 @@ type SlowState struct {
 	Status   SlowStatus `json:"status"`
 	Received uint64     `json:"received"`
 	Newest   *Tick      `json:"newest,omitempty"`
+	Missing  uint64     `json:"missing"`           // prices that it has not received between those it has
+	Disorder uint64     `json:"disorder"`          // prices that came behind a later one
 	RetryAt  int64      `json:"retryAt,omitempty"` // milliseconds since 1970, while it is away
 	Lane     LaneState  `json:"lane"`
 }
@@ -130,6 +132,8 @@ func (r *reader) find(clients []weir.ClientView) (socket string, lane laneFigure
 // laneFigures are what the management API says of one lane, as far as the page shows it.
 type laneFigures struct {
 	Depth, Bytes int
+	Spilled      int
+	SpilledBytes int64
 	OldestMs     int64
 	Coalesced    uint64
 	Drops        map[string]uint64
@@ -138,7 +142,7 @@ type laneFigures struct {
 func laneOf(c *weir.ClientView, topic string) (laneFigures, bool) {
 	for _, l := range c.Lanes {
 		if l.Topic == topic {
-			return laneFigures{Depth: l.Depth, Bytes: l.Bytes, OldestMs: l.OldestMs, Coalesced: l.Coalesced, Drops: l.Drops}, true
+			return laneFigures{Depth: l.Depth, Bytes: l.Bytes, Spilled: l.Spilled, SpilledBytes: l.SpilledBytes, OldestMs: l.OldestMs, Coalesced: l.Coalesced, Drops: l.Drops}, true
 		}
 	}
 	return laneFigures{}, false
@@ -146,7 +150,7 @@ func laneOf(c *weir.ClientView, topic string) (laneFigures, bool) {
 
 func (r *reader) state() SlowState {
 	v := r.client.View()
-	s := SlowState{Topic: r.topic, Status: v.Status, Received: v.Received, Lane: r.books.state()}
+	s := SlowState{Topic: r.topic, Status: v.Status, Received: v.Received, Missing: v.Missing, Disorder: v.Disorder, Lane: r.books.state()}
 	if v.Newest.At != 0 {
 		s.Newest = &v.Newest
 	}

@@ -7,6 +7,7 @@ const stale = 5000;
 export class Card {
   constructor(action, laneMessages) {
     this.laneMessages = laneMessages;
+    this.spills = action.spills;
     this.fast = { received: 0, newest: null };
     this.slow = null; // the server's word on the slow reader
     this.stalled = false;
@@ -41,6 +42,7 @@ export class Card {
     this.slow = slow;
     this.stalled = setting.stalled;
     this.drawLane(slow);
+    if (this.spills) this.drawDisk(slow);
   }
 
   // Draws what changes by itself as time goes on.
@@ -74,6 +76,23 @@ export class Card {
     this.drawLost(lane);
   }
 
+  // What waits on disk behind the lane.
+  drawDisk({ lane }) {
+    const disk = this.at('.disk');
+    const text = lane.spilled > 0 ? `${format.count(lane.spilled)} on disk, ${format.bytes(lane.spilledBytes)}` : '';
+    if (disk.textContent !== text) disk.textContent = text;
+    this.root.classList.toggle('behind', lane.spilled > 0);
+  }
+
+  // Whether what the slow reader got is the feed, number after number.
+  drawOrder({ missing, disorder }) {
+    const part = document.createElement('span');
+    part.dataset.figure = 'order';
+    part.textContent = missing + disorder === 0 ? 'every price so far, in order'
+      : `${format.count(missing)} missing, ${format.count(disorder)} out of order`;
+    return part;
+  }
+
   // What did not reach the slow reader, by reason.
   drawLost(lane) {
     const figures = Object.entries(lane.drops).map(([reason, n]) => (
@@ -88,7 +107,9 @@ export class Card {
       part.append(`${label} `, value);
       return part;
     });
-    this.at('.lost').replaceChildren(...(parts.length > 0 ? parts : ['nothing lost']));
+    if (parts.length === 0) parts.push('nothing lost');
+    if (this.spills && this.slow.received > 0) parts.push(this.drawOrder(this.slow));
+    this.at('.lost').replaceChildren(...parts);
   }
 
   // Why there is no lane.

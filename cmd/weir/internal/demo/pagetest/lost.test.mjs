@@ -27,7 +27,7 @@ after(async () => {
 
 // received waits until the fast reader of every card has so many messages, on a page that shows no banner.
 const received = (least) => page.waitForFunction((n) => document.getElementById('lost').hidden
-  && [...document.querySelectorAll('article .fast .count')].length === 5
+  && [...document.querySelectorAll('article .fast .count')].length === 6
   && [...document.querySelectorAll('article .fast .count')].every((e) => Number(e.textContent.replaceAll(',', '')) >= n),
 least, { timeout: patience });
 

@@ -42,6 +42,9 @@ const look = (topic) => page.evaluate((id) => {
     rejected: number('[data-figure=rejected] b'),
     coalesced: number('[data-figure=coalesced] b'),
     cuts: number('[data-figure=cuts] b'),
+    disk: card.querySelector('.disk').textContent,
+    spilled: Number(card.querySelector('.disk').textContent.match(/[\d,]+/)?.[0].replaceAll(',', '') ?? 0),
+    lost: [...card.querySelector('.lost').childNodes].map((n) => n.textContent),
   };
 }, topic);
 
@@ -63,10 +66,10 @@ test('three lines: the page, the address for clients, a curl command', () => {
   assert.match(weir.curl, /^curl /);
 });
 
-test('five cards, one per overflow action, each with a fast and a slow reader', async () => {
-  await page.waitForFunction(() => document.querySelectorAll('article').length === 5);
+test('six cards, one per overflow action, each with a fast and a slow reader', async () => {
+  await page.waitForFunction(() => document.querySelectorAll('article').length === 6);
   assert.deepEqual(await page.locator('h2').allTextContents(),
-    ['DROP_OLDEST', 'REJECT_NEW', 'COALESCE', 'SNAPSHOT_ONLY', 'DISCONNECT']);
+    ['DROP_OLDEST', 'REJECT_NEW', 'COALESCE', 'SNAPSHOT_ONLY', 'DISCONNECT', 'SPILL_TO_DISK']);
   for (const id of await page.locator('article').evaluateAll((list) => list.map((e) => e.id))) {
     await until(id, (c) => c.fast.received > 0 && c.slow.age > 0, 'values for both readers');
   }
@@ -153,15 +156,30 @@ test('the other actions act as their cards say', async () => {
   await until('prices.disconnect', (c) => c.depth === 0 && c.cuts > 0, 'a cut');
 });
 
+test('what SPILL_TO_DISK has no room for goes to disk, message by message, and nothing is lost', async () => {
+  const full = await until('prices.spill-to-disk', (c) => c.depth >= 8 && c.spilled > 0, 'messages on disk');
+  const later = await until('prices.spill-to-disk',
+    (c) => c.spilled >= full.spilled + 100 && c.fast.received >= full.fast.received + 100, 'a hundred more on disk and read by the fast one');
+  assert.match(later.disk, /^[\d,]+ on disk, [\d.]+ [KM]iB$/);
+  assert.deepEqual(later.lost, ['nothing lost', 'every price so far, in order']);
+});
+
 test('a reader that reads again sees fresh prices', async () => {
   await page.getByRole('button', { name: 'Let it read' }).click();
   const slider = page.getByRole('slider', { name: 'The slow reader reads' });
   await slider.focus();
   await page.keyboard.press('End');
   await page.waitForFunction(() => document.getElementById('rate-text').textContent === 'full speed');
-  for (const topic of ['prices.drop-oldest', 'prices.reject-new', 'prices.coalesce', 'prices.snapshot-only']) {
+  for (const topic of ['prices.drop-oldest', 'prices.reject-new', 'prices.coalesce', 'prices.snapshot-only', 'prices.spill-to-disk']) {
     await until(topic, (c) => c.slow.age < small && c.depth < 16, 'a small age and an empty lane');
   }
+});
+
+test('the reader that spilled has caught up: nothing on disk, every price in order, as many as the fast one', async () => {
+  const c = await until('prices.spill-to-disk', (seen) => seen.disk === '' && seen.slow.received >= seen.fast.received - 10, 'all that the fast one has');
+  assert.deepEqual(c.lost, ['nothing lost', 'every price so far, in order']);
+  const other = await look('prices.drop-oldest');
+  assert.ok(other.slow.received + 100 < c.slow.received, `DROP_OLDEST gave its slow reader ${other.slow.received} of ${c.slow.received}`);
 });
 
 test('the curl command publishes when pasted into a shell, and the page shows it', async () => {

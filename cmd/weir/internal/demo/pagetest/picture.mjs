@@ -44,12 +44,12 @@ try {
   await fetch(weir.curl.match(/http:\S+$/)[0], {
     method: 'POST', headers: { 'Content-Type': 'application/json' }, body: weir.curl.match(/-d '([^']+)'/)[1],
   });
-  await hold({ 'drop-oldest': old, 'reject-new': old, coalesce: old, 'snapshot-only': old, disconnect: old }, patience);
+  await hold({ 'drop-oldest': old, 'reject-new': old, coalesce: old, 'snapshot-only': old, disconnect: old, 'spill-to-disk': old }, patience);
   await take('dev-page.png');
   await page.evaluate(() => window.goOn());
   await page.getByRole('button', { name: 'Let it read' }).click();
   await page.mouse.move(0, 0);
-  await hold({ 'reject-new': old, 'drop-oldest': fresh, coalesce: fresh, 'snapshot-only': fresh, disconnect: any }, patience);
+  await hold({ 'reject-new': old, 'spill-to-disk': old, 'drop-oldest': fresh, coalesce: fresh, 'snapshot-only': fresh, disconnect: any }, patience);
   const { y, height } = await page.locator('main').boundingBox();
   await take('dev-page-after.png', { clip: { x: 0, y: 0, width: 1280, height: Math.ceil(y + height) + 6 } });
 } finally {
