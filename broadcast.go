@@ -12,8 +12,9 @@ import (
 
 // Broadcast is a choice of sockets of one namespace, made by To, Except and so on;
 // each returns a new one. Its operations reach every socket that the choice means at that
-// moment, each once, whichever node it is on, unless Local narrows it. (This version has one
-// node: the two are the same.) A Broadcast is a value; any goroutine may use it.
+// moment, each once, whichever node it is on, unless Local narrows it; but Ask and Sockets are of
+// this node, as are the counts of Join. What goes to other nodes (ClusterOptions) is sent once and not waited for: an operation has no
+// error for it, and reaches those that can be reached then. A Broadcast is a value; any goroutine may use it.
 type Broadcast struct {
 	ns       *Namespace
 	to       delivery.Target
@@ -98,7 +99,11 @@ func (b Broadcast) Uncompressed() Broadcast {
 // see the events of a namespace's broadcasts in one order.
 func (b Broadcast) Emit(ctx context.Context, event string, args ...any) error {
 	return b.emit(event, args, func(e delivery.Emission) error {
-		return patiently(ctx, func(ctx context.Context) error { return b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to) })
+		err := patiently(ctx, func(ctx context.Context) error { return b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to) })
+		if err == nil && !b.local {
+			b.ns.srv.fleet.emit(ctx, b.ns, &e, &b.to)
+		}
+		return err
 	})
 }
 
@@ -218,6 +223,9 @@ func (b Broadcast) do(ctx context.Context, o *op.Op) (*delivery.Doing, op.Outcom
 	d, err := b.ns.srv.hub.Begin(ctx, o)
 	if err != nil {
 		return nil, op.Outcome{}, wrap(err, "")
+	}
+	if !b.local && o.Kind != op.Fetch {
+		b.ns.srv.fleet.do(ctx, o)
 	}
 	out, err := d.Wait(ctx)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {

@@ -60,6 +60,7 @@ func (s *Server) extra() metrics.Extra {
 		}
 		d.Refused(func(reason string, n uint64) { e.Refused[reason] += n })
 	}
+	e.Cluster = s.fleet.figures()
 	for _, t := range s.tls {
 		e.TLS = append(e.TLS, t.figures())
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/pointer"
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // Lookup returns a namespace, nil if none of that path is declared.
@@ -53,6 +54,7 @@ func (s *Server) Declare(o NamespaceOptions, setUp func(*Namespace)) (*Namespace
 // declare adds a namespace to a door.
 func (s *Server) declare(d *door, o NamespaceOptions, setUp func(*Namespace)) (*Namespace, error) {
 	var p problems
+	o.validateCluster(&p, "Namespace", &s.opts.Cluster)
 	if o.validate(&p, "Namespace", d.opts.Auth, s.opts.Journal.Path); p != nil {
 		return nil, coded(ErrInvalid, errors.Join(p...).Error())
 	}
@@ -83,10 +85,16 @@ func (s *Server) declare(d *door, o NamespaceOptions, setUp func(*Namespace)) (*
 
 // openLogsOf opens the logs of a namespace that is declared while the server runs; those of the others Run opens.
 func (s *Server) openLogsOf(n *Namespace) error {
-	if !s.running() || !slices.ContainsFunc(n.opts.Topics, func(t TopicOptions) bool { return t.journaled() }) {
+	clustered := s.opts.Cluster.Broker != nil
+	if !s.running() || (!clustered && !slices.ContainsFunc(n.opts.Topics, func(t TopicOptions) bool { return t.journaled() })) {
 		return nil
 	}
-	err := s.disk.open()
+	var err error
+	if clustered {
+		err = s.fleet.serve(context.Background(), n)
+	} else {
+		err = s.disk.open()
+	}
 	if err == nil {
 		err = n.d.OpenLogs(context.Background())
 	}
@@ -111,6 +119,10 @@ func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
 			Key: pointer.Key(t.Key), Keep: t.keep(), Snapshot: t.Snapshot, Memory: t.memory(),
 			Journal: t.journaled(), Retention: t.retention(),
 		})
+		if c := &s.opts.Cluster; c.Broker != nil {
+			last := &spec.Topics[i]
+			last.Memory, last.Journal, last.Retention = topiclog.Limits{}, true, topiclog.Limits{Records: c.shares(t)}
+		}
 	}
 	n := &Namespace{
 		srv: s, door: d, path: o.Path, opts: o, log: d.log.With("namespace", o.Path),

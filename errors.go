@@ -27,7 +27,7 @@ const (
 	ErrBusy         Code = "busy"          // no room in the time given, or the memory budget is spent; retryable
 	ErrLimited      Code = "limited"       // a limit was reached, the reason names it; retryable
 	ErrDraining     Code = "draining"      // the server does not run yet, leaves, or has stopped; retryable elsewhere or later
-	ErrUnavailable  Code = "unavailable"   // what the answer depends on could not be asked, or the topic's journal takes nothing; retryable
+	ErrUnavailable  Code = "unavailable"   // what the answer depends on could not be asked, the topic's journal takes nothing, or the broker is away; retryable
 	ErrTimeout      Code = "timeout"       // the context ended before there was an answer; retryable
 	ErrDisconnected Code = "disconnected"  // the client has left, or was not let in
 	ErrUnsupported  Code = "unsupported"   // this version does not have it

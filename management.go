@@ -174,6 +174,9 @@ func (st state) Ready() error {
 	return nil
 }
 
+// Ailing implements admin.State.
+func (st state) Ailing() string { return st.s.fleet.ailing() }
+
 // Drain implements admin.State: Run drains and returns.
 func (st state) Drain() (drain.Progress, error) {
 	if !st.s.leave() {
@@ -231,7 +234,9 @@ func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) (pending *del
 		args[i] = json.RawMessage(a)
 	}
 	err = b.emit(r.Event, args, func(e delivery.Emission) (err error) {
-		pending, err = p.s.hub.EmitWithReceipt(ctx, n.d, r.Event, e, b.to)
+		if pending, err = p.s.hub.EmitWithReceipt(ctx, n.d, r.Event, e, b.to); err == nil {
+			p.s.fleet.emit(ctx, n, &e, &b.to)
+		}
 		return err
 	})
 	return pending, inward(err)

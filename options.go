@@ -273,6 +273,7 @@ type Options struct {
 	Management ManagementOptions
 	Drain      DrainOptions
 	Journal    JournalOptions
+	Cluster    ClusterOptions
 
 	// Authenticate decides about tokens. StaticTokens is a ready one.
 	Authenticate AuthFunc

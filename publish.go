@@ -97,7 +97,7 @@ func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true
 // It waits for room in the server's inboxes as long as ctx allows, and for a
 // reliable topic until every lane has answered, or ctx ends: see Receipt.Complete.
 // Errors: ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrLimited (ServerLimits.TopicsPerNamespace),
-// ErrDraining, ErrUnavailable (the topic's journal takes nothing; best-effort messages still reach who has room); then nobody gets the message.
+// ErrDraining, ErrUnavailable (the topic's journal takes nothing, or the broker is away; best-effort messages still reach who has room); then nobody gets the message.
 func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
 	n := s.byPath.Find(namespace)
 	if n == nil {
@@ -171,6 +171,9 @@ func (n *Namespace) begin(ctx context.Context, topic string, p *delivery.Publica
 	pending, err := n.srv.hub.Publish(ctx, n.d, topic, p, receipt)
 	if err != nil {
 		return nil, wrap(err, "topic "+topic+": "+err.Error())
+	}
+	if !pending.Duplicate {
+		n.srv.fleet.publish(ctx, n, topic, pending.MessageID, p)
 	}
 	return pending, nil
 }

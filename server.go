@@ -37,6 +37,7 @@ type Server struct {
 	log     *slog.Logger
 	hub     *delivery.Hub
 	disk    disk
+	fleet   *fleet
 	lobby   *delivery.Namespace // for answers to clients that are in no namespace
 	doors   []*door
 	byPath  base.Names[*Namespace]
@@ -116,11 +117,11 @@ func New(o Options) (*Server, error) {
 	s.opts.Drain.Timeout = orDefault(o.Drain.Timeout, time.Minute)
 	s.opts.Management.ReceiptTimeout = orDefault(o.Management.ReceiptTimeout, time.Second)
 	servers := s.opts.servers()
-	s.disk.of = s
+	s.disk.of, s.fleet = s, newFleet(s)
 	shards := orDefault(o.Shards, runtime.GOMAXPROCS(0))
 	s.hub = delivery.New(delivery.Options{
 		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: guard.Budget(o.Memory.BudgetBytes),
-		HighWatermark: o.Memory.HighWatermark, FinishTimeout: finishTimeout, OnCut: s.onCut, OnStall: s.onStall, Open: s.disk.topic,
+		HighWatermark: o.Memory.HighWatermark, FinishTimeout: finishTimeout, OnCut: s.onCut, OnStall: s.onStall, Open: s.openLog,
 	})
 	s.drain = s.newDrain()
 	lobby := NamespaceOptions{}
@@ -225,6 +226,9 @@ func (s *Server) run(ctx context.Context) error {
 		}
 		return errors.Join(err, s.stop())
 	}
+	if err := s.fleet.join(ctx); err != nil {
+		return errors.Join(err, s.stop())
+	}
 	if err := s.Listen(); err != nil {
 		return errors.Join(err, s.stop())
 	}
@@ -305,6 +309,7 @@ func (s *Server) stop() error {
 	errs = append(errs, s.ports.Close(), closePool(s.readers), closePool(s.outside), closePool(s.workers))
 	s.hub.Close()
 	errs = append(errs, s.disk.close())
+	s.fleet.close()
 	s.pollers.Close()
 	close(s.stopped)
 	s.wg.Wait()

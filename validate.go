@@ -83,6 +83,7 @@ func (o *Options) Validate() error {
 		p.address(at+".Addr", s.Addr)
 		s.validate(&p, at, o.Authenticate != nil, o.Journal.Path)
 		for j, n := range s.Namespaces {
+			n.validateCluster(&p, fmt.Sprintf("%s.Namespaces[%d]", at, j), &o.Cluster)
 			if other, taken := paths[n.Path]; taken {
 				p.add("%s.Namespaces[%d].Path %q: server %q has it; a process serves a namespace once", at, j, n.Path, other)
 			}
@@ -91,6 +92,7 @@ func (o *Options) Validate() error {
 	}
 	o.numbers(&p)
 	o.Journal.validate(&p)
+	o.Cluster.validate(&p)
 	o.Revoked.validate(&p, o.Authenticate != nil)
 	if o.Workers.Nice != 0 && !workers.NiceSupported {
 		p.add("Workers.Nice %d: only Linux can run handlers at another priority", o.Workers.Nice)

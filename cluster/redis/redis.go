@@ -67,6 +67,9 @@ func New(o Options) (*Broker, error) {
 	return b, nil
 }
 
+// Addr is host and port of the server, or the path of its socket: nothing secret.
+func (b *Broker) Addr() string { return b.target }
+
 // clientOption is what a URL means to rueidis.
 func clientOption(url string) (rueidis.ClientOption, error) {
 	o, err := rueidis.ParseURL(url)

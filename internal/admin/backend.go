@@ -84,6 +84,8 @@ type State interface {
 	// Ready is nil while the server takes clients; the error says why not and is
 	// shown by /readyz.
 	Ready() error
+	// Ailing is what is wrong though the server takes clients; "": nothing that it knows of.
+	Ailing() string
 	// Drain begins what SIGTERM does and returns at once; again is harmless. The error is that the server does not run.
 	Drain() (drain.Progress, error)
 	// Draining says how far the drain is, or would be.

@@ -171,6 +171,8 @@ func (b *backend) Drain() (drain.Progress, error) {
 	return b.Draining(), nil
 }
 
+func (b *backend) Ailing() string { return "" }
+
 func (b *backend) Draining() drain.Progress {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -22,6 +22,9 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) error {
 	for _, t := range a.Troubles() { // what needs no disk goes on
 		text += fmt.Sprintf(", but %s%s: %s", t.Sentence, sinceText(t.Since), t.Detail)
 	}
+	if what := a.State.Ailing(); what != "" {
+		text += ", but " + what
+	}
 	return plain(w, text)
 }
 

@@ -24,7 +24,7 @@ var (
 	CodeBusy           = &Code{"busy", http.StatusTooManyRequests, true, "API, ack, Go, metric", "Wait and try again: inboxes are full, the topic holds most of the memory budget, or too many wait to be let in."}
 	CodeLimited        = &Code{"limited", http.StatusTooManyRequests, true, "API, ack, event, Go, metric", "A limit of the configuration was reached; the reason names it."}
 	CodeDraining       = &Code{"draining", http.StatusServiceUnavailable, true, "API, ack, Go", "The server is going away: try another node, or this one later."}
-	CodeUnavailable    = &Code{"unavailable", http.StatusServiceUnavailable, true, "API, ack, event, Go, metric", "What the answer depends on, such as the tokens' issuer, could not be asked, or the topic's journal takes nothing: the disk is full, read-only or gone. The reason or the server's log says why. Try again later."}
+	CodeUnavailable    = &Code{"unavailable", http.StatusServiceUnavailable, true, "API, ack, event, Go, metric", "What the answer depends on, such as the tokens' issuer, could not be asked, or the topic's journal takes nothing: the disk is full, read-only or gone, or the broker is away. The reason or the server's log says why. Try again later."}
 	CodeTimeout        = &Code{"timeout", http.StatusGatewayTimeout, true, "Go", "The client did not answer in time."}
 	CodeDisconnected   = &Code{"disconnected", http.StatusGone, true, "Go", "The client has left."}
 	CodeNoHandler      = &Code{"no_handler", http.StatusNotFound, false, "event, metric", "Register a handler for the event in this namespace."}

@@ -120,6 +120,7 @@ func TestNoOptionIsWithoutAKey(t *testing.T) {
 		".Servers[0].Namespaces[0].Topics[1].WebsocketOnly", ".Servers[0].Namespaces[0].Topics[1].AuthRequired",
 		".Servers[0].SocketIO.Cookie",
 		".Servers[0].Namespaces[0].ClientPublishGranted", // another word of clientPublish
+		".Cluster.", // excludes the journal: TestClusterKeysReachTheOptions
 	}
 	eachLeaf(reflect.ValueOf(c.Options), "", func(path string, v reflect.Value) {
 		for _, prefix := range code {
@@ -134,6 +135,7 @@ func TestNoOptionIsWithoutAKey(t *testing.T) {
 	for _, s := range c.Effective() {
 		byItself := strings.HasPrefix(s.Path, "access.staticTokens.alice") || strings.HasPrefix(s.Path, `access.staticTokens["b.o.b"]`) ||
 			strings.HasPrefix(s.Path, "access.jwt.keys[") || // one of secret, pem and file
+			strings.HasPrefix(s.Path, "cluster.") || // excludes the journal
 			s.Path == "servers.feed.engineIoTransport" || strings.HasSuffix(s.Path, "namespaces[0].key")
 		if s.Origin == "default" && !byItself {
 			t.Errorf("everything.yaml does not set %s", s.Path)

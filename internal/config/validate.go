@@ -11,7 +11,7 @@ import (
 )
 
 // located takes the place in weir.Options from a problem that Options.Validate found.
-var located = regexp.MustCompile(`(?s)^(Servers|Management|Journal)(?:\[(\d+)\])?(?:\.Namespaces\[(\d+)\])?(?:\.Topics\[(\d+)\](?: \(.*?\))?)?(?:\.([A-Z]\w*)[\w.\[\]]*)?:? ?(.*)$`)
+var located = regexp.MustCompile(`(?s)^(Servers|Management|Journal|Cluster)(?:\[(\d+)\])?(?:\.Namespaces\[(\d+)\])?(?:\.Topics\[(\d+)\](?: \(.*?\))?)?(?:\.([A-Z]\w*)[\w.\[\]]*)?:? ?(.*)$`)
 
 // originEntry takes the place in the list from a problem of an origin.
 var originEntry = regexp.MustCompile(`^origins(\[\d+\]) (.*)$`)

@@ -19,6 +19,8 @@ type Publication struct {
 	ID      string        // idempotency key and message id; "" = made here
 	TTL     time.Duration // 0 = the topic's
 	Target  Target
+
+	adopted bool // another node has counted it
 }
 
 // atMost is more than the frame of the publication has, in bytes, whatever its form.

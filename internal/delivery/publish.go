@@ -101,6 +101,17 @@ func (h *Hub) publishOnce(ctx context.Context, t *Topic, p *Publication, wantRec
 	return &duplicate, nil
 }
 
+// Adopt publishes here what another node has published to a topic without a log that they share. Its id is not
+// remembered: that is the other node's. Where the topic is not known nobody is there for it. What is refused is counted.
+func (h *Hub) Adopt(ctx context.Context, n *Namespace, topic string, p *Publication) {
+	t := n.known(topic)
+	if t == nil {
+		return
+	}
+	p.adopted = true
+	_, _ = h.publish(ctx, t, p, false) // counts what it refuses
+}
+
 func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt bool) (*Pending, error) {
 	d := t.Declared
 	if d.heavy.Load() {
@@ -137,7 +148,9 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 		d.refuse(err)
 		return nil, err
 	}
-	d.Published.Add(1)
+	if !p.adopted {
+		d.Published.Add(1)
+	}
 	if !f.late {
 		h.taps.offer(f.msg, p.Payload, p.Binary)
 	}
@@ -161,7 +174,9 @@ func (h *Hub) publishUnheard(t *Topic, p *Publication) *Pending {
 		return nil
 	}
 	t.used = h.Now()
-	d.Published.Add(1)
+	if !p.adopted {
+		d.Published.Add(1)
+	}
 	id := p.ID
 	if id == "" {
 		id = h.newID()

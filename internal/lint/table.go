@@ -91,11 +91,11 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/outbox", "internal/survey", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/topiclog", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/link", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "internal/identity", "cluster",
+			"internal/guard", "internal/link", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "internal/identity", "internal/sharedlog", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.
-		{Path: "internal/config", May: []string{"internal/base", ".", "internal/attach"}},
+		{Path: "internal/config", May: []string{"internal/base", ".", "internal/attach", "cluster/redis"}},
 		{Path: "cmd/weir/internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/certs", "internal/wire/*"}},
 		{Path: "cmd/weir/internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
 		{Path: "cmd/weir", May: []string{

@@ -203,7 +203,23 @@ func merge(a, b latency.Distribution) latency.Distribution {
 	return a
 }
 
+func collectCluster(s sink, c *Cluster) {
+	if c == nil {
+		return
+	}
+	up := 0.0
+	if c.Up {
+		up = 1
+	}
+	s.put(clusterUp, up)
+	s.put(clusterMissed, float64(c.Missed))
+	for kind, n := range c.Unsent {
+		s.put(clusterUnsent, float64(n), kind)
+	}
+}
+
 func collectDoor(s sink, x Extra) {
+	collectCluster(s, x.Cluster)
 	for transport, n := range x.Sessions {
 		s.put(sessions, float64(n), transport)
 	}

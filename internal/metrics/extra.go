@@ -27,6 +27,7 @@ type Extra struct {
 	EventsPanics    map[string]uint64
 	TLS             []TLS    // of the ports that speak it
 	Journal         *Journal // nil: none is open
+	Cluster         *Cluster // nil: the server is alone
 	Build           Build
 }
 
@@ -64,6 +65,13 @@ type Trouble struct {
 
 // Whats are the words of Trouble.What: those of package journal.
 var Whats = [...]string{"failing", "full", "read_only", "gone", "no_room", "slow"}
+
+// Cluster are the figures of a node.
+type Cluster struct {
+	Up     bool              // the broker can be reached
+	Unsent map[string]uint64 // what has not gone to other nodes, by kind: a fixed set
+	Missed uint64            // gaps in topics' logs: records that were not kept until this node could read them
+}
 
 // TLS are the figures of a port that speaks it.
 type TLS struct {

@@ -46,6 +46,20 @@ func appendEntry(b []byte, o origin, r *topiclog.Record) []byte {
 	return append(b, r.Payload...)
 }
 
+// AppendRecord encodes a record that goes to other nodes without a log, as they would find it in one; from says who sends it.
+func AppendRecord(b []byte, from string, r *topiclog.Record) []byte {
+	return appendEntry(b, origin{log: from}, r)
+}
+
+// ParseRecord decodes one. Namespace and topic are not told; the payload is a view into b.
+func ParseRecord(b []byte) (from string, r *topiclog.Record, err error) {
+	o, r, err := parseEntry(b)
+	if err == nil && r == nil {
+		err = errForm
+	}
+	return o.log, r, err
+}
+
 func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }

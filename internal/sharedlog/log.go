@@ -80,7 +80,7 @@ type appending struct {
 
 func newLog(of *Logs, b Broker, o Options) *Log {
 	g := &Log{
-		of: of, broker: b, opts: o, name: Name(o.Namespace, o.Topic), origin: newOrigin(),
+		of: of, broker: b, opts: o, name: Name(o.Namespace, o.Topic), origin: NewOrigin(),
 		more: make(chan struct{}, 1), sends: make(chan struct{}, 1), pending: make(map[uint64]*appending),
 	}
 	g.life, g.end = context.WithCancel(context.Background())

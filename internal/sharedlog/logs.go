@@ -98,8 +98,8 @@ func (l *Logs) Lapsed() {
 	}
 }
 
-// newOrigin names one opening of a log.
-func newOrigin() string {
+// NewOrigin is a name that nothing else has, of 16 bytes.
+func NewOrigin() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
 	return hex.EncodeToString(b[:])

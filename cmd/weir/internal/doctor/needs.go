@@ -83,6 +83,9 @@ func needsOf(o weir.Options, settings []config.Setting) Needs {
 	for _, s := range settings {
 		n.addSetting(s)
 	}
+	if b, ok := o.Cluster.Broker.(interface{ Addr() string }); ok { // the setting is masked: it may hold a password
+		n.Broker.URLs = []string{"redis://" + b.Addr()}
+	}
 	if n.Connections == 0 {
 		n.Connections, n.Assumed = Assumed, true
 	}

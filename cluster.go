@@ -1,0 +1,389 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/metrics"
+	"github.com/streamweir/weir/internal/op"
+	"github.com/streamweir/weir/internal/sharedlog"
+	"github.com/streamweir/weir/internal/topiclog"
+)
+
+// ClusterOptions join servers, each a node: what is published on one reaches the subscribers on all, and so do the emits, rooms and
+// disconnections of a Broadcast. All nodes must declare the same namespaces and topics.
+//
+// A topic that is AT_LEAST_ONCE or has a History has its log at the broker, which gives all nodes one order and one numbering;
+// offsets have holes there. All else is best effort between nodes: it reaches the sockets of this node at once, those of others
+// once, if they can be reached at that moment.
+//
+// While the broker is away, clients stay connected. What is published to an AT_LEAST_ONCE topic fails with ErrUnavailable; everything
+// else reaches the sockets of this node only, and weir_cluster_unsent_total counts it.
+type ClusterOptions struct {
+	// Broker is what joins them, for instance redis.New of the package cluster/redis; nil: this server is alone. Run fails with what the
+	// broker says if it cannot be reached within 10 s.
+	Broker cluster.Broker
+
+	// Node names this one to the broker and in the log: default the host's name. It need not be unique.
+	Node string
+
+	// LogRecords is how many records the broker keeps of an AT_LEAST_ONCE topic: a node that cannot hear the broker for so long that more
+	// are published misses the oldest, which its log says. Default 10,000; 1 to 1,000,000. A larger History counts.
+	LogRecords int
+}
+
+// What a node waits for.
+const (
+	joinTimeout       = 10 * time.Second
+	openTimeout       = 5 * time.Second
+	adoptTimeout      = time.Second // for room, for what another node has sent
+	defaultLogRecords = 10_000
+	maxLogRecords     = 1_000_000
+)
+
+func (c *ClusterOptions) validate(p *problems) {
+	if c.Node != "" {
+		if err := cluster.CheckName(c.Node); err != nil {
+			p.add("Cluster.Node: %w", err)
+		}
+	}
+	within(p, "Cluster.LogRecords", c.LogRecords, 0, maxLogRecords)
+	if c.Broker == nil && (c.Node != "" || c.LogRecords != 0) {
+		p.add("Cluster: Node and LogRecords have no effect without a Broker")
+	}
+}
+
+// validateCluster refuses what topics cannot have where a broker keeps their logs.
+func (n *NamespaceOptions) validateCluster(p *problems, at string, c *ClusterOptions) {
+	if c.Broker == nil {
+		return
+	}
+	for i := range n.Topics {
+		t := &n.Topics[i]
+		t.validateCluster(p, fmt.Sprintf("%s.Topics[%d] (%s)", at, i, t.Name))
+	}
+}
+
+func (t *TopicOptions) validateCluster(p *problems, at string) {
+	if t.journaled() {
+		p.add("%s: SPILL_TO_DISK and Retention are not to be had together with Cluster.Broker: the journal of a node knows nothing of the others' numbers", at)
+	}
+	if t.HistoryBytes != 0 && t.HistoryBytes != defaultHistoryBytes {
+		p.add("%s.HistoryBytes %d: a broker's logs are bounded by History alone", at, t.HistoryBytes)
+	}
+}
+
+// shares is how many records of a topic the broker keeps; 0: it has no log there.
+func (c *ClusterOptions) shares(t *TopicOptions) int {
+	switch {
+	case c.Broker == nil:
+		return 0
+	case t.Mode == AtLeastOnce:
+		return max(t.History, orDefault(c.LogRecords, defaultLogRecords))
+	}
+	return t.History
+}
+
+// fleet is a server's part in a cluster, between Run and its end.
+type fleet struct {
+	of     *Server
+	id     string // of this server, in what it sends
+	logs   *sharedlog.Logs
+	member atomic.Pointer[joined] // nil: it has not joined
+	unsent [kinds]atomic.Uint64
+	missed atomic.Uint64 // records that this node never delivered
+
+	mu    sync.Mutex
+	heard map[string]func(from string, data []byte) // by channel
+}
+
+// joined is a member, which no longer changes.
+type joined struct{ cluster.Member }
+
+// What nodes send each other, for weir_cluster_unsent_total.
+const (
+	kindPublish = iota
+	kindOperation
+	kinds
+)
+
+var kindNames = [kinds]string{"publish", "operation"}
+
+func newFleet(s *Server) *fleet {
+	return &fleet{of: s, id: sharedlog.NewOrigin(), logs: sharedlog.NewLogs(), heard: make(map[string]func(string, []byte))}
+}
+
+// join makes the server a member, if it has a broker, and opens what it follows. It is called once the loops run.
+func (f *fleet) join(ctx context.Context) error {
+	o := &f.of.opts.Cluster
+	if o.Broker == nil {
+		return nil
+	}
+	node := o.Node
+	if node == "" {
+		node, _ = os.Hostname()
+	}
+	if node == "" {
+		node = "weir"
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	m, err := o.Broker.Join(ctx, node, f)
+	if err != nil {
+		return fmt.Errorf("join the cluster: %w", err)
+	}
+	f.member.Store(&joined{m})
+	f.of.log.Info("joined the cluster", "node", node)
+	for _, n := range f.of.byPath.All() {
+		if err := f.serve(ctx, n); err != nil {
+			return err
+		}
+	}
+	if err := f.of.hub.OpenLogs(ctx); err != nil {
+		return fmt.Errorf("join the cluster: %w", err)
+	}
+	return nil
+}
+
+// openLog is delivery.Options.Open.
+func (s *Server) openLog(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+	if s.opts.Cluster.Broker != nil {
+		return s.fleet.topic(namespace, topic, l, deliver)
+	}
+	return s.disk.topic(namespace, topic, l, deliver)
+}
+
+// close leaves the cluster, when nothing is delivered any more.
+func (f *fleet) close() {
+	if m := f.member.Load(); m != nil {
+		m.Close()
+	}
+}
+
+// serve hears the operations of a namespace that other nodes send.
+func (f *fleet) serve(ctx context.Context, n *Namespace) error {
+	err := f.subscribe(ctx, operations(n.path), func(_ string, data []byte) { f.operate(data) })
+	if err != nil {
+		return fmt.Errorf("hear the operations of %s: %w", n.path, err)
+	}
+	return nil
+}
+
+// The channels of a cluster.
+func operations(namespace string) string      { return "ops:" + namespace }
+func publications(namespace, t string) string { return "best:" + namespace + ":" + t }
+
+// subscribe has a function hear a channel. Where the broker is away it will be heard when it is back.
+func (f *fleet) subscribe(ctx context.Context, channel string, hear func(from string, data []byte)) error {
+	m := f.member.Load()
+	if m == nil {
+		return errNotRunning
+	}
+	f.mu.Lock()
+	f.heard[channel] = hear
+	f.mu.Unlock()
+	err := m.Subscribe(ctx, channel)
+	if err == nil || errors.Is(err, cluster.ErrAway) {
+		return nil
+	}
+	f.unsubscribe(channel)
+	return err
+}
+
+func (f *fleet) unsubscribe(channel string) {
+	f.mu.Lock()
+	delete(f.heard, channel)
+	f.mu.Unlock()
+	f.member.Load().Unsubscribe(channel)
+}
+
+// topic is delivery.Options.Open where there is a broker: a topic that is open is followed. One without a log there counts here, and hears
+// what others publish.
+func (f *fleet) topic(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+	m := f.member.Load()
+	if m == nil {
+		return nil, errNotRunning
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	if l.Records > 0 {
+		return f.logs.Open(ctx, m, sharedlog.Options{
+			Namespace: namespace, Topic: topic, Keep: l.Records, Deliver: deliver,
+			Missed: func(after, before uint64) {
+				f.missed.Add(1)
+				f.of.log.Error("records of a topic were not delivered here: the broker did not keep them until it was back (Cluster.LogRecords)",
+					"namespace", namespace, "topic", topic, "after", after, "before", before)
+			},
+		})
+	}
+	channel := publications(namespace, topic)
+	err := f.subscribe(ctx, channel, func(_ string, data []byte) { f.adopt(namespace, topic, data) })
+	if err != nil {
+		return nil, fmt.Errorf("hear topic %q of %s: %w", topic, namespace, err)
+	}
+	return &followed{Log: topiclog.NewMemory(sharedlog.NewOrigin(), topiclog.Limits{}), end: func() { f.unsubscribe(channel) }}, nil
+}
+
+// followed is the numbering of a topic that this node hears as long as it is open.
+type followed struct {
+	topiclog.Log
+	end  func()
+	once sync.Once
+}
+
+// Close implements topiclog.Log.
+func (l *followed) Close() {
+	l.once.Do(l.end)
+	l.Log.Close()
+}
+
+// publish tells the other nodes of a publication that has no log at the broker.
+func (f *fleet) publish(ctx context.Context, n *Namespace, topic, id string, p *delivery.Publication) {
+	if f.of.opts.Cluster.Broker == nil || f.of.opts.Cluster.shares(n.topics[n.d.Declared(topic)]) > 0 {
+		return
+	}
+	r := topiclog.Record{
+		ID: id, Key: p.Key, At: time.Now().UnixNano(), Payload: p.Payload, Binary: p.Binary,
+		To: topiclog.Recipient{Socket: p.Target.Socket, Principal: p.Target.Principal},
+	}
+	if len(p.Target.Rooms) > 0 {
+		r.To.Room = p.Target.Rooms[0]
+	}
+	if p.TTL > 0 {
+		r.Expires = r.At + int64(p.TTL)
+	}
+	f.send(ctx, kindPublish, publications(n.path, topic), sharedlog.AppendRecord(nil, f.id, &r))
+}
+
+// send gives other nodes something, at most once. What does not go is counted.
+func (f *fleet) send(ctx context.Context, kind int, channel string, data []byte) {
+	m := f.member.Load()
+	if m == nil || m.Publish(ctx, channel, data) != nil {
+		f.unsent[kind].Add(1)
+	}
+}
+
+// adopt publishes here what another node has published.
+func (f *fleet) adopt(namespace, topic string, data []byte) {
+	from, r, err := sharedlog.ParseRecord(data)
+	n := f.of.byPath.Find(namespace)
+	if err != nil || from == f.id || n == nil {
+		return
+	}
+	p := delivery.Publication{Payload: r.Payload, Binary: r.Binary, Key: r.Key, ID: r.ID, Target: delivery.Target{Socket: r.To.Socket, Principal: r.To.Principal}}
+	if r.To.Room != "" {
+		p.Target.Rooms = []string{r.To.Room}
+	}
+	if r.Expires != 0 {
+		if p.TTL = time.Until(time.Unix(0, r.Expires)); p.TTL <= 0 {
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adoptTimeout)
+	defer cancel()
+	f.of.hub.Adopt(ctx, n.d, topic, &p) // what is refused is counted there
+}
+
+// do tells the other nodes of an operation on sockets.
+func (f *fleet) do(ctx context.Context, o *op.Op) {
+	if f.of.opts.Cluster.Broker == nil {
+		return
+	}
+	data, err := op.Append(append(make([]byte, 0, 256), f.id...), o)
+	if err != nil {
+		f.unsent[kindOperation].Add(1)
+		f.of.log.Error("an operation cannot be sent to other nodes", "kind", o.Kind.String(), "namespace", o.Namespace, "error", err)
+		return
+	}
+	f.send(ctx, kindOperation, operations(o.Namespace), data)
+}
+
+// emit tells them of an event.
+func (f *fleet) emit(ctx context.Context, n *Namespace, e *delivery.Emission, to *delivery.Target) {
+	if f.of.opts.Cluster.Broker == nil {
+		return
+	}
+	v, err := e.Value()
+	if err != nil {
+		f.unsent[kindOperation].Add(1)
+		return
+	}
+	f.do(ctx, &op.Op{Kind: op.Emit, Namespace: n.path, Target: *to, Event: v})
+}
+
+// operate does here what another node has told.
+func (f *fleet) operate(data []byte) {
+	if len(data) < len(f.id) || string(data[:len(f.id)]) == f.id {
+		return
+	}
+	o, err := op.Parse(data[len(f.id):])
+	if err != nil || o.Kind == op.Ask || o.Kind == op.Fetch {
+		return // of a newer node, which says so
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adoptTimeout)
+	defer cancel()
+	if _, err := f.of.hub.Begin(ctx, o); err != nil && !errors.Is(err, delivery.ErrClosed) {
+		f.of.log.Warn("an operation of another node was not done here", "kind", o.Kind.String(), "namespace", o.Namespace, "error", err)
+	}
+}
+
+// Message implements cluster.Listener.
+func (f *fleet) Message(channel string, data []byte) {
+	f.mu.Lock()
+	hear := f.heard[channel]
+	f.mu.Unlock()
+	if hear != nil {
+		hear(channel, data)
+	}
+}
+
+// Entries implements cluster.Listener.
+func (f *fleet) Entries(log string, entries []cluster.Entry) { f.logs.Entries(log, entries) }
+
+// Lapsed implements cluster.Listener.
+func (f *fleet) Lapsed() {
+	f.of.log.Warn("messages of other nodes may have been missed: topics with a log at the broker read on from there")
+	f.logs.Lapsed()
+}
+
+// Changed implements cluster.Listener.
+func (f *fleet) Changed(s cluster.State) {
+	if s.Up {
+		f.of.log.Info("the broker is back")
+		return
+	}
+	f.of.log.Error("the broker is away: reliable publishes are refused, all else reaches the clients of this node only", "error", s.Err)
+}
+
+// ailing is what is wrong with the cluster; "": nothing.
+func (f *fleet) ailing() string {
+	m := f.member.Load()
+	if m == nil {
+		return ""
+	}
+	s := m.State()
+	if s.Up {
+		return ""
+	}
+	return fmt.Sprintf("the broker is away since %s: reliable publishes are refused, all else reaches the clients of this node only", s.Since.UTC().Format(time.RFC3339))
+}
+
+// figures are those of the cluster; nil: there is none.
+func (f *fleet) figures() *metrics.Cluster {
+	m := f.member.Load()
+	if m == nil {
+		return nil
+	}
+	c := &metrics.Cluster{Up: m.State().Up, Missed: f.missed.Load(), Unsent: make(map[string]uint64, kinds)}
+	for i, name := range kindNames {
+		c.Unsent[name] = f.unsent[i].Load()
+	}
+	return c
+}

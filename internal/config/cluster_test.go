@@ -1,0 +1,49 @@
+package config_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/streamweir/weir/internal/config"
+)
+
+const clusterFile = `weir: 1
+servers: {feed: {port: 0, namespaces: [{path: /feed, topics: [{name: orders, deliveryMode: AT_LEAST_ONCE, overflowAction: REJECT_NEW}]}]}}
+cluster: `
+
+func TestClusterKeysReachTheOptions(t *testing.T) {
+	c := parse(t, clusterFile+"{broker: redis, redis: {url: 'redis://:secret@127.0.0.1:1/2', keyPrefix: other}, nodeName: n1, logRecords: 50}", config.LoadOptions{})
+	if o := c.Options.Cluster; o.Broker == nil || o.Node != "n1" || o.LogRecords != 50 {
+		t.Errorf("%+v", o)
+	}
+	for _, s := range c.Effective() {
+		if strings.Contains(fmt.Sprint(s.Value), "secret") {
+			t.Errorf("%s shows the password: %v", s.Path, s.Value)
+		}
+	}
+	if c := parse(t, clusterFile+"{broker: memory}", config.LoadOptions{}); c.Options.Cluster.Broker != nil {
+		t.Error("one node has a broker")
+	}
+}
+
+func TestClusterKeysAreRefused(t *testing.T) {
+	for _, c := range []struct{ cluster, want string }{
+		{"{broker: kafka}", "cluster.broker"},
+		{"{broker: redis}", "cluster.redis.url: is missing"},
+		{"{broker: redis, redis: {url: 'http://x'}}", "cluster.redis.url: want redis://"},
+		{"{broker: redis, redis: {url: 'redis://x:1', keyPrefix: '{a}'}}", "cluster.redis.keyPrefix: "},
+		{"{broker: redis, redis: {url: 'redis://x:1'}, logRecords: 0}", "cluster.logRecords"},
+		{"{logRecords: 7}", "cluster.logRecords: has no effect with broker memory"},
+		{"{redis: {url: 'redis://x:1'}}", "cluster.redis.url: has no effect with broker memory"},
+		{"{broker: redis, redis: {url: 'redis://x:1'}}\njournal: {path: /tmp/x}\nservers: {a: {port: 0, namespaces: [{path: /a, topics: [{name: t, overflowAction: SPILL_TO_DISK}]}]}}", "SPILL_TO_DISK and Retention are not to be had together with"},
+	} {
+		file := clusterFile + c.cluster
+		if strings.Contains(c.cluster, "servers:") {
+			file = "weir: 1\ncluster: " + c.cluster
+		}
+		if _, err := config.Parse("weir.yaml", []byte(file), config.LoadOptions{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.cluster, err, c.want)
+		}
+	}
+}
