@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"math"
 	"sync"
 
 	"github.com/streamweir/weir/internal/budget"
@@ -104,6 +105,15 @@ func messageOf(t *Topic, e topiclog.Placement) *base.Message {
 	x := publicationOf(t, e.Record)
 	x.pub.Place(&x.msg, e.Epoch, e.Offset)
 	x.pub.Adopt(x.msg.Frame(t.Declared.form(t.Declared.Spec.Shape)))
+	return &x.msg
+}
+
+// messageBehind is messageOf for one lane, of which so many messages before it are gone. It is called on a loop, so nothing is made before
+// it is needed.
+func messageBehind(t *Topic, e topiclog.Placement, gap uint64) *base.Message {
+	x := publicationOf(t, e.Record)
+	x.pub.Gap = uint32(min(gap, math.MaxUint32)) //nolint:gosec // it fits
+	x.pub.Place(&x.msg, e.Epoch, e.Offset)
 	return &x.msg
 }
 

@@ -42,6 +42,7 @@ type lag struct {
 
 	entered map[string]uint64 // rooms its socket has entered since, and after which offset; nil: none
 	read    *replay           // under way; nil: none
+	gap     uint64            // messages that are gone, and its client is to be told so with the next one it gets
 	left    bool              // its socket has left a room since
 	faults  int               // reads in a row that failed
 	retry   *wheel.Timer      // when to ask again, after a fault or while memory was short; nil: there was none
@@ -389,9 +390,10 @@ func (r *replay) begin(sh *Shard, _ *underWay) {
 	if loss.Old {
 		why = base.ReasonRetention
 	}
-	if loss.Uncounted {
-		g.lane.Refuse(why) // one at least that was there before the lane
+	if loss.Older > 0 {
+		g.lane.RefuseMany(loss.Older, why)
 	}
+	g.gap += loss.Messages + loss.Older
 	if loss.Messages > 0 {
 		if !loss.Explained && g.left {
 			why = base.ReasonUnsubscribe
@@ -429,17 +431,34 @@ func (r *replay) goOn(sh *Shard, _ *underWay, most int) (done bool) {
 		if e.Offset > l.from {
 			return true // the stream brings it
 		}
-		it := sh.shared.hold(l.Class(), r.messages[r.given])
+		m := r.next(e)
+		it := sh.shared.hold(l.Class(), m)
 		r.stuck = l.Unspill(it, g.place.Counted(e.Offset), sh.now)
 		if r.stuck > 0 {
 			return true
 		}
-		g.place.Given(e.Offset)
+		if g.place.Given(e.Offset); m.Expires == 0 || m.Expires > sh.now {
+			if e.Offset > r.batch.LostAfter {
+				g.gap = 0
+			}
+		}
 		if e.Expires != 0 {
 			sh.arm(l)
 		}
 	}
 	return r.given == len(r.messages)
+}
+
+// next is the message that the lane is given next. The first behind a loss says how many are gone, unless that would make it too long.
+func (r *replay) next(e *topiclog.Placement) *base.Message {
+	g, m := r.lag, r.messages[r.given]
+	if g.gap == 0 || e.Offset <= r.batch.LostAfter {
+		return m
+	}
+	if own := messageBehind(r.topic, *e, g.gap); own.Frame(r.form).Len() <= g.lane.Class().Policy.MaxBytes {
+		return own
+	}
+	return m
 }
 
 // end implements job.

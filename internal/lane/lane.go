@@ -503,3 +503,16 @@ func (l *Lane) Refuse(r base.Reason) {
 	l.offered()
 	l.dropped(r)
 }
+
+// RefuseMany is Refuse for n messages of which there is nothing but the number.
+func (l *Lane) RefuseMany(n uint64, r base.Reason) {
+	l.Offered += n
+	l.class.Totals.Offered.Add(n)
+	x := l.rareBooks()
+	x.dropped[r] += n
+	if l.tell {
+		x.untold += n
+		x.because = r
+	}
+	l.class.Totals.Dropped[r].Add(n)
+}

@@ -18,6 +18,9 @@ type Publication struct {
 	Binary   bool
 	Reliable bool // its topic is AT_LEAST_ONCE: deliveries carry what an ack needs
 
+	// Gap is how many messages are gone between the one its reader had before and this one. 0: none, or nobody's in particular.
+	Gap uint32
+
 	epoch string // names the numbering of the message's offset; "" = it has none
 	berth *berth // nil: none is needed
 }
@@ -74,7 +77,11 @@ func (p *Publication) Encode(m *base.Message, f base.Form) *base.Frame {
 			return frame
 		}
 	}
-	return p.encode(m, f, base.Unmarked)
+	frame := p.encode(m, f, base.Unmarked)
+	if p.Gap > 0 {
+		return frame.Verbatim() // it is made on a loop
+	}
+	return frame
 }
 
 // EncodeMarked implements base.MarkEncoder: whatever the topic's mode, the
@@ -171,6 +178,10 @@ func (p *Publication) writeMetadata(d draft, m *base.Message, f base.Form, mark 
 	}
 	if f&base.Redelivered != 0 {
 		d.text = append(d.text, `,"redelivered":true`...)
+	}
+	if p.Gap > 0 {
+		d.text = append(d.text, `,"gap":`...)
+		d.text = strconv.AppendUint(d.text, uint64(p.Gap), 10)
 	}
 	switch mark {
 	case base.OfSnapshot:

@@ -52,7 +52,7 @@ func (p *Place) Missed() { p.reading = false }
 // Loss is messages that will not come any more.
 type Loss struct {
 	Messages  uint64 // of those counted
-	Uncounted bool   // and one at least that was there before the lane
+	Older     uint64 // and of what was there before the lane: all offsets of what was too old, of damage at least one
 	Explained bool   // the log has said that something is gone
 	Old       bool   // by its retention, not by damage
 }
@@ -64,7 +64,12 @@ func (p *Place) Read(b *topiclog.Batch, waiting, live uint64) (l Loss) {
 	if b.Lost {
 		p.lost = true
 		p.old = p.At+1 < b.First
-		l.Uncounted = b.LostAfter < p.since
+		if b.LostAfter < p.since {
+			l.Older = 1
+			if p.old {
+				l.Older = max(min(b.First-1, p.since)-p.At, 1)
+			}
+		}
 	}
 	found := uint64(0)
 	for i := range b.Placements {
