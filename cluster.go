@@ -214,7 +214,7 @@ func (f *fleet) topic(namespace, topic string, l topiclog.Limits, deliver topicl
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	if l.Records > 0 {
-		return f.logs.Open(ctx, m, sharedlog.Options{
+		return f.open(ctx, m, sharedlog.Options{
 			Namespace: namespace, Topic: topic, Keep: l.Records, Deliver: deliver,
 			Missed: func(after, before uint64) {
 				f.missed.Add(1)
@@ -226,10 +226,27 @@ func (f *fleet) topic(namespace, topic string, l topiclog.Limits, deliver topicl
 	channel := publications(namespace, topic)
 	err := f.subscribe(ctx, channel, func(_ string, data []byte) { f.adopt(namespace, topic, data) })
 	if err != nil {
-		return nil, fmt.Errorf("hear topic %q of %s: %w", topic, namespace, err)
+		f.of.log.Error("a topic cannot be heard", "namespace", namespace, "topic", topic, "error", err)
+		return nil, errBroker
 	}
 	return &followed{Log: topiclog.NewMemory(sharedlog.NewOrigin(), topiclog.Limits{}), end: func() { f.unsubscribe(channel) }}, nil
 }
+
+// open opens a log at the broker. Whoever wants the topic is told when that is away, without its address.
+func (f *fleet) open(ctx context.Context, m cluster.Member, o sharedlog.Options) (topiclog.Log, error) {
+	log, err := f.logs.Open(ctx, m, o)
+	switch {
+	case err == nil:
+		return log, nil
+	case errors.Is(err, cluster.ErrAway):
+		return nil, cluster.ErrAway
+	}
+	f.of.log.Error("the log of a topic cannot be opened at the broker", "namespace", o.Namespace, "topic", o.Topic, "error", err)
+	return nil, errBroker
+}
+
+// errBroker is what is told of the broker's other errors; the log has them.
+var errBroker = errors.New("the broker has failed")
 
 // followed is the numbering of a topic that this node hears as long as it is open.
 type followed struct {

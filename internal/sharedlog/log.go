@@ -3,7 +3,6 @@ package sharedlog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -254,12 +253,10 @@ func (g *Log) send(list []*appending, above uint64) {
 	defer cancel()
 	at, err := g.broker.Append(ctx, g.name, cluster.AppendOptions{Keep: g.opts.Keep, Above: above}, data...)
 	if err != nil {
-		if g.life.Err() != nil {
-			err = topiclog.ErrClosed
-		}
+		err = g.told(err)
 		for _, a := range list {
 			if g.forget(a.number) != nil { // else it has come by another way
-				a.later.Fail(fmt.Errorf("append to the topic's log: %w", err))
+				a.later.Fail(err)
 			}
 		}
 		return
@@ -271,6 +268,22 @@ func (g *Log) send(list []*appending, above uint64) {
 	}
 	signal(g.more)
 }
+
+// told is the error of an append as its publisher, who may be a stranger, is told: without the broker's address. The node's log has that.
+func (g *Log) told(err error) error {
+	switch {
+	case g.life.Err() != nil:
+		return topiclog.ErrClosed
+	case errors.Is(err, cluster.ErrAway):
+		return cluster.ErrAway
+	case errors.Is(err, cluster.ErrUndecided):
+		return cluster.ErrUndecided
+	}
+	return errRefused
+}
+
+// errRefused is of an append that the broker takes from nobody.
+var errRefused = errors.New("the broker has refused the record")
 
 // forget takes out a record that waits for its position; nil: it does not.
 func (g *Log) forget(number uint64) *appending {

@@ -298,7 +298,7 @@ func TestAwayBrokerRefuses(t *testing.T) {
 	}
 	before := log.Span()
 	b.Stop()
-	if err := put(t, log, "2"); !sharedlog.Away(err) {
+	if err := put(t, log, "2"); !sharedlog.Away(err) || err.Error() != cluster.ErrAway.Error() { // strangers are told: nothing of the engine
 		t.Errorf("%v", err)
 	}
 	v := record("v")

@@ -23,6 +23,7 @@ import (
 func clustered(b cluster.Broker) weir.Options {
 	o := feed(
 		weir.TopicOptions{Name: "plain", Max: weir.Limits{Messages: 10_000, Bytes: 1 << 24}},
+		weir.TopicOptions{Name: "user:*", History: 5},
 		weir.TopicOptions{Name: "kept", History: 5000, Max: weir.Limits{Messages: 10_000, Bytes: 1 << 24}},
 		weir.TopicOptions{
 			Name: "sure", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew, Max: weir.Limits{Messages: 10_000, Bytes: 1 << 24}, MaxInFlight: 10_000,
@@ -211,6 +212,10 @@ func TestClusterWithoutItsBroker(t *testing.T) {
 	if _, err := one.Publish(ctx, "/feed", "sure", "refused"); !errors.Is(err, weir.ErrUnavailable) {
 		t.Errorf("a reliable publish: %v", err)
 	}
+	stranger := dial(t, addr(one), "/feed", nil, dialOptions{})
+	if a := stranger.subscribe("/feed", "user:1"); a["code"] != "unavailable" || !strings.HasSuffix(fmt.Sprint(a["reason"]), cluster.ErrAway.Error()) {
+		t.Errorf("a topic that is not open: %v", a)
+	}
 	publish(t, one, "plain", "here")
 	publish(t, one, "kept", "here")
 	if err := one.Lookup("/feed").Emit(ctx, "e", 1); err != nil {
@@ -305,6 +310,9 @@ func TestPartitionLosesNothingThatWasAnswered(t *testing.T) {
 	more()
 	networks[0].Deafen()
 	more()
+	networks[1].Delay(20 * time.Millisecond)
+	more()
+	networks[1].Delay(0)
 	s.Kill()
 	eventually(t, "the node knows that the broker is away", func() bool { return strings.Contains(ready(t, nodes[0]), "away") })
 	s.Restart(false)
