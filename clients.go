@@ -68,15 +68,15 @@ func (s *Server) answerable(q *ClientQuery) error {
 	if q.Address != "" {
 		addr, err := netip.ParseAddr(q.Address)
 		if err != nil {
-			return Errorf(ErrInvalid, "Address %q: want an IP address without a port", brief(q.Address))
+			return Errorf(ErrInvalid, "Address %q: want an IP address without a port", clipped(q.Address))
 		}
 		q.Address = addr.Unmap().String()
 	}
 	if n := s.hub.Namespace(q.Namespace); n == nil && q.Namespace != "" {
-		return coded(ErrUnknown, "unknown namespace "+brief(q.Namespace))
+		return coded(ErrUnknown, "unknown namespace "+clipped(q.Namespace))
 	}
 	if q.Topic != "" && !s.hub.Declares(q.Namespace, q.Topic) {
-		return coded(ErrUnknown, "unknown topic "+brief(q.Topic))
+		return coded(ErrUnknown, "unknown topic "+clipped(q.Topic))
 	}
 	return nil
 }

@@ -39,9 +39,9 @@ type ClientView struct {
 
 // KernelView is what the kernel says of a connection.
 type KernelView struct {
-	UnsentBytes int     `json:"unsentBytes"`
-	RTTMs       float64 `json:"rttMs"` // round trip, in milliseconds
-	Retransmits int     `json:"retransmits"`
+	UnsentBytes int     `json:"unsentBytes"` // written, and not sent yet
+	RTTMs       float64 `json:"rttMs"`       // round trip, in milliseconds
+	Retransmits int     `json:"retransmits"` // segments sent again since the connection was opened
 }
 
 // LaneView is one lane with its books. They balance (docs/promises.md, P5): Offered is the

@@ -135,7 +135,7 @@ func (d *door) Penalty(path string) time.Duration {
 // Refuses implements link.Reception.
 func (d *door) Refuses(kind string, addr netip.Addr, detail string, r *http.Request) {
 	if kind == link.RefusedVersion {
-		detail = "EIO=" + brief(detail)
+		detail = "EIO=" + clipped(detail)
 	}
 	d.srv.refuses(d, kind, addr, detail, r)
 }

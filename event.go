@@ -153,7 +153,7 @@ func (j *eventJob) failed(ctx context.Context, err error) {
 		_ = j.Reply(ctx, body) // the client may be gone; then nobody waits
 		return
 	}
-	body.Event = brief(j.Name)
+	body.Event = clipped(j.Name)
 	if f, err := s.errorFrame(body); err == nil {
 		_ = s.reply(ctx, f)
 	}
@@ -163,7 +163,7 @@ func (j *eventJob) failed(ctx context.Context, err error) {
 // called, as in Socket.IO: to most applications a callback that runs means success.
 func (j *eventJob) unhandled(ctx context.Context) {
 	s := j.socket
-	body := refusalBody{Event: brief(j.Name), Code: string(codeNoHandler), Reason: "nothing handles the event " + brief(j.Name)}
+	body := refusalBody{Event: clipped(j.Name), Code: string(codeNoHandler), Reason: "nothing handles the event " + clipped(j.Name)}
 	if err := s.misshapen(j.Name); err != nil { // a request in another shape; those are answered
 		body = refusalOf(err)
 		s.ns.srv.count.requests.Add(body.Code)

@@ -69,7 +69,7 @@ func (r *request) checkShape() error {
 		i := indexOfField(known, key.Str)
 		switch {
 		case i < 0:
-			err = wrong("there is no field " + strconv.Quote(brief(key.Str)))
+			err = wrong("there is no field " + strconv.Quote(clipped(key.Str)))
 		case seen&(1<<i) != 0:
 			err = wrong(known[i].name + " is given twice")
 		case value.Type == gjson.Null && known[i].kind != anyJSON:

@@ -74,7 +74,7 @@ func (r *request) recall(ctx context.Context, o *wishes) error {
 	defer cancel()
 	err := r.s.out().Recall(ctx, r.topic, &o.SubscribeOptions, o.last)
 	if errors.Is(err, delivery.ErrLog) {
-		r.s.ns.log.Error("the log of a topic cannot be read", "topic", brief(r.topic), "error", err)
+		r.s.ns.log.Error("the log of a topic cannot be read", "topic", clipped(r.topic), "error", err)
 		o.ignore("last", "the topic's log could not be read")
 		return nil
 	}
@@ -155,7 +155,7 @@ func (n *Namespace) history(ctx context.Context, q *admin.HistoryRequest, reader
 	})
 	switch {
 	case errors.Is(err, topiclog.ErrEpoch):
-		return b, coded(ErrInvalid, "epoch: offsets of "+brief(q.Epoch)+" say nothing in that of now, "+b.Epoch)
+		return b, coded(ErrInvalid, "epoch: offsets of "+clipped(q.Epoch)+" say nothing in that of now, "+b.Epoch)
 	case errors.Is(err, delivery.ErrNoHistory):
 		return b, coded(ErrInvalid, err.Error())
 	}

@@ -75,7 +75,7 @@ func (l *loopSocket) enter() *delivery.Socket {
 	early := s.hasLocked().early
 	if own := s.own; own != nil {
 		own.id, own.principal, own.early = "", "", nil
-		if own.few() {
+		if own.bare() {
 			s.own = nil
 		}
 	}
@@ -102,7 +102,7 @@ type jobFunc = workers.JobFunc
 func (l *loopSocket) enqueue(job workers.Job, bytes int) {
 	switch l.box().Push(job, bytes) {
 	case workers.AcceptedFull:
-		l.holdReading()
+		l.pauseReading()
 	case workers.Refused: // the server has stopped
 		if _, event := job.(*eventJob); event {
 			l.ns.count.skipped.Add(1)
@@ -120,8 +120,8 @@ func (l *loopSocket) box() *workers.Mailbox {
 	return l.mailbox
 }
 
-// holdReading stops reading from the client until the mailbox, which is full, has room again.
-func (l *loopSocket) holdReading() {
+// pauseReading stops reading from the client until the mailbox, which is full, has room again.
+func (l *loopSocket) pauseReading() {
 	if !l.full && !l.gone.Load() {
 		l.full = true
 		l.client.Pause()

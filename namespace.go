@@ -305,8 +305,8 @@ func (n *Namespace) chainLocked(own *belongings, h Handler) []Handler {
 	return chain
 }
 
-// brief is a name as it is kept, logged and told: clients may send long ones.
-func brief(name string) string {
+// clipped is a name as it is kept, logged and told: clients may send long ones.
+func clipped(name string) string {
 	const most = 100
 	if len(name) <= most {
 		return name
@@ -317,7 +317,7 @@ func brief(name string) string {
 // noHandler counts an event nobody handles and logs its name once.
 func (n *Namespace) noHandler(event string) {
 	n.count.noHandler.Add(1)
-	event = brief(event)
+	event = clipped(event)
 	if n.remember(event) {
 		n.log.Warn("event without a handler", "event", event, "code", codeNoHandler)
 	}

@@ -215,7 +215,7 @@ type MemoryOptions struct {
 	// BudgetBytes for lanes, inboxes, partial messages and worker queues. Default: a
 	// quarter of the memory of the cgroup or the machine; Off: no bound.
 	BudgetBytes int64
-	// HighWatermark is the share of the budget at which shedding begins; default 0.8.
+	// HighWatermark is the share of the budget at which shedding begins, at most 1; default 0.8.
 	HighWatermark float64
 }
 
@@ -235,8 +235,8 @@ type ManagementOptions struct {
 
 // ManagementKey lets its bearer use the management API.
 type ManagementKey struct {
-	Name  string
-	Key   string
+	Name  string   // who has it, for logs; each once
+	Key   string   // presented as Authorization: Bearer
 	Allow []string // publish, read, admin
 	// Namespaces are those the key is for: calls that name another one, and those that concern the whole server, are refused with
 	// ErrForbidden, and lists show nothing else. nil: all.
@@ -318,7 +318,7 @@ type AuthRequest struct {
 
 // Identity is who a token stands for, and what it grants.
 type Identity struct {
-	Principal string
+	Principal string // who it is: Socket.Principal; "" is nobody in particular, whom no operation can address
 	// TokenID tells the token apart from others of the principal; "": nobody knows how.
 	TokenID string
 	// Expires is when the token ends: the client is told a minute before (weir:expiring), may send a fresh token (weir:token), and
@@ -348,10 +348,10 @@ type AuthFunc func(ctx context.Context, r AuthRequest) (Identity, error)
 // changed.
 type Handshake struct {
 	Header  http.Header
-	Host    string
-	URL     *url.URL // never nil, as Header
-	Address netip.AddrPort
-	TLS     bool
-	Time    time.Time
-	Auth    []byte // the client's auth object as raw JSON; nil if it sent none
+	Host    string         // the Host that the request named, with its port if it named one
+	URL     *url.URL       // path and query; never nil, as Header
+	Address netip.AddrPort // of the other end of the connection: a proxy's where there is one
+	TLS     bool           // the connection came over TLS to this server
+	Time    time.Time      // when the request came
+	Auth    []byte         // the client's auth object as raw JSON; nil if it sent none
 }

@@ -31,7 +31,7 @@ func (s *Socket) ask(job workers.Refusable, bytes int) {
 	case workers.Refused:
 		job.Refused(workers.ErrClosed)
 	case workers.AcceptedFull:
-		s.loop().holdReading()
+		s.loop().pauseReading()
 	case workers.Accepted:
 	}
 }

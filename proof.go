@@ -54,7 +54,7 @@ func (s *Socket) admitAs(id *Identity) {
 
 func notGranted(action Action, topic string) *Error {
 	verb := map[Action]string{ActionSubscribe: "subscribing to ", ActionPublish: "publishing to ", ActionHistory: "reading the history of "}[action]
-	return coded(ErrForbidden, "the token does not grant "+verb+brief(topic))
+	return coded(ErrForbidden, "the token does not grant "+verb+clipped(topic))
 }
 
 // permission says what has to allow a request: may, which asks about a token. It is nil where what was proved allows the request, and

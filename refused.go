@@ -30,8 +30,8 @@ func (s *Server) refuses(d *door, kind string, addr netip.Addr, detail string, r
 	if addr.IsValid() || detail != "" {
 		// What one client has shown; else the limit is the door's, whoever comes.
 		if s.refusals.Note(guard.RefusalKey{Kind: kind, Addr: addr, Detail: detail}, time.Now()) {
-			d.log.Warn(advise(kind, r), "reason", kind, "address", addr, "shown", brief(detail),
-				"host", brief(r.Host), "agent", brief(r.Header.Get("User-Agent")))
+			d.log.Warn(advise(kind, r), "reason", kind, "address", addr, "shown", clipped(detail),
+				"host", clipped(r.Host), "agent", clipped(r.Header.Get("User-Agent")))
 		}
 		return
 	}

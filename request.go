@@ -65,7 +65,7 @@ func (s *Socket) deliveryEvent(in *socketio.Incoming) bool {
 	case name == "token":
 		r.freshToken()
 	case !deliveryEvents[name] && name != "history":
-		r.refuse(coded(codeNoHandler, "there is no event weir:"+brief(name)))
+		r.refuse(coded(codeNoHandler, "there is no event weir:"+clipped(name)))
 	case more:
 		r.refuse(coded(ErrInvalid, "more than one argument: want "+shapeOf(name)))
 	default:
@@ -162,7 +162,7 @@ func (r *request) accept(body any) {
 // refuse answers the callback, or without one emits weir:error.
 func (r *request) refuse(err error) {
 	body := refusalOf(err)
-	body.Topic = brief(r.topic)
+	body.Topic = clipped(r.topic)
 	r.s.ns.srv.count.requests.Add(body.Code)
 	if r.asks {
 		r.s.answer(r.id, body)

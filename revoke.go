@@ -100,7 +100,7 @@ func revocable(name string) *Error {
 	case name == "":
 		return coded(ErrInvalid, "is empty")
 	case len(name) > guard.MaxRevokedBytes:
-		return coded(ErrInvalid, fmt.Sprintf("is longer than %d bytes: %q", guard.MaxRevokedBytes, brief(name)))
+		return coded(ErrInvalid, fmt.Sprintf("is longer than %d bytes: %q", guard.MaxRevokedBytes, clipped(name)))
 	case !utf8.ValidString(name):
 		return coded(ErrInvalid, "is not UTF-8")
 	}

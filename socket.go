@@ -51,8 +51,8 @@ type belongings struct {
 	asking    context.CancelFunc // ends the call of the application that decides about it; nil: there is none
 }
 
-// few reports whether there is nothing an open socket needs to keep.
-func (b *belongings) few() bool {
+// bare reports whether there is nothing an open socket needs to keep.
+func (b *belongings) bare() bool {
 	return b.auth == nil && b.proof == nil && b.ctx == nil && b.values == nil && b.on == nil && b.any == nil
 }
 
@@ -149,7 +149,8 @@ func (s *Socket) Context() context.Context {
 // and not once it has left.
 func (s *Socket) Connected() bool { return s.out() != nil && !s.gone.Load() }
 
-// Set keeps a value with the socket; Value returns it.
+// Set keeps a value with the socket, until that is gone from memory; Value returns it. The key must be comparable, or Set
+// panics. What is kept is the application's: the memory budget does not count it.
 func (s *Socket) Set(key, value any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 
 func (r *request) unsubscribe() {
 	if !r.s.out().Unsubscribe(r.topic) {
-		r.refuse(coded(codeNotSubscribed, "not subscribed to "+brief(r.topic)))
+		r.refuse(coded(codeNotSubscribed, "not subscribed to "+clipped(r.topic)))
 		return
 	}
 	r.s.subscribed(r.topic, false)
@@ -112,7 +112,7 @@ func (r *request) options(t *TopicOptions) (wishes, error) {
 	case "callback":
 		o.Callback = true
 	default:
-		return o, coded(ErrInvalid, "ack "+brief(ack.Str)+": want event or callback")
+		return o, coded(ErrInvalid, "ack "+clipped(ack.Str)+": want event or callback")
 	}
 	if t.Mode != AtLeastOnce && o.Callback {
 		o.Callback, o.Given.Callback = false, false

@@ -64,14 +64,14 @@ func (a *api) tail(w http.ResponseWriter, r *http.Request) error {
 	}
 	tap := a.Hub.Tap(namespace, topic)
 	defer tap.Close()
-	a.stream(w, r, tap)
+	a.follow(w, r, tap)
 	return nil
 }
 
 const eventStream = "text/event-stream"
 
-// stream writes events until the client leaves or the server closes.
-func (a *api) stream(w http.ResponseWriter, r *http.Request, tap *delivery.Tap) {
+// follow writes events until the client leaves or the server closes.
+func (a *api) follow(w http.ResponseWriter, r *http.Request, tap *delivery.Tap) {
 	w.Header().Set("Content-Type", eventStream)
 	w.WriteHeader(http.StatusOK)
 	s := &events{w: w, control: http.NewResponseController(w)}

@@ -182,7 +182,7 @@ func CheckText(raw []byte) error {
 // only a json.Marshaler or a json.RawMessage inside of v can make it.
 func Marshal(v any) ([]byte, error) {
 	m := marshalers.Get().(*marshaler)
-	defer m.rest()
+	defer m.giveBack()
 	if err := m.encode(v); err != nil {
 		return nil, err
 	}
@@ -206,13 +206,13 @@ func EncodeArray(values []any) (Array, error) {
 			m.out.WriteByte(',')
 		}
 		if err := e.appendTo(m, v); err != nil {
-			m.rest()
+			m.giveBack()
 			return Array{}, fmt.Errorf("argument %d of type %T: %w", i, v, err)
 		}
 	}
 	m.out.WriteByte(']')
 	if n := len(e.attachments); n > sio.MaxAttachments {
-		m.rest()
+		m.giveBack()
 		return Array{}, tooManyParts(n)
 	}
 	return Array{m, e.attachments}, nil
@@ -225,7 +225,7 @@ func (a *Array) JSON() []byte { return a.m.out.Bytes() }
 func (a *Array) Attachments() [][]byte { return a.attachments }
 
 // Release ends the use of the array's memory.
-func (a *Array) Release() { a.m.rest() }
+func (a *Array) Release() { a.m.giveBack() }
 
 // appendTo appends a value to the text of m.
 func (e *encoder) appendTo(m *marshaler, v any) error {
@@ -278,7 +278,7 @@ func (m *marshaler) encode(v any) error {
 	return nil
 }
 
-func (m *marshaler) rest() {
+func (m *marshaler) giveBack() {
 	if m.out.Cap() > keepMarshaled {
 		return
 	}

@@ -164,7 +164,7 @@ func (m *Message) frame(f Form) *Frame {
 		}
 	}
 	if f >= common {
-		return m.seldomFrame(f)
+		return m.rareFrame(f)
 	}
 	fr := m.encoder.Encode(m, f)
 	if !m.frames[f].CompareAndSwap(nil, fr) {
@@ -173,7 +173,7 @@ func (m *Message) frame(f Form) *Frame {
 	return fr
 }
 
-func (m *Message) seldomFrame(f Form) *Frame {
+func (m *Message) rareFrame(f Form) *Frame {
 	head := m.rare.Load()
 	if fr := head.find(f); fr != nil {
 		return fr

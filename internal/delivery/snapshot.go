@@ -116,7 +116,7 @@ func (sh *Shard) catchUp(l *outLane, s *snapshot) {
 	form, tell := l.Form()
 	c.Init(l.Class(), form, tell)
 	l.stage = stageBehind
-	l.socket.conn.box.Hold(&l.Lane)
+	l.socket.conn.box.Pause(&l.Lane)
 	t := l.socket.tied()
 	t.behind = append(t.behind, c)
 	if sh.behind == nil {

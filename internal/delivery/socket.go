@@ -77,7 +77,7 @@ func (s *Socket) admit() {
 
 func (s *Socket) admitLane(l *outLane) {
 	switch {
-	case !l.Held():
+	case !l.Paused():
 	case l.Follows(s.events.Written):
 		s.waits = true
 	default:

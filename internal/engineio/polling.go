@@ -112,7 +112,7 @@ func (s *Session) beginPost(x *transport.Exchange, octets bool) {
 func (s *Session) body(x *transport.Exchange, packets eio.Payload) {
 	s.poll.heard = s.now()
 	s.poll.post = &openPost{exchange: x, payload: packets}
-	s.handleHeld()
+	s.handleWaiting()
 }
 
 // Turn implements turns.Taker: it goes on with a POST.
@@ -124,8 +124,8 @@ func (s *Session) Turn() bool {
 	return false
 }
 
-// handleHeld begins with a POST, or goes on after a pause.
-func (s *Session) handleHeld() { s.goOn(false) }
+// handleWaiting begins with a POST, or goes on after a pause.
+func (s *Session) handleWaiting() { s.goOn(false) }
 
 // goOn delivers packets up to the first bad one, as many as a turn allows, and answers the POST after the last. Without a
 // turn it waits for one if there is no time for newcomers left.

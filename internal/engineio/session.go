@@ -219,7 +219,7 @@ func (s *Session) Resume() {
 		s.poll.heard = s.now()
 	}
 	if s.poll != nil && s.poll.post != nil {
-		s.shard.post(s.handleHeld)
+		s.shard.post(s.handleWaiting)
 	}
 }
 

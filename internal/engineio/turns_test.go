@@ -54,7 +54,7 @@ func TestPostOfManyPacketsIsHandledInTurns(t *testing.T) {
 		t.Fatalf("%d packets were handled before the pause, want 1000; the POST is answered: %v", h.n, !s.poll.Reading(x))
 	}
 	s.paused = false
-	s.handleHeld()
+	s.handleWaiting()
 	before = h.n
 	for tr.Waiting() > 0 {
 		step()

@@ -49,6 +49,7 @@ func Rules() []Rule {
 		mapped("docs/architecture.md", "CONTRIBUTING.md"),
 		ways("docs/architecture.md"),
 		words("docs/words.md"),
+		verbs("docs/words.md"),
 	}
 }
 

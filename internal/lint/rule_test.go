@@ -324,6 +324,18 @@ func f() {
 			want: []string{"internal/lane/b.go:1", "a.go:1", "a.go:1"},
 		},
 		{
+			rule: "verbs", says: "a verb of the page outside of its rooms, in a function, a method or a field, one that says nothing, a row for a room where it is not",
+			tree: module{
+				"docs/words.md": "# Words\n| word | means | not | in functions and fields of |\n|---|---|---|---|\n| **hold**, **held** | to count | to pause | `lane`, `kept` |\n\n" +
+					"| word | means | not | in types of |\n|---|---|---|---|\n| **entry** | a message | | `guard` |\n\n| not | because |\n|---|---|\n| **few** | say what |\n",
+				"a.go":                     "package weir\n\ntype hold struct{}\n\nfunc Entry() { hold := 1; _ = hold }\n",
+				"internal/lane/a.go":       "package lane\n\nfunc Held() {}\n",
+				"internal/guard/a.go":      "package guard\n\ntype entry struct {\n\theldBytes, n int\n\tin struct{ few int }\n}\n\nfunc (entry) HoldOn() {}\n",
+				"internal/guard/a_test.go": "package guard\n\nfunc hold() {}\n",
+			},
+			want: []string{"internal/guard/a.go:4", "internal/guard/a.go:5", "internal/guard/a.go:8", "a.go:1"},
+		},
+		{
 			rule: "words", says: "a word of the page outside of its rooms, one that says nothing, a row for a room where it is not",
 			tree: module{
 				"docs/words.md": "# Words\n| word | means | not | in types of |\n|---|---|---|---|\n| **entry**, **copy** | a message | a row | `lane`, `kept`, `root` |\n" +

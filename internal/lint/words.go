@@ -15,7 +15,7 @@ import (
 // or a machine, or stand at the client's side.
 var wordless = []string{
 	"internal/wire", "internal/vfs", "internal/config", "cmd/weir/internal", "internal/peer",
-	"internal/loadtest", "internal/build", "internal/lint",
+	"internal/loadtest", "internal/build", "internal/lint", "internal/redistest",
 }
 
 // word is a row of the page of words.
@@ -23,34 +23,50 @@ type word struct {
 	row   string // the words of its row, which mean the same
 	means string
 	rooms []string // whose types may have it in their names; nil: any room's
-	say   string   // what is said instead of a word that no type may have; "": it is a word of the house
+	say   string   // what is said instead of a word that no name may have; "": it is a word of the house
 }
+
+// The tables of the page of words, by the heading of their last column, which has the rooms.
+const (
+	ofTypes = "in types of"
+	ofVerbs = "in functions and fields of"
+)
 
 // words holds the names of the server's types to a page of words: a word of the page is used in the rooms where it has its
 // meaning, and one that the page refuses is used nowhere.
 func words(name string) Rule {
+	return spoken("words", name, ofTypes, "type", (*File).types)
+}
+
+// verbs does the same for functions, methods and fields, with a table of its own: there a word is mostly a verb.
+func verbs(name string) Rule {
+	return spoken("verbs", name, ofVerbs, "function or field", (*File).verbs)
+}
+
+// spoken is the rule that names of a kind keep to one table of a page.
+func spoken(rule, name, table, kind string, names func(*File) iter.Seq[*ast.Ident]) Rule {
 	return Rule{
-		Name: "words",
-		Remedy: "one word has one meaning, see " + name + ": give the type another name; or, if it means exactly what the row of the " +
+		Name: rule,
+		Remedy: "one word has one meaning, see " + name + ": give the " + kind + " another name; or, if it means exactly what the row of the " +
 			"word says, add the room to the last column of the row",
 		check: func(t *Tree, report reporter) {
-			all := t.pages[name].words()
+			all := t.pages[name].words(table)
 			stale := listed(all)
 			for _, f := range t.Files {
 				if f.Test || !serverRoom(f.Room) || slices.ContainsFunc(wordless, within(f.Room)) {
 					continue
 				}
-				for typ := range f.types() {
-					for _, w := range wordsOf(typ.Name, all) {
+				for id := range names(f) {
+					for _, w := range wordsOf(id.Name, all) {
 						delete(stale, all[w].row+" in "+f.Room)
 						if fault := all[w].fault(w, f.Room); fault != "" {
-							report(typ.Pos(), fmt.Sprintf("type %s: %s", typ.Name, fault))
+							report(id.Pos(), fmt.Sprintf("%s %s: %s", kind, id.Name, fault))
 						}
 					}
 				}
 			}
 			for _, row := range slices.Sorted(maps.Keys(stale)) {
-				report(t.Files[0].syntax.Package, fmt.Sprintf("%s lists the word %s, where no type has it", name, row))
+				report(t.Files[0].syntax.Package, fmt.Sprintf("%s lists the word %s, where no %s has it", name, row, kind))
 			}
 		},
 	}
@@ -67,7 +83,7 @@ func listed(all map[string]word) map[string]bool {
 	return rows
 }
 
-// fault says why a type of a room may not have the word in its name; "" if it may.
+// fault says why a name of a room may not have the word in its name; "" if it may.
 func (w word) fault(name, room string) string {
 	switch {
 	case w.say != "":
@@ -95,8 +111,30 @@ func (f *File) types() iter.Seq[*ast.Ident] {
 	}
 }
 
+// verbs yields the names of the functions, methods and fields of structs that f declares.
+func (f *File) verbs() iter.Seq[*ast.Ident] {
+	return func(yield func(*ast.Ident) bool) {
+		for n := range ast.Preorder(f.syntax) {
+			var names []*ast.Ident
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				names = []*ast.Ident{n.Name}
+			case *ast.StructType:
+				for _, field := range n.Fields.List {
+					names = append(names, field.Names...)
+				}
+			}
+			for _, id := range names {
+				if !yield(id) {
+					return
+				}
+			}
+		}
+	}
+}
+
 var (
-	properNames = strings.NewReplacer("WebSocket", "Websocket", "SocketIO", "Socketio", "EngineIO", "Engineio")
+	properNames = strings.NewReplacer("WebSocket", "Websocket", "SocketIO", "Socketio", "EngineIO", "Engineio", "StreamFence", "Streamfence", "streamFence", "streamfence", "OctetStream", "Octetstream")
 	humps       = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
 )
 
@@ -123,9 +161,9 @@ var (
 	roomInCell = regexp.MustCompile("`([a-z0-9_/]+)`")
 )
 
-// words reads the tables of a page. One whose last column is "in types of" has the words of the house, with the rooms
-// below internal that use them; one whose columns are "not" and "because" has those that no type may have.
-func (p page) words() map[string]word {
+// words reads the tables of a page. Those whose last column has that heading have the words of the house, with the rooms
+// below internal that use them; one whose columns are "not" and "because" has those that no name may have.
+func (p page) words(table string) map[string]word {
 	all := map[string]word{}
 	var columns []string
 	for line := range strings.Lines(string(p)) {
@@ -139,7 +177,7 @@ func (p page) words() map[string]word {
 			for _, m := range wordInCell.FindAllStringSubmatch(cells[0], -1) {
 				all[m[1]] = word{say: cells[1]}
 			}
-		case columns[0] == "word" && columns[len(columns)-1] == "in types of" && len(cells) == len(columns):
+		case columns[0] == "word" && columns[len(columns)-1] == table && len(cells) == len(columns):
 			for _, m := range wordInCell.FindAllStringSubmatch(cells[0], -1) {
 				all[m[1]] = word{row: strings.ReplaceAll(cells[0], "*", ""), means: cells[1], rooms: roomsIn(cells[len(cells)-1])}
 			}

@@ -289,7 +289,7 @@ func TestBoxUnderRandomOperations(t *testing.T) {
 			case 0, 1, 2, 3:
 				r.offer(r.names[l], rnd.IntN(12))
 			case 4:
-				r.box.Hold(l)
+				r.box.Pause(l)
 			case 5:
 				r.box.Release(l)
 			case 6:

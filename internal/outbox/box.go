@@ -73,10 +73,10 @@ func (b *Box) unwritten() []byte {
 // ack clock runs (architecture.md D10).
 func (b *Box) Busy() bool { return b.Unwritten() > 0 || b.out.Unsent() > 0 }
 
-// Add puts a lane that has something to send among those that are written when the connection is, unless it is held. Any
+// Add puts a lane that has something to send among those that are written when the connection is, unless it is paused. Any
 // other is left where it is.
 func (b *Box) Add(l *Lane) {
-	if !l.is(queued|held) && (l.Sendable() || l.is(fed)) {
+	if !l.is(queued|paused) && (l.Sendable() || l.is(fed)) {
 		b.ready[l.Kind].push(l)
 	}
 }
@@ -104,9 +104,9 @@ func (b *Box) WaitingOf(k Kind) bool { return b.ready[k].first != nil }
 //	events lane:   a b c | d e answer | f …       Written 3, Depth 3: after = 6
 //	               written  held         later    the lane is released when Written is 6
 //
-//	Follow ──> held, not in the ring ──Written has reached after: not Follows any more──> Release
+//	Follow ──> paused, not in the ring ──Written has reached after: not Follows any more──> Release
 //
-// A lane behind its snapshot is held too, without a number: whoever feeds the snapshot ends that.
+// A lane behind its snapshot is paused too, without a number: whoever feeds the snapshot ends that.
 
 // Follow holds a lane back until the events lane of its socket has written what it holds now. It reports false if there is
 // nothing to wait for.
@@ -116,19 +116,19 @@ func (b *Box) Follow(l, events *Lane) bool {
 		return false
 	}
 	l.after = uint32(after)
-	b.Hold(l)
+	b.Pause(l)
 	return true
 }
 
-// Hold keeps a lane from being written until Release.
-func (b *Box) Hold(l *Lane) {
-	l.marks |= held
+// Pause keeps a lane from being written until Release.
+func (b *Box) Pause(l *Lane) {
+	l.marks |= paused
 	b.Remove(l)
 }
 
-// Release ends what Hold began.
+// Release ends what Pause began.
 func (b *Box) Release(l *Lane) {
-	l.marks &^= held
+	l.marks &^= paused
 	b.Add(l)
 }
 

@@ -33,7 +33,7 @@ type marks uint8
 
 const (
 	queued marks = 1 << iota // in the ring of its kind
-	held                     // not to be written, see Box.Hold
+	paused                   // not to be written, see Box.Pause
 	fed                      // its Owner has more for it when it has nothing to send, see Owner.Refill
 	unsent                   // when its ack clock was last looked at, the client's kernel had not got everything
 )
@@ -50,8 +50,8 @@ func (l *Lane) set(m marks, on bool) {
 // Queued reports whether the lane stands among those that are written when its connection is.
 func (l *Lane) Queued() bool { return l.is(queued) }
 
-// Held reports whether the lane is kept from being written.
-func (l *Lane) Held() bool { return l.is(held) }
+// Paused reports whether the lane is kept from being written.
+func (l *Lane) Paused() bool { return l.is(paused) }
 
 // Feed says whether the lane's Owner has more for it when it has nothing to send: such a lane stands among those that are
 // written, and its Owner is asked when its turn comes.

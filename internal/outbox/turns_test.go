@@ -70,15 +70,15 @@ func TestTurnsCountWhatIsWritten(t *testing.T) {
 	}
 }
 
-// A lane that is held is not written, and when it is released it is.
-func TestHeldLanesWait(t *testing.T) {
+// A lane that is paused is not written, and when it is released it is.
+func TestPausedLanesWait(t *testing.T) {
 	r := newRig(t)
 	r.three()
 	r.fill(1, "b")
-	r.box.Hold(r.lanes["b"])
+	r.box.Pause(r.lanes["b"])
 	r.fill(1, "b")
-	if r.write(); !r.lanes["b"].Held() || r.lanes["b"].Queued() || r.box.Waiting() {
-		t.Error("a lane that is held waits to be written")
+	if r.write(); !r.lanes["b"].Paused() || r.lanes["b"].Queued() || r.box.Waiting() {
+		t.Error("a lane that is paused waits to be written")
 	}
 	r.wantRead()
 	r.box.Release(r.lanes["b"])
@@ -117,7 +117,7 @@ func TestFollowingAcrossTheWrap(t *testing.T) {
 	}
 	r := newRig(t)
 	r.three()
-	if r.box.Follow(r.lanes["b"], r.lanes["e"]) || r.lanes["b"].Held() {
+	if r.box.Follow(r.lanes["b"], r.lanes["e"]) || r.lanes["b"].Paused() {
 		t.Error("a lane waits for an events lane that never had anything")
 	}
 }
