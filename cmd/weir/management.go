@@ -27,11 +27,15 @@ const (
 const maxAnswer = 1 << 20
 
 // management calls the management API of a server (protocol.md 5).
-type management struct{ url, key string }
+type management struct {
+	url, key string
+	tls      tlsFlags
+}
 
 func (m *management) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.url, "url", "", "management API of the server (default $"+envURL+", or "+defaultURL+")")
 	cmd.Flags().StringVar(&m.key, "key", "", "its key (default $"+envKey+")")
+	m.tls.flags(cmd)
 }
 
 // call sends a request; a nil body is a GET. An answer other than 200 is an error in the server's words.
@@ -40,9 +44,13 @@ func (m *management) call(ctx context.Context, path string, query url.Values, bo
 	if err != nil {
 		return nil, err
 	}
-	a, err := http.DefaultClient.Do(r)
+	client, err := m.tls.client(r.URL.Scheme)
 	if err != nil {
 		return nil, err
+	}
+	a, err := client.Do(r)
+	if err != nil {
+		return nil, m.tls.advise(err)
 	}
 	if a.StatusCode != http.StatusOK {
 		defer a.Body.Close() //nolint:errcheck // read only

@@ -93,6 +93,14 @@ func TestTailOfAServerThatEndsIsAFailure(t *testing.T) {
 func serveInTest(t *testing.T, file string) string {
 	t.Helper()
 	port := strconv.Itoa(aFreePort(t))
+	url := "http://127.0.0.1:" + port
+	serveUntilReady(t, file, port, url)
+	return url
+}
+
+// serveUntilReady runs weir serve with the management API on a port, until the end of the test; probe says when it is ready.
+func serveUntilReady(t *testing.T, file, port, probe string) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "weir.yaml")
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
@@ -109,10 +117,9 @@ func serveInTest(t *testing.T, file string) string {
 			t.Errorf("serve ended with %d:\n%s", code, errs.String())
 		}
 	})
-	url := "http://127.0.0.1:" + port
 	retry := time.NewTicker(10 * time.Millisecond)
 	defer retry.Stop()
-	for !answers(t.Context(), url+"/readyz") {
+	for !answers(t.Context(), probe+"/readyz") {
 		select {
 		case <-retry.C:
 		case code := <-ended:
@@ -120,7 +127,6 @@ func serveInTest(t *testing.T, file string) string {
 			t.Fatal("serve has ended before it was ready")
 		}
 	}
-	return url
 }
 
 // TestTailOfAPatternThatIsNotDeclaredSaysWhichThereCanBe, in the refusal and in the help.
