@@ -12,19 +12,20 @@ type Kind uint8
 
 // The kinds. All but Healed, Torn and Unused are bad news.
 const (
-	Damaged  Kind = iota // something on the disk is not what was written; what is sound is used
-	Torn                 // the end of a file was never completed, as after a crash; it was cut
-	Unused               // a file that never had a record was removed
-	Refusing             // appends are refused, from now until Healed; see Incident.What
-	Slow                 // the disk hangs, or is slower than the appends, from now until Healed
-	Healed               // What is over
-	Unsynced             // what was confirmed may not outlive the machine
-	Leftover             // a file stays that should be gone, or longer than it should be
-	Pruned               // a copy that was set aside is gone: there were too many
+	Damaged    Kind = iota // something on the disk is not what was written; what is sound is used
+	Torn                   // the end of a file was never completed, as after a crash; it was cut
+	Unused                 // a file that never had a record was removed
+	Refusing               // appends are refused, from now until Healed; see Incident.What
+	Slow                   // the disk hangs, or is slower than the appends, from now until Healed
+	Healed                 // What is over
+	Unsynced               // what was confirmed may not outlive the machine
+	Leftover               // a file stays that should be gone, or longer than it should be
+	Pruned                 // a copy that was set aside is gone: there were too many
+	Unreadable             // the disk does not let what is in a segment be read; lanes that need it wait, or give it up
 )
 
 func (k Kind) String() string {
-	names := [...]string{"damaged", "torn", "unused", "refusing", "slow", "healed", "unsynced", "leftover", "pruned"}
+	names := [...]string{"damaged", "torn", "unused", "refusing", "slow", "healed", "unsynced", "leftover", "pruned", "unreadable"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -48,6 +49,20 @@ func (l *Log) report(e Incident) {
 	l.j.report(e)
 }
 
+// tellUnread is how often at most it is told that the disk cannot be read: whoever waits for it tries again and again.
+const tellUnread = time.Minute
+
+// unreadable tells that a segment cannot be read, of all logs of a journal once in a while.
+func (l *Log) unreadable(s *segment, err error) {
+	now, last := time.Now().UnixNano(), l.j.unreadAt.Load()
+	if now-last >= int64(tellUnread) && l.j.unreadAt.CompareAndSwap(last, now) {
+		l.report(Incident{
+			Kind: Unreadable, File: path.Join(l.dir, s.name), Err: err,
+			Text: "what is on the disk cannot be read; reliable lanes that need it wait, others give it up",
+		})
+	}
+}
+
 // report tells the owner. No lock is held.
 func (j *Journal) report(e Incident) {
 	if j.options.Incidents != nil {
@@ -63,7 +78,7 @@ func (e *Incident) Log(log *slog.Logger) {
 		level = slog.LevelInfo
 	case Torn, Pruned, Slow:
 		level = slog.LevelWarn
-	case Damaged, Refusing, Unsynced, Leftover:
+	case Damaged, Refusing, Unsynced, Leftover, Unreadable:
 	}
 	log.LogAttrs(context.Background(), level, "journal: "+e.Text, e.attributes()...)
 }

@@ -112,9 +112,11 @@ type Journal struct {
 	cache   cache
 	memory  [accounts]atomic.Int64
 	stats   counters
-	health  health
-	ended   chan struct{}
-	running sync.WaitGroup // loop, runWatch, runProbe, readers, who opens or removes a topic
+
+	unreadAt atomic.Int64 // when it was last told that the disk cannot be read, nanoseconds since 1970
+	health   health
+	ended    chan struct{}
+	running  sync.WaitGroup // loop, runWatch, runProbe, readers, who opens or removes a topic
 
 	mu      sync.Mutex
 	closed  bool

@@ -212,6 +212,7 @@ func (r *read) step() bool {
 		return true
 	case err != nil && len(r.batch.Placements) == 0:
 		l.j.stats.readFaults.Add(1)
+		l.unreadable(s, err)
 		r.batch.Next, r.batch.Err = r.q.After, err
 		return false
 	case err != nil:

@@ -1,12 +1,16 @@
 package journal_test
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/streamweir/weir/internal/journal"
 	"github.com/streamweir/weir/internal/topiclog"
@@ -171,6 +175,39 @@ func TestAlwaysDeliversWhatIsDurable(t *testing.T) {
 	if all, err := l.publish(0, 20); len(all) != 20 {
 		t.Error(err)
 	}
+}
+
+// A disk that cannot be read is told to the operator, once a minute however often it is tried, by name.
+func TestDiskThatCannotBeReadIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		o := options(fs, journal.Never)
+		var told []journal.Incident
+		o.Incidents = func(i journal.Incident) { told = append(told, i) }
+		l := mustBegin(t, o)
+		if _, err := l.publish(0, 3); err != nil {
+			t.Fatal(err)
+		}
+		fs.Hook(func(op memfs.Op) error {
+			if op.Kind == memfs.Read {
+				return memfs.ErrReadOnly
+			}
+			return nil
+		})
+		for range 100 {
+			answer := make(chan topiclog.Batch, 1)
+			l.log.Read(topiclog.Query{Limit: topiclog.Limit{Records: 1, Bytes: 1}}, func(b topiclog.Batch) { answer <- b })
+			if b := <-answer; !errors.Is(b.Err, memfs.ErrReadOnly) {
+				t.Fatalf("%+v", b)
+			}
+			time.Sleep(1500 * time.Millisecond)
+		}
+		fs.Hook(nil)
+		l.end()
+		if len(told) != 3 || told[0].Kind != journal.Unreadable || told[0].Topic != "ticks" || !strings.HasSuffix(told[0].File, ".seg") || told[0].Err == nil {
+			t.Errorf("in two and a half minutes the operator hears %+v", told)
+		}
+	})
 }
 
 // A file that hangs keeps its own readers waiting: those of other logs are answered, however many want the one that hangs.
