@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -329,5 +330,48 @@ func TestCursorAheadThatWasReadUpTo(t *testing.T) {
 	c.do(func() { c.conn.Close(base.CauseTransportClose) })
 	if len(left) != 1 || left[0].Cursor.Floor != 5 || !left[0].Cursor.Has(10) || left[0].Cursor.Has(9) {
 		t.Errorf("it leaves %+v", left)
+	}
+}
+
+// Whatever its policy, a lane that begins at a cursor far behind keeps to it: SNAPSHOT_ONLY never has more than one message unsent, and
+// COALESCE one of each key; what they replace is booked, and the newest comes.
+func TestLanesBehindKeepToTheirPolicy(t *testing.T) {
+	for _, x := range []struct {
+		overflow base.Overflow
+		most     int
+	}{{base.SnapshotOnly, 1}, {base.Coalesce, 3}} {
+		t.Run(x.overflow.String(), func(t *testing.T) {
+			p := narrow(16)
+			p.Overflow = x.overflow
+			s := topic("prices", p)
+			s.Memory = topiclog.Limits{Records: 1000}
+			r := newRig(t, options(1, s))
+			var last *delivery.Pending
+			for n := range 100 {
+				last = r.publishWith("prices", delivery.Publication{Payload: []byte(fmt.Sprint(n)), Key: fmt.Sprint("k", n%3)})
+			}
+			c := r.stalled(0)
+			from := cursorAt("prices", last.Epoch, 0)
+			c.subscribe(c.join(), "prices", delivery.SubscribeOptions{From: &from})
+			most := 0
+			c.do(func() { c.take = func(offered int) int { most = max(most, c.conn.Depth()); return offered } })
+			for n := 100; n < 130; n++ {
+				r.publishWith("prices", delivery.Publication{Payload: []byte(fmt.Sprint(n)), Key: fmt.Sprint("k", n%3)})
+				r.settle()
+				c.do(func() { most = max(most, c.conn.Depth()) })
+			}
+			r.caughtUp(c, "prices")
+			c.open(wide)
+			r.settle()
+			if most > x.most {
+				t.Errorf("%d messages were unsent", most)
+			}
+			got := sequence(c, "prices")
+			slices.Sort(got) // each is where the first of its key was
+			wantPayloads(t, "the client", got, counted(130-x.most, 129))
+			if n := r.totals("prices"); n.Coalesced != uint64(130-x.most) || n.Offered != 130 || n.Dropped != [base.Reasons]uint64{} || r.Unbalanced.Load() != 0 {
+				t.Errorf("%+v, %d unbalanced", n, r.Unbalanced.Load())
+			}
+		})
 	}
 }

@@ -176,7 +176,7 @@ func (m *machine) checkHeld(t *rapid.T) {
 	if it := m.class.Oldest(); it != nil {
 		got = it.Msg
 	}
-	if got != oldest && m.class.Policy.Overflow != base.SpillToDisk { // what is read back is older than what is held
+	if got != oldest && !m.readBack { // what is read back is older than what is held
 		t.Fatalf("oldest item %+v, want %+v", got, oldest)
 	}
 }

@@ -41,11 +41,12 @@ func TestLaneEqualsModel(t *testing.T) {
 
 // machine is one class, its clients' lanes and what they ought to hold.
 type machine struct {
-	class   *lane.Class
-	clients []*client
-	retired books // of lanes that were closed
-	now     int64
-	offset  uint64
+	readBack bool // something was read back
+	class    *lane.Class
+	clients  []*client
+	retired  books // of lanes that were closed
+	now      int64
+	offset   uint64
 }
 
 // client is one lane, its model, and the entries taken and not yet reported.
@@ -108,15 +109,17 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"8 trim":    func(t *rapid.T) { m.client(t).lane.Trim(); m.class.Trim() },
 		"9 close":   m.close,
 	}
-	if m.class.Policy.Overflow == base.SpillToDisk {
+	p := &m.class.Policy
+	events := p.Mode == base.BestEffort && p.Overflow == base.Disconnect // the class of events lanes too, which are forced and have no log
+	if !events {                                                         // a lane of any policy is behind when its subscription begins at a cursor
 		actions["3 unspill"], actions["5 unspill"], actions["8 forgo"], actions["7 spill"] = m.unspill, m.unspill, m.forgo, m.spill
 	}
-	if m.class.Policy.Mode == base.AtLeastOnce {
+	if p.Mode == base.AtLeastOnce {
 		actions["6 due"], actions["6 flush"], actions["7 ack"], actions["7 busy"] = m.due, m.flush, m.ack, m.busy
 		return actions
 	}
 	actions["7 abandon"], actions["7 evict"], actions["7 refuse"] = m.abandon, m.evict, m.refuse
-	if m.class.Policy.Overflow == base.Disconnect {
+	if events {
 		actions["7 force"] = m.force
 	}
 	return actions
@@ -150,6 +153,11 @@ func (m *machine) publish(t *rapid.T) {
 			if mask>>i&1 == 0 {
 				continue
 			}
+			if len(c.model.spilled) > 0 && m.class.Policy.Overflow != base.SpillToDisk { // its user knows that it is behind
+				c.lane.Spill(b)
+				c.model.spill(b, b.Frame(c.form).Len())
+				continue
+			}
 			got, want := c.lane.Offer(it, m.now), c.model.offer(b, b.Frame(c.form).Len(), m.now)
 			if got != want {
 				t.Fatalf("offer %s to client %d: outcome %d, want %d", b.ID, i, got, want)
@@ -180,6 +188,7 @@ func (m *machine) unspill(t *rapid.T) {
 		it := m.class.Hold(b)
 		got, want := c.lane.Unspill(it, true, m.now), c.model.unspill(b, m.now)
 		m.class.Release(it)
+		m.readBack = true
 		if got != want {
 			t.Fatalf("unspill %s: needs %d bytes, want %d", b.ID, got, want)
 		}

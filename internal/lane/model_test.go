@@ -102,7 +102,7 @@ func (m *model) unspill(msg *base.Message, now int64) (needs int) {
 	m.expire(now)
 	h := &held{msg: msg, size: m.spilled[0].size}
 	tooLarge := h.size > m.policy.MaxBytes
-	if !h.expired(now) && !tooLarge && !m.fits(h.size) {
+	if !h.expired(now) && !tooLarge && !m.replaces(h) && !m.fits(h.size) {
 		return h.size
 	}
 	m.spilled = slices.Delete(m.spilled, 0, 1)
@@ -111,10 +111,21 @@ func (m *model) unspill(msg *base.Message, now int64) (needs int) {
 		m.drop(base.ReasonExpired)
 	case tooLarge:
 		m.drop(base.ReasonTooLarge)
-	default:
+	case !m.replace(h):
 		m.queue = append(m.queue, h)
 	}
 	return 0
+}
+
+// replaces reports whether replace would find something to replace.
+func (m *model) replaces(h *held) bool {
+	switch m.policy.Overflow {
+	case base.SnapshotOnly:
+		return len(m.queue) > 0
+	case base.Coalesce:
+		return h.msg.Key != "" && slices.ContainsFunc(m.queue, func(q *held) bool { return q.msg.Key == h.msg.Key })
+	}
+	return false
 }
 
 func (m *model) forgo(n int, r base.Reason) {

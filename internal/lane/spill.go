@@ -58,14 +58,14 @@ func (s *spill) settle(c *Class, n uint64, bytes int64) {
 }
 
 // Unspill queues a message that was read from the log. counted says that it had been spilled: one that was not is offered
-// now. One that has expired, or that the lane could never hold, is dropped. If there is no room for it now nothing is done, and
-// how many bytes it needs is returned; else 0.
+// now. One that has expired, or that the lane could never hold, is dropped; under SNAPSHOT_ONLY and COALESCE it takes the place of what it
+// replaces. If there is no room for it now nothing is done, and how many bytes it needs is returned; else 0.
 func (l *Lane) Unspill(it *Item, counted bool, now int64) (needs int) {
 	l.Expire(now)
 	m := it.Msg
 	size := m.Frame(l.form).Len()
 	expired, tooLarge := m.Expires != 0 && m.Expires <= now, size > l.class.Policy.MaxBytes
-	if !expired && !tooLarge && !l.fits(size) {
+	if !expired && !tooLarge && !l.replaces(m) && !l.fits(size) {
 		return size
 	}
 	if counted && l.rare.waits() {
@@ -80,10 +80,37 @@ func (l *Lane) Unspill(it *Item, counted bool, now int64) (needs int) {
 	case tooLarge:
 		l.dropped(base.ReasonTooLarge)
 	default:
-		l.append(it, size)
+		l.supplant(it, size)
 		it.recount() // whoever holds it may not let go of it soon
 	}
 	return 0
+}
+
+// replaces reports whether a message would take the place of one that is queued, full or not.
+func (l *Lane) replaces(m *base.Message) bool {
+	switch l.class.Policy.Overflow {
+	case base.SnapshotOnly:
+		return l.queue.len() > 0
+	case base.Coalesce:
+		_, found := l.queue.find(m.Key)
+		return found
+	default:
+		return false
+	}
+}
+
+// supplant queues a message in the place of what it replaces, if there is anything.
+func (l *Lane) supplant(it *Item, size int) {
+	switch l.class.Policy.Overflow {
+	case base.SnapshotOnly:
+		l.coalesceAll()
+	case base.Coalesce:
+		if l.replace(it, size) {
+			return
+		}
+	default:
+	}
+	l.append(it, size)
 }
 
 // Forgo books that n of the spilled messages, or all if they are fewer, are dropped for r.
