@@ -97,7 +97,7 @@ func (w *spillWorld) publishes() {
 		}
 		w.publishWith(topic, p)
 		for _, c := range to {
-			if c.on[topic] {
+			if _, comesBack := w.left[c.name+topic]; c.on[topic] || comesBack {
 				c.due[topic] = append(c.due[topic], w.n)
 			}
 		}
@@ -107,7 +107,11 @@ func (w *spillWorld) publishes() {
 // acts lets one client do something.
 func (w *spillWorld) acts(t *testing.T) {
 	c, topic := w.clients[w.rand.IntN(len(w.clients))], spillTopics[w.rand.IntN(2)]
-	switch w.rand.IntN(8) {
+	switch w.rand.IntN(9) {
+	case 8:
+		if w.rand.IntN(2) == 0 {
+			w.unsubscribes(c, topic)
+		}
 	case 0, 1:
 		c.open(0)
 	case 2, 3:
@@ -121,6 +125,18 @@ func (w *spillWorld) acts(t *testing.T) {
 			w.leaves(t, c)
 		}
 	}
+}
+
+// unsubscribes ends a subscription; the client stays. It may come back, and then what it has not got is due to it.
+func (w *spillWorld) unsubscribes(c *spillClient, topic string) {
+	if !c.on[topic] {
+		return
+	}
+	w.settle()
+	c.do(func() { c.socket.Unsubscribe(topic) })
+	w.settle()
+	c.note()
+	c.on[topic] = false
 }
 
 // subscribes goes on where the client has left off; what was published meanwhile is due to it as well.
@@ -157,15 +173,23 @@ func (w *spillWorld) returns(t *testing.T, c *spillClient) {
 	}
 }
 
-// restarts ends everything but the disk, and begins anew.
+// restarts ends everything but the disk, and begins anew; every second time the process is killed, and nothing of its end reaches the disk.
 func (w *spillWorld) restarts(t *testing.T) {
 	w.settle()
 	for _, c := range w.clients {
 		c.do(func() { c.conn.Close(base.CauseTransportClose) })
 		c.note()
 	}
+	killed := w.rand.IntN(2) == 0
+	if killed {
+		w.fs.Hook(func(memfs.Op) error { return memfs.ErrCrashed })
+	}
 	w.Close()
 	_ = w.disk.Close()
+	if killed {
+		w.fs.Hook(nil)
+		w.fs.Kill()
+	}
 	w.begin(t)
 	for _, c := range w.clients {
 		w.returns(t, c)
@@ -225,7 +249,7 @@ func (w *spillWorld) check(t *testing.T, c *spillClient, topic string, whole boo
 	}
 }
 
-// Whatever is published, however clients stall, read on, acknowledge, leave and come back, and though the node is restarted: every client
+// Whatever is published, however clients stall, read on, acknowledge, unsubscribe, leave and come back, and though the node is restarted: every client
 // gets all that is due to it, in order, but what has expired or what the log had to give up; and the books balance at every moment.
 func TestSpillEqualsModel(t *testing.T) {
 	for round := range 12 {
@@ -261,6 +285,11 @@ func playSpill(t *testing.T, seed uint64, keep int) {
 		}
 		if step == 100 && w.rand.IntN(2) == 0 {
 			w.restarts(t)
+		}
+	}
+	for _, c := range w.clients {
+		for _, topic := range spillTopics {
+			w.subscribes(c, topic)
 		}
 	}
 	for {
