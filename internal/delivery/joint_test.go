@@ -375,3 +375,41 @@ func TestLanesBehindKeepToTheirPolicy(t *testing.T) {
 		})
 	}
 }
+
+// Rooms and lanes that are behind do not multiply: a socket with many of both remembers each once, in account "lanes", and nothing
+// when it is behind no more. What each lane is due is the same as if it were alone.
+func TestManyRoomsAndManyLanesBehind(t *testing.T) {
+	const lanes, rooms = 200, 200
+	r := newRig(t, options(1, spilling("mail:*", narrow(2), 100)))
+	c := r.stalled(0)
+	s := c.join()
+	name := func(i int) string { return fmt.Sprint("mail:", i) }
+	for i := range lanes {
+		c.subscribe(s, name(i), delivery.SubscribeOptions{})
+	}
+	r.settle()
+	idle := r.Accounts()[accounts.Lanes]
+	for i := range lanes {
+		r.numbered(name(i), 1, 3)
+		r.toRoom(name(i), "room0", "4") // before it enters
+	}
+	before := r.Accounts()[accounts.Lanes]
+	for n := range rooms {
+		r.join(s, fmt.Sprint("room", n))
+	}
+	if most := int64(100*rooms + 32*lanes); r.Accounts()[accounts.Lanes]-before > most {
+		t.Errorf("%d rooms with %d lanes behind are %d bytes, want at most %d", rooms, lanes, r.Accounts()[accounts.Lanes]-before, most)
+	}
+	for i := range lanes {
+		r.toRoom(name(i), "room0", "5")
+		r.toRoom(name(i), "room199", "6")
+	}
+	c.open(wide)
+	r.wait(func() bool { return r.totals("mail:*").Behind == 0 })
+	for i := range lanes {
+		wantPayloads(t, name(i), sequence(c, name(i)), []string{"1", "2", "3", "5", "6"})
+	}
+	if now := r.Accounts()[accounts.Lanes]; now > idle || r.Unbalanced.Load() != 0 {
+		t.Errorf("%d bytes of lanes are counted in the end, %d before; %d unbalanced", now, idle, r.Unbalanced.Load())
+	}
+}

@@ -43,6 +43,7 @@ type ties struct {
 	crowd  *crowd // nil: the lanes are few
 	behind []*catchUp
 	began  []*resumption // of lanes that are not past the cursor they began at
+	stays  *stays        // nil: no lane is behind
 }
 
 // tied returns the socket's ties, to be added to; untie follows when there are less.
@@ -55,7 +56,7 @@ func (s *Socket) tied() *ties {
 
 // untie forgets them once there are none.
 func (s *Socket) untie() {
-	if t := s.ties; t != nil && t.places.Len()+len(t.asked)+len(t.behind)+len(t.began) == 0 && t.crowd == nil {
+	if t := s.ties; t != nil && t.places.Len()+len(t.asked)+len(t.behind)+len(t.began) == 0 && t.crowd == nil && t.stays == nil {
 		s.ties = nil
 	}
 }

@@ -256,6 +256,12 @@ func (s *Socket) join(rooms []string, claim func(n int64) bool) error {
 	}
 	sh := s.shard()
 	m := s.Namespace.on(sh)
+	var entered []string // of a socket with lanes that are behind
+	defer func() {
+		if len(entered) > 0 {
+			sh.entered(s, entered)
+		}
+	}()
 	for _, name := range rooms {
 		if roster.In(s, name) {
 			continue
@@ -269,7 +275,9 @@ func (s *Socket) join(rooms []string, claim func(n int64) bool) error {
 		}
 		sh.told[budget.Rooms] += n
 		m.Join(s, name)
-		sh.entered(s, name)
+		if s.ties != nil && s.ties.stays != nil {
+			entered = append(entered, name)
+		}
 	}
 	return nil
 }

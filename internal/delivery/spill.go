@@ -15,7 +15,6 @@ import (
 	"github.com/streamweir/weir/internal/delivery/reads"
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/outbox"
-	"github.com/streamweir/weir/internal/roster"
 	"github.com/streamweir/weir/internal/topiclog"
 	"github.com/streamweir/weir/internal/wheel"
 )
@@ -40,19 +39,17 @@ type lag struct {
 	since int64          // when it fell behind
 	began uint64         // what was given to the lane has higher offsets
 
-	entered map[string]uint64 // rooms its socket has entered since, and after which offset; nil: none
-	read    *replay           // under way; nil: none
-	gap     uint64            // messages that are gone, and its client is to be told so with the next one it gets
-	left    bool              // its socket has left a room since
-	faults  int               // reads in a row that failed
-	retry   *wheel.Timer      // when to ask again, after a fault or while memory was short; nil: there was none
+	born       uint64       // stays.moment when it fell behind
+	leftBefore uint64       // stays.left then
+	moments    []moment     // ascending; see stays
+	gap        uint64       // messages that are gone, and its client is to be told so with the next one it gets
+	read       *replay      // under way; nil: none
+	faults     int          // reads in a row that failed
+	retry      *wheel.Timer // when to ask again, after a fault or while memory was short; nil: there was none
 }
 
 // lagBytes is what the budget counts for a lag, with its place in Shard.lags, and the read that it may have asked for.
 const lagBytes = int(unsafe.Sizeof(lag{})+unsafe.Sizeof(replay{})+unsafe.Sizeof(reads.Read{})+unsafe.Sizeof(topiclog.Reader{})) + 48
-
-// enteredBytes is what the budget counts for a room that a lag remembers.
-const enteredBytes = 64
 
 // lagging reports whether the lane is behind.
 func (l *outLane) lagging() bool { return l.stage >= stageLagging && l.stage != stageResumed }
@@ -68,6 +65,7 @@ func (sh *Shard) trail(l *outLane, at, since uint64) *lag {
 		sh.lags = make(map[*outLane]*lag)
 	}
 	sh.lags[l] = g
+	sh.stay(g)
 	l.Class().Totals.Behind.Add(1)
 	sh.hub.Hold(budget.Lanes, lagBytes)
 	sh.hub.readBack.keep(1)
@@ -175,63 +173,11 @@ func (sh *Shard) fill(l *outLane) {
 	}})
 }
 
-// otherRooms are the rooms of the socket but that of its id.
-func (s *Socket) otherRooms() []string {
-	if s.ties == nil || s.ties.places.Len() == 0 {
-		return nil
-	}
-	return s.Rooms()[1:]
-}
-
-// entered takes note of a room that a socket has entered, for those of its lanes that are behind.
-func (sh *Shard) entered(s *Socket, room string) {
-	if len(sh.lags) == 0 {
-		return
-	}
-	for _, l := range s.lanes {
-		if !l.lagging() {
-			continue
-		}
-		g := sh.lags[l]
-		if g.entered == nil {
-			g.entered = make(map[string]uint64)
-		}
-		if _, again := g.entered[room]; !again {
-			sh.hub.Hold(budget.Lanes, enteredBytes)
-		}
-		after := max(l.topic.local[sh.index].begun, l.from)
-		g.entered[room] = after
-		if g.read != nil {
-			g.read.upto = min(g.read.upto, after)
-		}
-	}
-}
-
-// leftRoom takes note of a room that a socket leaves.
-func (sh *Shard) leftRoom(s *Socket, room string) {
-	if len(sh.lags) == 0 || !roster.In(s, room) {
-		return
-	}
-	for _, l := range s.lanes {
-		if !l.lagging() {
-			continue
-		}
-		g := sh.lags[l]
-		if _, since := g.entered[room]; since {
-			delete(g.entered, room)
-			sh.hub.Hold(budget.Lanes, -enteredBytes)
-		}
-		g.left = true
-	}
-}
-
 // gets reports whether a record that was read for a lag is for it: not one that was sent to a room before its socket was in it,
 // nor one that its cursor says is done.
 func (g *lag) gets(to *topiclog.Recipient, offset uint64) bool {
-	if to.Room != "" && g.entered != nil {
-		if after, ok := g.entered[to.Room]; ok && offset <= after {
-			return false
-		}
+	if to.Room != "" && g.before(to.Room, offset) {
+		return false
 	}
 	return g.start == nil || !g.start.Has(offset)
 }
@@ -240,7 +186,7 @@ func (g *lag) gets(to *topiclog.Recipient, offset uint64) bool {
 func (sh *Shard) rejoin(g *lag) {
 	l := g.lane
 	if n, _, _ := l.Spilled(); n > 0 { // a room that its socket has left meanwhile had them
-		if l.Forgo(n, base.ReasonUnsubscribe); !g.left {
+		if l.Forgo(n, base.ReasonUnsubscribe); !g.hasLeft() {
 			sh.hub.Unbalanced.Add(1)
 		}
 	}
@@ -267,7 +213,8 @@ func (sh *Shard) forgetLag(g *lag) {
 		sh.shared.drop(len(sh.shared.order))
 	}
 	g.lane.Class().Totals.Behind.Add(-1)
-	sh.hub.Hold(budget.Lanes, -lagBytes-enteredBytes*len(g.entered))
+	sh.hub.Hold(budget.Lanes, -lagBytes)
+	sh.leaveStay(g)
 	sh.hub.readBack.keep(-1)
 }
 
@@ -395,10 +342,10 @@ func (r *replay) begin(sh *Shard, _ *underWay) {
 	}
 	g.gap += loss.Messages + loss.Older
 	if loss.Messages > 0 {
-		if !loss.Explained && g.left {
+		if !loss.Explained && g.hasLeft() {
 			why = base.ReasonUnsubscribe
 		}
-		if g.lane.Forgo(loss.Messages, why); !loss.Explained && !g.left {
+		if g.lane.Forgo(loss.Messages, why); !loss.Explained && !g.hasLeft() {
 			sh.hub.Unbalanced.Add(1)
 		}
 	}
