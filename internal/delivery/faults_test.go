@@ -104,7 +104,7 @@ func TestReadsThatFail(t *testing.T) {
 				if (n.Behind == 1) != stuck || (n.Spilled == 0) == stuck || n.Dropped[base.ReasonSpillFailed] != x.lost {
 					t.Errorf("after ten minutes the topic says %+v", n)
 				}
-				if v := c.laneView(x.topic); !v.Balanced || (v.BehindMs == 0) == stuck {
+				if v := c.laneView(x.topic); !v.Balanced || v.BehindSince.IsZero() == stuck {
 					t.Errorf("its lane is %+v", v)
 				}
 				d.fails.Store(0)
