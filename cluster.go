@@ -133,9 +133,9 @@ func (f *fleet) join(ctx context.Context) error {
 	if node == "" {
 		node = "weir"
 	}
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	patience, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	m, err := o.Broker.Join(ctx, node, f)
+	m, err := o.Broker.Join(patience, node, f)
 	if err != nil {
 		return fmt.Errorf("join the cluster: %w", err)
 	}

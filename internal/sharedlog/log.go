@@ -317,7 +317,7 @@ func (g *Log) read(q topiclog.Query) topiclog.Batch {
 	ctx, cancel := context.WithTimeout(g.life, readTime)
 	defer cancel()
 	bytes := 0
-	for looked, first := 0, true; looked < lookMost; first = false {
+	for looked := 0; looked < lookMost; {
 		page, err := g.broker.Read(ctx, g.name, b.Next, cluster.Limit{Entries: min(max(q.Limit.Records, 1), pageEntries), Bytes: pageBytes})
 		switch {
 		case g.life.Err() != nil:
@@ -325,12 +325,17 @@ func (g *Log) read(q topiclog.Query) topiclog.Batch {
 		case err != nil:
 			return topiclog.Batch{Span: b.Span, Next: q.After, Err: err}
 		}
-		if first {
-			if page.Epoch != b.Epoch || (q.Epoch != "" && q.Epoch != page.Epoch) {
+		if page.Epoch != b.Epoch || (q.Epoch != "" && q.Epoch != page.Epoch) {
+			if looked == 0 {
 				b.Err = topiclog.ErrEpoch
-				return b
 			}
-			b.Lost = g.lost(&page, q.After, b.Last)
+			return b // the next read says so
+		}
+		if looked == 0 && page.First != g.marked() {
+			b.First = page.First
+		}
+		if g.lost(&page, b.Next, b.Last) { // also while this read was under way
+			b.Miss()
 		}
 		if len(page.Entries) == 0 {
 			b.Next = max(b.Next, b.Last)

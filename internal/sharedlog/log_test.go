@@ -154,8 +154,12 @@ func (s *seen) deliver(p topiclog.Placement) {
 func (s *seen) until(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.ids) < n {
-		s.news.Wait()
+	over := time.AfterFunc(time.Minute, s.news.Broadcast)
+	defer over.Stop()
+	for begun := time.Now(); len(s.ids) < n; {
+		if s.news.Wait(); len(s.ids) < n && time.Since(begun) > time.Minute {
+			s.t.Fatalf("%d records of %d have come", len(s.ids), n)
+		}
 	}
 }
 
@@ -278,13 +282,58 @@ func TestMissedRecordsAreTold(t *testing.T) {
 		}
 	}
 	b.Cut()
-	s.mu.Lock()
-	for len(s.ids) < 5 {
-		s.news.Wait()
-	}
-	s.mu.Unlock()
+	s.until(5)
 	if !slices.Equal(s.ids, []string{"15", "16", "17", "18", "19"}) || len(missed) != 1 || missed[0][1] != s.at[0].Offset-1 && missed[0][1] >= s.at[0].Offset {
 		t.Errorf("delivered %q, missed %v before %d", s.ids, missed, s.at[0].Offset)
+	}
+}
+
+// busyBroker has others append between the pages of a read.
+type busyBroker struct {
+	*node
+	between func()
+}
+
+func (b *busyBroker) Read(ctx context.Context, log string, after uint64, most cluster.Limit) (cluster.Page, error) {
+	p, err := b.Member.Read(ctx, log, after, most)
+	if f := b.between; f != nil && len(p.Entries) > 0 {
+		b.between = nil
+		f()
+	}
+	return p, err
+}
+
+// What gives way while a read is under way is lost too, and told from where.
+func TestTrimmingOvertakesAReader(t *testing.T) {
+	const keep = 200
+	m := cluster.NewMemory()
+	b := &busyBroker{node: join(t, m, nil)}
+	log, err := b.logs.Open(t.Context(), b, sharedlog.Options{Namespace: "/feed", Topic: "ticks", Keep: keep, Deliver: func(topiclog.Placement) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	other := open(t, join(t, m, nil), keep, func(topiclog.Placement) {})
+	fill := func() {
+		for n := range keep {
+			if err := put(t, other, fmt.Sprint(n)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	fill()
+	b.between = fill
+	answer := make(chan topiclog.Batch, 1)
+	log.Read(topiclog.Query{After: log.Span().First, Limit: topiclog.Limit{Records: 2 * keep, Bytes: 1 << 20}}, func(b topiclog.Batch) { answer <- b })
+	got := <-answer
+	before := 0
+	for _, e := range got.Placements {
+		if e.Offset <= got.LostAfter {
+			before++
+		}
+	}
+	if got.Err != nil || !got.Lost || before == 0 || before == len(got.Placements) {
+		t.Errorf("%d of %d records before the loss, lost %v, %v", before, len(got.Placements), got.Lost, got.Err)
 	}
 }
 
