@@ -29,5 +29,5 @@ type Inside struct {
 	FlushLog func(server any, most time.Duration) (left int)
 }
 
-// Tests is set by the root package.
+// Tests is set by the root package, in inside.go, and used by tests only (a house rule).
 var Tests Inside

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,27 @@ func contextTODO() Rule {
 				for sel := range f.uses(f.syntax, "context") {
 					if sel.Sel.Name == "TODO" {
 						report(sel.Pos(), "a context that nobody ends")
+					}
+				}
+			}
+		},
+	}
+}
+
+// testAccess keeps what the tests of the whole may do to a server (attach.Tests) to tests: the root fills it in, in one file,
+// and no code that ships uses it.
+func testAccess(filled string) Rule {
+	return Rule{
+		Name:   "test access",
+		Remedy: "use what the package offers, or say in " + filled + " what one more test needs",
+		check: func(t *Tree, report reporter) {
+			for _, f := range t.Files {
+				if f.Test || t.fset.Position(f.syntax.Package).Filename == filled {
+					continue
+				}
+				for sel := range f.uses(f.syntax, path.Join(t.Module, "internal/attach")) {
+					if sel.Sel.Name == "Tests" || sel.Sel.Name == "Inside" {
+						report(sel.Pos(), "attach."+sel.Sel.Name+" is for tests")
 					}
 				}
 			}

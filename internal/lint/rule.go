@@ -41,6 +41,7 @@ func Rules() []Rule {
 		engineBytes(),
 		printing(),
 		contextTODO(),
+		testAccess("inside.go"),
 		sleeps(),
 		skips(),
 		corpora(),

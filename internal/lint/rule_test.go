@@ -222,6 +222,16 @@ func g(w io.Writer, log2 Log) {
 			want: []string{"a.go:5", "a_test.go:5"},
 		},
 		{
+			rule: "test access", says: "outside of tests and the file that fills it in",
+			tree: module{
+				"inside.go":   "package weir\n\nimport \"example.org/weir/internal/attach\"\n\nfunc init() { attach.Tests = attach.Inside{} }\n",
+				"a.go":        "package weir\n\nimport \"example.org/weir/internal/attach\"\n\nvar a, b = attach.Tests, attach.To\n",
+				"x/a_test.go": "package x\n\nimport \"example.org/weir/internal/attach\"\n\nvar a = attach.Tests\n",
+				"x/inside.go": "package x\n\nimport \"example.org/weir/internal/attach\"\n\nvar b attach.Inside\n",
+			},
+			want: []string{"a.go:5", "x/inside.go:5"},
+		},
+		{
 			rule: "sleeping tests", says: "outside a synctest file",
 			tree: module{
 				"a_test.go": "package weir\n\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n",
