@@ -40,6 +40,8 @@ var fields = map[string][]field{
 	"unsubscribe": {{"topic", text, true}, {"token", text, false}}, // StreamFence's clients send a token with it
 	"publish":     {{"topic", text, true}, {"payload", anyJSON, true}, {"token", text, false}},
 	"history":     {{"topic", text, true}, {"from", whole, false}, {"limit", whole, false}, {"epoch", text, false}, {"token", text, false}},
+	"join":        {{"room", text, true}},
+	"leave":       {{"room", text, true}},
 	"ack":         {{"topic", text, true}, {"messageId", text, true}},
 }
 

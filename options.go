@@ -91,6 +91,10 @@ type NamespaceOptions struct {
 	// ClientHistory lets clients read what is kept of the namespace's topics (weir:history), as far as it was for everybody or for
 	// them. The default is deny. That a subscription may begin with the newest messages is up to TopicOptions.History alone.
 	ClientHistory bool
+	// ClientRooms are the rooms that clients may join and leave by themselves (weir:join, weir:leave): names, or prefixes that end in "*",
+	// with a character before it that no socket's id has, such as ":". The default is none. A client is in RoomsPerSocket rooms at most,
+	// those included that the application has put it into.
+	ClientRooms []string
 	// EventsLane bounds what waits for a client besides topics: plain events, acks
 	// and namespace packets. EventsOverflow is DisconnectClient, the default, or
 	// RejectNew, which drops new plain events.

@@ -64,7 +64,7 @@ func (s *Socket) deliveryEvent(in *socketio.Incoming) bool {
 	switch {
 	case name == "token":
 		r.freshToken()
-	case !deliveryEvents[name] && name != "history":
+	case fields[name] == nil:
 		r.refuse(coded(codeNoHandler, "there is no event weir:"+clipped(name)))
 	case more:
 		r.refuse(coded(ErrInvalid, "more than one argument: want "+shapeOf(name)))
@@ -149,6 +149,8 @@ func (r *request) serve(in *socketio.Incoming) {
 		r.publish(in)
 	case "history":
 		r.history()
+	case "join", "leave":
+		r.moveRoom()
 	}
 }
 

@@ -150,6 +150,7 @@ func (n *NamespaceOptions) validate(p *problems, at string, auth bool, journal s
 		p.add("%s.EventsOverflow %v: want DISCONNECT or REJECT_NEW", at, o)
 	}
 	n.numbers(p, at)
+	n.validateRooms(p, at)
 	seen := map[string]bool{}
 	for i := range n.Topics {
 		t := &n.Topics[i]

@@ -253,6 +253,7 @@ type namespace struct {
 	AutoSubscribe    []string          `key:"autoSubscribe" doc:"topics every socket gets at connect"`
 	ClientPublish    string            `key:"clientPublish" default:"deny" enum:"deny,allow,permitted" doc:"whether clients may publish; permitted: to topics that their token grants"`
 	ClientHistory    string            `key:"clientHistory" default:"deny" enum:"deny,allow" doc:"whether clients may read what topics keep (weir:history)"`
+	ClientRooms      []string          `key:"clientRooms" doc:"rooms that clients may join by weir:join: names, or prefixes that end in *"`
 	EventsLane       eventsLaneKeys    `key:"eventsLane" doc:"bounds what waits for a client besides topics: plain events, acks and namespace packets"`
 	SlowPenalty      time.Duration     `key:"slowPenaltyMs" default:"5000" min:"1" max:"60000" doc:"how long a client that was cut for being slow is refused; doubles with each cut up to a minute"`
 	InboundAckPolicy string            `key:"inboundAckPolicy" default:"ACK_ON_RECEIPT" enum:"ACK_ON_RECEIPT,ACK_AFTER_HANDLER_SUCCESS" doc:"when a client's publish is answered"`

@@ -300,7 +300,7 @@ func (c *cookieKeys) cookie() *http.Cookie {
 func (r *reader) namespace(path string, n *namespace) weir.NamespaceOptions {
 	o := weir.NamespaceOptions{
 		Path: n.Path, Dialect: n.Dialect, AutoSubscribe: n.AutoSubscribe, ClientPublish: n.ClientPublish == "allow",
-		ClientPublishGranted: n.ClientPublish == "permitted", ClientHistory: n.ClientHistory == "allow",
+		ClientPublishGranted: n.ClientPublish == "permitted", ClientHistory: n.ClientHistory == "allow", ClientRooms: n.ClientRooms,
 		EventsLane:     weir.Limits{Messages: n.EventsLane.MaxMessages, Bytes: n.EventsLane.MaxBytes},
 		EventsOverflow: n.EventsLane.OverflowAction,
 		SlowPenalty:    n.SlowPenalty, AuthRequired: n.AuthRequired,
