@@ -10,6 +10,7 @@ import (
 
 	"github.com/streamweir/weir/internal/admin"
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/op"
 )
@@ -107,13 +108,16 @@ func revocable(name string) *Error {
 	return nil
 }
 
-// endSockets ends the sockets of whoever is revoked, in all namespaces.
+// endSockets ends the sockets of whoever is revoked, in all namespaces: begun in each before any is waited for, so that one that is slow leaves
+// none out.
 func (s *Server) endSockets(ctx context.Context, what guard.Revoked) (n int, err error) {
 	if !s.running() {
 		return 0, errNotRunning
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	var begun []*delivery.Doing
+	var errs []error
 	why, cause := revokedAs(what)
 	for path, ns := range s.byPath.All() {
 		if !ns.door.opts.Auth {
@@ -121,13 +125,18 @@ func (s *Server) endSockets(ctx context.Context, what guard.Revoked) (n int, err
 		}
 		o := &op.Op{Kind: op.Disconnect, Namespace: path, Cause: cause, Reason: why.Reason, Only: op.Only{Token: what.Token}}
 		o.Target.Principal = what.Principal
-		out, e := s.hub.Do(ctx, o)
-		n += out.Done
-		if e != nil {
-			err = errors.Join(err, e)
+		d, err := s.hub.Begin(ctx, o)
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
+		begun = append(begun, d)
 	}
-	return n, wrap(err, "")
+	for _, d := range begun {
+		out, err := d.Wait(ctx)
+		n, errs = n+out.Done, append(errs, err)
+	}
+	return n, wrap(errors.Join(errs...), "")
 }
 
 // revokedAs is how whoever shows something revoked is refused, and why cut.
