@@ -39,13 +39,14 @@ type lag struct {
 	since int64          // when it fell behind
 	began uint64         // what was given to the lane has higher offsets
 
-	born       uint64       // stays.moment when it fell behind
-	leftBefore uint64       // stays.left then
-	moments    []moment     // ascending; see stays
-	gap        uint64       // messages that are gone, and its client is to be told so with the next one it gets
-	read       *replay      // under way; nil: none
-	faults     int          // reads in a row that failed
-	retry      *wheel.Timer // when to ask again, after a fault or while memory was short; nil: there was none
+	born         uint64       // stays.moment when it fell behind
+	forgotBefore uint64       // stays.forgot then
+	strayed      bool         // see counted
+	moments      []moment     // ascending; see stays
+	gap          uint64       // messages that are gone, and its client is to be told so with the next one it gets
+	read         *replay      // under way; nil: none
+	faults       int          // reads in a row that failed
+	retry        *wheel.Timer // when to ask again, after a fault or while memory was short; nil: there was none
 }
 
 // lagBytes is what the budget counts for a lag, with its place in Shard.lags, and the read that it may have asked for.
@@ -108,7 +109,9 @@ func (sh *Shard) offerAside(l *outLane, f *fanOut, it *lane.Item) {
 	case f.unkept && l.spills():
 		sh.offerUnkept(l, it, f.tally, f.failed)
 	default:
-		sh.offer(l, it, f.tally)
+		if sh.offer(l, it, f.tally) == lane.Spilled && l.lagging() {
+			sh.lags[l].counted(f)
+		}
 	}
 }
 
@@ -119,6 +122,7 @@ func (sh *Shard) spill(l *outLane, f *fanOut) {
 		return
 	}
 	f.tally.count(l.Spill(f.msg))
+	sh.lags[l].counted(f)
 }
 
 // refuseUnkept books a message that would have to wait in a log that does not have it.
@@ -176,7 +180,7 @@ func (sh *Shard) fill(l *outLane) {
 // gets reports whether a record that was read for a lag is for it: not one that was sent to a room before its socket was in it,
 // nor one that its cursor says is done.
 func (g *lag) gets(to *topiclog.Recipient, offset uint64) bool {
-	if to.Room != "" && g.before(to.Room, offset) {
+	if to.Room != "" && !g.wasIn(to.Room, offset) {
 		return false
 	}
 	return g.start == nil || !g.start.Has(offset)
@@ -185,8 +189,8 @@ func (g *lag) gets(to *topiclog.Recipient, offset uint64) bool {
 // rejoin ends a lag: its lane has been given all that the stream has given it.
 func (sh *Shard) rejoin(g *lag) {
 	l := g.lane
-	if n, _, _ := l.Spilled(); n > 0 { // a room that its socket has left meanwhile had them
-		if l.Forgo(n, base.ReasonUnsubscribe); !g.hasLeft() {
+	if n, _, _ := l.Spilled(); n > 0 { // rooms of which too much had to be forgotten had them, see stays
+		if l.Forgo(n, base.ReasonUnsubscribe); !g.excused() {
 			sh.hub.Unbalanced.Add(1)
 		}
 	}
@@ -342,10 +346,10 @@ func (r *replay) begin(sh *Shard, _ *underWay) {
 	}
 	g.gap += loss.Messages + loss.Older
 	if loss.Messages > 0 {
-		if !loss.Explained && g.hasLeft() {
+		if !loss.Explained && g.excused() {
 			why = base.ReasonUnsubscribe
 		}
-		if g.lane.Forgo(loss.Messages, why); !loss.Explained && !g.hasLeft() {
+		if g.lane.Forgo(loss.Messages, why); !loss.Explained && !g.excused() {
 			sh.hub.Unbalanced.Add(1)
 		}
 	}
