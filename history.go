@@ -110,6 +110,9 @@ func (r *request) history() {
 		answer, err = later.page(ctx)
 		return err
 	}, func(err error) {
+		if err == nil && later.s.out().Behind() {
+			err = errUnread
+		}
 		if err != nil {
 			later.refuse(err)
 			return
@@ -117,6 +120,10 @@ func (r *request) history() {
 		later.accept(answer)
 	})
 }
+
+// errUnread refuses an answer to a client that does not read those before: they would be held for it without a limit but how many it asked for
+// in one go.
+var errUnread = coded(ErrBusy, "the answers before have not been read: ask for history again when they have")
 
 // page reads what is asked for and makes the answer, of at most half of what the events lane takes.
 func (r *request) page(ctx context.Context) (json.RawMessage, error) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/wire/ws"
 )
 
 // pageOf is an answer about history.
@@ -218,5 +219,56 @@ func TestManagementReadsHistory(t *testing.T) {
 		if status, a := ask(query); status != want {
 			t.Errorf("%q: %d %+v, want %d", query, status, a, want)
 		}
+	}
+}
+
+// TestAnswersAboutHistoryAreNotHeldForWhoDoesNotRead: a client that asks and never reads is refused what its events lane has no room for (P1).
+func TestAnswersAboutHistoryAreNotHeldForWhoDoesNotRead(t *testing.T) {
+	const most = 64 << 10
+	o := remembering(weir.TopicOptions{Name: "ticks", History: 100})
+	o.Namespaces[0].EventsLane.Bytes = most
+	srv := start(t, o)
+	for range 100 {
+		publish(t, srv, "ticks", strings.Repeat("x", 1000))
+	}
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	const asked = 100
+	var all []byte // in one write, so that all are read before the first is answered
+	for range asked {
+		all = ws.AppendMasked(all, ws.Text, [4]byte{}, []byte(`42/feed,7["weir:history",{"topic":"ticks","from":1}]`))
+	}
+	if _, err := p.conn.Write(all); err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	eventually(t, "all are answered", func() bool {
+		for _, l := range views(t, srv)[0].Lanes {
+			if l.Topic == "" && l.Offered > asked { // CONNECT as well
+				held = l.Bytes
+			}
+		}
+		return held > 0
+	})
+	if held > most+asked*200 {
+		t.Errorf("%d B of answers are held for a client with a lane of %d B", held, most)
+	}
+	full, refused := 0, 0
+	for range asked {
+		var a pageOf
+		if err := json.Unmarshal(p.packet().args[0], &a); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case a.OK != nil && *a.OK:
+			full++
+		case a.Code == "busy":
+			refused++
+		}
+	}
+	if full == 0 || refused == 0 || full+refused != asked {
+		t.Errorf("%d answers, %d refusals of %d", full, refused, asked)
+	}
+	if a := p.history(map[string]any{"topic": "ticks", "from": 1}); a.OK == nil || !*a.OK {
+		t.Errorf("when all is read: %+v", a)
 	}
 }
