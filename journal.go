@@ -149,6 +149,13 @@ func (d *disk) open() error {
 	return nil
 }
 
+// relieve lets go of what the journal holds in memory only to be faster: it is delivery.Options.Relieve.
+func (d *disk) relieve() {
+	if j := d.journal.Load(); j != nil {
+		j.Shed()
+	}
+}
+
 // share is a part of the budget, and at most so many bytes.
 func (d *disk) share(part int64, most int) int {
 	if limit := d.of.hub.Budget(); limit > 0 {

@@ -121,7 +121,7 @@ func New(o Options) (*Server, error) {
 	shards := orDefault(o.Shards, runtime.GOMAXPROCS(0))
 	s.hub = delivery.New(delivery.Options{
 		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: guard.Budget(o.Memory.BudgetBytes),
-		HighWatermark: o.Memory.HighWatermark, FinishTimeout: finishTimeout, OnCut: s.onCut, OnStall: s.onStall, Open: s.openLog,
+		HighWatermark: o.Memory.HighWatermark, FinishTimeout: finishTimeout, OnCut: s.onCut, OnStall: s.onStall, Open: s.openLog, Relieve: s.disk.relieve,
 	})
 	s.drain = s.newDrain()
 	lobby := NamespaceOptions{}

@@ -13,7 +13,7 @@ import (
 )
 
 // The budget bounds what the process holds for all clients (promise P1, architecture.md D9).
-// Above the high watermark the topics that hold most take no more; half-way from
+// Above the high watermark what is held only to be faster is given back, and the topics that hold most take no more; half-way from
 // there to the limit the oldest frames of best-effort topics are evicted; at the
 // limit nothing is accepted, and clients that pin the most are cut. Reliable lanes
 // are never shed.
@@ -206,11 +206,29 @@ func (sh *Shard) account() {
 		sh.hub.relax(total)
 		return
 	}
+	if sh.hub.relieve() {
+		return // what that gives back is seen at the next look
+	}
 	sh.shed.on = true
 	heaviest := sh.hub.markHeavy()
 	if total > b.EvictAbove() {
 		sh.evict(heaviest, total >= b.Limit())
 	}
+}
+
+// relieveEvery is how often Options.Relieve is called.
+const relieveEvery = int64(time.Second)
+
+// relieve has memory given back that is held only to be faster, and reports whether that has begun now.
+func (h *Hub) relieve() bool {
+	if h.opts.Relieve == nil {
+		return false
+	}
+	now, last := h.Now(), h.relieved.Load()
+	if (last != 0 && now-last < relieveEvery) || !h.relieved.CompareAndSwap(last, max(now, 1)) {
+		return false
+	}
+	return h.background.run(h.opts.Relieve)
 }
 
 // count adds up what the shard holds, and returns what all hold.

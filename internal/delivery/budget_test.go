@@ -464,3 +464,35 @@ func TestQueuesKeptForReuseGoWhenMemoryIsShort(t *testing.T) {
 		r.Hold(accounts.Mailboxes, -budget*7/10)
 	})
 }
+
+// What is held only to be faster is given back first, and once a second; a hub that is closed waits for that.
+func TestMemoryIsRelievedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r *rig
+		relieved := 0
+		o := tight(1, topic("prices", latest()))
+		o.Relieve = func() { relieved++; r.Hold(accounts.Journal, -budget/100) }
+		r = newRig(t, o)
+		time.Sleep(time.Second)
+		r.Hold(accounts.Journal, budget/100)
+		high := int(budget*80/100 - r.Held() + 1000)
+		r.Hold(accounts.Mailboxes, high)
+		r.account()
+		r.account()
+		if relieved != 1 || !r.try("prices", 10) {
+			t.Errorf("relieved %d times", relieved)
+		}
+		r.Hold(accounts.Mailboxes, budget/100)
+		r.Hold(accounts.Journal, budget/100)
+		r.account()
+		if relieved != 1 {
+			t.Errorf("relieved %d times within a second", relieved)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		r.account()
+		if relieved != 2 {
+			t.Errorf("relieved %d times after a second", relieved)
+		}
+		r.Hold(accounts.Mailboxes, -high-budget/100)
+	})
+}

@@ -37,6 +37,10 @@ type Options struct {
 	// its own is not forgotten, and Close closes the log.
 	Log func(namespace, topic string, deliver topiclog.Deliver) topiclog.Log
 
+	// Relieve gives back memory of the budget's accounts that is held only to be faster. It is called when the high watermark is exceeded, before
+	// anything else is done about that, at most once a second, on a goroutine of its own that Close waits for. nil: there is none.
+	Relieve func()
+
 	// Open opens the log of a topic with TopicSpec.Journal, which may take a while: it is called on goroutines of its own, a
 	// few at a time, for each topic again once its log was closed. Close closes them.
 	Open func(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error)
@@ -57,6 +61,7 @@ type Hub struct {
 
 	budget     budget.Budget
 	over       atomic.Bool  // some topics are marked heavy
+	relieved   atomic.Int64 // when Options.Relieve was called last; 0: never
 	vain       atomic.Int64 // until when no publication waits for room in the budget, see claim
 	recent     recent.IDs[publicationID, *Pending]
 	taps       taps

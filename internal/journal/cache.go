@@ -85,7 +85,11 @@ func (c *cache) keep(x *cached) int {
 	if x.err != nil {
 		c.forgetLocked(x)
 	}
-	for c.bytes > c.limit {
+	limit := c.limit
+	if c.j.frugal() {
+		limit = 0
+	}
+	for c.bytes > limit {
 		c.forgetLocked(c.order.Back().Value.(*cached)) //nolint:forcetypeassert // only those are in it
 	}
 	return c.bytes - was

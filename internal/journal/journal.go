@@ -113,10 +113,11 @@ type Journal struct {
 	memory  [accounts]atomic.Int64
 	stats   counters
 
-	unreadAt atomic.Int64 // when it was last told that the disk cannot be read, nanoseconds since 1970
-	health   health
-	ended    chan struct{}
-	running  sync.WaitGroup // loop, runWatch, runProbe, readers, who opens or removes a topic
+	shedUntil atomic.Int64 // nothing is held to be faster until then, nanoseconds since 1970
+	unreadAt  atomic.Int64 // when it was last told that the disk cannot be read, nanoseconds since 1970
+	health    health
+	ended     chan struct{}
+	running   sync.WaitGroup // loop, runWatch, runProbe, readers, who opens or removes a topic
 
 	mu      sync.Mutex
 	closed  bool

@@ -31,12 +31,26 @@ func (j *Journal) holds(a account, more int) {
 
 // tailRoom is how many bytes the tail of a log may have.
 func (j *Journal) tailRoom(t *tail) int {
+	if j.frugal() {
+		return 0
+	}
 	others := j.memory[tails].Load() - int64(t.bytes)
 	return max(0, min(j.options.TailBytes, int(int64(j.options.TailsBytes)-others)))
 }
 
-// Shed lets go of what the journal holds in memory only to be faster: tails and blocks that were read.
+// shedFor is for how long nothing more is held after Shed.
+const shedFor = 5 * time.Second
+
+// frugal reports whether nothing is held in memory to be faster at the moment, see Shed.
+func (j *Journal) frugal() bool {
+	until := j.shedUntil.Load()
+	return until != 0 && time.Now().UnixNano() < until
+}
+
+// Shed lets go of what the journal holds in memory only to be faster: tails and blocks that were read. Nothing more is held for five
+// seconds: readers read from the disk.
 func (j *Journal) Shed() {
+	j.shedUntil.Store(time.Now().Add(shedFor).UnixNano())
 	for _, l := range j.open() {
 		l.mu.Lock()
 		less := l.tail.empty()

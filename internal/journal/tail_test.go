@@ -195,3 +195,37 @@ func TestSyncsThatFailAreToldOnce(t *testing.T) {
 		second.end()
 	}
 }
+
+// What was shed is not held again at once: where memory is short readers read from the disk, until it has not been for a while.
+func TestShedHoldsForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(memfs.New(), journal.Never)
+		o.TailBytes = 0
+		l := mustBegin(t, o)
+		all, err := l.publish(0, 50)
+		if err != nil || l.j.Stats().TailBytes == 0 {
+			t.Fatal(err)
+		}
+		l.j.Shed()
+		more, err := l.publish(50, 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, more...)
+		if got, lost := l.read(0); !slices.Equal(got, all) || lost {
+			t.Errorf("read %q, lost %v", got, lost)
+		}
+		if s := l.j.Stats(); s.TailBytes != 0 || s.BlockBytes != 0 {
+			t.Errorf("held at once: %+v", s)
+		}
+		time.Sleep(6 * time.Second)
+		if _, err := l.publish(100, 5); err != nil {
+			t.Fatal(err)
+		}
+		l.read(0)
+		if s := l.j.Stats(); s.TailBytes == 0 || s.BlockBytes == 0 {
+			t.Errorf("after a while: %+v", s)
+		}
+		l.end()
+	})
+}
