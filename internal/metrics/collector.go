@@ -80,7 +80,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	collectNode(s, c.hub)
 	collectDoor(s, x)
 	if x.Journal != nil {
-		collectJournal(s, x.Journal)
+		collectJournal(s, c.hub, x.Journal)
 	}
 	if c.streamFence {
 		collectStreamFence(s, c.hub, x)

@@ -130,6 +130,7 @@ var (
 	journalDamaged     = counter("journal_damaged_total", "Times that something on the disk was not what had been written.")
 	journalTorn        = counter("journal_torn_total", "Ends of files that were never completed, as after a crash, and were cut off.")
 	journalGaveWay     = counter("journal_gave_way_total", "Segments removed because the journal had as many bytes as it may.")
+	journalRefusing    = gauge("journal_refusing_topics", "Topics whose log has not taken what was published last.")
 	journalTrouble     = gauge("journal_trouble", "1 while the disk of the journal is in trouble, by what it is.", "what")
 	journalUsed        = gauge("journal_used_bytes", "Bytes of all files of the journal.")
 	journalLimit       = gauge("journal_limit_bytes", "As many as they may have.")

@@ -1,7 +1,10 @@
 package metrics
 
+import "github.com/streamweir/weir/internal/delivery"
+
 // collectJournal is for a server that has one open: without it there are no series of zeros.
-func collectJournal(s sink, j *Journal) {
+func collectJournal(s sink, h *delivery.Hub, j *Journal) {
+	s.put(journalRefusing, float64(h.Refusing()))
 	s.put(journalAppends, float64(j.Appended))
 	s.put(journalBytesIn, float64(j.AppendedBytes))
 	s.put(journalRefused, float64(j.Failed), "disk")

@@ -131,6 +131,9 @@ func (w *watched) refuses() {
 	if n := metric(w.t, w.Server, "weir_journal_refused_total", `reason="disk"`); refused < 100 || n < 100 {
 		w.t.Errorf("%d refused, %v counted", refused, n)
 	}
+	if n := metric(w.t, w.Server, "weir_journal_refusing_topics"); n != 1 {
+		w.t.Errorf("%v topics refuse", n)
+	}
 	publish(w.t, w.Server, "prices", 1) // what needs no disk goes on
 }
 
