@@ -144,3 +144,6 @@ func (h *Hub) Reads() int { return h.reads.Waiting() }
 
 // Epoch is that of the topic's log.
 func (t *Topic) Epoch() string { return t.epoch }
+
+// Crawl has the shard deliver a few messages a step, so that what is done to sockets comes between. Loop only.
+func (sh *Shard) Crawl() { sh.pace.step, sh.pace.turn = 3, 2 }

@@ -23,6 +23,7 @@ import (
 type stays struct {
 	lags   int               // lanes of the socket that are behind
 	moment uint64            // the newest one
+	unsure uint64            // the last one in which a message was under way of which it was not known whether a lane would be given it
 	rooms  map[string][]span // those it has entered or left since the first of those lanes fell behind; ascending
 	ended  int               // spans that have ended
 	forgot uint64            // spans that were forgotten although a lane may have been owed something of them
@@ -37,7 +38,7 @@ type span struct{ in, out uint64 }
 type moment struct {
 	number uint64
 	after  uint64 // the last message that was begun with
-	open   bool   // it was under way, and the lane had not been given it
+	open   bool   // the lane was not given it, and will not be if it is not under way any more
 }
 
 // What the budget counts for each, in account "lanes".
@@ -85,29 +86,29 @@ func (sh *Shard) hold(st *stays, bytes int) {
 }
 
 // markRooms says which moment it is for all lanes of a socket that are behind: another one, where the stream has brought anything since the last.
-// open reports whether for one of them a message is under way of which it is not known whether it will be given it.
-func (sh *Shard) markRooms(s *Socket, st *stays) (now uint64, open bool) {
-	held, next := 0, st.moment+1
+func (sh *Shard) markRooms(s *Socket, st *stays) (now uint64) {
+	held, next, unsure := 0, st.moment+1, false
 	for _, l := range s.lanes {
 		if !l.lagging() {
 			continue
 		}
 		g, local := sh.lags[l], &l.topic.local[sh.index]
-		m := moment{next, max(local.begun, l.from), local.orders != nil && local.orders.State.begun && l.from < local.begun}
+		given := l.from == local.begun && g.place.Counted(l.from) // and not where its subscription began
+		m := moment{next, max(local.begun, l.from), !given}
+		unsure = unsure || (l.from < local.begun && local.orders != nil && local.orders.State.begun)
 		if n := len(g.moments); n > 0 && g.moments[n-1].after == m.after {
-			last := &g.moments[n-1]
-			last.open = last.open || m.open // counted says when it was given it after all
-			open = open || last.open
-			continue
+			continue // counted says when it was given it after all
 		}
-		open = open || m.open
 		g.moments = append(g.moments, m)
 		held += momentBytes
 		st.moment = next
 	}
 	sh.spent += len(s.lanes) / lanesForOffer
 	sh.hub.Hold(budget.Lanes, held)
-	return st.moment, open
+	if unsure {
+		st.unsure = st.moment
+	}
+	return st.moment
 }
 
 // lanesForOffer is how many lanes can be looked at, at most, for what an offer costs.
@@ -116,9 +117,9 @@ const lanesForOffer = 4
 // entered takes note of rooms that a socket with stays has entered.
 func (sh *Shard) entered(s *Socket, rooms []string) {
 	st := s.stays()
-	now, open := sh.markRooms(s, st)
+	now := sh.markRooms(s, st)
 	for _, room := range rooms {
-		if list := st.rooms[room]; !open && len(list) > 0 && list[len(list)-1].out == now {
+		if list := st.rooms[room]; st.unsure != now && len(list) > 0 && list[len(list)-1].out == now {
 			list[len(list)-1].out = 0 // nothing was sent while it was out
 			st.ended--
 			continue
@@ -130,8 +131,9 @@ func (sh *Shard) entered(s *Socket, rooms []string) {
 		if !l.lagging() {
 			continue
 		}
-		if g := sh.lags[l]; g.read != nil {
-			g.read.upto = min(g.read.upto, g.moments[len(g.moments)-1].after)
+		g := sh.lags[l]
+		if after := g.moments[len(g.moments)-1].after; g.read != nil { // it has not looked for these rooms, of which the last message may be for it
+			g.read.upto = min(g.read.upto, max(after, 1)-1)
 		}
 	}
 }
@@ -155,7 +157,7 @@ func (sh *Shard) leftRoom(s *Socket, room string) {
 		return
 	}
 	st := s.ties.stays
-	now, _ := sh.markRooms(s, st)
+	now := sh.markRooms(s, st)
 	list := st.rooms[room]
 	if n := len(list); n == 0 || list[n-1].out > 0 {
 		sh.addSpan(st, room, span{out: now})
@@ -199,17 +201,19 @@ func (g *lag) wasIn(room string, offset uint64) bool {
 	for _, x := range list {
 		switch {
 		case x.out > 0 && x.out <= g.born: // before the lane fell behind
-		case x.in > g.born && offset <= g.at(x.in).after:
-		case x.out == 0:
+		case x.in > g.born && !g.at(x.in).before(offset):
+		case x.out == 0 || !g.at(x.out).behind(offset):
 			return true
-		default:
-			if m := g.at(x.out); offset < m.after || (offset == m.after && !m.open) {
-				return true
-			}
 		}
 	}
 	return false
 }
+
+// before reports whether a message comes behind the moment: the last one begun with does, if the lane was given it.
+func (m moment) before(offset uint64) bool { return offset > m.after || (offset == m.after && !m.open) }
+
+// behind reports whether a message comes behind the moment: the last one begun with does, if the lane was not given it.
+func (m moment) behind(offset uint64) bool { return offset > m.after || (offset == m.after && m.open) }
 
 // at is a moment as the lane knows it.
 func (g *lag) at(number uint64) moment {

@@ -190,6 +190,10 @@ func TestRoomsThatChangeUnderMessagesKeepTheBooks(t *testing.T) {
 		all = append(all, r.stalled(i%2))
 		sockets = append(sockets, all[i].join("mail"))
 	}
+	for _, sh := range r.Shards() {
+		r.on(sh, sh.Crawl)
+	}
+	var sent []*delivery.Pending
 	rnd := rand.New(rand.NewPCG(5, rand.Uint64()))
 	for n := range 2000 {
 		s := sockets[rnd.IntN(len(sockets))]
@@ -200,7 +204,10 @@ func TestRoomsThatChangeUnderMessagesKeepTheBooks(t *testing.T) {
 		case 1:
 			r.do(&op.Op{Kind: op.Leave, Rooms: []string{"red"}, Target: target})
 		default:
-			r.publishWith("mail", delivery.Publication{Payload: []byte(fmt.Sprint(n)), Target: delivery.Target{Rooms: []string{"red"}}})
+			for k := range 3 { // one of them is under way when the next operation comes
+				p := delivery.Publication{Payload: []byte(fmt.Sprint(3*n + k)), Target: delivery.Target{Rooms: []string{"red"}}}
+				sent = append(sent, r.publishWith("mail", p))
+			}
 		}
 	}
 	for _, c := range all {
@@ -220,6 +227,13 @@ func TestRoomsThatChangeUnderMessagesKeepTheBooks(t *testing.T) {
 				last = k
 			}
 		}
+	}
+	subscribers := 0
+	for _, p := range sent {
+		subscribers += p.Receipt(t.Context()).Subscribers
+	}
+	if n.Offered != uint64(subscribers) {
+		t.Errorf("%d were for so many subscribers, and %d were offered", subscribers, n.Offered)
 	}
 	if n.Written != uint64(got) || n.Offered != n.Written+n.Dropped[base.ReasonUnsubscribe] || r.Unbalanced.Load() != 0 {
 		t.Errorf("%d read: %+v, %d unbalanced", got, n, r.Unbalanced.Load())
