@@ -38,7 +38,7 @@ func (d *disk) figures() *metrics.Journal {
 		Sync: s.SyncTime, SyncsFailed: s.Unsynced,
 		TailReads: s.TailReads, DiskReads: s.DiskReads, Blocks: s.Blocks, ReadsFailed: s.Unread,
 		Damaged: s.Damaged, Torn: s.Torn, GaveWay: s.Dropped,
-		Used: s.Used, Limit: s.Limit, Resting: s.RestingBytes, Aside: s.AsideBytes,
+		Used: s.Used, Limit: s.Limit, Resting: s.RestingBytes, Aside: s.AsideBytes, OpenFiles: s.OpenFiles,
 		Troubles: troublesOf(s.Troubles), Topics: d.byDeclaration(s.Topics),
 	}
 }

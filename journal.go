@@ -9,6 +9,7 @@ import (
 
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/journal"
 	"github.com/streamweir/weir/internal/topiclog"
 	"github.com/streamweir/weir/internal/vfs"
@@ -139,6 +140,7 @@ func (d *disk) open() error {
 		FS: vfs.Dir(o.Path), Fsync: o.fsync(), WhenFull: o.whenFull(), Interval: orDefault(o.Interval, defaultInterval),
 		MaxBytes:   orDefault(o.MaxBytes, defaultJournalBytes),
 		TailsBytes: d.share(32, 16<<20), CacheBytes: d.share(64, 8<<20),
+		Files:     d.files(),
 		Incidents: func(e journal.Incident) { e.Log(d.of.log) },
 		Held:      func(more int64) { d.of.hub.Hold(budget.Journal, int(more)) },
 	})
@@ -147,6 +149,23 @@ func (d *disk) open() error {
 	}
 	d.journal.Store(j)
 	return nil
+}
+
+// files is how many files the journal may have open to be written.
+func (d *disk) files() int {
+	_, limit := guard.Room(0)
+	files, _ := journal.FilesFor(limit)
+	return files
+}
+
+// descriptors is how many the journal may have at a time, whether it is open or not yet.
+func (d *disk) descriptors() int {
+	if d.of.opts.Journal.Path == "" {
+		return 0
+	}
+	_, limit := guard.Room(0)
+	_, descriptors := journal.FilesFor(limit)
+	return descriptors
 }
 
 // relieve lets go of what the journal holds in memory only to be faster: it is delivery.Options.Relieve.
@@ -193,7 +212,7 @@ func (d *disk) topic(namespace, topic string, l topiclog.Limits, deliver topiclo
 	}
 	log, err := j.Topic(namespace, topic, l, deliver)
 	if err != nil {
-		d.of.log.Error("the log of a topic cannot be opened", "namespace", namespace, "topic", topic, "error", err)
+		d.of.log.Debug("the log of a topic cannot be opened", "namespace", namespace, "topic", topic, "error", err) // the journal says it once for all
 		return nil, err
 	}
 	return log, nil

@@ -25,7 +25,7 @@ func (s *Server) measureRoom() {
 }
 
 // ownDescriptors are those the loops hold: the two epolls and the bell of each, and one of each
-// open port's listening socket. The last are reckoned for every driver.
+// open port's listening socket. The last are reckoned for every driver. Those of the journal come on top.
 func (s *Server) ownDescriptors() int {
 	each := 3
 	for _, d := range s.doors {
@@ -33,7 +33,7 @@ func (s *Server) ownDescriptors() int {
 			each++
 		}
 	}
-	return each * len(s.hub.Shards())
+	return each*len(s.hub.Shards()) + s.disk.descriptors()
 }
 
 // crowded reports whether all descriptors that clients may have are taken.

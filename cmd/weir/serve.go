@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/build"
 	"github.com/streamweir/weir/internal/config"
+	"github.com/streamweir/weir/internal/journal"
 )
 
 // fileFlags say which configuration counts.
@@ -158,7 +160,12 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	o := c.Options
 	t := tune(cpus(), o.Shards, o.Workers.Max)
 	own := t.shards * (2 + len(o.Servers)) // an epoll and a bell each, and one of each listening socket
-	if err := openDescriptors(log).admits(connections(c), own); err != nil {
+	limits := openDescriptors(log)
+	if o.Journal.Path != "" {
+		_, journals := journal.FilesFor(int(min(limits.Hard, math.MaxInt32)))
+		own += journals
+	}
+	if err := limits.admits(connections(c), own); err != nil {
 		log.Error("the configuration is not usable", "error", err)
 		return errMisconfigured
 	}

@@ -61,6 +61,7 @@ type Options struct {
 	CacheBytes    int           // of Record.Size, in blocks that readers share; 8 MiB
 	TailBytes     int           // of Record.Size, of the newest records of a topic, kept in memory; 1 MiB. Negative: none are
 	TailsBytes    int           // the same of all topics; 16 MiB
+	Files         int           // open to be written, of all topics; 256. As many more, and one for each, may be open for a moment
 
 	// Incidents is told what an operator should hear of; nil: nobody is. It is called by any goroutine, with no lock held, and must not
 	// block.
@@ -86,6 +87,7 @@ func (o *Options) defaults() {
 	set(&o.CacheBytes, 8<<20)
 	set(&o.TailBytes, 1<<20)
 	set(&o.TailsBytes, 16<<20)
+	set(&o.Files, 256)
 	set(&o.indexFrom, 1<<20)
 	set(&o.reserveBlock, 1<<20)
 	if o.Fsync == Always {
@@ -116,6 +118,7 @@ type Journal struct {
 	shedUntil atomic.Int64 // nothing is held to be faster until then, nanoseconds since 1970
 	unreadAt  atomic.Int64 // when it was last told that the disk cannot be read, nanoseconds since 1970
 	health    health
+	outputs   outputs
 	ended     chan struct{}
 	running   sync.WaitGroup // loop, runWatch, runProbe, readers, who opens or removes a topic
 
@@ -141,6 +144,7 @@ func Open(o Options) (*Journal, error) {
 		fs: vfs.Watch(o.FS), options: o, ended: make(chan struct{}), logs: map[string]*Log{}, busy: map[string]bool{}, resting: map[string]*resting{},
 	}
 	j.cache.init(j)
+	j.outputs.most, j.outputs.room.L = o.Files, &j.outputs.mu
 	if err := j.fs.MkdirAll("."); err != nil {
 		return nil, fmt.Errorf("make the journal's directory: %w", err)
 	}
@@ -168,6 +172,9 @@ func (j *Journal) Topic(namespace, topic string, limits topiclog.Limits, deliver
 		return nil, fmt.Errorf("open the log of %q %q: %w", namespace, topic, err)
 	}
 	err := l.recover()
+	if err != nil && !errors.Is(err, topiclog.ErrClosed) {
+		j.refused(Incident{Namespace: namespace, Topic: topic, Err: fmt.Errorf("open the log of %q %q: %w", namespace, topic, err)}, 0)
+	}
 	if err == nil {
 		j.account(l)
 		j.prune()
@@ -223,6 +230,7 @@ func (j *Journal) letGo(l *Log, err error) error {
 func (j *Journal) forget(l *Log) {
 	rest := &resting{namespace: l.namespace, topic: l.topic, bytes: l.stateBytes.Load(), given: l.next - 1}
 	held := 0
+	j.outputs.works(l)
 	l.mu.Lock()
 	for _, s := range l.segments {
 		rest.bytes += s.bytes()

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"container/list"
 	"fmt"
 	"path"
 	"slices"
@@ -20,6 +21,7 @@ type Log struct {
 	deliver          topiclog.Deliver
 	running          sync.WaitGroup // run, runSync
 	reading          sync.WaitGroup // reads that were not answered
+	seat             *list.Element  // among those idle; outputs.mu guards it
 	reads            int            // Journal.readMu guards it: how many are under way, or wait for a reader
 	line             []*read        // the same: those that wait for their log's turn
 	backlog          backlog
@@ -44,6 +46,7 @@ type backlog struct {
 	later   []topiclog.Later // to be given away
 	bytes   int              // of Record.Size: in the queue and with the writer
 	writing bool             // run runs
+	park    bool             // run shall close the file, if it has nothing to do
 	now     int64            // run shall remove what is too old at that time; 0: it need not
 	closed  bool
 }
@@ -67,6 +70,7 @@ type writer struct {
 	next       uint64       // the offset of the next record
 	ends       uint64       // the offset of the newest record in a file, or of one that may have been
 	briefly    string       // see passing; "" = it was not needed
+	parked     bool         // file is closed, or about to be, until it is written again
 	behind     bool         // the last file has bytes behind its end that could not be cut off
 	stateBytes atomic.Int64 // of the state's file; whoever writes that one changes it
 	*scratch                // while run runs
@@ -144,6 +148,7 @@ func (l *Log) tooOldLocked(now int64) bool {
 func (l *Log) run() {
 	i := &l.backlog
 	l.scratch = scratches.Get().(*scratch) //nolint:forcetypeassert // New's
+	l.j.outputs.works(l)
 	var batch []waiting
 	for {
 		clear(batch)
@@ -151,9 +156,14 @@ func (l *Log) run() {
 		if cap(batch) <= spareMost {
 			i.spare = batch[:0]
 		}
-		now := i.now
-		batch, i.queue, i.spare, i.now = i.queue, i.spare, nil, 0
+		now, park := i.now, i.park
+		batch, i.queue, i.spare, i.now, i.park = i.queue, i.spare, nil, 0, false
 		if len(batch) == 0 && now == 0 {
+			if l.file != nil && !l.parked && (park || l.j.outputs.rests(l)) {
+				i.mu.Unlock()
+				l.park()
+				continue
+			}
 			l.rest()
 			scratches.Put(l.scratch)
 			l.scratch = nil

@@ -136,6 +136,11 @@ func (l *Log) prepare(batch []waiting) (*portion, error) {
 }
 
 func (l *Log) number(batch []waiting) (*portion, error) {
+	if l.parked && !allVolatile(batch) {
+		if err := l.reopen(); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case l.file == nil:
 	case l.isGiven(l.file):

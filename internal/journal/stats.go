@@ -101,6 +101,7 @@ type Stats struct {
 
 	Troubles []Trouble // what is wrong with the disk
 
+	OpenFiles    int // to be written
 	Resting      int // topics on the disk that nobody has opened
 	RestingBytes int64
 	Topics       []LogStats // that are open, in no order
@@ -131,6 +132,7 @@ func (j *Journal) Stats() Stats {
 	}
 	s.SyncTime.Add(&c.syncTime)
 	s.Troubles = j.Troubles()
+	s.OpenFiles = j.outputs.count()
 	j.mu.Lock()
 	s.Aside = len(j.aside)
 	for _, a := range j.aside {

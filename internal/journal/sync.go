@@ -15,6 +15,7 @@ import (
 type output struct {
 	vfs.File
 	segment *segment
+	shut    bool // it is closed: whoever has it closed at the time says so, its syncer or after all tasks
 
 	// Under syncer.mu:
 	dirty int64 // bytes written since the last sync began
@@ -28,6 +29,7 @@ const (
 	syncFile  job = iota // sync what was written so far
 	nameFile             // and make its name durable
 	sealFile             // sync it, close it, write its index
+	parkFile             // sync it and close it, for a while
 	reserving            // reserve the next block of offsets
 )
 
@@ -103,10 +105,13 @@ func (l *Log) doNow(t task) {
 		}
 	case sealFile:
 		sound := l.syncOutput(t.file)
-		_ = t.file.Close() // it is synced, or given up
+		_ = l.shutFile(t.file) // it is synced, or given up
 		if sound {
 			l.writeIndex(t.file.segment)
 		}
+	case parkFile:
+		l.syncOutput(t.file)
+		_ = l.shutFile(t.file) // it is synced, or given up
 	case reserving:
 		l.reserveAhead()
 	}
@@ -357,7 +362,7 @@ func (l *Log) finish() {
 		_ = l.begin() // its header says that they are no records
 	}
 	if f := l.file; f != nil {
-		_ = f.Close() // it is synced, or given up
+		_ = l.shutFile(f) // it is synced, or given up
 		l.letFile()
 		if sound {
 			l.writeIndex(f.segment)

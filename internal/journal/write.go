@@ -36,7 +36,7 @@ func (l *Log) seal() {
 
 // letFile is the end of a file that was written.
 func (l *Log) letFile() {
-	l.file = nil
+	l.file, l.parked = nil, false
 	l.setActive(nil)
 	l.mu.Lock()
 	l.active = false
@@ -87,8 +87,10 @@ func (l *Log) makeDirectory() error {
 func (l *Log) create(h *header, b []byte) (*output, error) {
 	s := &segment{name: segmentName(h.Base), base: h.Base, previous: h.Previous, mark: h.Mark, index: index{end: int64(len(b))}}
 	name := path.Join(l.dir, s.name)
+	l.j.takeFile()
 	file, err := l.j.fs.Create(name)
 	if err != nil {
+		l.j.giveFile()
 		return nil, err
 	}
 	f := &output{File: file, segment: s}
@@ -103,7 +105,7 @@ func (l *Log) create(h *header, b []byte) (*output, error) {
 		err = l.j.fs.SyncDir(l.dir)
 	}
 	if err != nil {
-		err = errors.Join(err, f.Close())
+		err = errors.Join(err, l.shutFile(f))
 		if e := l.j.fs.Remove(name); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}

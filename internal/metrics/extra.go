@@ -43,6 +43,7 @@ type Journal struct {
 	GaveWay                 uint64 // segments that were removed because the budget was used up
 	Used, Limit             int64  // bytes on the disk, and as many as there may be
 	Resting, Aside          int64  // of them: of topics that nobody has opened; of files that were set aside
+	OpenFiles               int    // to be written
 	Troubles                []Trouble
 	Topics                  []Kept
 }

@@ -138,6 +138,7 @@ var (
 	journalAside       = gauge("journal_aside_bytes", "Of them, those of damaged files that were set aside.")
 	journalBytes       = gauge("journal_bytes", "Bytes on the disk of topics in use.", "namespace", "topic")
 	journalSegments    = gauge("journal_segments", "Files they are in.", "namespace", "topic")
+	journalOpen        = gauge("journal_open_files", "Files of the journal that are open to be written.")
 	journalToSync      = gauge("journal_unsynced_bytes", "Bytes written and not synced.", "namespace", "topic")
 
 	buildInfo = gauge("build_info", "What is running; always 1.", "version", "revision", "goversion")

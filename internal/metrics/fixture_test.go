@@ -53,7 +53,7 @@ func extra() metrics.Extra {
 		LogDropped: 12, EventsDropped: map[string]uint64{"cut": 13, "room": 0}, EventsPanics: map[string]uint64{"cut": 1, "room": 0},
 		Journal: &metrics.Journal{
 			Appended: 21, AppendedBytes: 22, Failed: 23, Busy: 24, SyncsFailed: 25, TailReads: 26, DiskReads: 27, Blocks: 28, ReadsFailed: 29,
-			Damaged: 30, Torn: 31, GaveWay: 32, Used: 33, Limit: 34, Resting: 35, Aside: 36,
+			Damaged: 30, Torn: 31, GaveWay: 32, Used: 33, Limit: 34, Resting: 35, Aside: 36, OpenFiles: 40,
 			Troubles: []metrics.Trouble{{What: "full"}, {What: "slow"}},
 			Topics:   []metrics.Kept{{Namespace: "/feed", Topic: "kept", Bytes: 37, Segments: 38, Unsynced: 39}},
 		},

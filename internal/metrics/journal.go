@@ -18,6 +18,7 @@ func collectJournal(s sink, h *delivery.Hub, j *Journal) {
 	s.put(journalDamaged, float64(j.Damaged))
 	s.put(journalTorn, float64(j.Torn))
 	s.put(journalGaveWay, float64(j.GaveWay))
+	s.put(journalOpen, float64(j.OpenFiles))
 	s.put(journalUsed, float64(j.Used))
 	s.put(journalLimit, float64(j.Limit))
 	s.put(journalResting, float64(j.Resting))

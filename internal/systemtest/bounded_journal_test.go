@@ -2,6 +2,13 @@ package systemtest_test
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/streamweir/weir"
@@ -47,5 +54,56 @@ func TestTheJournalGivesMemoryBack(t *testing.T) {
 		if n := metric(t, srv, "weir_dropped_total", `reason="`+reason+`"`); n != 0 {
 			t.Errorf("%v messages of clients were dropped for %s before", n, reason)
 		}
+	}
+}
+
+// However many topics have a log, their files take the descriptors of no client: a process that may have 400 publishes to 800 topics,
+// again and again in no order, lets clients in all the while, loses nothing and says nothing.
+func TestLogsDoNotTakeTheDescriptorsOfClients(t *testing.T) {
+	const inside, topics = "WEIR_TEST_DESCRIPTORS", 800
+	if os.Getenv(inside) != t.Name() {
+		if runtime.GOOS != "linux" {
+			t.Skip("a journal needs flock, which is used on Linux only")
+		}
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -n 400 && exec "$0" "$@"`, os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), inside+"="+t.Name())
+		if said, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(said), "--- PASS: "+t.Name()) {
+			t.Errorf("%v\n%s", err, said)
+		}
+		return
+	}
+	log := new(logbook)
+	o := spilling(t, weir.TopicOptions{Name: "user:*", Mode: weir.AtLeastOnce, Overflow: weir.SpillToDisk, Max: weir.Limits{Messages: 4}})
+	o.Management.Addr, o.Logger = "127.0.0.1:0", log.logger()
+	srv := start(t, o)
+	first := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	first.subscribe("/feed", "user:7")
+	var publishers sync.WaitGroup
+	for w := range 8 {
+		publishers.Go(func() {
+			for n := range 3 * topics / 8 {
+				publish(t, srv, fmt.Sprint("user:", (n*8+w)%topics), numbered(n*8/topics, 100))
+			}
+		})
+	}
+	publishers.Wait()
+	first.read("user:7", 0, 2)
+	for range 100 {
+		dial(t, addr(srv), "/feed", nil, dialOptions{}).subscribe("/feed", "user:8")
+	}
+	if n := metric(t, srv, "weir_journal_open_files"); n < 1 || n > 8 {
+		t.Errorf("%v files are open", n)
+	}
+	if n := metric(t, srv, "weir_handshakes_refused_total"); n != 0 {
+		t.Errorf("%v handshakes are refused", n)
+	}
+	if n := metric(t, srv, "weir_journal_appends_total"); n != 3*topics {
+		t.Errorf("%v appends of %d", n, 3*topics)
+	}
+	if lines := log.lines("journal"); len(lines) > 0 {
+		t.Errorf("the log says %q", lines)
+	}
+	if _, body := management(t, srv, http.MethodGet, "/readyz", nil); body != "ready\n" {
+		t.Errorf("/readyz: %s", body)
 	}
 }

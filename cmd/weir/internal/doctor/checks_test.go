@@ -27,6 +27,7 @@ func TestChecksOfTheMachine(t *testing.T) {
 		verdict
 	}{
 		{"descriptors", at(5000), nil, verdict{fail, "soft 1,024, hard 4,096: room for 4,032 clients", "LimitNOFILE=5064"}},
+		{"descriptors", func(n *doctor.Needs) { n.Connections, n.Journal.Path = 5000, "/var/lib/weir/journal" }, nil, verdict{fail, "room for 3,824 clients", "LimitNOFILE=5272"}},
 		{"descriptors", at(4032), nil, verdict{ok, "hard 4,096", ""}},
 		{"descriptors", at(4033), nil, verdict{fail, "hard 4,096", "LimitNOFILE=4097"}},
 		{"descriptors", assumed(5000), nil, verdict{warn, "hard 4,096", ""}},

@@ -1,9 +1,14 @@
 package doctor
 
-import "fmt"
+import (
+	"fmt"
+	"math"
 
-// Reserve is how many descriptors a server needs besides one for each connection: listeners, event loops, logs, the
-// journal, calls of the management API.
+	logs "github.com/streamweir/weir/internal/journal"
+)
+
+// Reserve is how many descriptors a server needs besides one for each connection, and those of its journal: listeners, event loops, logs,
+// calls of the management API.
 const Reserve = 64
 
 // ThreadReserve is how many threads the Go runtime and its system calls may need besides the workers and event loops.
@@ -11,23 +16,33 @@ const ThreadReserve = 64
 
 // descriptors compares the limit of the process with what the connections need.
 func descriptors(m Machine, n Needs) Finding {
-	want := n.Connections + Reserve
+	soft, hard, err := m.limit("Max open files")
+	reserve := n.reserve(hard)
+	want := n.Connections + reserve
 	f := Finding{
 		Name:   "descriptors",
 		Wanted: fmt.Sprintf("%s or more", count(want)),
 		Why: fmt.Sprintf("Each connection is a descriptor, and %d are for the server itself. Beyond the limit no client gets in. "+
-			"serve raises the soft limit to the hard one. These limits are of %s.", Reserve, m.whose()),
+			"serve raises the soft limit to the hard one. These limits are of %s.", reserve, m.whose()),
 		Fix: fmt.Sprintf("LimitNOFILE=%d in the unit (deploy/weir.service has 1048576), --ulimit nofile=%d for Docker, or as root: ulimit -n %d", want, want, want),
 	}
-	soft, hard, err := m.limit("Max open files")
 	if err != nil {
 		return f.unknown(err)
 	}
-	found := fmt.Sprintf("soft %s, hard %s: room for %s clients", count(soft), count(hard), count(max(hard-Reserve, 0)))
+	found := fmt.Sprintf("soft %s, hard %s: room for %s clients", count(soft), count(hard), count(max(hard-int64(reserve), 0)))
 	if hard < int64(want) {
 		return f.at(n.worst(), "%s", found)
 	}
 	return f.at(OK, "%s", found)
+}
+
+// reserve is how many descriptors a server needs besides those of connections, where it may have so many: a journal takes more of more.
+func (n Needs) reserve(limit int64) int {
+	if n.Journal.Path == "" {
+		return Reserve
+	}
+	_, journals := logs.FilesFor(int(min(limit, math.MaxInt32)))
+	return Reserve + journals
 }
 
 func (m Machine) whose() string {
@@ -39,7 +54,7 @@ func (m Machine) whose() string {
 
 // descriptorCeiling is how high the limit of one process may be set.
 func descriptorCeiling(m Machine, n Needs) Finding {
-	want := n.Connections + Reserve
+	want := n.Connections + n.reserve(int64(n.Connections))
 	f := Finding{
 		Name:   "fs.nr_open",
 		Wanted: fmt.Sprintf("%s or more", count(want)),
@@ -70,7 +85,7 @@ func openFiles(m Machine, n Needs) Finding {
 	if err != nil {
 		return f.unknown(err)
 	}
-	want := used[0] + int64(n.Connections+Reserve)
+	want := used[0] + int64(n.Connections+n.reserve(int64(n.Connections)))
 	f.Wanted = fmt.Sprintf("%s or more", count(want))
 	f.Fix = setSysctl("fs.file-max", fmt.Sprint(2*want))
 	if limit < want {
