@@ -44,6 +44,18 @@ func (c *cache) init(j *Journal) {
 	c.order.Init()
 }
 
+// peek returns the records of a block if it was read lately.
+func (c *cache) peek(s *segment, b *block) (entries []topiclog.Placement, found bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.blocks[blockKey{s, b.from}]
+	if x == nil || x.place == nil || x.to < b.to {
+		return nil, false
+	}
+	c.order.MoveToFront(x.place)
+	return x.entries, true
+}
+
 // get returns the records of a block, from memory if it was read lately, and after whoever is reading it if somebody is.
 func (c *cache) get(l *Log, s *segment, b *block) ([]topiclog.Placement, error) {
 	key := blockKey{s, b.from}

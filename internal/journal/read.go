@@ -43,13 +43,43 @@ func (l *Log) Read(q topiclog.Query, done func(topiclog.Batch)) {
 		l.reading.Add(1)
 	}
 	l.mu.RUnlock()
-	if known {
+	switch {
+	case known:
 		l.j.stats.tailReads.Add(1)
 		done(r.batch)
-		return
+	case r.recent():
+		l.j.stats.tailReads.Add(1)
+		done(r.batch)
+		l.reading.Done()
+	default:
+		l.j.stats.diskReads.Add(1)
+		l.j.queueRead(r)
 	}
-	l.j.stats.diskReads.Add(1)
-	l.j.queueRead(r)
+}
+
+// recent answers from blocks that were read lately, and reports whether that is an answer: who reads a log from one end to the other waits for
+// a goroutine once for each block, and not for each read.
+func (r *read) recent() bool {
+	if r.q.For != nil {
+		r.hashes = hashes(r.q.For)
+	}
+	for range loadMost {
+		s, b, more := r.look()
+		switch {
+		case !more:
+			return true
+		case r.passes(&b):
+			continue
+		}
+		entries, found := r.log.j.cache.peek(s, &b)
+		if !found {
+			return len(r.batch.Placements) > 0
+		}
+		if !r.take(entries) {
+			return true
+		}
+	}
+	return len(r.batch.Placements) > 0
 }
 
 // beginLocked reports whether the answer is known without a look at the disk.
@@ -163,9 +193,6 @@ func (j *Journal) readDone(l *Log) {
 
 // do reads block after block until the query's limits, or the end.
 func (r *read) do() {
-	if r.q.For != nil {
-		r.hashes = hashes(r.q.For)
-	}
 	for n := 0; n < passMost && r.loaded < loadMost; n++ {
 		if !r.step() {
 			return
@@ -173,28 +200,39 @@ func (r *read) do() {
 	}
 }
 
+// look finds the next block. If there is none it has taken what the tail has, and more is false.
+func (r *read) look() (s *segment, b block, more bool) {
+	l := r.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	r.batch.Span = l.spanLocked()
+	if r.batch.Next >= l.tail.from {
+		r.takeTailLocked()
+		return nil, b, false
+	}
+	if s, b, more = l.afterLocked(r.batch.Next); !more {
+		r.endLocked()
+	}
+	return s, b, more
+}
+
+// passes passes over a block in which nothing is for the reader.
+func (r *read) passes(b *block) bool {
+	if r.hashes == nil || b.mayHave(r.hashes) {
+		return false
+	}
+	r.pass(b.previous, b.last)
+	return true
+}
+
 // step looks at one block, and reports whether to go on.
 func (r *read) step() bool {
 	l := r.log
-	l.mu.RLock()
-	r.batch.Span = l.spanLocked()
-	var s *segment
-	var b block
-	more := r.batch.Next < l.tail.from
-	if more {
-		s, b, more = l.afterLocked(r.batch.Next)
-		if !more {
-			r.endLocked()
-		}
-	} else {
-		r.takeTailLocked()
-	}
-	l.mu.RUnlock()
+	s, b, more := r.look()
 	switch {
 	case !more:
 		return false
-	case r.hashes != nil && !b.mayHave(r.hashes):
-		r.pass(b.previous, b.last)
+	case r.passes(&b):
 		return true
 	}
 	r.loaded++

@@ -267,3 +267,23 @@ func TestFileThatHangsLeavesReadersToOtherLogs(t *testing.T) {
 		}
 	}
 }
+
+// Who reads a log from one end to the other waits for a goroutine once for each block: the rest of it is answered at once.
+func TestBlockThatWasReadIsAnsweredAtOnce(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Never)
+	o.SegmentBytes = 1 << 20
+	l := mustBegin(t, o)
+	all, err := l.publish(0, 3000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, lost := l.read(0); !slices.Equal(got, all) || lost {
+		t.Errorf("read %d of %d, lost %t", len(got), len(all), lost)
+	}
+	s := l.j.Stats()
+	if s.DiskReads > s.Blocks+1 || s.TailReads < 300 {
+		t.Errorf("%d blocks, %d reads by a goroutine, %d at once", s.Blocks, s.DiskReads, s.TailReads)
+	}
+	l.end()
+}
