@@ -96,7 +96,7 @@ func (b Broadcast) Uncompressed() Broadcast {
 
 // Emit sends an event; arguments, waiting and errors as for Socket.Emit, and ErrLimited
 // where the event's name makes a topic too many (ServerLimits.TopicsPerNamespace). All sockets
-// see the events of a namespace's broadcasts in one order.
+// of a node see the events of a namespace's broadcasts in one order.
 func (b Broadcast) Emit(ctx context.Context, event string, args ...any) error {
 	return b.emit(event, args, func(e delivery.Emission) error {
 		err := patiently(ctx, func(ctx context.Context) error { return b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to) })

@@ -58,9 +58,10 @@
 //
 // # Nodes
 //
-// A Server is one node. A namespace, its broadcasts and its publishes mean all nodes there
-// are, which in this version is one; Broadcast.Local narrows them to this one, and what
-// tells of "this node" (Clients, Sockets, Receipt, Events) will go on to.
+// A Server is one node, alone unless Options.Cluster names a broker that joins it to others. Publishes, and the Emit, Join,
+// Leave, Disconnect and CloseConnections of a Broadcast, then reach all nodes, but for what Broadcast.Local narrows to this
+// one; Ask, and what tells of "this node" (Clients, Sockets, Receipt, Events, revocations), stay on it. docs/guide/cluster.md
+// says which of them are sent at most once.
 //
 // # Concurrency
 //
