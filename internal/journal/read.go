@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"slices"
 
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -246,7 +245,12 @@ func (r *read) step() bool {
 		}
 		r.pass(b.last, b.last) // what could not be read is lost
 		r.batch.Miss()
-		l.distrust(s, &b)
+		l.distrust(s, "a segment is damaged; what is sound in it is read")
+		return true
+	case errors.Is(err, fs.ErrNotExist) && l.j.present():
+		r.pass(b.last, b.last)
+		r.batch.Miss()
+		l.distrust(s, "a segment was removed by somebody else; what was in it is lost")
 		return true
 	case err != nil && len(r.batch.Placements) == 0:
 		l.j.stats.readFaults.Add(1)
@@ -265,19 +269,28 @@ func (l *Log) isGone(s *segment) bool {
 	return !l.hasLocked(s)
 }
 
-// distrust notes that a block of a segment is damaged, and says so once. The segment loses its index file, so that the next start
-// reads all of it and sets it aside.
-func (l *Log) distrust(s *segment, b *block) {
-	l.mu.Lock()
-	first := !slices.Contains(s.damaged, b.from)
-	beside := s.beside
-	if first {
-		s.damaged = append(s.damaged, b.from)
+// present reports whether the journal's directory is where it was: a file that is missing from it was removed, and is not on a disk
+// that is away.
+func (j *Journal) present() bool {
+	f, err := j.fs.Open(lockName)
+	if err != nil {
+		return false
 	}
+	_ = f.Close() // nothing was written
+	return true
+}
+
+// distrust says, once of each segment, what is wrong with it. The segment loses its index file, so that the next start
+// reads all of it and sets it aside.
+func (l *Log) distrust(s *segment, what string) {
+	l.mu.Lock()
+	first := !s.distrusted
+	s.distrusted = true
+	beside := s.beside
 	s.beside = 0
 	l.mu.Unlock()
 	if first {
-		l.damage("a segment is damaged; what is sound in it is read", s.name)
+		l.damage(what, s.name)
 	}
 	if beside > 0 {
 		l.j.used.Add(-beside)

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ import (
 func TestReadersShareBlocks(t *testing.T) {
 	fs := memfs.New()
 	o := options(fs, journal.Never)
-	o.SegmentBytes = 1 << 20
+	o.SegmentBytes, o.TailBytes = 1<<20, -1
 	l := mustBegin(t, o)
 	all, err := l.publish(0, 3000)
 	if err != nil {
@@ -120,6 +121,61 @@ func TestDamageWhileOpenIsTold(t *testing.T) {
 		t.Errorf("read %q, lost %v, %+v", got, lost, l.j.Stats())
 	}
 	l.end()
+}
+
+// TestManyDamagedBlocksAreOneWord: a segment of many blocks that is cut short under its readers is told once.
+func TestManyDamagedBlocksAreOneWord(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Interval)
+	o.SegmentBytes = 1 << 20
+	l := mustBegin(t, o)
+	all, err := l.publish(0, 2000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := lastSegment(fs)
+	fs.SetData(name, fs.Data(name)[:1000])
+	if got, lost := l.read(0); len(got) == 0 || len(got) == len(all) || !lost || l.j.Stats().Damaged != 1 {
+		t.Errorf("read %d records, lost %v, told of %d damages, want 1", len(got), lost, l.j.Stats().Damaged)
+	}
+	l.end()
+}
+
+// TestASegmentThatSomebodyRemovedIsLostAndTold: its readers go on behind it, and do not wait for what nobody will bring back. What is on a disk
+// that is away they wait for.
+func TestASegmentThatSomebodyRemovedIsLostAndTold(t *testing.T) {
+	for _, away := range []bool{false, true} {
+		fs := memfs.New()
+		o := options(fs, journal.Always)
+		o.SegmentBytes, o.TailBytes = 512, -1
+		l := mustBegin(t, o)
+		all, err := l.publish(0, 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		segments := slices.DeleteFunc(fs.Files(), func(name string) bool { return !strings.HasSuffix(name, ".seg") })
+		if err := fs.Remove(segments[0]); err != nil {
+			t.Fatal(err)
+		}
+		if away {
+			fs.Hook(func(op memfs.Op) error {
+				if op.Kind == memfs.Open && op.Name == "lock" {
+					return iofs.ErrNotExist
+				}
+				return nil
+			})
+		}
+		answer := make(chan topiclog.Batch, 1)
+		l.log.Read(topiclog.Query{Limit: topiclog.Limit{Records: 100, Bytes: 1 << 20}}, func(b topiclog.Batch) { answer <- b })
+		b := <-answer
+		switch {
+		case away && (b.Err == nil || b.Lost):
+			t.Errorf("on a disk that is away: %+v", b)
+		case !away && (b.Err != nil || !b.Lost || len(b.Placements) == 0 || len(b.Placements) >= len(all) || l.j.Stats().Damaged != 1):
+			t.Errorf("removed: %d records, lost %v, %v, %d damages", len(b.Placements), b.Lost, b.Err, l.j.Stats().Damaged)
+		}
+		l.end()
+	}
 }
 
 // A process that was killed on a machine that runs on has lost nothing, and no reader is told otherwise. When the machine

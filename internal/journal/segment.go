@@ -27,9 +27,9 @@ type segment struct {
 	mark     uint32
 	index
 
-	output  *output // what it was written with; nil: an earlier process has written it
-	beside  int64   // bytes of its index file
-	damaged []int64 // where the blocks are that were damaged when they were read
+	output     *output // what it was written with; nil: an earlier process has written it
+	beside     int64   // bytes of its index file
+	distrusted bool    // something in it was not what had been written when it was read, and that was said
 }
 
 // bytes are those of its files.
