@@ -287,9 +287,10 @@ func (j *Journal) probe() {
 	}
 }
 
-// How much a probe writes: as much as was refused, but not less nor more than this.
+// How much a probe writes: twice what was refused, but not less nor more than this. With less the disk would be well again by a page that
+// somebody has left, and full at the next append.
 const (
-	probeLeast = 4 << 10
+	probeLeast = 64 << 10
 	probeMost  = 1 << 20
 )
 
@@ -302,7 +303,7 @@ func (j *Journal) writeProbe(bytes int) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(make([]byte, min(max(bytes, probeLeast), probeMost)))
+	_, err = f.Write(make([]byte, min(max(2*bytes, probeLeast), probeMost)))
 	if err == nil && j.options.Fsync != Never {
 		err = f.Sync()
 	}

@@ -306,3 +306,29 @@ func TestDirectoryIsGone(t *testing.T) {
 		}
 	})
 }
+
+// A page that is left on a full disk does not make it well: what was refused has to fit.
+func TestRoomForLessThanWasRefusedIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		p := newPatient(t, options(fs, journal.Never))
+		defer p.end()
+		if _, err := p.publish(0, 3); err != nil {
+			t.Fatal(err)
+		}
+		p.log.Settle()
+		free, _ := fs.Free()
+		full := 1<<40 - free
+		fs.SetCapacity(full)
+		if _, err := p.publish(3, 1); err == nil {
+			t.Fatal("an append succeeds")
+		}
+		fs.SetCapacity(full + 5000)
+		time.Sleep(time.Minute)
+		p.hears("refusing full")
+		p.is(journal.FullDisk)
+		fs.SetCapacity(full + 1<<20)
+		time.Sleep(2 * time.Second)
+		p.hears("healed full")
+	})
+}
