@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/cluster"
 )
 
 // everyNumber is options in which each number can be set.
@@ -27,6 +28,13 @@ func everyNumber() weir.Options {
 	return weir.Options{Servers: []weir.ServerOptions{{Addr: "127.0.0.1:0", Namespaces: []weir.NamespaceOptions{{Path: "/feed", Topics: []weir.TopicOptions{
 		{Name: "sure", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew}, {Name: "ticks"},
 	}}}}}, Journal: weir.JournalOptions{Path: "journal"}, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// joined gives options the broker that a number needs.
+func joined(o *weir.Options, path string) {
+	if strings.HasPrefix(path, "Cluster.") {
+		o.Cluster.Broker = cluster.NewMemory()
+	}
 }
 
 // numbersOf are the numbers of options by path, without those that are names of something.
@@ -114,6 +122,8 @@ var ranges = map[string][2]float64{
 	"Servers[0].Namespaces[0].Topics[0].RetryBackoff":         {1, 100},
 	"Servers[0].Namespaces[0].Topics[0].Retention.MaxAge":     {0, maxMilliseconds},
 	"Servers[0].Namespaces[0].Topics[0].Retention.MaxBytes":   {0, 1 << 53},
+
+	"Cluster.LogRecords": {0, 1_000_000},
 }
 
 const (
@@ -151,6 +161,7 @@ func TestNumbersAtTheirEdges(t *testing.T) {
 		}
 		for i, value := range append(edges[:], beyond...) {
 			o := everyNumber()
+			joined(&o, path)
 			fields := map[string]reflect.Value{}
 			numbersOf(reflect.ValueOf(&o).Elem(), "", fields)
 			set(fields[path], value)
@@ -179,6 +190,7 @@ func TestWhateverNumbersValidateAcceptsRun(t *testing.T) {
 		numbersOf(reflect.ValueOf(&o).Elem(), "", fields)
 		for range rapid.IntRange(1, 4).Draw(t, "numbers") {
 			path := rapid.SampledFrom(paths).Draw(t, "path")
+			joined(&o, path)
 			r := ranges[path]
 			value := rapid.SampledFrom([]float64{r[0], r[1], r[0] + 1, r[1] - 1, r[1] + 1, 0, -1, 1, 65_535, math.MaxInt32, math.MaxInt64}).Draw(t, "value")
 			if path == "Shards" {
@@ -202,7 +214,7 @@ func TestNumbersAtBothEndsRun(t *testing.T) {
 		fields := map[string]reflect.Value{}
 		numbersOf(reflect.ValueOf(&o).Elem(), "", fields)
 		for path, r := range ranges {
-			if path != "Shards" && !strings.HasSuffix(path, "BudgetBytes") {
+			if path != "Shards" && !strings.HasSuffix(path, "BudgetBytes") && !strings.HasPrefix(path, "Cluster.") { // a broker has no journal's topics
 				set(fields[path], r[end])
 			}
 		}
