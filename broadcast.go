@@ -10,11 +10,11 @@ import (
 	"github.com/streamweir/weir/internal/op"
 )
 
-// Broadcast is a choice of sockets of one namespace, made by To, Except and so on;
-// each returns a new one. Its operations reach every socket that the choice means at that
-// moment, each once, whichever node it is on, unless Local narrows it; but Ask and Sockets are of
-// this node, as are the counts of Join. What goes to other nodes (ClusterOptions) is sent once and not waited for: an operation has no
-// error for it, and reaches those that can be reached then. A Broadcast is a value; any goroutine may use it.
+// Broadcast is a choice of sockets of one namespace, made by To, Except and so on; each returns a new one. Its
+// operations reach every socket that the choice means at that moment, each once, whichever node it is on, unless Local
+// narrows it; but Ask and Sockets are of this node, as are the counts of Join. What goes to other nodes
+// (ClusterOptions) is sent once and not waited for: an operation has no error for it, and reaches those that can be
+// reached then. A Broadcast is a value; any goroutine may use it.
 type Broadcast struct {
 	ns       *Namespace
 	to       delivery.Target

@@ -24,18 +24,19 @@ import (
 // offsets have holes there. All else is best effort between nodes: it reaches the sockets of this node at once, those of others
 // once, if they can be reached at that moment.
 //
-// While the broker is away, clients stay connected. What is published to an AT_LEAST_ONCE topic fails with ErrUnavailable; everything
-// else reaches the sockets of this node only, and weir_cluster_unsent_total counts it.
+// While the broker is away, clients stay connected. What is published to an AT_LEAST_ONCE topic fails with
+// ErrUnavailable; everything else reaches the sockets of this node only, and weir_cluster_unsent_total counts it.
 type ClusterOptions struct {
-	// Broker is what joins them, for instance redis.New of the package cluster/redis; nil: this server is alone. Run fails with what the
-	// broker says if it cannot be reached within 10 s.
+	// Broker is what joins them, for instance redis.New of the package cluster/redis; nil: this server is alone. Run
+	// fails with what the broker says if it cannot be reached within 10 s.
 	Broker cluster.Broker
 
 	// Node names this one to the broker and in the log: default the host's name. It need not be unique.
 	Node string
 
-	// LogRecords is how many records the broker keeps of an AT_LEAST_ONCE topic: a node that cannot hear the broker for so long that more
-	// are published misses the oldest, which its log says. Default 10,000; 1 to 1,000,000. A larger History counts.
+	// LogRecords is how many records the broker keeps of an AT_LEAST_ONCE topic: a node that cannot hear the broker for
+	// so long that more are published misses the oldest, which its log says. Default 10,000; 1 to 1,000,000. A larger
+	// History counts.
 	LogRecords int
 }
 
@@ -204,8 +205,8 @@ func (f *fleet) unsubscribe(channel string) {
 	f.member.Load().Unsubscribe(channel)
 }
 
-// topic is delivery.Options.Open where there is a broker: a topic that is open is followed. One without a log there counts here, and hears
-// what others publish.
+// topic is delivery.Options.Open where there is a broker: a topic that is open is followed. One without a log there
+// counts here, and hears what others publish.
 func (f *fleet) topic(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
 	m := f.member.Load()
 	if m == nil {

@@ -14,13 +14,12 @@ import (
 // written. Official clients come back by themselves, to another node. Publishes are
 // served until the last client has gone.
 //
-// There is one drain, which the end of Run's context, POST /api/drain and every call of
-// Drain begin or join. It ends when all have left or Options.Drain.Timeout is over;
-// then Run closes what is left, and returns. Drain waits for that end: nil, or an error
-// that wraps context.DeadlineExceeded and says how many were still there. When ctx ends first
-// it returns the error of ctx and the drain goes on. (These have no Code.) Call it before http.Server.Shutdown of a mounted server, which
-// does not see hijacked connections. It returns nil at once where Run has not been
-// called or has returned.
+// There is one drain, which the end of Run's context, POST /api/drain and every call of Drain begin or join. It ends
+// when all have left or Options.Drain.Timeout is over; then Run closes what is left, and returns. Drain waits for that
+// end: nil, or an error that wraps context.DeadlineExceeded and says how many were still there. When ctx ends first it
+// returns the error of ctx and the drain goes on. (These have no Code.) Call it before http.Server.Shutdown of a
+// mounted server, which does not see hijacked connections. It returns nil at once where Run has not been called or has
+// returned.
 func (s *Server) Drain(ctx context.Context) error {
 	if !s.leave() {
 		return nil

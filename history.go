@@ -121,8 +121,8 @@ func (r *request) history() {
 	})
 }
 
-// errUnread refuses an answer to a client that does not read those before: they would be held for it without a limit but how many it asked for
-// in one go.
+// errUnread refuses an answer to a client that does not read those before: they would be held for it without a limit
+// but how many it asked for in one go.
 var errUnread = coded(ErrBusy, "the answers before have not been read: ask for history again when they have")
 
 // page reads what is asked for and makes the answer, of at most half of what the events lane takes.

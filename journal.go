@@ -218,8 +218,8 @@ func (d *disk) topic(namespace, topic string, l topiclog.Limits, deliver topiclo
 	return log, nil
 }
 
-// sweep removes what nobody can read any more: logs of topics that nobody uses and whose newest record is older than their retention.
-// Such a topic begins anew, with an epoch of its own. What no declaration covers stays.
+// sweep removes what nobody can read any more: logs of topics that nobody uses and whose newest record is older than
+// their retention. Such a topic begins anew, with an epoch of its own. What no declaration covers stays.
 func (d *disk) sweep(now time.Time) {
 	j := d.journal.Load()
 	if j == nil {

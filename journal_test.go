@@ -62,8 +62,8 @@ func served(t *testing.T, o weir.Options) (srv *weir.Server, end func()) {
 	}
 }
 
-// StreamFence S2: nothing stays on disk that nobody can read. The log of a topic that nobody uses goes once its newest record is older
-// than the topic's retention, and not before.
+// StreamFence S2: nothing stays on disk that nobody can read. The log of a topic that nobody uses goes once its newest
+// record is older than the topic's retention, and not before.
 func TestLogsOfUnusedTopicsGoWithTheirRetention(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	o := weir.Options{

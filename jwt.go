@@ -12,9 +12,9 @@ import (
 	"github.com/streamweir/weir/internal/identity"
 )
 
-// Grants are the topics a client may use, by pattern: a name, or a prefix that ends in "*". A client that has Grants may use
-// no others, and the rest of the configuration counts as well: empty Grants allow nothing. History is reading what a topic was before:
-// weir:history, and subscribe with last, which needs Subscribe too.
+// Grants are the topics a client may use, by pattern: a name, or a prefix that ends in "*". A client that has Grants
+// may use no others, and the rest of the configuration counts as well: empty Grants allow nothing. History is reading
+// what a topic was before: weir:history, and subscribe with last, which needs Subscribe too.
 type Grants struct {
 	Subscribe, Publish, History []string
 }
@@ -56,9 +56,9 @@ type jwtAuth struct {
 //
 //	"weir": {"sub": ["prices*"], "pub": ["orders"], "history": ["prices*"], "rooms": ["staff"], "data": {…}}
 //
-// sub, pub and history become Grants if any of them is there, empty or null as well, rooms are joined at connect, and data is kept (Socket.Identity). A token
-// that is presented for one topic has to grant that. JWT fails, without a Code, on options that contradict themselves and on keys that cannot be used; a URL is
-// not asked yet.
+// sub, pub and history become Grants if any of them is there, empty or null as well, rooms are joined at connect, and
+// data is kept (Socket.Identity). A token that is presented for one topic has to grant that. JWT fails, without a Code,
+// on options that contradict themselves and on keys that cannot be used; a URL is not asked yet.
 func JWT(o JWTOptions) (AuthFunc, error) {
 	a := &jwtAuth{rules: identity.Rules{
 		Algorithms: o.Algorithms, Issuer: o.Issuer, Audience: o.Audience, PrincipalClaim: o.PrincipalClaim,
@@ -206,8 +206,8 @@ func refusedJWT(err error) error {
 	return tell(ErrUnavailable, errors.New("the token could not be checked"))
 }
 
-// Identity is who a client has proved to be and what it was granted, as Authenticate said at connect, or since, when the client sent a
-// fresh token. Zero if nobody asked.
+// Identity is who a client has proved to be and what it was granted, as Authenticate said at connect, or since, when
+// the client sent a fresh token. Zero if nobody asked.
 func (s *Socket) Identity() Identity {
 	if p := s.proof(); p != nil {
 		return p.Identity

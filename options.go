@@ -53,8 +53,8 @@ type TopicOptions struct {
 	// and for GET /api/history; 100,000 at most, 0 none. They are kept in memory, and gone with the process, or with a prefix's
 	// topic when nobody has used it for a minute. A topic that has a journal is read from there.
 	History int
-	// HistoryBytes bounds what memory keeps of it: default 1 MiB. The oldest give way. All topics together keep at most an eighth of the
-	// memory budget.
+	// HistoryBytes bounds what memory keeps of it: default 1 MiB. The oldest give way. All topics together keep at most
+	// an eighth of the memory budget.
 	HistoryBytes int
 
 	// The window of reliable topics.
@@ -91,9 +91,9 @@ type NamespaceOptions struct {
 	// ClientHistory lets clients read what is kept of the namespace's topics (weir:history), as far as it was for everybody or for
 	// them. The default is deny. That a subscription may begin with the newest messages is up to TopicOptions.History alone.
 	ClientHistory bool
-	// ClientRooms are the rooms that clients may join and leave by themselves (weir:join, weir:leave): names, or prefixes that end in "*",
-	// with a character before it that no socket's id has, such as ":". The default is none. A client is in RoomsPerSocket rooms at most,
-	// those included that the application has put it into.
+	// ClientRooms are the rooms that clients may join and leave by themselves (weir:join, weir:leave): names, or
+	// prefixes that end in "*", with a character before it that no socket's id has, such as ":". The default is none. A
+	// client is in RoomsPerSocket rooms at most, those included that the application has put it into.
 	ClientRooms []string
 	// EventsLane bounds what waits for a client besides topics: plain events, acks
 	// and namespace packets. EventsOverflow is DisconnectClient, the default, or

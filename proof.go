@@ -57,8 +57,8 @@ func notGranted(action Action, topic string) *Error {
 	return coded(ErrForbidden, "the token does not grant "+verb+clipped(topic))
 }
 
-// permission says what has to allow a request: may, which asks about a token. It is nil where what was proved allows the request, and
-// err says that nothing could.
+// permission says what has to allow a request: may, which asks about a token. It is nil where what was proved allows
+// the request, and err says that nothing could.
 func (r *request) permission(action Action, t *TopicOptions) (may func(context.Context) error, err error) {
 	s, token := r.s, r.arg.Get("token").Str
 	topic, p := r.topic, s.proof()

@@ -15,8 +15,8 @@ import (
 	"github.com/streamweir/weir/internal/op"
 )
 
-// RevokedOptions are tokens, by their ids (Identity.TokenID, the claim jti), and principals that are not accepted: for as long as the
-// server lives. Each is of 1 to 256 bytes.
+// RevokedOptions are tokens, by their ids (Identity.TokenID, the claim jti), and principals that are not accepted: for
+// as long as the server lives. Each is of 1 to 256 bytes.
 type RevokedOptions struct{ Tokens, Principals []string }
 
 func (o *RevokedOptions) validate(p *problems, canAuth bool) {
@@ -52,14 +52,15 @@ func (r *Revocation) what() guard.Revoked {
 	return guard.Revoked{Token: r.TokenID, Principal: r.Principal}
 }
 
-// Revoke has a token, or a principal, not be accepted any more until r.Until, in the place of an earlier revocation of the same, and ends the sockets that have
-// proved who they are with it: weir:error (token_expired for a token, forbidden for a principal), then DISCONNECT; official clients
-// do not come back by themselves. It returns how many those were, when they are told. What the token of one topic has opened (subscribe
-// with token) goes on. Until is when the token expires, or its principal's last token does: at most 366 days ahead. 65,536 revocations may be in
-// force at a time. They are kept in memory: after a restart only Options.Revoked count.
+// Revoke has a token, or a principal, not be accepted any more until r.Until, in the place of an earlier revocation of
+// the same, and ends the sockets that have proved who they are with it: weir:error (token_expired for a token,
+// forbidden for a principal), then DISCONNECT; official clients do not come back by themselves. It returns how many
+// those were, when they are told. What the token of one topic has opened (subscribe with token) goes on. Until is when
+// the token expires, or its principal's last token does: at most 366 days ahead. 65,536 revocations may be in force at
+// a time. They are kept in memory: after a restart only Options.Revoked count.
 //
-// Errors: ErrInvalid; ErrLimited when as many are in force as may be; then nothing is revoked. ErrTimeout, ErrBusy, and ErrDraining where the server
-// does not run: then it is revoked, and some sockets may still be connected.
+// Errors: ErrInvalid; ErrLimited when as many are in force as may be; then nothing is revoked. ErrTimeout, ErrBusy, and
+// ErrDraining where the server does not run: then it is revoked, and some sockets may still be connected.
 func (s *Server) Revoke(ctx context.Context, r Revocation) (disconnected int, err error) {
 	now := time.Now()
 	if err := r.valid(now); err != nil {
@@ -108,8 +109,8 @@ func revocable(name string) *Error {
 	return nil
 }
 
-// endSockets ends the sockets of whoever is revoked, in all namespaces: begun in each before any is waited for, so that one that is slow leaves
-// none out.
+// endSockets ends the sockets of whoever is revoked, in all namespaces: begun in each before any is waited for, so that
+// one that is slow leaves none out.
 func (s *Server) endSockets(ctx context.Context, what guard.Revoked) (n int, err error) {
 	if !s.running() {
 		return 0, errNotRunning
@@ -180,8 +181,8 @@ func (s *Server) accepts(id *Identity) error {
 	return why
 }
 
-// stillAccepted is accepts for what the socket has proved before. Revoke looks for sockets after it has noted what is revoked; who asks on the loop
-// is either found or finds that.
+// stillAccepted is accepts for what the socket has proved before. Revoke looks for sockets after it has noted what is
+// revoked; who asks on the loop is either found or finds that.
 //
 //weir:loop
 func (s *Socket) stillAccepted() error {

@@ -31,7 +31,8 @@ var (
 
 // Broker is where nodes meet: an engine, and how to reach it. Any goroutine may call it.
 type Broker interface {
-	// Join makes a member of a node, and returns when the engine is reached or ctx ends: then with an error, and there is no member.
+	// Join makes a member of a node, and returns when the engine is reached or ctx ends: then with an error, and there
+	// is no member.
 	Join(ctx context.Context, node string, l Listener) (Member, error)
 }
 
@@ -191,8 +192,8 @@ const (
 	offsetBits = 12
 )
 
-// OffsetAt is the least offset of a moment: a log's next offset is at least it, and above the last one. Brokers may use it to keep the promise that offsets
-// of a later epoch are higher. It is below MaxOffset until 2094.
+// OffsetAt is the least offset of a moment: a log's next offset is at least it, and above the last one. Brokers may use
+// it to keep the promise that offsets of a later epoch are higher. It is below MaxOffset until 2094.
 func OffsetAt(t time.Time) uint64 {
 	ms := t.UnixMilli() - offsetEra
 	if ms < 0 {

@@ -7,8 +7,8 @@
 //
 // # What is promised
 //
-// Order. The messages that one member publishes on a channel, one call after the other, arrive in that order everywhere. The entries of a log have one
-// order, that of their offsets, for all members.
+// Order. The messages that one member publishes on a channel, one call after the other, arrive in that order
+// everywhere. The entries of a log have one order, that of their offsets, for all members.
 //
 // Once. A message of a channel arrives at most once, at every member whose subscription is live, its publisher's too.
 // Live entries of a log arrive usually: they may be missing, and may be repeated. An entry that was appended, that is Append has
@@ -17,9 +17,10 @@
 // One step. Append gives all its entries places, one behind the other, or none; they are readable when it returns, and
 // their way to the followers has begun.
 //
-// Numbers. Offsets ascend, from 1, and have holes. An entry's Previous is the offset of the entry before it, 0 for the first of an
-// epoch: whoever has seen that one has missed nothing. The epoch names the numbering; a new one begins when the log has lost what it knew
-// of itself, and its offsets are above those of the old one, as far as the engine's clock and AppendOptions.Above can tell.
+// Numbers. Offsets ascend, from 1, and have holes. An entry's Previous is the offset of the entry before it, 0 for the
+// first of an epoch: whoever has seen that one has missed nothing. The epoch names the numbering; a new one begins when
+// the log has lost what it knew of itself, and its offsets are above those of the old one, as far as the engine's clock
+// and AppendOptions.Above can tell.
 //
 // Loss. When something may have been missed, because a connection broke, the engine was away or the listener was too slow, the
 // member restores every subscription and then calls Listener.Lapsed. It does not rely on errors to notice: it verifies that what

@@ -8,9 +8,9 @@ const (
 	queueBytes = 64 << 20
 )
 
-// Queue calls a Listener one call at a time, on a goroutine of its own, so that a broker's reader never waits for it. It holds at most
-// 10,000 calls or 64 MiB: what is beyond that is lost with all that waits, and Lapsed takes its place. It is for brokers;
-// all methods may be called by any goroutine.
+// Queue calls a Listener one call at a time, on a goroutine of its own, so that a broker's reader never waits for it.
+// It holds at most 10,000 calls or 64 MiB: what is beyond that is lost with all that waits, and Lapsed takes its place.
+// It is for brokers; all methods may be called by any goroutine.
 type Queue struct {
 	to      Listener
 	more    chan struct{} // has room for one

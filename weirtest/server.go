@@ -32,8 +32,9 @@ type Server struct {
 }
 
 // NewServer starts a server with the options on free ports of 127.0.0.1, whatever addresses they name, calls each setup
-// on it before, and returns when it serves. A server that the application has made itself goes to [Serve]. When the test ends, so does the server; the test fails if Run returns an
-// error, or if the books of a lane do not balance: [weir.Server.Unbalanced]. Clients of [Dial] have left before that.
+// on it before, and returns when it serves. A server that the application has made itself goes to [Serve]. When the
+// test ends, so does the server; the test fails if Run returns an error, or if the books of a lane do not balance:
+// [weir.Server.Unbalanced]. Clients of [Dial] have left before that.
 //
 // What the options leave open is as it suits a test: the log goes to the test's, and clients are sent away at once.
 func NewServer(t testing.TB, o weir.Options, setup ...func(*weir.Server)) *Server {
@@ -53,9 +54,10 @@ func NewServer(t testing.TB, o weir.Options, setup ...func(*weir.Server)) *Serve
 	return begin(t, srv, "http://"+srv.Addr(name).String())
 }
 
-// Serve serves an application's own server at a free port of 127.0.0.1 and returns when it does: what [Server.URL] names
-// is the first of its doors, mounted in a net/http server, besides the ports that its options open. A server that does
-// not run yet runs until the test ends, as one of [NewServer] does; one that the application runs, and has waited for (Ready), goes on.
+// Serve serves an application's own server at a free port of 127.0.0.1 and returns when it does: what [Server.URL]
+// names is the first of its doors, mounted in a net/http server, besides the ports that its options open. A server that
+// does not run yet runs until the test ends, as one of [NewServer] does; one that the application runs, and has waited
+// for (Ready), goes on.
 func Serve(t testing.TB, srv *weir.Server) *Server {
 	t.Helper()
 	web := httptest.NewServer(srv)

@@ -24,8 +24,9 @@ const (
 	appendRounds  = 5
 )
 
-// appending measures records appended to the journal beside a bare loop of copies, sums and writes of as many bytes into one file. Each
-// round has all of them, one after the other, and new files: what is judged are quotients within a round.
+// appending measures records appended to the journal beside a bare loop of copies, sums and writes of as many bytes
+// into one file. Each round has all of them, one after the other, and new files: what is judged are quotients within a
+// round.
 func appending(p plan) (*report.Run, error) {
 	costs := map[string][]float64{}
 	bare := "bare loop of sums and writes"

@@ -81,8 +81,8 @@ func (a *appending) wait(ctx context.Context) (why error) {
 	return away(why)
 }
 
-// attempt has the script append, unless an earlier attempt has done so. Without an answer nobody knows whether it was executed; so it has a
-// deadline, and no other attempt appends before that is over.
+// attempt has the script append, unless an earlier attempt has done so. Without an answer nobody knows whether it was
+// executed; so it has a deadline, and no other attempt appends before that is over.
 func (a *appending) attempt(ctx context.Context) ([]cluster.Position, error) {
 	deadline, search := a.member.deadline(appendTime), ""
 	if a.tried {

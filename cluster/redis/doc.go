@@ -8,11 +8,12 @@
 //
 // Braces in NAME are written as parentheses between the braces and NAME is put behind them: both keys of a log are in one slot.
 //
-// A member has one connection for its subscriptions and one for its commands. A command that finds its connection broken may have been
-// executed. An append carries an id and a deadline on the engine's clock, so that one that is still on its way does
-// nothing any more when it arrives late, and the next attempt looks for the id before it appends: see append.lua.
+// A member has one connection for its subscriptions and one for its commands. A command that finds its connection
+// broken may have been executed. An append carries an id and a deadline on the engine's clock, so that one that is
+// still on its way does nothing any more when it arrives late, and the next attempt looks for the id before it appends:
+// see append.lua.
 //
-// What Redis confirms it may lose: with its default configuration, one second of it in a crash (appendfsync everysec), all of it
-// without appendonly, and in a failover what the replica had not got. The promises of cluster are as good as its persistence. Its maxmemory-policy should
-// be noeviction: an evicted log begins a new epoch.
+// What Redis confirms it may lose: with its default configuration, one second of it in a crash (appendfsync everysec),
+// all of it without appendonly, and in a failover what the replica had not got. The promises of cluster are as good as
+// its persistence. Its maxmemory-policy should be noeviction: an evicted log begins a new epoch.
 package redis

@@ -17,13 +17,15 @@ import (
 
 // Options say which Redis, and how to use it.
 type Options struct {
-	// URL is redis://[user:password@]host:port[/db], or rediss:// for TLS, or unix:///path. Sentinel and Cluster are not supported yet.
+	// URL is redis://[user:password@]host:port[/db], or rediss:// for TLS, or unix:///path. Sentinel and Cluster are
+	// not supported yet.
 	URL string
 
 	// KeyPrefix begins every key and channel: default "weir". Two clusters on one Redis need two. Nothing else may use it.
 	KeyPrefix string
 
-	// LogTTL is how long a log outlives its last append: default a week, at least a minute. What comes after that begins a new epoch.
+	// LogTTL is how long a log outlives its last append: default a week, at least a minute. What comes after that
+	// begins a new epoch.
 	LogTTL time.Duration
 }
 

@@ -21,7 +21,8 @@ import (
 // evil is what somebody may call a topic, or publish.
 const evil = "a\x1b[31mred\x07\u009b2J\u202e\xff"
 
-// writtenJournal is the directory of a journal with 100 records of /feed orders, one of /feed evil, one of /other orders, and its owner.
+// writtenJournal is the directory of a journal with 100 records of /feed orders, one of /feed evil, one of /other
+// orders, and its owner.
 func writtenJournal(t *testing.T) (dir string, j *journal.Journal) {
 	t.Helper()
 	dir = t.TempDir()
@@ -71,7 +72,8 @@ func said(t *testing.T, code int, args ...string) (out, errs string) {
 	return o.String(), e.String()
 }
 
-// Topics, segments and records are shown while a server has the journal open and after it, without a byte that a terminal would obey.
+// Topics, segments and records are shown while a server has the journal open and after it, without a byte that a
+// terminal would obey.
 func TestJournalIsShown(t *testing.T) {
 	dir, j := writtenJournal(t)
 	for _, open := range []bool{true, false} {

@@ -54,8 +54,8 @@ func placePair(t *testing.T, dir, name string, ca *x509.Certificate, caKey *ecds
 	return c, key
 }
 
-// TestCommandsCallOverTLS: a server with a private CA that wants its callers' certificates is called with --ca, --cert and --cert-key, and what
-// is missing is said with the flag that helps.
+// TestCommandsCallOverTLS: a server with a private CA that wants its callers' certificates is called with --ca, --cert
+// and --cert-key, and what is missing is said with the flag that helps.
 func TestCommandsCallOverTLS(t *testing.T) {
 	dir := t.TempDir()
 	ca, caKey := placePair(t, dir, "ca", nil, nil)

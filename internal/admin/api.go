@@ -99,8 +99,8 @@ func (a *api) addPlain(need right, method, path string, serve func(http.Response
 	list[len(list)-1].plain = true
 }
 
-// concern says that paths concern single namespaces, and ask their callers whether they may: all others are refused to keys for some
-// namespaces only, so that a path nobody has thought of is.
+// concern says that paths concern single namespaces, and ask their callers whether they may: all others are refused to
+// keys for some namespaces only, so that a path nobody has thought of is.
 func (a *api) concern(paths ...string) {
 	for _, path := range paths {
 		for i := range a.routes[path] {

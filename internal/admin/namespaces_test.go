@@ -23,8 +23,8 @@ func confined(o *admin.Options) {
 	}
 }
 
-// TestConfinedKeyIsRefusedWhatIsNotItsOwn: every route of the API, with the key of its namespace, of another one, and for all. A route that is added
-// is refused to confined keys until it is named here and asks.
+// TestConfinedKeyIsRefusedWhatIsNotItsOwn: every route of the API, with the key of its namespace, of another one, and
+// for all. A route that is added is refused to confined keys until it is named here and asks.
 func TestConfinedKeyIsRefusedWhatIsNotItsOwn(t *testing.T) {
 	f := setUp(t, confined)
 	own := map[string]bool{

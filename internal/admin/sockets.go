@@ -63,8 +63,8 @@ func (a *api) moveRooms(w http.ResponseWriter, r *http.Request, action string,
 	return writeJSON(w, http.StatusOK, reached{Sockets: n, Skipped: skipped})
 }
 
-// meaningful refuses a filter of a namespace that is not the caller's, or of a namespace or topic that does not exist: that it means
-// nobody would be an answer to another question.
+// meaningful refuses a filter of a namespace that is not the caller's, or of a namespace or topic that does not exist:
+// that it means nobody would be an answer to another question.
 func (a *api) meaningful(r *http.Request, f Filter) error {
 	if err := callerOf(r.Context()).admit(f.Namespace); err != nil {
 		return err

@@ -68,8 +68,8 @@ const (
 // trouble is something that is wrong with a disk.
 type trouble = metrics.Trouble
 
-// judge finds the verdict: what is wrong with the disk, which comes first because it explains who lags and what is refused; who lags,
-// and if nobody does, who loses. Of what is there besides another sentence tells.
+// judge finds the verdict: what is wrong with the disk, which comes first because it explains who lags and what is
+// refused; who lags, and if nobody does, who loses. Of what is there besides another sentence tells.
 func (e *evidence) judge(l *losses) verdict {
 	v := e.judgeClients(l)
 	if len(e.disk) == 0 {

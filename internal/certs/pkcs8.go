@@ -14,8 +14,8 @@ import (
 	"hash"
 )
 
-// Encrypted PKCS #8 (RFC 5958 3, RFC 8018 6.2), as 'openssl pkcs8 -topk8', 'openssl genpkey -aes256' and 'step' write it: PBES2 with
-// PBKDF2 and AES in CBC mode.
+// Encrypted PKCS #8 (RFC 5958 3, RFC 8018 6.2), as 'openssl pkcs8 -topk8', 'openssl genpkey -aes256' and 'step' write
+// it: PBES2 with PBKDF2 and AES in CBC mode.
 type encryptedKey struct {
 	Algorithm pkix.AlgorithmIdentifier
 	Data      []byte

@@ -9,7 +9,8 @@ import (
 	"github.com/streamweir/weir/internal/config"
 )
 
-// TestStaticTokenGrantsWhatItsEntrySays: an empty list grants nothing, and only an entry without any list leaves it to the namespaces.
+// TestStaticTokenGrantsWhatItsEntrySays: an empty list grants nothing, and only an entry without any list leaves it to
+// the namespaces.
 func TestStaticTokenGrantsWhatItsEntrySays(t *testing.T) {
 	for entry, want := range map[string]*weir.Grants{
 		`x`:                             nil,

@@ -26,7 +26,8 @@ func newInput(name string, src []byte) *input {
 	return &input{name: name, dir: filepath.Dir(name), lines: strings.Split(string(src), "\n")}
 }
 
-// parse reads the tree of the file, by the extension of its name. src has no byte order mark. It returns nil after booking what is wrong.
+// parse reads the tree of the file, by the extension of its name. src has no byte order mark. It returns nil after
+// booking what is wrong.
 func (in *input) parse(src []byte) *node {
 	if i := invalidUTF8(src); i >= 0 {
 		before := src[:i]

@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// keyNamespaces refuses keys of the management API for namespaces that no server of the file has: a misspelt one would be for nothing.
+// keyNamespaces refuses keys of the management API for namespaces that no server of the file has: a misspelt one would
+// be for nothing.
 func (r *reader) keyNamespaces(d *document) {
 	var known []string
 	for _, s := range d.Servers {

@@ -1,6 +1,6 @@
-// Package cursor is how far a subscriber has got in a topic (architecture.md D12). A lane that is behind holds a cursor, and so does
-// a client that is away. A cursor is small, can be written down, and means the same on every shard and node that reads the
-// topic's log. The package is pure.
+// Package cursor is how far a subscriber has got in a topic (architecture.md D12). A lane that is behind holds a
+// cursor, and so does a client that is away. A cursor is small, can be written down, and means the same on every shard
+// and node that reads the topic's log. The package is pure.
 package cursor
 
 import "slices"

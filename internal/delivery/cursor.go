@@ -8,9 +8,10 @@ import (
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-// A subscription may begin at a cursor, and leaves one when it ends (ADR 0013). What is between the cursor and the moment
-// of subscribing is the log's to give, if the topic has one that keeps anything: see spill.go; what is published from then on is given by the sequencer, but not what the cursor
-// says is done. With one numbering for many nodes that may be the newest: this node may be behind the one before.
+// A subscription may begin at a cursor, and leaves one when it ends (ADR 0013). What is between the cursor and the
+// moment of subscribing is the log's to give, if the topic has one that keeps anything: see spill.go; what is published
+// from then on is given by the sequencer, but not what the cursor says is done. With one numbering for many nodes that
+// may be the newest: this node may be behind the one before.
 //
 // A lane does not hold a cursor: what it was given last, and what it holds, say as much, until it ends. Only what the
 // cursor at its beginning says is kept beside it, among the ties of its socket, as long as it says anything more.

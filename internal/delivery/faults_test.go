@@ -74,9 +74,10 @@ func (d *badDisk) goOn(c *reader, topic string, during time.Duration) {
 	}
 }
 
-// A read that fails once, ten times, or for ever: the lane tries again with pauses, and does not spin. A best-effort one gives up after four in a row,
-// books what it will not get and tells its client; then it is live again. A reliable one waits for its log, is in order and complete
-// when that can be read, and is shown as behind until then. The books balance at every end.
+// A read that fails once, ten times, or for ever: the lane tries again with pauses, and does not spin. A best-effort
+// one gives up after four in a row, books what it will not get and tells its client; then it is live again. A reliable
+// one waits for its log, is in order and complete when that can be read, and is shown as behind until then. The books
+// balance at every end.
 func TestReadsThatFail(t *testing.T) {
 	const ever = -1
 	for _, x := range []struct {
@@ -129,7 +130,8 @@ func TestReadsThatFail(t *testing.T) {
 	}
 }
 
-// Who leaves while its log cannot be read has the rest booked; a subscription that begins at a cursor there is told that something is missing.
+// Who leaves while its log cannot be read has the rest booked; a subscription that begins at a cursor there is told
+// that something is missing.
 func TestReadsThatFailForWhoLeavesAndWhoComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newBadDisk(t)

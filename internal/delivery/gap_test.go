@@ -29,8 +29,8 @@ func gaps(c *client, topic string) (all []string) {
 	return all
 }
 
-// Whoever has metadata is told with the first message that is left how many were lost before it, and with no other; a repeat says it
-// too. Others near by, who miss nothing or something else, are told nothing of it.
+// Whoever has metadata is told with the first message that is left how many were lost before it, and with no other; a
+// repeat says it too. Others near by, who miss nothing or something else, are told nothing of it.
 func TestGapIsToldWithTheNextMessage(t *testing.T) {
 	envelope := delivery.SubscribeOptions{Shape: base.ShapeEnvelope, Tell: true}
 	envelope.Given.Shape = true
@@ -81,7 +81,8 @@ func TestGapIsToldWithTheNextMessage(t *testing.T) {
 	}
 }
 
-// A subscription that begins at a cursor whose records are too old is told how many are gone: in the metadata, by weir:lost, and in the books.
+// A subscription that begins at a cursor whose records are too old is told how many are gone: in the metadata, by
+// weir:lost, and in the books.
 func TestGapBehindACursorIsTold(t *testing.T) {
 	r, _ := gatedRig(t, options(1, spilling("ticks", narrow(50), 0)), 20)
 	r.numbered("ticks", 1, 100)

@@ -37,8 +37,9 @@ type Options struct {
 	// its own is not forgotten, and Close closes the log.
 	Log func(namespace, topic string, deliver topiclog.Deliver) topiclog.Log
 
-	// Relieve gives back memory of the budget's accounts that is held only to be faster. It is called when the high watermark is exceeded, before
-	// anything else is done about that, at most once a second, on a goroutine of its own that Close waits for. nil: there is none.
+	// Relieve gives back memory of the budget's accounts that is held only to be faster. It is called when the high
+	// watermark is exceeded, before anything else is done about that, at most once a second, on a goroutine of its own
+	// that Close waits for. nil: there is none.
 	Relieve func()
 
 	// Open opens the log of a topic with TopicSpec.Journal, which may take a while: it is called on goroutines of its own, a

@@ -250,8 +250,9 @@ func (f *faulty) Read(q topiclog.Query, done func(topiclog.Batch)) {
 	f.Log.Read(q, done)
 }
 
-// A log that cannot be read for a while, as when there are no descriptors, makes a lane wait. A best-effort one gives up in the end, and says
-// so, of what was there before its subscription too; a reliable one does not, for what it waits for may still be there.
+// A log that cannot be read for a while, as when there are no descriptors, makes a lane wait. A best-effort one gives
+// up in the end, and says so, of what was there before its subscription too; a reliable one does not, for what it waits
+// for may still be there.
 func TestLogThatCannotBeReadForLong(t *testing.T) {
 	for mode, p := range map[string]lane.Policy{"best effort": narrow(4), "reliable": strict(8)} {
 		t.Run(mode, func(t *testing.T) {
@@ -333,8 +334,8 @@ func TestCursorAheadThatWasReadUpTo(t *testing.T) {
 	}
 }
 
-// Whatever its policy, a lane that begins at a cursor far behind keeps to it: SNAPSHOT_ONLY never has more than one message unsent, and
-// COALESCE one of each key; what they replace is booked, and the newest comes.
+// Whatever its policy, a lane that begins at a cursor far behind keeps to it: SNAPSHOT_ONLY never has more than one
+// message unsent, and COALESCE one of each key; what they replace is booked, and the newest comes.
 func TestLanesBehindKeepToTheirPolicy(t *testing.T) {
 	for _, x := range []struct {
 		overflow base.Overflow

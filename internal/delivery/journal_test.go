@@ -198,8 +198,9 @@ func TestLogThatCannotBeOpened(t *testing.T) {
 	r.publish("ticks", "1")
 }
 
-// StreamFence S1: a disk that is full or read-only. A reliable publish fails and says why; a best-effort one reaches who has room, and is
-// booked as spill_failed where it would have to wait on disk, never as spilled. When the disk takes appends again all is as before.
+// StreamFence S1: a disk that is full or read-only. A reliable publish fails and says why; a best-effort one reaches
+// who has room, and is booked as spill_failed where it would have to wait on disk, never as spilled. When the disk
+// takes appends again all is as before.
 func TestSpillOfADiskThatRefuses(t *testing.T) {
 	for name, set := range map[string]func(*memfs.FS, bool){
 		"full":      func(fs *memfs.FS, on bool) { fs.SetCapacity(map[bool]int64{true: 1, false: 1 << 40}[on]) },
@@ -241,8 +242,8 @@ func TestSpillOfADiskThatRefuses(t *testing.T) {
 	}
 }
 
-// StreamFence W7: a segment with a damaged record. What is sound comes, in order; the rest is booked as spill_failed and told once; and
-// nothing goes round in circles: the server comes to rest.
+// StreamFence W7: a segment with a damaged record. What is sound comes, in order; the rest is booked as spill_failed
+// and told once; and nothing goes round in circles: the server comes to rest.
 func TestSpillOfADamagedFile(t *testing.T) {
 	fs := memfs.New()
 	j, err := journal.Open(journal.Options{FS: fs, Fsync: journal.Always, TailBytes: -1})
@@ -285,8 +286,8 @@ func TestSpillOfADamagedFile(t *testing.T) {
 	wantPayloads(t, "afterwards", sequence(c, "ticks"), append(want, "2000"))
 }
 
-// StreamFence J9: a disk that does not answer holds up who publishes to its topics, no longer than he waits, and nobody else: no loop, no
-// other topic, and no client that reads what was published before.
+// StreamFence J9: a disk that does not answer holds up who publishes to its topics, no longer than he waits, and nobody
+// else: no loop, no other topic, and no client that reads what was published before.
 func TestSlowDiskHoldsUpNobodyElse(t *testing.T) {
 	fs := memfs.New()
 	r, _ := journaled(t, options(1, onDisk("ticks", narrow(64)), topic("plain", latest())), fs)
@@ -342,8 +343,8 @@ func TestLanesThatCatchUpStayWithinTheirLimits(t *testing.T) {
 	wantPayloads(t, "in the end", sequence(c, "ticks"), counted(1, 500))
 }
 
-// A disk that does not answer reads keeps those waiting whose log is on it, and nobody else: a lane that is behind a log in memory catches
-// up, its history is read, and of the log on disk what is near its end, which is still in memory.
+// A disk that does not answer reads keeps those waiting whose log is on it, and nobody else: a lane that is behind a
+// log in memory catches up, its history is read, and of the log on disk what is near its end, which is still in memory.
 func TestHungDiskHoldsUpNoLogInMemory(t *testing.T) {
 	const lanes = 3 * delivery.MaxReads
 	fs := memfs.New()

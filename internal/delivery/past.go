@@ -19,8 +19,9 @@ import (
 //	Recall, off the loop: newest records ──> messages, marked ──┐
 //	Subscribe, under the topic's lock:  position ───────────────┴─ meet ──> lane, behind the answer; then the stream
 //
-// A log in memory is asked for the rest under that lock, so that nothing is missing and nothing comes twice. One that reads late, on a
-// disk, is asked by a lag like that of a cursor: the lane is behind from where the messages end, see spill.go.
+// A log in memory is asked for the rest under that lock, so that nothing is missing and nothing comes twice. One that
+// reads late, on a disk, is asked by a lag like that of a cursor: the lane is behind from where the messages end, see
+// spill.go.
 
 // HistoryQuery says what to read of a topic.
 type HistoryQuery struct {
@@ -112,8 +113,9 @@ type Past struct {
 	late     []topiclog.Placement // behind them: no messages yet
 }
 
-// Recall makes the newest messages of a topic ready for a subscription of the socket's: most of them, and as many as its lane may hold, of a
-// lane that would refuse what comes next, or cut its client, half as many. It waits, see History.
+// Recall makes the newest messages of a topic ready for a subscription of the socket's: most of them, and as many as
+// its lane may hold, of a lane that would refuse what comes next, or cut its client, half as many. It waits, see
+// History.
 //
 // Errors: those of History.
 func (s *Socket) Recall(ctx context.Context, name string, o *SubscribeOptions, most int) error {

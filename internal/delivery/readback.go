@@ -108,8 +108,8 @@ func messageOf(t *Topic, e topiclog.Placement) *base.Message {
 	return &x.msg
 }
 
-// messageBehind is messageOf for one lane, of which so many messages before it are gone. It is called on a loop, so nothing is made before
-// it is needed.
+// messageBehind is messageOf for one lane, of which so many messages before it are gone. It is called on a loop, so
+// nothing is made before it is needed.
 func messageBehind(t *Topic, e topiclog.Placement, gap uint64) *base.Message {
 	x := publicationOf(t, e.Record)
 	x.pub.Gap = uint32(min(gap, math.MaxUint32)) //nolint:gosec // it fits

@@ -113,10 +113,11 @@ type refusing struct {
 	unset func()
 }
 
-// What each party is told while a disk refuses: a reliable publisher fails with the reason; a best-effort one reaches who has room, and
-// in the lanes that do not it is booked as spill_failed, and their clients told. It makes no difference whether the topic was used before, is new, or is
-// of an earlier process. A position that is given meanwhile is never given again under the same name. When the disk takes appends, all
-// is as before, and who reads the log learns that something is missing.
+// What each party is told while a disk refuses: a reliable publisher fails with the reason; a best-effort one reaches
+// who has room, and in the lanes that do not it is booked as spill_failed, and their clients told. It makes no
+// difference whether the topic was used before, is new, or is of an earlier process. A position that is given meanwhile
+// is never given again under the same name. When the disk takes appends, all is as before, and who reads the log learns
+// that something is missing.
 func (r *refusing) toldTo(t *testing.T, d *realDisk, used, newer, order string) {
 	failed := 0
 	for _, topic := range []string{used, newer} {
@@ -242,7 +243,8 @@ func TestRealDiskIsReadOnlyForNewAndOldTopics(t *testing.T) {
 		t.Skipf("no image of a file system can be mounted here: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
-	// Abort is for good: the journal must not have a file open for writing, or the mount is busy. So the disk refuses before it was used.
+	// Abort is for good: the journal must not have a file open for writing, or the mount is busy. So the disk refuses
+	// before it was used.
 	d := newRealDisk(t, filepath.Join(dir, "journal"), journal.Interval)
 	d.publish("ticks", "0")
 	must(t, run(t, "mount", "-o", "remount,abort", dir))

@@ -55,8 +55,9 @@ func (s *sequencer) numberLocked(r *topiclog.Record) (*topiclog.Later, error) {
 	return later, nil
 }
 
-// naming is the epoch of a cursor that is made now: that of the newest position. A log whose disk takes nothing may give
-// positions of another epoch than its own meanwhile, which only this process can tell apart from those to come (docs/adr/0036-disk-that-refuses.md).
+// naming is the epoch of a cursor that is made now: that of the newest position. A log whose disk takes nothing may
+// give positions of another epoch than its own meanwhile, which only this process can tell apart from those to come
+// (docs/adr/0036-disk-that-refuses.md).
 func (s *sequencer) naming() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -400,7 +400,8 @@ func (r *replay) goOn(sh *Shard, _ *underWay, most int) (done bool) {
 	return r.given == len(r.messages)
 }
 
-// next is the message that the lane is given next. The first behind a loss says how many are gone, unless that would make it too long.
+// next is the message that the lane is given next. The first behind a loss says how many are gone, unless that would
+// make it too long.
 func (r *replay) next(e *topiclog.Placement) *base.Message {
 	g, m := r.lag, r.messages[r.given]
 	if g.gap == 0 || e.Offset <= r.batch.LostAfter {

@@ -16,8 +16,8 @@ import (
 	"github.com/streamweir/weir/internal/vfs/memfs"
 )
 
-// spillWorld is a node with a best-effort and a reliable topic that spill, some clients, and what a naive bookkeeper knows of each: a
-// list of what is due to it.
+// spillWorld is a node with a best-effort and a reliable topic that spill, some clients, and what a naive bookkeeper
+// knows of each: a list of what is due to it.
 type spillWorld struct {
 	*rig
 	rand    *rand.Rand
@@ -173,7 +173,8 @@ func (w *spillWorld) returns(t *testing.T, c *spillClient) {
 	}
 }
 
-// restarts ends everything but the disk, and begins anew; every second time the process is killed, and nothing of its end reaches the disk.
+// restarts ends everything but the disk, and begins anew; every second time the process is killed, and nothing of its
+// end reaches the disk.
 func (w *spillWorld) restarts(t *testing.T) {
 	w.settle()
 	for _, c := range w.clients {
@@ -225,8 +226,9 @@ func (w *spillWorld) balances(t *testing.T) {
 	}
 }
 
-// check compares what a client has read with what was due to it. What has expired, or what retention took, may be missing; nothing else
-// may, and nothing may come in another order. Of a reliable topic what was not acknowledged may come again in another life.
+// check compares what a client has read with what was due to it. What has expired, or what retention took, may be
+// missing; nothing else may, and nothing may come in another order. Of a reliable topic what was not acknowledged may
+// come again in another life.
 func (w *spillWorld) check(t *testing.T, c *spillClient, topic string, whole bool) {
 	t.Helper()
 	got := c.got[topic]
@@ -249,8 +251,9 @@ func (w *spillWorld) check(t *testing.T, c *spillClient, topic string, whole boo
 	}
 }
 
-// Whatever is published, however clients stall, read on, acknowledge, unsubscribe, leave and come back, and though the node is restarted: every client
-// gets all that is due to it, in order, but what has expired or what the log had to give up; and the books balance at every moment.
+// Whatever is published, however clients stall, read on, acknowledge, unsubscribe, leave and come back, and though the
+// node is restarted: every client gets all that is due to it, in order, but what has expired or what the log had to
+// give up; and the books balance at every moment.
 func TestSpillEqualsModel(t *testing.T) {
 	for round := range 12 {
 		seed := rand.Uint64()

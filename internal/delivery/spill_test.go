@@ -195,8 +195,8 @@ func TestSpillReachesEveryRecipient(t *testing.T) {
 	}
 }
 
-// What a room got before a client entered it is not for it, though the client was behind all the time; what it got while the client was in
-// it is, though the client has left it before reading.
+// What a room got before a client entered it is not for it, though the client was behind all the time; what it got
+// while the client was in it is, though the client has left it before reading.
 func TestSpillForARoomIsForThoseWhoWereInIt(t *testing.T) {
 	r := newRig(t, options(1, spilling("mail", narrow(2), 1000)))
 	c := r.stalled(0)

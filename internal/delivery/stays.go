@@ -9,15 +9,15 @@ import (
 	"github.com/streamweir/weir/internal/roster"
 )
 
-// stays is when a socket with lanes that are behind has been in which room, once for all of these lanes. What was sent to a room is for
-// who was in it when it was sent, wherever its client is when it reads.
+// stays is when a socket with lanes that are behind has been in which room, once for all of these lanes. What was sent
+// to a room is for who was in it when it was sent, wherever its client is when it reads.
 //
 //	stays   room "red"  from moment 7 to moment 9, again from moment 12
 //	lag     moment 7: after 40    moment 9: after 52    moment 12: after 52
 //	        of what "red" got, 41 to 52 is for this lane, and what is behind 52
 //
-// Rooms without an entry are those in which it has been all the time, or never. A socket that enters a thousand rooms with a thousand lanes
-// behind so costs a thousand of each, and not a million.
+// Rooms without an entry are those in which it has been all the time, or never. A socket that enters a thousand rooms
+// with a thousand lanes behind so costs a thousand of each, and not a million.
 //
 //weir:loop
 type stays struct {
@@ -49,8 +49,8 @@ const (
 	nameBytes    = int(unsafe.Sizeof(""))
 )
 
-// maxEnded is how many spans that have ended are kept for a socket. Beyond it the oldest are forgotten: what its lanes were owed of them is
-// booked as lost, and told.
+// maxEnded is how many spans that have ended are kept for a socket. Beyond it the oldest are forgotten: what its lanes
+// were owed of them is booked as lost, and told.
 const maxEnded = 256
 
 // stays are those of a socket with a lane that is behind.
@@ -85,7 +85,8 @@ func (sh *Shard) hold(st *stays, bytes int) {
 	sh.hub.Hold(budget.Lanes, bytes)
 }
 
-// markRooms says which moment it is for all lanes of a socket that are behind: another one, where the stream has brought anything since the last.
+// markRooms says which moment it is for all lanes of a socket that are behind: another one, where the stream has
+// brought anything since the last.
 func (sh *Shard) markRooms(s *Socket, st *stays) (now uint64) {
 	held, next, unsure := 0, st.moment+1, false
 	for _, l := range s.lanes {
@@ -224,8 +225,8 @@ func (g *lag) at(number uint64) moment {
 	return g.moments[i-1]
 }
 
-// counted takes note that the lane has counted a message, which it owes its client from now on. One to a room that its socket had left
-// before any lane was behind cannot be read back, as nobody has noted that.
+// counted takes note that the lane has counted a message, which it owes its client from now on. One to a room that its
+// socket had left before any lane was behind cannot be read back, as nobody has noted that.
 func (g *lag) counted(f *fanOut) {
 	if n := len(g.moments); n > 0 && g.moments[n-1].after == f.msg.Offset {
 		g.moments[n-1].open = false
@@ -284,8 +285,8 @@ func (g *lag) needs(most uint64) uint64 {
 	return g.moments[i].number
 }
 
-// drop forgets spans that have ended before a moment. A room in which the socket has been since before low it has been in all the time, as far as
-// any lane is concerned.
+// drop forgets spans that have ended before a moment. A room in which the socket has been since before low it has been
+// in all the time, as far as any lane is concerned.
 func (st *stays) drop(before, low uint64) {
 	for room, list := range st.rooms {
 		was := len(list)

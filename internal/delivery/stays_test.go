@@ -21,8 +21,8 @@ func (r *rig) leave(s *delivery.Socket, rooms ...string) {
 	r.settle()
 }
 
-// What was sent to a room is for who was in it then, however far behind a client is that has left it since, or has left it and come back: under
-// SPILL_TO_DISK as under every other overflow action, and for both modes.
+// What was sent to a room is for who was in it then, however far behind a client is that has left it since, or has left
+// it and come back: under SPILL_TO_DISK as under every other overflow action, and for both modes.
 func TestRoomLeftWhileBehindIsStillOwed(t *testing.T) {
 	for _, x := range []struct{ rejoins bool }{{false}, {true}} {
 		for name, p := range map[string]delivery.TopicSpec{"best effort": spilling("mail", narrow(4), 10_000), "reliable": spilling("mail", strict(8), 10_000)} {
@@ -60,8 +60,8 @@ func TestRoomLeftWhileBehindIsStillOwed(t *testing.T) {
 	}
 }
 
-// Clients that stall, enter and leave rooms and read on are given what the rooms got while they were in them, of all their topics, in order and
-// without a loss, as a list knows it that is written down when it is published.
+// Clients that stall, enter and leave rooms and read on are given what the rooms got while they were in them, of all
+// their topics, in order and without a loss, as a list knows it that is written down when it is published.
 func TestStaysEqualTheNaiveList(t *testing.T) {
 	for round := range 20 {
 		seed := rand.Uint64()
@@ -129,8 +129,9 @@ func playStays(t *testing.T, seed uint64) {
 	}
 }
 
-// What is remembered of rooms is bounded, however often a client that is behind goes in and out: beyond that what it was owed is booked as
-// lost and told, what it gets is from a time when it was a member, in order, and the books balance.
+// What is remembered of rooms is bounded, however often a client that is behind goes in and out: beyond that what it
+// was owed is booked as lost and told, what it gets is from a time when it was a member, in order, and the books
+// balance.
 func TestStaysAreBounded(t *testing.T) {
 	const times = 2000
 	r := newRig(t, options(1, spilling("mail", narrow(2), 100_000), spilling("post", narrow(2), 100_000)))

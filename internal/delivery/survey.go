@@ -81,8 +81,8 @@ func (l *outLane) held(age time.Duration) survey.Held {
 	return h
 }
 
-// unread is how long the oldest record of the topic's log has waited for a lane that is behind. Of what was there before the lane only
-// since when it waits for that is known.
+// unread is how long the oldest record of the topic's log has waited for a lane that is behind. Of what was there
+// before the lane only since when it waits for that is known.
 func (l *outLane) unread() time.Duration {
 	sh := l.socket.shard()
 	if n, _, at := l.Spilled(); n > 0 {

@@ -473,7 +473,8 @@ func FuzzParseSet(f *testing.F) {
 	})
 }
 
-// TestGrantsThatAreThere: a list without entries, and null in its place, grant nothing; only a claim without any list leaves it to the configuration.
+// TestGrantsThatAreThere: a list without entries, and null in its place, grant nothing; only a claim without any list
+// leaves it to the configuration.
 func TestGrantsThatAreThere(t *testing.T) {
 	i := theIssuer()
 	for claim, there := range map[string]bool{

@@ -23,8 +23,9 @@ const (
 // ErrAway is returned while there is no key set yet, as it cannot be fetched.
 var ErrAway = errors.New("the key set could not be fetched")
 
-// Remote is a key set at a URL. It is fetched when a token is to be checked, in good time again, and when a token names a
-// key that is not in it, for then keys may have been changed; while it cannot be, the last one counts. Any goroutine may call its methods.
+// Remote is a key set at a URL. It is fetched when a token is to be checked, in good time again, and when a token names
+// a key that is not in it, for then keys may have been changed; while it cannot be, the last one counts. Any goroutine
+// may call its methods.
 type Remote struct {
 	url    string
 	client *http.Client

@@ -71,8 +71,8 @@ type granted struct {
 	Data  json.RawMessage `json:"data"`
 }
 
-// Verify returns what a token says if a key has signed it and the rules believe it. The error is one of this package's, with the reason for the
-// log behind it, or ErrUnknownKey if no key fits.
+// Verify returns what a token says if a key has signed it and the rules believe it. The error is one of this package's,
+// with the reason for the log behind it, or ErrUnknownKey if no key fits.
 func (r *Rules) Verify(token string, keys Keys, now time.Time) (Claims, error) {
 	token = strings.TrimSpace(token)
 	switch {

@@ -224,8 +224,8 @@ func crashAt(t *testing.T, fsync journal.Fsync, at int, keep func(string, int) i
 
 var errBroken = errors.New("input/output error")
 
-// Any one operation fails, alone or with every attempt to undo it. Who was confirmed is read, who was refused is not, at once and after the next start; and the next
-// appends succeed.
+// Any one operation fails, alone or with every attempt to undo it. Who was confirmed is read, who was refused is not,
+// at once and after the next start; and the next appends succeed.
 func TestErrorAtEveryOperation(t *testing.T) {
 	for _, fsync := range policies {
 		for _, undo := range []bool{true, false} {

@@ -79,8 +79,9 @@ func (p *pace) defaults() {
 	set(&p.recovers, 5*time.Second)
 }
 
-// health is what is wrong with the disk. Two things come and go by themselves: appends are refused, and the disk is slow. Each is told
-// when it begins and when it has been over for a while, so that what fails now and then fills no log.
+// health is what is wrong with the disk. Two things come and go by themselves: appends are refused, and the disk is
+// slow. Each is told when it begins and when it has been over for a while, so that what fails now and then fills no
+// log.
 //
 //	well ──refused──> refusing ──nothing refused for pace.recovers, and an append or a probe has succeeded since──> well
 //	well ──something hangs, too much waits──> slow ──neither for pace.recovers──> well
@@ -287,8 +288,8 @@ func (j *Journal) probe() {
 	}
 }
 
-// How much a probe writes: twice what was refused, but not less nor more than this. With less the disk would be well again by a page that
-// somebody has left, and full at the next append.
+// How much a probe writes: twice what was refused, but not less nor more than this. With less the disk would be well
+// again by a page that somebody has left, and full at the next append.
 const (
 	probeLeast = 64 << 10
 	probeMost  = 1 << 20

@@ -67,8 +67,9 @@ func (l *life) ids(to *topiclog.Reader) (ids []string, lost bool) {
 	}
 }
 
-// After an end in order a log is opened by its index files: of each segment the header is read and nothing else. What is damaged meanwhile is
-// found when it is read, once, and set aside at the next start. An index that is damaged, or of another file, is made anew.
+// After an end in order a log is opened by its index files: of each segment the header is read and nothing else. What
+// is damaged meanwhile is found when it is read, once, and set aside at the next start. An index that is damaged, or of
+// another file, is made anew.
 func TestOpeningReadsIndexesOnly(t *testing.T) {
 	fs := memfs.New()
 	o := options(fs, journal.Never)

@@ -63,8 +63,8 @@ type Options struct {
 	TailsBytes    int           // the same of all topics; 16 MiB
 	Files         int           // open to be written, of all topics; 256. As many more, and one for each, may be open for a moment
 
-	// Incidents is told what an operator should hear of; nil: nobody is. It is called by any goroutine, with no lock held, and must not
-	// block.
+	// Incidents is told what an operator should hear of; nil: nobody is. It is called by any goroutine, with no lock
+	// held, and must not block.
 	Incidents func(Incident)
 
 	// Held is told by how many bytes what the journal holds in memory (tails, blocks, indexes) has grown, so that a budget can
@@ -160,8 +160,9 @@ func Open(o Options) (*Journal, error) {
 	return j, nil
 }
 
-// Topic recovers the log of a topic, or begins one, with those limits; of Limits a zero bounds nothing. It may be called once
-// for each topic. It reads all segments of the topic that have no index file. deliver is called for every record: see topiclog.Deliver.
+// Topic recovers the log of a topic, or begins one, with those limits; of Limits a zero bounds nothing. It may be
+// called once for each topic. It reads all segments of the topic that have no index file. deliver is called for every
+// record: see topiclog.Deliver.
 func (j *Journal) Topic(namespace, topic string, limits topiclog.Limits, deliver topiclog.Deliver) (*Log, error) {
 	if max(len(namespace), len(topic)) > maxText {
 		return nil, fmt.Errorf("open the log of a topic: its name has more than %d bytes", maxText)

@@ -15,7 +15,8 @@ import (
 	"github.com/streamweir/weir/internal/vfs"
 )
 
-// LogView is what the directory of a journal says of one log, without a lock and without changing anything: a server may be writing it.
+// LogView is what the directory of a journal says of one log, without a lock and without changing anything: a server
+// may be writing it.
 type LogView struct {
 	Directory        string
 	Namespace, Topic string // both "" = nothing that is left says so
@@ -53,7 +54,8 @@ func (s *SegmentView) Bad() bool {
 	return !s.Gone && (s.Header != nil || s.Damaged || s.Trouble != nil)
 }
 
-// Look lists the logs in the directory of a journal, by namespace and topic. It reads headers and index files, and segments that have none.
+// Look lists the logs in the directory of a journal, by namespace and topic. It reads headers and index files, and
+// segments that have none.
 func Look(fsys vfs.FS) ([]*LogView, error) {
 	dirs, err := fsys.List(".")
 	if err != nil {
@@ -192,8 +194,8 @@ func (v *LogView) compare(i int) {
 	}
 }
 
-// Walk reads a segment, checks every sum in it, and calls do for the sound records behind an offset until that returns false. It fills in
-// what the view did not know, and reports whether it came to the end.
+// Walk reads a segment, checks every sum in it, and calls do for the sound records behind an offset until that returns
+// false. It fills in what the view did not know, and reports whether it came to the end.
 func (v *LogView) Walk(i int, after uint64, do func(topiclog.Placement) bool) bool {
 	s := &v.Segments[i]
 	if s.Header != nil || s.Gone {

@@ -20,8 +20,8 @@ type outputs struct {
 	idle    list.List // of *Log with an open file that nobody writes, the one idle for longest in front
 }
 
-// FilesFor is Options.Files for a process that may have so many descriptors (0: that is not known), and how many of them the journal may then
-// have at a time: those files, and what is opened beside them for a moment.
+// FilesFor is Options.Files for a process that may have so many descriptors (0: that is not known), and how many of
+// them the journal may then have at a time: those files, and what is opened beside them for a moment.
 func FilesFor(limit int) (files, descriptors int) {
 	files = 256
 	if limit > 0 {
@@ -70,8 +70,8 @@ func (o *outputs) popLocked() *Log {
 	return l
 }
 
-// rests says that nobody writes the open file of a log, and reports whether another one waits for its place: then it is not idle, but to
-// be parked.
+// rests says that nobody writes the open file of a log, and reports whether another one waits for its place: then it is
+// not idle, but to be parked.
 func (o *outputs) rests(l *Log) (park bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -115,7 +115,8 @@ func (l *Log) park() {
 	l.do(task{parkFile, l.file})
 }
 
-// reopen opens the file that was parked. One that cannot be opened, or is not as it was left, is ended: the next append begins another.
+// reopen opens the file that was parked. One that cannot be opened, or is not as it was left, is ended: the next append
+// begins another.
 func (l *Log) reopen() error {
 	l.awaitTasks()
 	f := l.file

@@ -61,8 +61,8 @@ func (s *shelf) check(when string) {
 	}
 }
 
-// However many topics are written, in whatever order and by however many at a time, no more files are open than there may be; everything is
-// there, and after a restart too.
+// However many topics are written, in whatever order and by however many at a time, no more files are open than there
+// may be; everything is there, and after a restart too.
 func TestOpenFilesAreBounded(t *testing.T) {
 	for _, k := range []struct {
 		fsync journal.Fsync
@@ -175,8 +175,8 @@ func TestFileThatCannotBeReopened(t *testing.T) {
 	}
 }
 
-// An operation fails, any of them, or the machine does, while files give way to one another: what was confirmed is there, at once and after a
-// restart, and no place for a file is lost.
+// An operation fails, any of them, or the machine does, while files give way to one another: what was confirmed is
+// there, at once and after a restart, and no place for a file is lost.
 func TestGivingWayAtEveryFault(t *testing.T) {
 	for _, crash := range []bool{false, true} {
 		for at := 1; ; at++ {

@@ -170,8 +170,9 @@ func allVolatile(batch []waiting) bool {
 	return true
 }
 
-// admit reserves the offsets of a portion, and takes room for it. What is volatile needs no disk: where offsets cannot be reserved it gets
-// them all the same, and they are of an epoch that ends with this log, as the process after this one may give them once more.
+// admit reserves the offsets of a portion, and takes room for it. What is volatile needs no disk: where offsets cannot
+// be reserved it gets them all the same, and they are of an epoch that ends with this log, as the process after this
+// one may give them once more.
 func (l *Log) admit(s *portion) error {
 	if s.kept == 0 && l.j.health.gone.Load() {
 		s.disown(l.passing())

@@ -31,8 +31,8 @@ func (l *life) together(from, n int) (confirmed []string, err error) {
 	return confirmed, err
 }
 
-// While a portion is written the next is numbered and the last delivered. Any write or sync fails: who was confirmed was delivered and is
-// read, in order, and nobody else; and what comes after that succeeds.
+// While a portion is written the next is numbered and the last delivered. Any write or sync fails: who was confirmed
+// was delivered and is read, in order, and nobody else; and what comes after that succeeds.
 func TestPortionsOverlapAndFail(t *testing.T) {
 	for _, fsync := range policies {
 		for _, kind := range []memfs.Kind{memfs.Write, memfs.Sync, memfs.Create, memfs.Rename} {

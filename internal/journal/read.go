@@ -8,8 +8,8 @@ import (
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-// How many reads of one journal, and of one of its logs, are under way at most; others wait. One log whose file hangs leaves readers
-// to the others.
+// How many reads of one journal, and of one of its logs, are under way at most; others wait. One log whose file hangs
+// leaves readers to the others.
 const (
 	readers     = 8
 	readersEach = 2
@@ -56,8 +56,8 @@ func (l *Log) Read(q topiclog.Query, done func(topiclog.Batch)) {
 	}
 }
 
-// recent answers from blocks that were read lately, and reports whether that is an answer: who reads a log from one end to the other waits for
-// a goroutine once for each block, and not for each read.
+// recent answers from blocks that were read lately, and reports whether that is an answer: who reads a log from one end
+// to the other waits for a goroutine once for each block, and not for each read.
 func (r *read) recent() bool {
 	if r.q.For != nil {
 		r.hashes = hashes(r.q.For)

@@ -141,8 +141,8 @@ func TestManyDamagedBlocksAreOneWord(t *testing.T) {
 	l.end()
 }
 
-// TestASegmentThatSomebodyRemovedIsLostAndTold: its readers go on behind it, and do not wait for what nobody will bring back. What is on a disk
-// that is away they wait for.
+// TestASegmentThatSomebodyRemovedIsLostAndTold: its readers go on behind it, and do not wait for what nobody will bring
+// back. What is on a disk that is away they wait for.
 func TestASegmentThatSomebodyRemovedIsLostAndTold(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		fs := memfs.New()

@@ -92,8 +92,9 @@ func (m *mounted) until(from, most int) (confirmed []string, err error) {
 	return confirmed, err
 }
 
-// A real file system is filled to its end, by somebody else and by the journal: publishers are told that there is no space left, the operator
-// once; readers have all that was confirmed; and appends succeed again when there is room, with nothing lost after a restart.
+// A real file system is filled to its end, by somebody else and by the journal: publishers are told that there is no
+// space left, the operator once; readers have all that was confirmed; and appends succeed again when there is room,
+// with nothing lost after a restart.
 func TestARealDiskIsFull(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -142,8 +143,9 @@ func TestARealDiskIsFull(t *testing.T) {
 	m.end()
 }
 
-// A real file system turns read-only, as after an error of its device: publishers are told, the operator once, readers have all that was confirmed;
-// a start on it is refused with the reason; and when it is mounted anew nothing that was confirmed is missing.
+// A real file system turns read-only, as after an error of its device: publishers are told, the operator once, readers
+// have all that was confirmed; a start on it is refused with the reason; and when it is mounted anew nothing that was
+// confirmed is missing.
 func TestARealDiskTurnsReadOnly(t *testing.T) {
 	if !inNamespace(t) {
 		return

@@ -352,8 +352,8 @@ func (r *recovery) goOnBehind(given uint64) {
 	}
 }
 
-// syncAll makes durable what a process had written that was killed: what comes next must not outlive it. Which segments that one had
-// synced is not known.
+// syncAll makes durable what a process had written that was killed: what comes next must not outlive it. Which segments
+// that one had synced is not known.
 func (r *recovery) syncAll() {
 	var err error
 	for _, s := range r.segments {

@@ -155,7 +155,8 @@ func (j *Journal) oldest() (oldest *Log, at int64) {
 	return oldest, at
 }
 
-// oldestResting is the directory of a log that nobody has opened with one from before that, or if there is no other with any; "" if there is none.
+// oldestResting is the directory of a log that nobody has opened with one from before that, or if there is no other
+// with any; "" if there is none.
 func (j *Journal) oldestResting(before int64, none bool) (dir string, oldest part) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -170,7 +171,8 @@ func (j *Journal) oldestResting(before int64, none bool) (dir string, oldest par
 	return dir, oldest
 }
 
-// dropResting removes the oldest segment of a log that nobody has opened. It reports whether it was removed, by this or by somebody else.
+// dropResting removes the oldest segment of a log that nobody has opened. It reports whether it was removed, by this or
+// by somebody else.
 func (j *Journal) dropResting(dir string, p part) bool {
 	if err := j.hold(dir); err != nil {
 		return errors.Is(err, errOpen) // somebody opens it: look again

@@ -16,7 +16,8 @@ const blockBytes = 64 << 10
 // blockRecipients is how many recipients a block knows apart. One with more is read by every reader.
 const blockRecipients = 64
 
-// bloomBytes is how large the filter of a block with more recipients is: with 400 of them one block in a hundred is read for nothing.
+// bloomBytes is how large the filter of a block with more recipients is: with 400 of them one block in a hundred is
+// read for nothing.
 const bloomBytes = 512
 
 // segment is what is known of one file. It is the log's, and changes under Log.mu.

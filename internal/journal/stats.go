@@ -47,8 +47,8 @@ func (j *Journal) frugal() bool {
 	return until != 0 && time.Now().UnixNano() < until
 }
 
-// Shed lets go of what the journal holds in memory only to be faster: tails and blocks that were read. Nothing more is held for five
-// seconds: readers read from the disk.
+// Shed lets go of what the journal holds in memory only to be faster: tails and blocks that were read. Nothing more is
+// held for five seconds: readers read from the disk.
 func (j *Journal) Shed() {
 	j.shedUntil.Store(time.Now().Add(shedFor).UnixNano())
 	for _, l := range j.open() {

@@ -38,8 +38,9 @@ type task struct {
 	file *output
 }
 
-// syncer makes durable what the writer writes, so that the writer does not wait for the disk: tasks, in order. A name is made durable
-// when what was written before it is. So what a failure of the machine loses is an end of the log, never its middle.
+// syncer makes durable what the writer writes, so that the writer does not wait for the disk: tasks, in order. A name
+// is made durable when what was written before it is. So what a failure of the machine loses is an end of the log,
+// never its middle.
 type syncer struct {
 	mu       sync.Mutex
 	room     sync.Cond // told when unsynced, tasks or reserved have changed
@@ -178,8 +179,8 @@ func (l *Log) timed(f *output) error {
 	return err
 }
 
-// cannotSync says that what was confirmed may not outlive the machine, or a file system that is mounted anew. The state says so too, as far as
-// the disk takes it: then the next start tells readers.
+// cannotSync says that what was confirmed may not outlive the machine, or a file system that is mounted anew. The state
+// says so too, as far as the disk takes it: then the next start tells readers.
 func (l *Log) cannotSync(err error) {
 	y := &l.syncer
 	y.mu.Lock()
@@ -222,8 +223,9 @@ func (l *Log) isGiven(f *output) bool {
 // tasksMost is how many tasks may wait: each has a file open.
 const tasksMost = 256
 
-// awaitSync waits while the disk has fallen behind: under Interval by more than Options.UnsyncedBytes, so that what a failure of the
-// machine loses is bounded, and always by too many files. Appends wait in the queue meanwhile, and then are refused.
+// awaitSync waits while the disk has fallen behind: under Interval by more than Options.UnsyncedBytes, so that what a
+// failure of the machine loses is bounded, and always by too many files. Appends wait in the queue meanwhile, and then
+// are refused.
 func (l *Log) awaitSync() {
 	y := &l.syncer
 	y.mu.Lock()
@@ -340,8 +342,8 @@ func (l *Log) writeState(s state) error {
 	return err
 }
 
-// stateNow is the state without what is reserved. One of a log that could not sync something names no run of the machine: though it runs on,
-// something may be lost.
+// stateNow is the state without what is reserved. One of a log that could not sync something names no run of the
+// machine: though it runs on, something may be lost.
 func (l *Log) stateNow() state {
 	s := state{Synced: l.j.options.Fsync == Always, Epoch: l.epoch, Namespace: l.namespace, Topic: l.topic}
 	l.syncer.mu.Lock()

@@ -9,8 +9,8 @@ import (
 // tailRests is how long nothing is appended to a log that keeps a tail.
 const tailRests = 10 * time.Second
 
-// tail is the newest records of a log as they were appended: readers a little behind need neither the disk nor a decoder. It is a ring,
-// bounded in bytes, and changes under Log.mu.
+// tail is the newest records of a log as they were appended: readers a little behind need neither the disk nor a
+// decoder. It is a ring, bounded in bytes, and changes under Log.mu.
 //
 //	entries  [ d e . . a b c ]
 //	                   ^head

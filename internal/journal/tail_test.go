@@ -104,8 +104,8 @@ func TestTailRests(t *testing.T) {
 	})
 }
 
-// A disk whose syncs hang delays no append under interval until so much is not synced that a failure of the machine would lose too much;
-// then appends are refused, and all that were taken are confirmed when the disk goes on.
+// A disk whose syncs hang delays no append under interval until so much is not synced that a failure of the machine
+// would lose too much; then appends are refused, and all that were taken are confirmed when the disk goes on.
 func TestSyncsThatHangDelayNobodyUntilTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := memfs.New()
@@ -150,8 +150,9 @@ func TestSyncsThatHangDelayNobodyUntilTheBound(t *testing.T) {
 	})
 }
 
-// Syncs that fail behind the writer's back are told once, and the file is given up. The next start tells readers that something may be lost,
-// though the machine runs on: what could not be synced is gone when the file system is mounted anew.
+// Syncs that fail behind the writer's back are told once, and the file is given up. The next start tells readers that
+// something may be lost, though the machine runs on: what could not be synced is gone when the file system is mounted
+// anew.
 func TestSyncsThatFailAreToldOnce(t *testing.T) {
 	for _, how := range []string{"closed", "killed", "mounted anew"} {
 		fs := memfs.New()

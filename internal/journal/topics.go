@@ -65,7 +65,8 @@ func (j *Journal) unopened() map[string]resting {
 	return all
 }
 
-// namesIn finds out which topic's log is in a directory: its state says so, and each segment. Both are "" if nothing is left that does.
+// namesIn finds out which topic's log is in a directory: its state says so, and each segment. Both are "" if nothing is
+// left that does.
 func namesIn(fsys vfs.FS, dir string) (namespace, topic string, err error) {
 	b, err := readFile(fsys, path.Join(dir, stateName))
 	if err == nil {

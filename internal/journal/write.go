@@ -118,8 +118,8 @@ func (l *Log) create(h *header, b []byte) (*output, error) {
 	return f, nil
 }
 
-// encode numbers the first records of a batch and puts them into a buffer, behind what x says of the file and behind the record with that
-// offset: as many as one segment and one write take.
+// encode numbers the first records of a batch and puts them into a buffer, behind what x says of the file and behind
+// the record with that offset: as many as one segment and one write take.
 func (l *Log) encode(batch []waiting, x *index, previous uint64) *portion {
 	s := l.scratch.next()
 	mark := uint32(0)
@@ -180,7 +180,8 @@ func (l *Log) undo(s *portion) {
 	l.behind = l.behind || cut != nil
 }
 
-// giveUp ends a file that could not be synced under Always: of what it has nothing more is known, but that what was confirmed is durable.
+// giveUp ends a file that could not be synced under Always: of what it has nothing more is known, but that what was
+// confirmed is durable.
 func (l *Log) giveUp() {
 	l.syncer.mu.Lock()
 	l.syncer.unsure = true

@@ -57,9 +57,10 @@ func (s *spill) settle(c *Class, n uint64, bytes int64) {
 	c.Totals.SpilledBytes.Add(-bytes)
 }
 
-// Unspill queues a message that was read from the log. counted says that it had been spilled: one that was not is offered
-// now. One that has expired, or that the lane could never hold, is dropped; under SNAPSHOT_ONLY and COALESCE it takes the place of what it
-// replaces. If there is no room for it now nothing is done, and how many bytes it needs is returned; else 0.
+// Unspill queues a message that was read from the log. counted says that it had been spilled: one that was not is
+// offered now. One that has expired, or that the lane could never hold, is dropped; under SNAPSHOT_ONLY and COALESCE it
+// takes the place of what it replaces. If there is no room for it now nothing is done, and how many bytes it needs is
+// returned; else 0.
 func (l *Lane) Unspill(it *Item, counted bool, now int64) (needs int) {
 	l.Expire(now)
 	m := it.Msg

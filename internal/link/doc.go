@@ -1,5 +1,5 @@
-// Package link is the joint of the two halves of the server, and of the server with its clients: a Client is the host of a session to the
-// protocol half and the peer of a connection to the delivery half; a Door lets clients in.
+// Package link is the joint of the two halves of the server, and of the server with its clients: a Client is the host
+// of a session to the protocol half and the peer of a connection to the delivery half; a Door lets clients in.
 //
 //	transport ── engineio ──┐                          ┌── delivery ── outbox
 //	                        ├── link: Door, Client ────┤

@@ -36,6 +36,7 @@ func Rules() []Rule {
 		importTable(Table()),
 		halves(),
 		fileSize(600),
+		commentWidth(132),
 		goroutines(),
 		rawSyscalls(),
 		engineBytes(),

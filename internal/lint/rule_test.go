@@ -132,6 +132,12 @@ func TestRulesCatchTheirViolation(t *testing.T) {
 			want: []string{"b.go:601", "c_test.go:601"},
 		},
 		{
+			rule: "comment width", says: "132 columns are the end of a comment's line, with its tabs; pictures, directives and what stands behind code may be wider",
+			tree: module{"a.go": "package a\n\n// " + strings.Repeat("a", 129) + "\n// " + strings.Repeat("b", 130) + "\n//\n//    " + strings.Repeat("─", 200) +
+				"\nfunc f() {\n\t// " + strings.Repeat("c", 126) + "\n\t_ = 1 // " + strings.Repeat("d", 140) + "\n}\n"},
+			want: []string{"a.go:4", "a.go:8"},
+		},
+		{
 			rule: "goroutines", says: "an anonymous function, by go or by a group's Go",
 			tree: module{"internal/x/a.go": `package x
 func f(wg *sync.WaitGroup, g *errgroup.Group) {

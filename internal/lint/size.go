@@ -1,6 +1,10 @@
 package lint
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
 // fileSize ends every file, tests included, at limit lines.
 func fileSize(limit int) Rule {
@@ -17,4 +21,33 @@ func fileSize(limit int) Rule {
 			}
 		},
 	}
+}
+
+// commentWidth ends lines that are a comment and nothing else at limit columns, a tab being four. Pictures, which are indented,
+// may be wider.
+func commentWidth(limit int) Rule {
+	return Rule{
+		Name:   "comment width",
+		Remedy: "wrap the paragraph at 120 columns",
+		check: func(t *Tree, report reporter) {
+			for _, f := range t.Files {
+				for _, group := range f.syntax.Comments {
+					for _, c := range group.List {
+						at := t.fset.Position(c.Pos())
+						if n := columns(f.source[at.Offset-at.Column+1:at.Offset], c.Text); n > limit {
+							report(c.Pos(), fmt.Sprintf("%d columns, limit %d", n, limit))
+						}
+					}
+				}
+			}
+		},
+	}
+}
+
+// columns is how wide the line of a comment is, 0 if it is a picture or stands behind code.
+func columns(before, text string) int {
+	if strings.Trim(before, "\t") != "" || strings.HasPrefix(text, "//\t") || strings.HasPrefix(text, "//    ") || !strings.HasPrefix(text, "// ") {
+		return 0
+	}
+	return 4*len(before) + utf8.RuneCountInString(text)
 }

@@ -9,8 +9,9 @@ type Room struct {
 	May     []string // rooms, in the notation of Path
 }
 
-// Table says which rooms of docs/architecture.md may know which, with the clarifications of docs/adr/0001-import-table.md. An import that is not
-// listed is not allowed, and a package without a row fails: a new room begins with its row here.
+// Table says which rooms of docs/architecture.md may know which, with the clarifications of
+// docs/adr/0001-import-table.md. An import that is not listed is not allowed, and a package without a row fails: a new
+// room begins with its row here.
 //
 // base is the shared vocabulary (frames, reasons, codes). Every room of the server may know it, except those that
 // must not know there is a server: wire/*, wheel, vfs and the cluster contract.

@@ -31,6 +31,7 @@ type File struct {
 
 	syntax *ast.File
 	lines  int
+	source string
 	bare   []*ast.FuncDecl // fuzz targets without a committed corpus
 }
 
@@ -114,6 +115,7 @@ func (t *Tree) add(fsys fs.FS, name string) error {
 		Test:   strings.HasSuffix(name, "_test.go"),
 		syntax: syntax,
 		lines:  strings.Count(string(src), "\n"),
+		source: string(src),
 	}
 	if f.Test {
 		f.bare = bareTargets(fsys, f)

@@ -10,9 +10,9 @@ import (
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
-// berth is the memory in which a frame that tells its position waits for it. The publisher writes all but the offset; the digits, and
-// the header, whose length they decide, follow under the lock of the topic's order. Whichever side of them has no payload is then
-// moved up to them, so that this takes as long for any payload, and no memory:
+// berth is the memory in which a frame that tells its position waits for it. The publisher writes all but the offset;
+// the digits, and the header, whose length they decide, follow under the lock of the topic's order. Whichever side of
+// them has no payload is then moved up to them, so that this takes as long for any payload, and no memory:
 //
 //	js         [ header | head, with the payload | digits ‹ tail          ]
 //	envelope   [ header |   head › digits | tail, with the payload        ]
@@ -91,8 +91,8 @@ func (b *berth) leave(buf []byte) []byte {
 	return buf[:b.tail]
 }
 
-// place makes the frame for the position that m has, once. It returns nil where it cannot: in another form, of another epoch, too far
-// on. It changes the berth, so it is called before the message is shared.
+// place makes the frame for the position that m has, once. It returns nil where it cannot: in another form, of another
+// epoch, too far on. It changes the berth, so it is called before the message is shared.
 func (b *berth) place(p *Publication, m *base.Message, f base.Form) *base.Frame {
 	if b.used || f != b.form || p.epoch != b.epoch || m.Offset > widest {
 		return nil

@@ -11,7 +11,8 @@ import (
 )
 
 var (
-	// ErrDisconnected says that the server took the client out of its namespace (DISCONNECT, 2.1). Official clients do not come back.
+	// ErrDisconnected says that the server took the client out of its namespace (DISCONNECT, 2.1). Official clients do
+	// not come back.
 	ErrDisconnected = errors.New("disconnected from the namespace by the server")
 	// ErrClosePacket says that the server closed the session with Engine.IO's close packet (1.3).
 	ErrClosePacket = errors.New("session closed by the server")

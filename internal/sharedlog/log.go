@@ -269,7 +269,8 @@ func (g *Log) send(list []*appending, above uint64) {
 	signal(g.more)
 }
 
-// told is the error of an append as its publisher, who may be a stranger, is told: without the broker's address. The node's log has that.
+// told is the error of an append as its publisher, who may be a stranger, is told: without the broker's address. The
+// node's log has that.
 func (g *Log) told(err error) error {
 	switch {
 	case g.life.Err() != nil:

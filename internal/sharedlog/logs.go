@@ -38,7 +38,8 @@ type Options struct {
 	Keep             int // records that the broker keeps, at least 1
 	Deliver          topiclog.Deliver
 
-	// Missed hears that records between two offsets were not delivered: they have given way before they could be read. It must not block.
+	// Missed hears that records between two offsets were not delivered: they have given way before they could be read.
+	// It must not block.
 	Missed func(after, before uint64)
 }
 

@@ -244,7 +244,8 @@ func TestJWTOptionsAreRefusedWithASentence(t *testing.T) {
 	}
 }
 
-// TestTokenGrantsHistory: following a topic and reading what it was are granted each for itself, and an empty grant is a grant of nothing.
+// TestTokenGrantsHistory: following a topic and reading what it was are granted each for itself, and an empty grant is
+// a grant of nothing.
 func TestTokenGrantsHistory(t *testing.T) {
 	auth, err := weir.JWT(weir.JWTOptions{Algorithms: []string{"HS256"}, Keys: []weir.JWTKey{{Secret: jwtSecret}}})
 	if err != nil {

@@ -103,7 +103,8 @@ func TestRevokedIsRefused(t *testing.T) {
 	}
 }
 
-// TestRevokingEndsSockets: those connected are told why and disconnected, in all namespaces, the others are not; and what is lifted gets in again.
+// TestRevokingEndsSockets: those connected are told why and disconnected, in all namespaces, the others are not; and
+// what is lifted gets in again.
 func TestRevokingEndsSockets(t *testing.T) {
 	srv := revocable(t, weir.RevokedOptions{})
 	stolen, fresh := tokenOf(t, "alice", "t1"), tokenOf(t, "alice", "t2")

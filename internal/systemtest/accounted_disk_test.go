@@ -66,7 +66,8 @@ func watch(t *testing.T, dir string) *watched {
 	return w
 }
 
-// sees waits until everything an operator looks at says that the disk is in that trouble, "" in none, and checks that all of it does.
+// sees waits until everything an operator looks at says that the disk is in that trouble, "" in none, and checks that
+// all of it does.
 func (w *watched) sees(what string) {
 	w.t.Helper()
 	sentence := map[string]string{
@@ -137,8 +138,8 @@ func (w *watched) refuses() {
 	publish(w.t, w.Server, "prices", 1) // what needs no disk goes on
 }
 
-// A client falls behind its topic's log: the lag view, the list of clients and the metrics say by how much and since when, under the name
-// as declared; and when it has read on that it is over.
+// A client falls behind its topic's log: the lag view, the list of clients and the metrics say by how much and since
+// when, under the name as declared; and when it has read on that it is over.
 func TestWhoIsBehindIsSeen(t *testing.T) {
 	const all = 3000
 	o := spilling(t, weir.TopicOptions{Name: "user:*", Overflow: weir.SpillToDisk, Max: weir.Limits{Messages: 16}}, weir.TopicOptions{Name: "prices", Max: weir.Limits{Messages: 1000, Bytes: 1 << 20}})
@@ -227,8 +228,8 @@ func answer(t *testing.T, srv *weir.Server, path string, into any) {
 	}
 }
 
-// A real disk is filled up under a server: an operator sees it wherever he looks, in one line of the log for all messages; and that it is over
-// though nobody publishes.
+// A real disk is filled up under a server: an operator sees it wherever he looks, in one line of the log for all
+// messages; and that it is over though nobody publishes.
 func TestFullDiskIsSeen(t *testing.T) {
 	if !withMounts(t) {
 		return

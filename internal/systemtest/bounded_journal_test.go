@@ -14,7 +14,8 @@ import (
 	"github.com/streamweir/weir"
 )
 
-// What the journal holds in memory, so that readers a little behind need no disk, is in the budget under its name, and a small part of it.
+// What the journal holds in memory, so that readers a little behind need no disk, is in the budget under its name, and
+// a small part of it.
 func TestTheJournalsMemoryIsInTheBudget(t *testing.T) {
 	o := spilling(t, weir.TopicOptions{Name: "ticks", Overflow: weir.SpillToDisk, Max: weir.Limits{Messages: 16}})
 	o.Memory.BudgetBytes = 32 << 20
@@ -57,8 +58,8 @@ func TestTheJournalGivesMemoryBack(t *testing.T) {
 	}
 }
 
-// However many topics have a log, their files take the descriptors of no client: a process that may have 400 publishes to 800 topics,
-// again and again in no order, lets clients in all the while, loses nothing and says nothing.
+// However many topics have a log, their files take the descriptors of no client: a process that may have 400 publishes
+// to 800 topics, again and again in no order, lets clients in all the while, loses nothing and says nothing.
 func TestLogsDoNotTakeTheDescriptorsOfClients(t *testing.T) {
 	const inside, topics = "WEIR_TEST_DESCRIPTORS", 800
 	if os.Getenv(inside) != t.Name() {

@@ -13,9 +13,9 @@ import (
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
-// The defects of streamfence.md that SPILL_TO_DISK had, over real sockets: those of one client's data in another's hands, of payloads that
-// change, and of a disk without a limit. W2 is TestSpilledMessagesAreReadBackInOrder; the others, which no driver has a part in, are beside the rooms (internal/delivery,
-// internal/journal, journal_test.go).
+// The defects of streamfence.md that SPILL_TO_DISK had, over real sockets: those of one client's data in another's
+// hands, of payloads that change, and of a disk without a limit. W2 is TestSpilledMessagesAreReadBackInOrder; the
+// others, which no driver has a part in, are beside the rooms (internal/delivery, internal/journal, journal_test.go).
 
 // heldBehind is a client of a spilling topic whose connection takes nothing, as it does not read.
 func heldBehind(t *testing.T, srv *weir.Server, topics ...string) *lean {
@@ -30,8 +30,8 @@ func heldBehind(t *testing.T, srv *weir.Server, topics ...string) *lean {
 	return c
 }
 
-// J1: what waits for one client on disk is for that client alone. (StreamFence: the directory was the topic's, and whoever refilled first
-// read everybody's.) J2: who leaves takes nothing from the others.
+// J1: what waits for one client on disk is for that client alone. (StreamFence: the directory was the topic's, and
+// whoever refilled first read everybody's.) J2: who leaves takes nothing from the others.
 func TestSpilledMessagesAreNobodyElses(t *testing.T) {
 	srv := start(t, spilling(t, plug, weir.TopicOptions{Name: "mail", Overflow: weir.SpillToDisk, Max: weir.Limits{Messages: 2}}))
 	a, b, leaves := heldBehind(t, srv, "mail"), heldBehind(t, srv, "mail"), heldBehind(t, srv, "mail")
@@ -104,8 +104,9 @@ func TestSpilledPayloadsComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
-// S14: one limit for all topics and clients together, on the disk and in memory. (StreamFence: one for each client and topic, so ten thousand clients are ten
-// thousand times as much.) The directory never has more; what gives way is what the options say, and it is told.
+// S14: one limit for all topics and clients together, on the disk and in memory. (StreamFence: one for each client and
+// topic, so ten thousand clients are ten thousand times as much.) The directory never has more; what gives way is what
+// the options say, and it is told.
 func TestAllThatSpillsHasOneLimit(t *testing.T) {
 	const most, budget, topics, size = 1 << 20, 64 << 20, 12, 8 << 10
 	for _, full := range []weir.WhenFull{weir.WhenFullRefuse, weir.WhenFullDropOldest} {

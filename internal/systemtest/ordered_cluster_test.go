@@ -253,8 +253,9 @@ func ready(t *testing.T, srv *weir.Server) string {
 	return string(body)
 }
 
-// TestPartitionLosesNothingThatWasAnswered: three nodes on a real Redis, each behind a network with faults, and the engine killed, while
-// a reliable topic is published to on all: what was answered with success arrives everywhere, once, in one order.
+// TestPartitionLosesNothingThatWasAnswered: three nodes on a real Redis, each behind a network with faults, and the
+// engine killed, while a reliable topic is published to on all: what was answered with success arrives everywhere,
+// once, in one order.
 func TestPartitionLosesNothingThatWasAnswered(t *testing.T) {
 	s := redistest.Start(t)
 	var nodes []*weir.Server

@@ -59,8 +59,8 @@ func remembering(topics ...weir.TopicOptions) weir.Options {
 	return o
 }
 
-// TestSubscriptionBeginsWithHistory: the newest messages first, marked, then what is published later; what excludes it, or has no effect,
-// is told.
+// TestSubscriptionBeginsWithHistory: the newest messages first, marked, then what is published later; what excludes it,
+// or has no effect, is told.
 func TestSubscriptionBeginsWithHistory(t *testing.T) {
 	srv := start(t, remembering(weir.TopicOptions{Name: "ticks", History: 50, Snapshot: true}, weir.TopicOptions{Name: "plain"},
 		weir.TopicOptions{Name: "one", History: 1, Overflow: weir.RejectNew, Max: weir.Limits{Messages: 1}}, weir.TopicOptions{Name: "user:*", History: 5}))
@@ -222,7 +222,8 @@ func TestManagementReadsHistory(t *testing.T) {
 	}
 }
 
-// TestAnswersAboutHistoryAreNotHeldForWhoDoesNotRead: a client that asks and never reads is refused what its events lane has no room for (P1).
+// TestAnswersAboutHistoryAreNotHeldForWhoDoesNotRead: a client that asks and never reads is refused what its events
+// lane has no room for (P1).
 func TestAnswersAboutHistoryAreNotHeldForWhoDoesNotRead(t *testing.T) {
 	const most = 64 << 10
 	o := remembering(weir.TopicOptions{Name: "ticks", History: 100})

@@ -24,8 +24,8 @@ var (
 //
 // A keeper places records at once, or late, and all of them the same way:
 //
-//   - at once (memory, and any that keeps nothing): Append returns the position. Its caller holds the lock of the order (see Append) and delivers the
-//     record before it lets go of that lock.
+//   - at once (memory, and any that keeps nothing): Append returns the position. Its caller holds the lock of the order
+//     (see Append) and delivers the record before it lets go of that lock.
 //   - late (a journal that syncs, a broker): Append returns a Later. The keeper calls the Deliver it was made with for
 //     every record, its own and those of other nodes, and resolves the Later when that call has returned: who is told
 //     a position knows that the record was delivered.
@@ -57,9 +57,9 @@ type Log interface {
 	Close()
 }
 
-// Deliver takes over a record that has its place: the topic's owner gives it to a late keeper, which calls it for one record at a time and in the
-// order of the offsets, with no lock held: it may wait for room. A record that was appended here comes as the pointer that
-// was given to Append.
+// Deliver takes over a record that has its place: the topic's owner gives it to a late keeper, which calls it for one
+// record at a time and in the order of the offsets, with no lock held: it may wait for room. A record that was appended
+// here comes as the pointer that was given to Append.
 type Deliver func(Placement)
 
 // Span is the part of an order that can be read.

@@ -21,8 +21,8 @@ type Record struct {
 	// record behind names the one before.
 	Volatile bool
 
-	// Missed is a volatile record that a reader should have got: it was to be kept, and its keeper did not take it. Readers learn that
-	// something is missing (Batch.Lost): the Previous of the record behind names it.
+	// Missed is a volatile record that a reader should have got: it was to be kept, and its keeper did not take it.
+	// Readers learn that something is missing (Batch.Lost): the Previous of the record behind names it.
 	Missed bool
 }
 

@@ -45,8 +45,8 @@ func wantEcho(t *testing.T, client net.Conn) {
 	}
 }
 
-// A loop that is pressed dozes for a moment, and what arrives does not wake it; it hears of that when it comes round. Once it is not
-// pressed any more an arrival wakes it as ever: that the test ends shows it.
+// A loop that is pressed dozes for a moment, and what arrives does not wake it; it hears of that when it comes round.
+// Once it is not pressed any more an arrival wakes it as ever: that the test ends shows it.
 func TestArrivalsDoNotWakeALoopThatDozes(t *testing.T) {
 	pressed := true
 	p, client := dozer(t, &pressed)

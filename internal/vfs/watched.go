@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Watched is an FS that knows which of its operations are under way: a disk that hangs returns nothing, and is seen by what began and
-// did not end.
+// Watched is an FS that knows which of its operations are under way: a disk that hangs returns nothing, and is seen by
+// what began and did not end.
 type Watched struct {
 	fs FS
 

@@ -1,5 +1,5 @@
-// Package place is where a lane that is behind stands in its topic's log (docs/adr/0024-spill.md): what it may be given next, what is
-// lost for certain, and when it is behind no more. It is pure.
+// Package place is where a lane that is behind stands in its topic's log (docs/adr/0024-spill.md): what it may be given
+// next, what is lost for certain, and when it is behind no more. It is pure.
 package place
 
 import "github.com/streamweir/weir/internal/topiclog"

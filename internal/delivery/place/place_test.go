@@ -72,8 +72,8 @@ func (w *world) read(p *place.Place, room int) (met bool) {
 	return p.Done(b.Next, w.live)
 }
 
-// Whatever is published and gives way, a lane is given each of the records due to it once and in order, but those that the log had lost; all of
-// them are counted, at the latest when it meets the stream, and never more.
+// Whatever is published and gives way, a lane is given each of the records due to it once and in order, but those that
+// the log had lost; all of them are counted, at the latest when it meets the stream, and never more.
 func TestPlaceEqualsTheNaiveWorld(t *testing.T) {
 	for range 2000 {
 		seed := rand.Uint64()

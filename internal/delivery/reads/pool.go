@@ -1,5 +1,5 @@
-// Package reads has logs read for lanes that are behind and for whoever asks for history: off the loops, and a bounded number at a time
-// (docs/adr/0024-spill.md).
+// Package reads has logs read for lanes that are behind and for whoever asks for history: off the loops, and a bounded
+// number at a time (docs/adr/0024-spill.md).
 package reads
 
 import (
@@ -9,8 +9,9 @@ import (
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-// Pool is reads: those that wait, those that logs are asked for, and their answers. Nothing of it waits for a log: its goroutines, of which there
-// are none while nothing is to be done, ask logs and hand over what those answer, then or later.
+// Pool is reads: those that wait, those that logs are asked for, and their answers. Nothing of it waits for a log: its
+// goroutines, of which there are none while nothing is to be done, ask logs and hand over what those answer, then or
+// later.
 //
 //	Ask ──> line of the log ──> ready ──> the log ··sooner or later··> answers ──> Found
 //	  └── of a log in memory ─────^
@@ -75,8 +76,8 @@ type Read struct {
 
 // Reader is who wants to have something read.
 type Reader interface {
-	// Found gets what was read, and counts it from now on, on a goroutine of the pool, which it may keep for a while. It is not called once the pool is closed, and
-	// may be called of a read that is being withdrawn.
+	// Found gets what was read, and counts it from now on, on a goroutine of the pool, which it may keep for a while.
+	// It is not called once the pool is closed, and may be called of a read that is being withdrawn.
 	Found(topiclog.Batch)
 }
 
@@ -120,8 +121,8 @@ func (p *Pool) Ask(r Read) {
 // sweepFrom is how many reads of one log wait, at least, before those are taken out that were withdrawn.
 const sweepFrom = 64
 
-// Withdraw says that nobody wants to know what a read has found. It never waits; any goroutine may call it, once for a read. The line of
-// a log that does not answer so grows with those who wait, and not with those who have gone.
+// Withdraw says that nobody wants to know what a read has found. It never waits; any goroutine may call it, once for a
+// read. The line of a log that does not answer so grows with those who wait, and not with those who have gone.
 func (p *Pool) Withdraw(t *Ticket) {
 	t.gone.Store(true)
 	p.mu.Lock()

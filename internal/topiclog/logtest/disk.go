@@ -8,8 +8,8 @@ import (
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-// Disk is what a keeper writes to, as far as a test can break it. The journal's is a file system in memory; a real one is broken in the journal's
-// own tests.
+// Disk is what a keeper writes to, as far as a test can break it. The journal's is a file system in memory; a real one
+// is broken in the journal's own tests.
 type Disk interface {
 	// Break makes the disk fail until heal is called.
 	Break(how Fault) (heal func())
@@ -60,8 +60,8 @@ func onDisk(t *testing.T, open opener) (*order, Disk) {
 	return o, d
 }
 
-// Who appends to a broken disk is refused, and nothing of it is delivered or read, ever; what was confirmed is there; and appends succeed when
-// it has healed.
+// Who appends to a broken disk is refused, and nothing of it is delivered or read, ever; what was confirmed is there;
+// and appends succeed when it has healed.
 func testBroken(t *testing.T, open opener, how Fault) {
 	o, d := onDisk(t, open)
 	for n := range 5 {
@@ -132,8 +132,8 @@ func testHangs(t *testing.T, open opener) {
 	}
 }
 
-// What was confirmed is there after an end of the process, in the same epoch, and no offset is given twice. If the machine ends too, a beginning of it
-// may be left, and then readers are told.
+// What was confirmed is there after an end of the process, in the same epoch, and no offset is given twice. If the
+// machine ends too, a beginning of it may be left, and then readers are told.
 func testEnding(t *testing.T, open opener, how Ending, all bool) {
 	o, d := onDisk(t, open)
 	for n := range 20 {

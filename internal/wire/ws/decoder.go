@@ -122,8 +122,8 @@ func (d *Decoder) Decode(b []byte, h Handler) error {
 }
 
 // Step is a part of Decode: one frame, or what b has of it, or a slice of at most 32 KiB of a compressed message, which
-// may cost as much as inflating them. It returns the bytes not dealt with, and what was inflated, in bytes or what takes as long. A decoder that is
-// Busy needs no bytes.
+// may cost as much as inflating them. It returns the bytes not dealt with, and what was inflated, in bytes or what
+// takes as long. A decoder that is Busy needs no bytes.
 func (d *Decoder) Step(b []byte, h Handler) (rest []byte, inflated int, err error) {
 	switch {
 	case d.phase == failed:

@@ -54,7 +54,8 @@ type Demo struct {
 	started    int64 // milliseconds since 1970
 }
 
-// New opens the ports, makes a temporary directory for the journal, and starts nothing else. The caller must call Run, which removes it.
+// New opens the ports, makes a temporary directory for the journal, and starts nothing else. The caller must call Run,
+// which removes it.
 func New(o Options) (*Demo, error) {
 	host := cmp.Or(o.Host, "127.0.0.1")
 	d := &Demo{log: o.Logger, pace: NewPace(o.Slow), leaving: make(chan struct{}), started: time.Now().UnixMilli()}

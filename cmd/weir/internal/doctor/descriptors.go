@@ -7,8 +7,8 @@ import (
 	logs "github.com/streamweir/weir/internal/journal"
 )
 
-// Reserve is how many descriptors a server needs besides one for each connection, and those of its journal: listeners, event loops, logs,
-// calls of the management API.
+// Reserve is how many descriptors a server needs besides one for each connection, and those of its journal: listeners,
+// event loops, logs, calls of the management API.
 const Reserve = 64
 
 // ThreadReserve is how many threads the Go runtime and its system calls may need besides the workers and event loops.
@@ -36,7 +36,8 @@ func descriptors(m Machine, n Needs) Finding {
 	return f.at(OK, "%s", found)
 }
 
-// reserve is how many descriptors a server needs besides those of connections, where it may have so many: a journal takes more of more.
+// reserve is how many descriptors a server needs besides those of connections, where it may have so many: a journal
+// takes more of more.
 func (n Needs) reserve(limit int64) int {
 	if n.Journal.Path == "" {
 		return Reserve
