@@ -27,8 +27,7 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output: Servers[0].Namespaces[0].Path "feed": want a path that begins with "/" and has no comma or question mark
 	// Servers[0].Namespaces[0].Topics[0] (prices).Key "/symbol": only COALESCE uses a key
-	// Servers[0].Namespaces[0].Topics[1] (orders).Overflow DROP_OLDEST: an AT_LEAST_ONCE topic cannot drop messages;
-	// want REJECT_NEW, SPILL_TO_DISK or DISCONNECT
+	// Servers[0].Namespaces[0].Topics[1] (orders).Overflow DROP_OLDEST: an AT_LEAST_ONCE topic cannot drop messages; want REJECT_NEW, SPILL_TO_DISK or DISCONNECT
 }
 
 // A server without an address opens no port: it is mounted in the application's own.

@@ -24,7 +24,7 @@ func fileSize(limit int) Rule {
 }
 
 // commentWidth ends lines that are a comment and nothing else at limit columns, a tab being four. Pictures, which are indented,
-// may be wider.
+// and what examples print may be wider.
 func commentWidth(limit int) Rule {
 	return Rule{
 		Name:   "comment width",
@@ -32,6 +32,9 @@ func commentWidth(limit int) Rule {
 		check: func(t *Tree, report reporter) {
 			for _, f := range t.Files {
 				for _, group := range f.syntax.Comments {
+					if strings.Contains(group.Text(), "Output:\n") || strings.Contains(group.Text(), "Output: ") {
+						continue // of an example: its lines are those of the program
+					}
 					for _, c := range group.List {
 						at := t.fset.Position(c.Pos())
 						if n := columns(f.source[at.Offset-at.Column+1:at.Offset], c.Text); n > limit {
