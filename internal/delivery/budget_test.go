@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -469,9 +470,9 @@ func TestQueuesKeptForReuseGoWhenMemoryIsShort(t *testing.T) {
 func TestMemoryIsRelievedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r *rig
-		relieved := 0
+		var relieved atomic.Int32 // by a goroutine of the hub
 		o := tight(1, topic("prices", latest()))
-		o.Relieve = func() { relieved++; r.Hold(accounts.Journal, -budget/100) }
+		o.Relieve = func() { relieved.Add(1); r.Hold(accounts.Journal, -budget/100) }
 		r = newRig(t, o)
 		time.Sleep(time.Second)
 		r.Hold(accounts.Journal, budget/100)
@@ -479,19 +480,22 @@ func TestMemoryIsRelievedFirst(t *testing.T) {
 		r.Hold(accounts.Mailboxes, high)
 		r.account()
 		r.account()
-		if relieved != 1 || !r.try("prices", 10) {
-			t.Errorf("relieved %d times", relieved)
+		synctest.Wait()
+		if relieved.Load() != 1 || !r.try("prices", 10) {
+			t.Errorf("relieved %d times", relieved.Load())
 		}
 		r.Hold(accounts.Mailboxes, budget/100)
 		r.Hold(accounts.Journal, budget/100)
 		r.account()
-		if relieved != 1 {
-			t.Errorf("relieved %d times within a second", relieved)
+		synctest.Wait()
+		if relieved.Load() != 1 {
+			t.Errorf("relieved %d times within a second", relieved.Load())
 		}
 		time.Sleep(1100 * time.Millisecond)
 		r.account()
-		if relieved != 2 {
-			t.Errorf("relieved %d times after a second", relieved)
+		synctest.Wait()
+		if relieved.Load() != 2 {
+			t.Errorf("relieved %d times after a second", relieved.Load())
 		}
 		r.Hold(accounts.Mailboxes, -high-budget/100)
 	})
