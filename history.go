@@ -110,7 +110,7 @@ func (r *request) history() {
 		answer, err = later.page(ctx)
 		return err
 	}, func(err error) {
-		if err == nil && later.s.out().Behind() {
+		if err == nil && later.s.out().Unread() {
 			err = errUnread
 		}
 		if err != nil {

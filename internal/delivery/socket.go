@@ -56,9 +56,9 @@ func (s *Socket) Conn() *Conn { return s.conn }
 // Closed reports whether the socket has left its namespace.
 func (s *Socket) Closed() bool { return s.closed }
 
-// Behind reports whether the client has not taken half of what its events lane may hold: the connection is not read then,
+// Unread reports whether the client has not taken half of what its events lane may hold: the connection is not read then,
 // and what was read before must not be answered at length. What the kernel takes is written first.
-func (s *Socket) Behind() bool {
+func (s *Socket) Unread() bool {
 	half := func() bool { return !s.closed && s.events != nil && s.events.Half() }
 	if half() {
 		s.conn.Hasten()
