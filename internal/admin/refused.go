@@ -21,7 +21,7 @@ type Refused interface {
 // RefusedView is one entry of GET /api/refused.
 type RefusedView struct {
 	Kind    string    `json:"kind"`              // a reason of weir_handshakes_refused_total
-	Address string    `json:"address,omitempty"` // of IPv6 and failed tokens: the first of the /64; "": everybody
+	Address string    `json:"address,omitempty"` // of IPv6: the first of the /64; "": everybody
 	Shown   string    `json:"shown,omitempty"`   // what was not accepted: an origin, a version, or which server's limit
 	Count   uint64    `json:"count"`             // how often
 	Since   time.Time `json:"since"`

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// Comers counts clients that come back after having been cut, by address: an estimate, since many clients may share
+// Comers counts clients that come back after having been cut, by Subnet: an estimate, since many clients may share
 // one. The zero value is ready; any goroutine may call its methods.
 type Comers struct {
 	mu   sync.Mutex
@@ -20,6 +20,7 @@ const maxAway = 65_536
 
 // Left says that a client of that address was cut.
 func (c *Comers) Left(a netip.Addr) {
+	a = Subnet(a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.away == nil {
@@ -36,6 +37,7 @@ func (c *Comers) Came(a netip.Addr) {
 	if !c.some.Load() {
 		return
 	}
+	a = Subnet(a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.away[a]

@@ -21,9 +21,8 @@ type FailureLimit struct {
 // alike, and a success clears nothing: or else one valid account would be a licence to guess (protocol.md 3.8).
 //
 // The window is fixed and begins with the first failure; around its end an address can so have twice Max failures in
-// the time of one window. An address is an IP address without the port (streamfence.md J4); of IPv6 it is the
-// /64, which is what one customer has. At most 65,536 addresses are remembered, the oldest windows being forgotten
-// first: who commands more than that is beyond this limit.
+// the time of one window. An address is a Subnet, without the port (streamfence.md J4). At most 65,536 addresses are
+// remembered, the oldest windows being forgotten first: who commands more than that is beyond this limit.
 type Failures struct {
 	max    int
 	window time.Duration
@@ -55,7 +54,7 @@ func NewFailures(limit FailureLimit) *Failures {
 func (f *Failures) Blocked(addr netip.Addr, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	seen, ok := f.failed.find(subnet(addr))
+	seen, ok := f.failed.find(Subnet(addr))
 	return ok && seen.count >= f.max && !f.over(seen, now)
 }
 
@@ -65,7 +64,7 @@ func (f *Failures) Fail(addr netip.Addr, now time.Time) (until time.Time, blocke
 	if !addr.IsValid() {
 		return time.Time{}, false
 	}
-	key := subnet(addr)
+	key := Subnet(addr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if seen, ok := f.failed.find(key); ok && !f.over(seen, now) {
@@ -97,16 +96,3 @@ func (f *Failures) forgetLocked(n int, now time.Time) {
 }
 
 func (f *Failures) over(seen *failure, now time.Time) bool { return now.Sub(seen.first) >= f.window }
-
-// subnet is what counts as one address: an IPv4 address, also when mapped into IPv6, or an IPv6 /64.
-func subnet(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap().WithZone("")
-	if !addr.Is6() {
-		return addr
-	}
-	prefix, err := addr.Prefix(64)
-	if err != nil {
-		return addr
-	}
-	return prefix.Addr()
-}

@@ -26,10 +26,10 @@ type Penalties struct {
 	served ledger[string, penalty]
 }
 
-// PenaltyKey is who a penalty falls on. Before a client has joined a namespace its address is all there is; the kind of
-// client is added so that not everybody behind one address pays for a slow one (ADR 0004).
+// PenaltyKey is who a penalty falls on. Before a client has joined a namespace its address is all there is, as Subnet
+// counts it; the kind of client is added so that not everybody behind one address pays for a slow one (ADR 0004).
 func PenaltyKey(a netip.Addr, agent uint32) string {
-	return a.String() + " " + strconv.FormatUint(uint64(agent), 36)
+	return Subnet(a).String() + " " + strconv.FormatUint(uint64(agent), 36)
 }
 
 type penalty struct {

@@ -21,7 +21,7 @@ type Refusals struct {
 // RefusalKey is one reason to refuse somebody. Kind is of a fixed set.
 type RefusalKey struct {
 	Kind   string
-	Addr   netip.Addr // not valid: everybody
+	Addr   netip.Addr // counted by Subnet; not valid: everybody
 	Detail string     // what the client has shown, such as an origin; at most 200 bytes are kept
 }
 
@@ -55,7 +55,7 @@ func NewRefusals() *Refusals {
 // Note counts a refusal and reports whether it is worth a line in the log now: it is the first of its key, and not one
 // of too many new ones. Others are summed up by Due.
 func (r *Refusals) Note(k RefusalKey, now time.Time) (say bool) {
-	k.Addr = k.Addr.WithZone("")
+	k.Addr = Subnet(k.Addr)
 	if len(k.Detail) > maxDetail {
 		k.Detail = strings.ToValidUTF8(k.Detail[:maxDetail], "") + "…"
 	}
@@ -104,6 +104,7 @@ func (r *Refusals) List(now time.Time) (list []RefusalSummary) {
 
 // Forget forgets those of a kind and an address, "" and the zero Addr meaning all, and returns how many.
 func (r *Refusals) Forget(kind string, addr netip.Addr) int {
+	addr = Subnet(addr)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.seen.dropIf(func(k RefusalKey, _ *refused) bool {
@@ -113,7 +114,7 @@ func (r *Refusals) Forget(kind string, addr netip.Addr) int {
 
 // Blocking is an address that Failures or Penalties refuse now.
 type Blocking struct {
-	Addr  netip.Addr // of Failures: an IPv4 address, or an IPv6 /64
+	Addr  netip.Addr // a Subnet
 	Count int        // failures; 0: of Penalties
 	Since time.Time
 	Until time.Time
@@ -133,9 +134,7 @@ func (f *Failures) List(now time.Time) (list []Blocking) {
 
 // Clear forgets the failures of an address, or of all with the zero Addr, and returns how many addresses were blocked.
 func (f *Failures) Clear(addr netip.Addr, now time.Time) (n int) {
-	if addr.IsValid() {
-		addr = subnet(addr)
-	}
+	addr = Subnet(addr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failed.dropIf(func(k netip.Addr, v *failure) bool {
@@ -164,6 +163,7 @@ func (p *Penalties) List(now time.Time) (list []Blocking) {
 
 // Clear forgets the penalties of an address, or of all with the zero Addr, and returns how many were running.
 func (p *Penalties) Clear(addr netip.Addr, now time.Time) (n int) {
+	addr = Subnet(addr)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.served.dropIf(func(key string, v *penalty) bool {
