@@ -45,7 +45,7 @@ func TestAQuickRowLeavesTextPageAndRuns(t *testing.T) {
 		"standing-*/connect-10000-floor-1.json": {`"CPU per connect"`},
 		"standing-*/publish-weir-1.json":        {`"scenario": "post"`, `"requests/s"`, `"bytes of an answer"`, `"server CPU per request"`},
 		"standing-*/publish-bare*-1.json":       {`"scenario": "post"`, `"requests/s"`, `"bytes of an answer"`, `"server CPU per request"`},
-		"standing-*/catchup-1000-weir-1.json":   {`"scenario": "catchup"`, `"bytes on disk"`, `"server RSS grown for each client behind"`},
+		"standing-*/catchup-1000-weir-1.json":   {`"scenario": "catchup"`, `"bytes on disk"`, `"server memory grown while they stalled"`},
 		"standing-*/publish-batch-weir-1.json":  {`"scenario": "batch"`, `"messages/s"`, `"server CPU per message"`},
 	} {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))

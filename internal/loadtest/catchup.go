@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -17,15 +18,12 @@ func (b *bench) catchUp(ctx context.Context) error {
 	if err := b.rest(ctx); err != nil || b.over() {
 		return err
 	}
-	before := b.ask(ctx)
+	before := b.memory(ctx)
 	if err := b.fallBehind(ctx); err != nil || b.over() {
 		return err
 	}
 	t := b.groups[0]
-	if held, ok := b.ask(context.WithoutCancel(ctx)).grown(before, gaugeRSS); ok {
-		b.figure("server RSS grown while they stalled", held, "B", "since before the first message")
-		b.mainFigure("server RSS grown for each client behind", held/float64(max(t.all.Ready, 1)), "B", "")
-	}
+	b.behindFigures(context.WithoutCancel(ctx), before, float64(max(t.all.Ready, 1)))
 	took, err := b.release(ctx, t)
 	if err != nil {
 		return err
@@ -34,6 +32,38 @@ func (b *bench) catchUp(ctx context.Context) error {
 	b.judge(t, whole(true))
 	b.faithful(t)
 	return nil
+}
+
+// memory is what the server uses at one time.
+type memory struct {
+	gauges    reading
+	collected float64 // see Server.collected
+	err       error   // why that is not known
+}
+
+func (b *bench) memory(ctx context.Context) (m memory) {
+	m.collected, m.err = b.o.Server.collected(ctx)
+	m.gauges = b.ask(ctx)
+	return m
+}
+
+// behindFigures tell what the server uses more than before, with so many clients behind. What it needs for the first of them, the
+// newest of the log, blocks and buffers, is in it: what one more costs is the difference between two runs.
+func (b *bench) behindFigures(ctx context.Context, before memory, clients float64) {
+	now := b.memory(ctx)
+	rss, ok := now.gauges.grown(before.gauges, gaugeRSS)
+	if ok {
+		b.figure("server RSS grown while they stalled", rss, "B", "since before the first message, with garbage")
+	}
+	if err := cmp.Or(before.err, now.err); err != nil {
+		if b.show(err.Error()); ok {
+			b.mainFigure("server RSS grown for each client behind", rss/clients, "B", "with garbage, and with what the first alone would need")
+		}
+		return
+	}
+	held := now.collected - before.collected
+	b.figure("server memory grown while they stalled", held, "B", "heap in use and stacks, after a collection")
+	b.mainFigure("server memory grown for each client behind", held/clients, "B", "with what the first alone would need")
 }
 
 // fallBehind publishes all messages, and gives the server time to be done with them.

@@ -22,6 +22,9 @@ func (s Server) Read(ctx context.Context) (map[string]float64, error) {
 	return plain(r), err
 }
 
+// Collected is what the server uses without garbage.
+func (s Server) Collected(ctx context.Context) (float64, error) { return s.collected(ctx) }
+
 // Observed is what a text of /metrics says.
 func Observed(text string) map[string]float64 {
 	r := reading{}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"strconv"
@@ -97,22 +96,11 @@ func (s Server) read(ctx context.Context) (reading, error) {
 func (s Server) scrape(ctx context.Context, from string, into reading) error {
 	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
 	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-	if err != nil {
-		return fmt.Errorf("read the metrics: %w", err)
-	}
-	q.Header.Set("Accept-Encoding", "identity") // compressing would be a megabyte of the server's memory, measured along
-	if s.Key != "" {
-		q.Header.Set("Authorization", "Bearer "+s.Key)
-	}
-	a, err := http.DefaultClient.Do(q)
+	a, err := s.get(ctx, from)
 	if err != nil {
 		return fmt.Errorf("read the metrics: %w", err)
 	}
 	defer a.Body.Close() //nolint:errcheck // read only
-	if a.StatusCode != http.StatusOK {
-		return fmt.Errorf("read the metrics at %s: %s", from, a.Status)
-	}
 	for lines := bufio.NewScanner(io.LimitReader(a.Body, maxMetrics)); lines.Scan(); {
 		into.observe(lines.Text())
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/streamweir/weir/internal/loadtest"
@@ -70,5 +71,30 @@ func TestMetricsAskForTheirKey(t *testing.T) {
 	}
 	if _, err := (loadtest.Server{Management: m.URL}).Read(t.Context()); err == nil {
 		t.Error("a refusal is no error")
+	}
+}
+
+// What a server uses without garbage is asked for with the key, and is no figure where it is not told.
+func TestMemoryIsThatAfterACollection(t *testing.T) {
+	pages := map[string]string{
+		"good": "heap profile: 1: 2 [3: 4] @ heap/1048576\n# HeapAlloc = 700\n# HeapInuse = 1000\n# Stack = 24 / 4096\n",
+		"half": "# HeapInuse = 1000\n",
+	}
+	m := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page, ok := pages[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
+		if !ok || r.URL.Path != "/debug/pprof/heap" || r.FormValue("gc") != "1" {
+			http.Error(w, "no", http.StatusForbidden)
+			return
+		}
+		_, _ = w.Write([]byte(page))
+	}))
+	defer m.Close()
+	if got, err := (loadtest.Server{Management: m.URL + "/", Key: "good"}).Collected(t.Context()); err != nil || got != 1024 {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, s := range []loadtest.Server{{}, {Management: m.URL}, {Management: m.URL, Key: "half"}} {
+		if got, err := s.Collected(t.Context()); err == nil {
+			t.Errorf("%+v says %v", s, got)
+		}
 	}
 }
