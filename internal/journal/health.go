@@ -14,7 +14,7 @@ import (
 // What is wrong with the disk.
 type What uint8
 
-// All of them but SlowDisk refuse appends.
+// All of them but SlowDisk and RemovedFiles refuse appends.
 const (
 	FailingDisk  What = iota // an error of the file system that is none of the others
 	FullDisk                 // there is no space left on it
@@ -22,11 +22,12 @@ const (
 	GoneDisk                 // the directory, or what it is on, is not there
 	NoRoom                   // the journal has Options.MaxBytes
 	SlowDisk                 // something has been under way for long, or more waits than may
+	RemovedFiles             // somebody has removed files of logs that are in use
 	Whats                    // how many there are
 )
 
 func (w What) String() string {
-	names := [...]string{"failing", "full", "read_only", "gone", "no_room", "slow"}
+	names := [...]string{"failing", "full", "read_only", "gone", "no_room", "slow", "removed"}
 	if int(w) < len(names) {
 		return names[w]
 	}
@@ -38,6 +39,7 @@ func (w What) Sentence() string {
 	sentences := [...]string{
 		"the disk of the journal fails", "the disk of the journal is full", "the disk of the journal is read-only",
 		"the journal's directory, or its disk, is gone", "the journal has as many bytes as it may (journal.maxBytes)", "the disk of the journal is slow",
+		"somebody else has removed files of the journal",
 	}
 	if int(w) < len(sentences) {
 		return sentences[w]
@@ -49,13 +51,15 @@ func (w What) Sentence() string {
 type Trouble struct {
 	What  What
 	Since time.Time
-	Err   error // why appends are refused, the newest reason; or what makes the disk slow
+	Err   error // why appends are refused, the newest reason; what makes the disk slow; what was removed
 }
 
 // Detail is why, without the names of topics and files: who asks whether the server is ready need not know them.
 func (t *Trouble) Detail() string {
 	var p *fs.PathError
 	switch {
+	case errors.Is(t.Err, errRemoved):
+		return "what was in them is lost"
 	case errors.As(t.Err, &p):
 		return p.Op + ": " + p.Err.Error()
 	case errors.Is(t.Err, ErrNoRoom):
@@ -79,12 +83,13 @@ func (p *pace) defaults() {
 	set(&p.recovers, 5*time.Second)
 }
 
-// health is what is wrong with the disk. Two things come and go by themselves: appends are refused, and the disk is
-// slow. Each is told when it begins and when it has been over for a while, so that what fails now and then fills no
-// log.
+// health is what is wrong with the disk. Three things come and go by themselves: appends are refused, the disk is slow, and
+// somebody removes files. Each is told when it begins and when it has been over for a while, so that what fails now and
+// then fills no log.
 //
 //	well ──refused──> refusing ──nothing refused for pace.recovers, and an append or a probe has succeeded since──> well
 //	well ──something hangs, too much waits──> slow ──neither for pace.recovers──> well
+//	well ──a file is missing──> removed ──none for pace.recovers──> well
 type health struct {
 	ill  atomic.Bool // refusing is on
 	gone atomic.Bool // the directory is not there: nothing is appended
@@ -92,6 +97,7 @@ type health struct {
 	mu       sync.Mutex
 	refusing spell
 	slow     spell
+	removed  spell
 	good     time.Time // when the disk took something last, while appends are refused
 	size     int       // bytes that were refused last
 	busy     uint64    // appends refused with ErrBusy, at the last look
@@ -120,12 +126,13 @@ func (s *spell) see(what What, err error, now time.Time, pace *pace) (tell bool)
 	return tell
 }
 
-// Troubles is what is wrong with the disk: that appends are refused, that it is slow, both or nothing. The disk is not asked.
+// Troubles is what is wrong with the disk: that appends are refused, that it is slow, that files were removed, or
+// nothing. The disk is not asked.
 func (j *Journal) Troubles() (all []Trouble) {
 	h := &j.health
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, s := range [...]*spell{&h.refusing, &h.slow} {
+	for _, s := range [...]*spell{&h.refusing, &h.slow, &h.removed} {
 		if s.on() {
 			all = append(all, s.Trouble)
 		}
@@ -134,7 +141,7 @@ func (j *Journal) Troubles() (all []Trouble) {
 }
 
 // errGone is why nothing is appended while the directory is not there: nobody could read it.
-var errGone = errors.New("the journal's directory is gone")
+var errGone = fmt.Errorf("the journal's directory is gone: %w", &fs.PathError{Op: "look", Path: lockName, Err: fs.ErrNotExist})
 
 // whatOf tells what is wrong by why appends are refused.
 func whatOf(err error) What {
@@ -190,6 +197,8 @@ func (j *Journal) recoverLocked(s *spell, now time.Time, proved bool) (over Trou
 func (j *Journal) tellOver(t Trouble) {
 	switch {
 	case t.Err == nil:
+	case t.What == RemovedFiles:
+		j.report(Incident{Kind: Healed, What: t.What, Since: t.Since, Text: "nobody has removed any more files of the journal"})
 	case t.What == SlowDisk:
 		j.report(Incident{Kind: Healed, What: t.What, Since: t.Since, Text: "the disk of the journal is as fast again as it has to be"})
 	default:
@@ -239,6 +248,7 @@ func (j *Journal) look() {
 	room := h.refusing.What == NoRoom && j.used.Load()+int64(h.size) <= j.options.MaxBytes
 	over := [...]Trouble{
 		j.recoverLocked(&h.slow, now, true),
+		j.recoverLocked(&h.removed, now, true),
 		j.recoverLocked(&h.refusing, now, room || h.good.After(h.refusing.last)),
 	}
 	h.mu.Unlock()
@@ -264,17 +274,20 @@ func (j *Journal) runProbe() {
 	}
 }
 
-// probe looks whether the directory is there, and, while appends are refused, whether the disk takes something.
+// probe looks whether the directory is there, and what is written in it, and, while appends are refused, whether the disk
+// takes something.
 func (j *Journal) probe() {
 	h := &j.health
-	f, err := j.fs.Open(lockName)
-	if err == nil {
-		err = f.Close()
+	named, err := j.lock.Named()
+	if err == nil && !named {
+		err = fs.ErrNotExist
 	}
 	if vfs.FaultOf(err) == vfs.Gone {
-		h.gone.Store(true)
-		j.refused(Incident{Err: fmt.Errorf("%w: %w", errGone, err)}, 0)
+		j.vanish(err)
 		return
+	}
+	for _, l := range j.open() {
+		l.patrol()
 	}
 	back := err == nil && h.gone.Swap(false)
 	if !h.ill.Load() {
@@ -286,6 +299,12 @@ func (j *Journal) probe() {
 	if back || (what != NoRoom && j.writeProbe(size) == nil) {
 		j.took()
 	}
+}
+
+// vanish notes that the directory is not there.
+func (j *Journal) vanish(err error) {
+	j.health.gone.Store(true)
+	j.refused(Incident{Err: fmt.Errorf("%w: %w", errGone, err)}, 0)
 }
 
 // How much a probe writes: twice what was refused, but not less nor more than this. With less the disk would be well

@@ -30,7 +30,7 @@ func newPatient(t *testing.T, o journal.Options) *patient {
 	t.Helper()
 	p := new(patient)
 	o.Incidents = func(e journal.Incident) {
-		if e.Kind != journal.Refusing && e.Kind != journal.Slow && e.Kind != journal.Healed {
+		if !slices.Contains([]journal.Kind{journal.Refusing, journal.Slow, journal.Removed, journal.Healed}, e.Kind) {
 			return
 		}
 		p.mu.Lock()

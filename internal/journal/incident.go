@@ -22,10 +22,11 @@ const (
 	Leftover               // a file stays that should be gone, or longer than it should be
 	Pruned                 // a copy that was set aside is gone: there were too many
 	Unreadable             // the disk does not let what is in a segment be read; lanes that need it wait, or give it up
+	Removed                // somebody has removed what was confirmed; none is told again while that goes on
 )
 
 func (k Kind) String() string {
-	names := [...]string{"damaged", "torn", "unused", "refusing", "slow", "healed", "unsynced", "leftover", "pruned", "unreadable"}
+	names := [...]string{"damaged", "torn", "unused", "refusing", "slow", "healed", "unsynced", "leftover", "pruned", "unreadable", "removed"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -39,7 +40,7 @@ type Incident struct {
 	File             string // in the directory of the journal
 	Text             string // a sentence
 	Err              error
-	What             What      // Refusing, Slow, Healed
+	What             What      // Refusing, Slow, Removed, Healed
 	Since            time.Time // Healed: when it began
 }
 
@@ -78,7 +79,7 @@ func (e *Incident) Log(log *slog.Logger) {
 		level = slog.LevelInfo
 	case Torn, Pruned, Slow:
 		level = slog.LevelWarn
-	case Damaged, Refusing, Unsynced, Leftover, Unreadable:
+	case Damaged, Refusing, Unsynced, Leftover, Unreadable, Removed:
 	}
 	log.LogAttrs(context.Background(), level, "journal: "+e.Text, e.attributes()...)
 }

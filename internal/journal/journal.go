@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"sync"
@@ -109,7 +108,7 @@ func set[T comparable](value *T, whenZero T) {
 type Journal struct {
 	fs      *vfs.Watched
 	options Options
-	lock    io.Closer
+	lock    vfs.Lock
 	used    atomic.Int64 // bytes of all files that count
 	cache   cache
 	memory  [accounts]atomic.Int64

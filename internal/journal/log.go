@@ -2,7 +2,9 @@ package journal
 
 import (
 	"container/list"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"sync"
@@ -48,6 +50,7 @@ type backlog struct {
 	writing bool             // run runs
 	park    bool             // run shall close the file, if it has nothing to do
 	now     int64            // run shall remove what is too old at that time; 0: it need not
+	missing bool             // run shall take stock: somebody has removed the file that is written
 	closed  bool
 }
 
@@ -71,7 +74,9 @@ type writer struct {
 	ends       uint64       // the offset of the newest record in a file, or of one that may have been
 	briefly    string       // see passing; "" = it was not needed
 	parked     bool         // file is closed, or about to be, until it is written again
-	behind     bool         // the last file has bytes behind its end that could not be cut off
+	behind     bool         // the next header has to be durable: the last file has bytes behind its end that could not be cut off, or is not there
+	missing    bool         // somebody has removed a file; see takeStock
+	looked     time.Time    // when it was made sure last that the file is where it was
 	stateBytes atomic.Int64 // of the state's file; whoever writes that one changes it
 	*scratch                // while run runs
 }
@@ -156,9 +161,9 @@ func (l *Log) run() {
 		if cap(batch) <= spareMost {
 			i.spare = batch[:0]
 		}
-		now, park := i.now, i.park
-		batch, i.queue, i.spare, i.now, i.park = i.queue, i.spare, nil, 0, false
-		if len(batch) == 0 && now == 0 {
+		now, park, missing := i.now, i.park, i.missing
+		batch, i.queue, i.spare, i.now, i.park, i.missing = i.queue, i.spare, nil, 0, false, false
+		if len(batch) == 0 && now == 0 && !missing {
 			if l.file != nil && !l.parked && (park || l.j.outputs.rests(l)) {
 				i.mu.Unlock()
 				l.park()
@@ -172,6 +177,9 @@ func (l *Log) run() {
 			return
 		}
 		i.mu.Unlock()
+		if missing {
+			_ = l.takeStock() // what is wrong is met by the next append
+		}
 		if len(batch) > 0 {
 			l.place(batch)
 		}
@@ -276,7 +284,7 @@ func (l *Log) remove(s *segment) {
 	if s.beside > 0 {
 		_ = l.j.fs.Remove(path.Join(l.dir, indexName(s.base))) // it is worth nothing; recovery removes it too
 	}
-	if err := l.j.fs.Remove(path.Join(l.dir, s.name)); err != nil {
+	if err := l.j.fs.Remove(path.Join(l.dir, s.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.report(Incident{Kind: Leftover, File: path.Join(l.dir, s.name), Err: err, Text: "a segment whose time is over cannot be removed"})
 	}
 }

@@ -2,6 +2,8 @@ package journal
 
 import (
 	"container/list"
+	"errors"
+	"io/fs"
 	"path"
 	"sync"
 )
@@ -112,6 +114,7 @@ func (l *Log) askToPark() {
 // park has the file synced and closed once what is to be done with it is done. The writer calls it.
 func (l *Log) park() {
 	l.parked = true
+	l.setActive(nil)
 	l.do(task{parkFile, l.file})
 }
 
@@ -128,9 +131,14 @@ func (l *Log) reopen() error {
 	if err != nil {
 		l.j.giveFile()
 		l.seal()
+		if errors.Is(err, fs.ErrNotExist) {
+			return l.takeStock()
+		}
 		return err
 	}
-	f.File, f.shut, l.parked = file, false, false
+	f = &output{File: file, segment: f.segment}
+	f.segment.output, l.file, l.parked = f, f, false
+	l.setActive(f)
 	size, err := file.Size()
 	if err != nil || size != f.segment.end {
 		l.seal()

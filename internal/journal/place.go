@@ -83,14 +83,23 @@ func (c *scratch) rest() {
 	}
 }
 
-// place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once more.
+// place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once
+// more, unless it is the file that somebody has removed, and another can be written.
 func (l *Log) place(batch []waiting) {
-	if l.j.health.gone.Load() && !allVolatile(batch) {
-		l.seal() // what is appended when the directory is back begins a file that is there
-		if batch = l.refuse(batch, errGone); len(batch) == 0 {
-			return
-		}
+	batch, err := l.write(batch)
+	if errors.Is(err, errRemoved) {
+		batch, err = l.write(batch)
 	}
+	if err == nil {
+		return
+	}
+	if rest := l.refuse(batch, err); len(rest) > 0 {
+		l.place(rest)
+	}
+}
+
+// write writes and delivers as much of a batch as it can, and returns the rest with the reason.
+func (l *Log) write(batch []waiting) ([]waiting, error) {
 	var done *portion // written and shown, and not delivered
 	s, err := l.prepare(batch)
 	for err == nil && s != nil {
@@ -117,12 +126,7 @@ func (l *Log) place(batch []waiting) {
 			s, err = l.prepare(batch)
 		}
 	}
-	if err == nil {
-		return
-	}
-	if rest := l.refuse(batch, err); len(rest) > 0 {
-		l.place(rest)
-	}
+	return batch, err
 }
 
 // prepare numbers the first records of a batch, in another segment if it has to be, and takes the room they need.
@@ -136,6 +140,11 @@ func (l *Log) prepare(batch []waiting) (*portion, error) {
 }
 
 func (l *Log) number(batch []waiting) (*portion, error) {
+	if !allVolatile(batch) {
+		if err := l.inPlace(); err != nil {
+			return nil, err
+		}
+	}
 	if l.parked && !allVolatile(batch) {
 		if err := l.reopen(); err != nil {
 			return nil, err
@@ -217,7 +226,7 @@ func (l *Log) admitted(s *portion) bool {
 	if s == nil {
 		return false
 	}
-	if s.file == l.file && !l.isGiven(s.file) && l.admit(s) == nil {
+	if s.file == l.file && l.lookAfter() == nil && !l.isGiven(s.file) && l.admit(s) == nil {
 		return true
 	}
 	l.next = s.first

@@ -95,7 +95,7 @@ func (l *Log) beginLocked(r *read) bool {
 		if _, _, more := l.afterLocked(r.q.After); more {
 			return false
 		}
-		r.endLocked()
+		r.takeTailLocked() // its segment was removed
 	}
 	return true
 }
@@ -210,7 +210,7 @@ func (r *read) look() (s *segment, b block, more bool) {
 		return nil, b, false
 	}
 	if s, b, more = l.afterLocked(r.batch.Next); !more {
-		r.endLocked()
+		r.takeTailLocked() // its segment was removed
 	}
 	return s, b, more
 }
@@ -272,12 +272,8 @@ func (l *Log) isGone(s *segment) bool {
 // present reports whether the journal's directory is where it was: a file that is missing from it was removed, and is not on a disk
 // that is away.
 func (j *Journal) present() bool {
-	f, err := j.fs.Open(lockName)
-	if err != nil {
-		return false
-	}
-	_ = f.Close() // nothing was written
-	return true
+	named, err := j.lock.Named()
+	return named && err == nil
 }
 
 // distrust says, once of each segment, what is wrong with it. The segment loses its index file, so that the next start

@@ -186,12 +186,8 @@ func (l *Log) cannotSync(err error) {
 	y.mu.Lock()
 	told, first := y.failing, !y.unsure
 	y.unsure, y.failing = true, true
-	switch {
-	case first && y.ahead:
-		y.restate = true
-	case first && y.reserved > 0:
-		y.ahead = true
-		l.doLocked(task{job: reserving})
+	if first {
+		l.restateLocked()
 	}
 	y.mu.Unlock()
 	l.j.stats.unsynced.Add(1)
@@ -200,6 +196,24 @@ func (l *Log) cannotSync(err error) {
 			Kind: Unsynced, File: l.dir, Err: err,
 			Text: "records that were confirmed cannot be synced; a failure of the machine may lose them",
 		})
+	}
+}
+
+// restate has the state written once more, if there is one.
+func (l *Log) restate() {
+	l.syncer.mu.Lock()
+	defer l.syncer.mu.Unlock()
+	l.restateLocked()
+}
+
+func (l *Log) restateLocked() {
+	y := &l.syncer
+	switch {
+	case y.ahead:
+		y.restate = true
+	case y.reserved > 0:
+		y.ahead = true
+		l.doLocked(task{job: reserving})
 	}
 }
 
@@ -332,6 +346,9 @@ func (l *Log) writeState(s state) error {
 		}
 	}
 	err := writeFile(l.j.fs, path.Join(l.dir, stateName), b)
+	if errors.Is(err, fs.ErrNotExist) && l.j.present() && l.remakeDirectory() == nil {
+		err = writeFile(l.j.fs, path.Join(l.dir, stateName), b)
+	}
 	switch {
 	case err == nil:
 		l.stateBytes.Add(more)
@@ -360,6 +377,11 @@ func (l *Log) stateNow() state {
 func (l *Log) finish() {
 	l.syncer.ahead = true // no task is begun
 	sound := l.file == nil || l.syncOutput(l.file)
+	if f := l.file; f != nil && errors.Is(l.astray(f), errRemoved) {
+		_ = l.shutFile(f)
+		l.letFile()
+		_ = l.takeStock() // what it says of a loss is said by the state too
+	}
 	if l.behind {
 		_ = l.begin() // its header says that they are no records
 	}

@@ -57,6 +57,9 @@ func (l *Log) begin() error {
 	if err == nil {
 		f, err = l.create(&h, b)
 	}
+	if errors.Is(err, fs.ErrNotExist) && l.takeStock() == nil {
+		f, err = l.create(&h, b)
+	}
 	if err != nil {
 		l.j.used.Add(-int64(len(b)))
 		if errors.Is(err, fs.ErrExist) {
@@ -160,8 +163,10 @@ func (l *Log) put(s *portion) {
 	_, s.err = s.file.Write(s.buffer)
 	switch {
 	case s.err == nil && always:
-		s.unsynced = true
 		s.err = l.timed(s.file)
+		if s.unsynced = s.err != nil; !s.unsynced {
+			s.err = l.astray(s.file)
+		}
 	case s.err == nil:
 		l.wrote(s.file, len(s.buffer))
 	}
@@ -171,6 +176,7 @@ func (l *Log) put(s *portion) {
 func (l *Log) undo(s *portion) {
 	l.j.used.Add(-int64(len(s.buffer)))
 	cut := s.file.Truncate(s.at)
+	l.missing = l.missing || errors.Is(s.err, errRemoved)
 	switch {
 	case s.unsynced:
 		l.giveUp()

@@ -65,7 +65,7 @@ type Trouble struct {
 }
 
 // Whats are the words of Trouble.What: those of package journal.
-var Whats = [...]string{"failing", "full", "read_only", "gone", "no_room", "slow"}
+var Whats = [...]string{"failing", "full", "read_only", "gone", "no_room", "slow", "removed"}
 
 // Cluster are the figures of a node.
 type Cluster struct {

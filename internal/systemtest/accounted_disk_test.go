@@ -298,6 +298,36 @@ func TestHangingDiskIsSeen(t *testing.T) {
 	}
 }
 
+// Files of a topic are removed under a server, again and again: it goes on in others, and its operator hears of it, once.
+func TestRemovedFilesAreSeen(t *testing.T) {
+	dir := t.TempDir()
+	w := watch(t, dir)
+	n := 1
+	eventually(t, "/readyz says that files were removed", func() bool {
+		topics, err := filepath.Glob(filepath.Join(dir, "journal", strings.Repeat("?", 32)))
+		if err != nil || len(topics) == 0 {
+			t.Fatalf("%q, %v", topics, err)
+		}
+		for _, topic := range topics {
+			if err := os.RemoveAll(topic); err != nil {
+				t.Logf("while it is written: %v", err)
+			}
+		}
+		n++
+		publish(t, w.Server, "orders", n)
+		_, body := management(t, w.Server, http.MethodGet, "/readyz", nil)
+		return strings.HasPrefix(body, "ready, but somebody else has removed files of the journal, since ")
+	})
+	w.sees("")
+	if b, o := w.log.lines("journal: ", "level=ERROR"), w.log.lines("journal: ", "any more files", "level=INFO"); len(b) != 1 || len(o) != 1 {
+		t.Errorf("the log says %q, then %q", b, o)
+	}
+	publish(t, w.Server, "orders", n+1)
+	if n := metric(t, w.Server, "weir_journal_damaged_total"); n == 0 {
+		t.Error("nothing is counted")
+	}
+}
+
 // The directory is moved away under a server, and back.
 func TestGoneDirectoryIsSeen(t *testing.T) {
 	dir := t.TempDir()

@@ -3,7 +3,6 @@ package vfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -79,7 +78,7 @@ func (d Dir) SyncDir(dir string) error {
 
 // Lock implements FS. The file has the id of the process that has the lock, for whoever is refused. It stays when the lock is let
 // go: to remove it would let two have it.
-func (d Dir) Lock(name string) (io.Closer, error) {
+func (d Dir) Lock(name string) (Lock, error) {
 	f, err := os.OpenFile(d.path(name), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -94,7 +93,7 @@ func (d Dir) Lock(name string) (io.Closer, error) {
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid()) // without it the lock is as good
 	}
-	return f, nil
+	return file{f}, nil
 }
 
 // heldBy adds who has a lock, if the file says so.
@@ -127,4 +126,20 @@ func (f file) Size() (int64, error) {
 		return 0, err
 	}
 	return stat.Size(), nil
+}
+
+// Named implements File and Lock: two looks, at the file and at its name.
+func (f file) Named() (bool, error) {
+	is, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Stat(f.Name())
+	switch {
+	case err != nil && FaultOf(err) == Gone:
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return os.SameFile(is, there), nil
 }

@@ -32,7 +32,7 @@ func FaultOf(err error) Fault {
 		return Full
 	case is(syscall.EROFS):
 		return ReadOnly
-	case is(fs.ErrNotExist, syscall.ENODEV, syscall.ENXIO, syscall.ESTALE, syscall.ENOTCONN):
+	case is(fs.ErrNotExist, syscall.ENODEV, syscall.ENXIO, syscall.ESTALE, syscall.ENOTCONN, syscall.ENOTDIR):
 		return Gone
 	}
 	return Failing

@@ -37,7 +37,7 @@ type FS interface {
 
 	// Lock makes the file if it is not there, and locks it against other processes until it is closed or the process ends.
 	// It does not wait: ErrLocked, with the id of the process that has it if that is known.
-	Lock(name string) (io.Closer, error)
+	Lock(name string) (Lock, error)
 
 	// Free is how many bytes this user may still write on the file system.
 	Free() (int64, error)
@@ -46,11 +46,26 @@ type FS interface {
 	Boot() string
 }
 
+// Named is what stands under a name.
+type Named interface {
+	// Named reports whether the name still stands for it: not when somebody has removed it or put another one in its
+	// place, or has done so with a directory above it, or moved one. Any goroutine may ask.
+	Named() (bool, error)
+}
+
+// Lock is a file that is locked until it is closed. Who finds that its name stands for it no more does not know who has
+// locked the file that is there now.
+type Lock interface {
+	io.Closer
+	Named
+}
+
 // File is an open file. ReadAt and Sync may be called by any goroutine, the others by one at a time.
 type File interface {
 	io.Writer // at the end
 	io.ReaderAt
 	io.Closer
+	Named
 
 	// Sync returns when what was written would outlive the machine (fdatasync). After an error nothing is known about
 	// what was written since the last one.

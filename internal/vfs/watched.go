@@ -1,7 +1,6 @@
 package vfs
 
 import (
-	"io"
 	"sync"
 	"time"
 )
@@ -114,9 +113,13 @@ func (w *Watched) SyncDir(dir string) error {
 }
 
 // Lock implements FS.
-func (w *Watched) Lock(name string) (io.Closer, error) {
+func (w *Watched) Lock(name string) (Lock, error) {
 	defer w.end(w.begin("locking a file"))
-	return w.fs.Lock(name)
+	lock, err := w.fs.Lock(name)
+	if err != nil {
+		return nil, err
+	}
+	return &watchedLock{lock, w}, nil
 }
 
 // Free implements FS.
@@ -175,4 +178,22 @@ func (f *watchedFile) Truncate(size int64) error {
 func (f *watchedFile) Size() (int64, error) {
 	defer f.of.end(f.of.begin("a look at a file"))
 	return f.file.Size()
+}
+
+// Named implements File.
+func (f *watchedFile) Named() (bool, error) {
+	defer f.of.end(f.of.begin("a look at a file"))
+	return f.file.Named()
+}
+
+// watchedLock is a lock of a Watched.
+type watchedLock struct {
+	Lock
+	of *Watched
+}
+
+// Named implements Lock.
+func (l *watchedLock) Named() (bool, error) {
+	defer l.of.end(l.of.begin("a look at a file"))
+	return l.Lock.Named()
 }

@@ -89,5 +89,14 @@ func (h *handle) Size() (int64, error) {
 	return int64(len(h.file.data)), nil
 }
 
+// Named implements vfs.File and vfs.Lock.
+func (h *handle) Named() (bool, error) {
+	if err := h.fs.begin(Look, h.name, h.life); err != nil {
+		return false, err
+	}
+	defer h.fs.mu.Unlock()
+	return h.fs.now.files[h.name] == h.file, nil
+}
+
 // Close implements vfs.File.
 func (h *handle) Close() error { return nil }

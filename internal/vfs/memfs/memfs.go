@@ -2,7 +2,6 @@ package memfs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -46,6 +45,7 @@ const (
 	Read     Kind = "read"
 	Sync     Kind = "sync"
 	Truncate Kind = "truncate"
+	Look     Kind = "look"
 )
 
 // changes are the operations that a read-only file system refuses.
@@ -365,7 +365,7 @@ func (m *FS) SyncDir(dir string) error {
 }
 
 // Lock implements vfs.FS.
-func (m *FS) Lock(name string) (io.Closer, error) {
+func (m *FS) Lock(name string) (vfs.Lock, error) {
 	if err := m.begin(Lock, name, -1); err != nil {
 		return nil, err
 	}
@@ -377,15 +377,11 @@ func (m *FS) Lock(name string) (io.Closer, error) {
 		m.now.files[name] = &inode{time: time.Now()}
 	}
 	m.locked[name] = m.life
-	return &held{m, name, m.life}, nil
+	return &held{m.handleLocked(name, false)}, nil
 }
 
 // held is a lock.
-type held struct {
-	fs   *FS
-	name string
-	life int
-}
+type held struct{ *handle }
 
 // Close lets the lock go.
 func (h *held) Close() error {

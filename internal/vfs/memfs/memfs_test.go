@@ -79,6 +79,7 @@ func story(t *testing.T, fsys vfs.FS) {
 		t.Error("a file that was opened to be read is written")
 	}
 	must(f.Close())
+	moves(t, fsys)
 	must(fsys.SyncDir("d"))
 	infos, err := fsys.List("d")
 	must(err)
@@ -107,7 +108,49 @@ func story(t *testing.T, fsys vfs.FS) {
 	must(l.Close())
 	l, err = fsys.Lock("lock")
 	must(err)
+	named(t, l, true)
+	must(fsys.Remove("lock"))
+	named(t, l, false)
 	must(l.Close())
+}
+
+// moves has names stand for other files, and for none.
+func moves(t *testing.T, fsys vfs.FS) {
+	make := func(name string) vfs.File {
+		t.Helper()
+		f, err := fsys.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	f, other := make("d/f"), make("d/other")
+	named(t, f, true)
+	for _, err := range []error{f.Sync(), fsys.Rename("d/f", "d/g")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	named(t, f, false)
+	if err := fsys.Rename("d/g", "d/f"); err != nil {
+		t.Fatal(err)
+	}
+	named(t, f, true)
+	if err := fsys.Rename("d/other", "d/f"); err != nil {
+		t.Fatal(err)
+	}
+	named(t, f, false)
+	named(t, other, false)
+	if err := errors.Join(fsys.Remove("d/f"), f.Close(), other.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func named(t *testing.T, f vfs.Named, want bool) {
+	t.Helper()
+	if got, err := f.Named(); got != want || err != nil {
+		t.Errorf("its name stands for it: %v, %v", got, err)
+	}
 }
 
 // A crash leaves what was synced, under names that were, and of the rest as much as it is told to.
