@@ -47,11 +47,11 @@ func (s *Socket) deliveryEvent(in *socketio.Incoming) bool {
 	if len(in.Args) > s.ns.request {
 		return s.tooLarge(in, name, own)
 	}
-	var buf [4][]byte
-	args := sio.SplitArgs(in.Args, buf[:0])
-	if name == "ack" && len(args) > 1 && s.ack(in, args[1]) {
+	if name == "ack" && s.ack(in) {
 		return true
 	}
+	var buf [4][]byte
+	args := sio.SplitArgs(in.Args, buf[:0])
 	r := &request{s: s, name: name, id: in.ID, asks: in.HasID}
 	if len(args) > 1 {
 		r.arg = gjson.ParseBytes(args[1])
@@ -113,18 +113,16 @@ func (s *Socket) misshapen(name string) error {
 	return coded(ErrInvalid, "want "+shapeOf(name))
 }
 
-// ack takes an acknowledgement; it reports false if the argument is none. There is
-// one for every reliable delivery: nothing is allocated but its two strings. A callback
-// is told whether a message was waiting for it: one acknowledged twice is not.
+// ack takes an acknowledgement; it reports false if the argument is none. There is one for every reliable delivery: it is
+// read once, and nothing is allocated. A callback is told whether a message was waiting for it: one acknowledged twice is not.
 //
 //weir:loop
-func (s *Socket) ack(in *socketio.Incoming, arg []byte) bool {
-	topic, ok := sio.StringField(arg, "topic")
-	id, named := sio.StringField(arg, "messageId")
-	if !ok || topic == "" || !named || id == "" {
+func (s *Socket) ack(in *socketio.Incoming) bool {
+	topic, id, ok := sio.TextFields(in.Args, "topic", "messageId")
+	if !ok || len(topic) == 0 || len(id) == 0 {
 		return false
 	}
-	settled := s.out().Ack(topic, id)
+	settled := s.out().Ack(string(topic), string(id))
 	if in.HasID {
 		s.answer(in.ID, map[string]any{"ok": true, "settled": settled})
 	}

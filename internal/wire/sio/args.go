@@ -46,29 +46,66 @@ func ValueEnd(data []byte, i int) (end int, ok bool) {
 	return end, err == nil
 }
 
-// StringField returns the string that is the value of an object's first member of that name; ok is false if raw is no
-// object of valid JSON, has no such member, or its value is no string. It allocates the string only.
-func StringField(raw []byte, name string) (value string, ok bool) {
-	if at(raw, 0) != '{' {
-		return "", false
+// TextFields returns the strings that are the members named a and b of an object, the second element of args: the raw JSON
+// array of an event that [Parse] has accepted. Of members with one name the first counts. ok is false unless both are there. It
+// reads no further than it has to, once, and allocates nothing: a text is a view of args, unless it was written with escapes.
+func TextFields(args []byte, a, b string) (textA, textB []byte, ok bool) {
+	i := secondArg(args)
+	if at(args, i) != '{' {
+		return nil, nil, false
 	}
-	for i := skipSpace(raw, 1); at(raw, i) == '"'; i = skipSpace(raw, i+1) {
-		keyEnd, err := scanString(raw, i)
+	for i = skipSpace(args, i+1); at(args, i) == '"'; i = skipSpace(args, i+1) {
+		key, err := scanString(args, i)
 		if err != nil {
-			return "", false
+			return nil, nil, false
 		}
-		found := isNamed(raw[i:keyEnd], name)
-		i = skipSpace(raw, skipSpace(raw, keyEnd)+1) // behind the colon
-		end, err := scanValue(raw, i)
-		if err != nil {
-			return "", false
+		name := args[i:key]
+		i = skipSpace(args, skipSpace(args, key)+1) // behind the colon
+		switch {
+		case textA == nil && isNamed(name, a):
+			textA, i, ok = textAt(args, i)
+		case textB == nil && isNamed(name, b):
+			textB, i, ok = textAt(args, i)
+		default:
+			i, ok = ValueEnd(args, i)
 		}
-		if found {
-			return unquote(raw[i:end])
+		if !ok || (textA != nil && textB != nil) {
+			return textA, textB, ok
 		}
-		i = skipSpace(raw, end) // the comma, or the end
+		i = skipSpace(args, i) // the comma, or the end
 	}
-	return "", false
+	return nil, nil, false
+}
+
+// secondArg is where the second element of args begins; len(args) if there is none.
+func secondArg(args []byte) int {
+	if at(args, 0) != '[' {
+		return len(args)
+	}
+	end, err := scanMember(args, skipSpace(args, 1))
+	if err != nil {
+		return len(args)
+	}
+	if end = skipSpace(args, end); at(args, end) != ',' {
+		return len(args)
+	}
+	return skipSpace(args, end+1)
+}
+
+// textAt is the text of the JSON string that begins at b[i], never nil, and where it ends: a view of it, unless it has escapes.
+func textAt(b []byte, i int) (text []byte, end int, ok bool) {
+	if at(b, i) != '"' {
+		return nil, 0, false
+	}
+	if end = skipPlain(b, i+1); at(b, end) == '"' {
+		return b[i+1 : end : end], end + 1, true
+	}
+	end, err := scanString(b, i)
+	if err != nil {
+		return nil, 0, false
+	}
+	s, ok := unquote(b[i:end])
+	return []byte(s), end, ok
 }
 
 // isNamed reports whether the JSON string raw is name.

@@ -78,26 +78,44 @@ func TestSplitArgsAllocatesNothingWithRoom(t *testing.T) {
 	}
 }
 
-func TestStringFieldFindsTheFirstMemberOfThatName(t *testing.T) {
-	for raw, want := range map[string]string{
-		`{"topic":"a"}`:  "a",
-		` {"topic":"a"}`: "", // views have no white space around them
-		`{ "x" : {"topic":"no"} , "topic" : "a" }`: "a",
-		`{"x":["topic"],"topic":"a","topic":"b"}`:  "a",
-		`{"to\u0070ic":"a\n\u00e9"}`:               "a\né",
-		`{"topic":1}`:                              "",
-		`{"topic":null,"topic":"b"}`:               "",
-		`{"topics":"b"}`:                           "",
-		`["topic","a"]`:                            "",
-		`{}`:                                       "",
-		`{"topic":"a"`:                             "a", // Parse has refused it before
-		`{"topic"`:                                 "",
-		`{"topic":`:                                "",
-		``:                                         "",
+func TestTextFieldsFindsTheFirstMemberOfEachName(t *testing.T) {
+	for raw, want := range map[string][2]string{
+		`["ack",{"topic":"a","id":"1"}]`:                                  {"a", "1"},
+		`["ack",{"id":"1","topic":"a"}]`:                                  {"a", "1"},
+		` [ "ack" , {"topic":"a","id":"1"}]`:                              {}, // Data has no white space before it
+		`[ "ack" , { "x" : {"topic":"no"} , "topic" : "a","id":"1"},3 ] `: {"a", "1"},
+		`[7,{"x":["topic"],"topic":"a","topic":"b","id":"1"}]`:            {"a", "1"},
+		`["ack",{"to\u0070ic":"a\n\u00e9","id":"1\"2"}]`:                  {"a\né", `1"2`},
+		`["ack",{"topic":"é日","id":""}]`:                                  {"é日", ""},
+		`["ack",{"topic":1,"id":"1"}]`:                                    {},
+		`["ack",{"topic":null,"topic":"b","id":"1"}]`:                     {},
+		`["ack",{"topics":"b","id":"1"}]`:                                 {},
+		`["ack",{"topic":"b"}]`:                                           {},
+		`["ack",["topic","a","id","1"]]`:                                  {},
+		`["ack",{}]`:                                                      {},
+		`["ack"]`:                                                         {},
+		`["ack",[{"topic":"a","id":"1"}]]`:                                {},
+		`["ack",{"topic":"a","id":"1"`:                                    {"a", "1"}, // Parse has refused it before, and the next ones
+		`["ack",{"topic"`:                                                 {},
+		`["ack",{"topic":`:                                                {},
+		`["ack",`:                                                         {},
+		``:                                                                {},
 	} {
-		if got, ok := sio.StringField([]byte(raw), "topic"); got != want || ok != (want != "") {
-			t.Errorf("%s: %q, %v; want %q", raw, got, ok, want)
+		topic, id, ok := sio.TextFields([]byte(raw), "topic", "id")
+		if found := want[0] != ""; ok != found || (ok && (string(topic) != want[0] || string(id) != want[1])) {
+			t.Errorf("%s: %q %q %v, want %q", raw, topic, id, ok, want)
 		}
+	}
+}
+
+func TestTextFieldsAllocatesNothing(t *testing.T) {
+	args := []byte(`["ack",{"topic":"orders","messageId":"01J8Z0000000000000000000"}]`)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, id, ok := sio.TextFields(args, "topic", "messageId"); !ok || len(id) != 24 {
+			t.Fatal(string(id), ok)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

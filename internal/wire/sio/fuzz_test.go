@@ -65,6 +65,50 @@ func checkArgs(t *testing.T, data []byte) {
 	}
 }
 
+// FuzzTextFields: of the object that is the second argument the first members of the two names are found, as encoding/json
+// reads them.
+func FuzzTextFields(f *testing.F) {
+	f.Add([]byte(`{"topic":"a","id":"1"}`))
+	f.Add([]byte(`{"id":"\u00e9","x":{"topic":"no"},"topic":"","topic":7}`))
+	f.Fuzz(func(t *testing.T, object []byte) {
+		args := append(append([]byte(`["ack",`), object...), ']')
+		if _, err := sio.Parse(append([]byte("2"), args...)); err != nil || !utf8.Valid(object) {
+			return
+		}
+		topic, id, ok := sio.TextFields(args, "topic", "id")
+		wantTopic, hasTopic := firstText(t, sio.SplitArgs(args, nil), "topic")
+		wantID, hasID := firstText(t, sio.SplitArgs(args, nil), "id")
+		if ok != (hasTopic && hasID) || (ok && (string(topic) != wantTopic || string(id) != wantID)) {
+			t.Fatalf("%s: %q %q %v, want %q %v, %q %v", args, topic, id, ok, wantTopic, hasTopic, wantID, hasID)
+		}
+	})
+}
+
+// firstText is the first member of that name of the object args[1], if it is a string.
+func firstText(t *testing.T, args [][]byte, name string) (text string, ok bool) {
+	t.Helper()
+	if len(args) < 2 || args[1][0] != '{' {
+		return "", false
+	}
+	d := json.NewDecoder(bytes.NewReader(args[1]))
+	_, err := d.Token() // the brace
+	for err == nil && d.More() {
+		var key json.Token
+		var value json.RawMessage
+		if key, err = d.Token(); err == nil {
+			err = d.Decode(&value)
+		}
+		if err == nil && key == name {
+			ok = value[0] == '"' && json.Unmarshal(value, &text) == nil
+			return text, ok
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "", false
+}
+
 // FuzzJSON: the scanner and encoding/json agree, except on values nested deeper than the documented limit.
 func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"a":[1,true,null,"\u00e4"]}`))

@@ -175,36 +175,36 @@ func scanWord(b []byte, i int, word string) (int, *Error) {
 
 // scanString returns the end of the string that starts with the quote b[i].
 func scanString(b []byte, i int) (int, *Error) {
-	for j := skipPlain(b, i+1); j < len(b); j++ {
-		c := b[j]
-		if c == '"' {
+	for j := skipPlain(b, i+1); j < len(b); j = skipPlain(b, j) {
+		switch c := b[j]; {
+		case c == '"':
 			return j + 1, nil
-		}
-		if c < 0x20 {
+		case c < 0x20:
 			return 0, errorAt(j, "control character 0x%02x in a string", c)
 		}
-		if c == '\\' {
-			n := escapeLen(b[j:])
-			if n == 0 {
-				return 0, errorAt(j, "bad escape in a string")
-			}
-			j += n - 1
+		n := escapeLen(b[j:])
+		if n == 0 {
+			return 0, errorAt(j, "bad escape in a string")
 		}
+		j += n
 	}
 	return 0, errorAt(i, "string without an end")
 }
 
-// skipPlain passes over what a string may hold as it is, eight bytes a step (BenchmarkParse): it returns an index at or
-// shortly before the first quote, backslash or control character from i on.
+// skipPlain passes over what a string may hold as it is, eight bytes a step (BenchmarkParse): it returns the index of the
+// first quote, backslash or control character from i on, or len(b).
 func skipPlain(b []byte, i int) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(b); i += 8 {
 		x := binary.LittleEndian.Uint64(b[i:])
 		quote, slash := x^('"'*ones), x^('\\'*ones)
-		// Each term has a byte's top bit set if that byte is what is looked for, or one before it is.
-		if ((quote-ones)&^quote|(slash-ones)&^slash|(x-0x20*ones)&^x)&tops != 0 {
-			break
+		// Each term has a byte's top bit set if that byte is what is looked for, or a lower one is: the lowest is right.
+		if hit := ((quote-ones)&^quote | (slash-ones)&^slash | (x-0x20*ones)&^x) & tops; hit != 0 {
+			return i + bits.TrailingZeros64(hit)/8
 		}
+	}
+	for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= 0x20 {
+		i++
 	}
 	return i
 }
