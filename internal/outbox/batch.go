@@ -44,6 +44,7 @@ type Batch struct {
 	bytes    []byte
 	picks    []Pick // the first is whose rest was finished, or nobody's
 	from, to int    // which of them are written
+	now      int64  // a look at the clock while it is built; 0: nobody has looked yet
 	all      bool   // the connection has taken all of it
 	alone    bool   // it was a rest, and nothing else had room beside it
 }
@@ -75,7 +76,16 @@ func (batch *Batch) Written() []Pick { return batch.picks[batch.from:batch.to] }
 // begin empties the batch.
 func (batch *Batch) begin() {
 	batch.picks = append(batch.picks[:0], Pick{})
-	batch.from, batch.to, batch.all, batch.alone = 1, 1, false, false
+	batch.from, batch.to, batch.now, batch.all, batch.alone = 1, 1, 0, false, false
+}
+
+// time is the time at which the batch is built, which is not the beginning of the step: a step may take a while. Only what can
+// expire costs a look at the clock, and all of a batch costs one.
+func (batch *Batch) time() int64 {
+	if batch.now == 0 {
+		batch.now = batch.owner.Now()
+	}
+	return batch.now
 }
 
 // finished notes the entry whose rest was written, which is before all picks.
@@ -143,7 +153,7 @@ func (b *Box) gather(batch *Batch, all []byte, window int, now int64) (_, alone 
 		if l == nil {
 			return all, nil
 		}
-		p, ok := b.take(l, batch.owner, now)
+		p, ok := b.take(l, batch, now)
 		if !ok {
 			continue
 		}
@@ -205,11 +215,11 @@ func (b *Box) nextTurn() { b.turn = (b.turn + 1) % uint8(len(pattern)) }
 
 // take takes one entry and moves the turn on; or, if the client is to be told of losses first, the notice of them, which is
 // nobody's turn. It reports false if what the lane had has expired.
-func (b *Box) take(l *Lane, o Owner, now int64) (Pick, bool) {
+func (b *Box) take(l *Lane, batch *Batch, now int64) (Pick, bool) {
 	if n, why, ok := l.TakeLoss(); ok && l.Kind != Events {
-		return Pick{Lane: l, Notice: true, pick: pick{frame: o.Lost(l, n, why), lost: n, reason: why}}, true
+		return Pick{Lane: l, Notice: true, pick: pick{frame: batch.owner.Lost(l, n, why), lost: n, reason: why}}, true
 	}
-	e, ok := takeLive(l, o, now)
+	e, ok := takeLive(l, batch, now)
 	if !ok {
 		return Pick{}, false // nextLane finds that it is not sendable
 	}
@@ -224,16 +234,15 @@ func (b *Box) take(l *Lane, o Owner, now int64) (Pick, bool) {
 	return p, true
 }
 
-// takeLive takes the next entry that has not expired by now, which is not by the beginning of the step: a step may take a
-// while. Only what can expire costs a look at the clock.
+// takeLive takes the next entry that has not expired while the batch is built.
 //
 //weir:loop
-func takeLive(l *Lane, o Owner, begun int64) (e lane.Entry, ok bool) {
+func takeLive(l *Lane, batch *Batch, begun int64) (e lane.Entry, ok bool) {
 	e, ok = l.Take(begun)
 	if !ok || e.Message().Expires == 0 {
 		return e, ok
 	}
-	if now := o.Now(); e.Message().Expires <= now {
+	if now := batch.time(); e.Message().Expires <= now {
 		l.Untake(e)
 		return l.Take(now)
 	}
