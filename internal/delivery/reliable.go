@@ -10,16 +10,22 @@ import (
 // Ack clocks and times to live: one timer per lane that needs one, on the
 // shard's wheel.
 
-// arm schedules the lane's timer for what it has to do next, unless it is
-// scheduled for something earlier.
+// arm schedules the lane's timer for what it has to do next, unless it is scheduled for something earlier. With a message in
+// flight that is a step of the ack clock at the latest; so no ack that was waited for when the timer was armed is due before it,
+// nor one of a message sent since, and the window, which may be wide, is not looked through for each message written.
 func (sh *Shard) arm(l *outLane) {
-	at := l.NextDeadline()
+	soon := l.NextExpiry()
 	if l.InFlight() > 0 {
-		at = min(at, sh.now+max(int64(l.Class().Policy.AckTimeout)/clockSteps, 1))
+		soon = min(soon, sh.now+max(int64(l.Class().Policy.AckTimeout)/clockSteps, 1))
 	}
-	if at == 0 || (l.timer != nil && l.timer.Armed() && l.timer.When() <= at) {
+	if l.timer != nil && l.timer.Armed() && l.timer.When() <= soon {
 		return
 	}
+	at := l.NextDeadline()
+	if at == 0 {
+		return
+	}
+	at = min(at, soon)
 	if l.timer == nil {
 		l.timer = new(wheel.Timer)
 		l.timer.Init(l)

@@ -417,12 +417,7 @@ func (l *Lane) Trim() {
 
 // NextDeadline is when Due or Expire has something to do; 0 = never.
 func (l *Lane) NextDeadline() int64 {
-	at := int64(math.MaxInt64)
-	if l.queue.len() > 0 {
-		if x := l.queue.front().item.Msg.Expires; x != 0 {
-			at = x
-		}
-	}
+	at := l.NextExpiry()
 	if l.window != nil {
 		at = min(at, l.window.deadline(&l.class.Policy))
 	}
@@ -430,6 +425,16 @@ func (l *Lane) NextDeadline() int64 {
 		return 0
 	}
 	return at
+}
+
+// NextExpiry is when Expire has something to do; MaxInt64 = never.
+func (l *Lane) NextExpiry() int64 {
+	if l.queue.len() > 0 {
+		if x := l.queue.front().item.Msg.Expires; x != 0 {
+			return x
+		}
+	}
+	return math.MaxInt64
 }
 
 // Depth is how many entries the lane holds, in flight and being written included.
