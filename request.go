@@ -118,7 +118,8 @@ func (s *Socket) misshapen(name string) error {
 //
 //weir:loop
 func (s *Socket) ack(in *socketio.Incoming) bool {
-	topic, id, ok := sio.TextFields(in.Args, "topic", "messageId")
+	texts, ok := sio.TextFields(in.Args, [...]string{"topic", "messageId"})
+	topic, id := texts[0], texts[1]
 	if !ok || len(topic) == 0 || len(id) == 0 {
 		return false
 	}

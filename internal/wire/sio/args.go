@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -46,35 +47,53 @@ func ValueEnd(data []byte, i int) (end int, ok bool) {
 	return end, err == nil
 }
 
-// TextFields returns the strings that are the members named a and b of an object, the second element of args: the raw JSON
-// array of an event that [Parse] has accepted. Of members with one name the first counts. ok is false unless both are there. It
-// reads no further than it has to, once, and allocates nothing: a text is a view of args, unless it was written with escapes.
-func TextFields(args []byte, a, b string) (textA, textB []byte, ok bool) {
+// TextFields returns the strings that are the members of two names of an object, the second element of args: the raw JSON
+// array of an event that [Parse] has accepted. Of members with one name the first counts; a name is one that JSON need not
+// escape. ok is false unless both are there. It reads no further than it has to, once, and allocates nothing: a text is a view
+// of args, unless it was written with escapes.
+func TextFields(args []byte, names [2]string) (texts [2][]byte, ok bool) {
 	i := secondArg(args)
 	if at(args, i) != '{' {
-		return nil, nil, false
+		return texts, false
 	}
 	for i = skipSpace(args, i+1); at(args, i) == '"'; i = skipSpace(args, i+1) {
-		key, err := scanString(args, i)
-		if err != nil {
-			return nil, nil, false
+		which, value := fieldAt(args, i, &names)
+		if which >= 0 && texts[which] == nil {
+			texts[which], i, ok = textAt(args, value)
+		} else {
+			i, ok = ValueEnd(args, value)
 		}
-		name := args[i:key]
-		i = skipSpace(args, skipSpace(args, key)+1) // behind the colon
-		switch {
-		case textA == nil && isNamed(name, a):
-			textA, i, ok = textAt(args, i)
-		case textB == nil && isNamed(name, b):
-			textB, i, ok = textAt(args, i)
-		default:
-			i, ok = ValueEnd(args, i)
-		}
-		if !ok || (textA != nil && textB != nil) {
-			return textA, textB, ok
+		if !ok || (texts[0] != nil && texts[1] != nil) {
+			return texts, ok
 		}
 		i = skipSpace(args, i) // the comma, or the end
 	}
-	return nil, nil, false
+	return texts, false
+}
+
+// fieldAt says which of the names the member has that begins at args[i], -1 for none, and where its value begins.
+func fieldAt(args []byte, i int, names *[2]string) (which, value int) {
+	which = -1
+	for k := range names {
+		if spells(args, i, names[k]) {
+			which, i = k, i+len(names[k])+2
+			break
+		}
+	}
+	if which < 0 {
+		end, err := scanString(args, i)
+		if err != nil {
+			return -1, len(args)
+		}
+		which, i = slices.IndexFunc(names[:], func(name string) bool { return isNamed(args[i:end], name) }), end
+	}
+	return which, skipSpace(args, skipSpace(args, i)+1) // behind the colon
+}
+
+// spells reports whether the JSON string at b[i] is name, written as it is.
+func spells(b []byte, i int, name string) bool {
+	end := i + 1 + len(name)
+	return end < len(b) && b[end] == '"' && string(b[i+1:end]) == name
 }
 
 // secondArg is where the second element of args begins; len(args) if there is none.

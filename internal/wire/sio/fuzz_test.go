@@ -75,7 +75,8 @@ func FuzzTextFields(f *testing.F) {
 		if _, err := sio.Parse(append([]byte("2"), args...)); err != nil || !utf8.Valid(object) {
 			return
 		}
-		topic, id, ok := sio.TextFields(args, "topic", "id")
+		texts, ok := sio.TextFields(args, [2]string{"topic", "id"})
+		topic, id := texts[0], texts[1]
 		wantTopic, hasTopic := firstText(t, sio.SplitArgs(args, nil), "topic")
 		wantID, hasID := firstText(t, sio.SplitArgs(args, nil), "id")
 		if ok != (hasTopic && hasID) || (ok && (string(topic) != wantTopic || string(id) != wantID)) {

@@ -63,7 +63,12 @@ type scanner struct {
 // value reads a scalar or an empty container whole, or enters a container and stops at its first element's value.
 func (s *scanner) value() (whole bool, err *Error) {
 	c := at(s.b, s.i)
-	if c != '{' && c != '[' {
+	switch c {
+	case '{', '[':
+	case '"':
+		s.i, err = scanString(s.b, s.i)
+		return true, err
+	default:
 		s.i, err = scanScalar(s.b, s.i)
 		return true, err
 	}
@@ -127,7 +132,7 @@ func unexpected(b []byte, i int, wanted string) *Error {
 }
 
 func skipSpace(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
 	}
 	return i
