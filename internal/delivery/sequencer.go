@@ -23,6 +23,7 @@ type sequencer struct {
 	log     topiclog.Log // nil: nothing is remembered, the sequencer counts
 	epoch   string       // names the numbering as it was when the order began
 	numbers bool         // nothing is kept: records are not needed
+	sparse  bool         // nobody can say which offset comes next
 
 	mu   sync.Mutex
 	last topiclog.Position // of the newest message in the order; of none yet it has the epoch
@@ -33,7 +34,7 @@ func (s *sequencer) open(log topiclog.Log, epoch string) {
 	s.log, s.epoch, s.numbers = log, epoch, true
 	if log != nil {
 		span := log.Span()
-		s.epoch, s.numbers, s.last.Offset = span.Epoch, !log.Keeps(), span.Last
+		s.epoch, s.numbers, s.sparse, s.last.Offset = span.Epoch, !log.Keeps(), span.Sparse, span.Last
 	}
 	s.last.Epoch = s.epoch
 }
@@ -176,8 +177,9 @@ func (f *fanOut) foretell(last topiclog.Position) {
 // foretells is how often foretell is tried for a message.
 const foretells = 3
 
-// foretold reports whether the message need not be compressed before it is placed, or is for the place that comes next.
+// foretold reports whether the message need not be compressed before it is placed, or is for the place that comes next, or
+// nobody knows which that is.
 func (f *fanOut) foretold(last topiclog.Position) bool {
 	x := f.pub
-	return x == nil || !f.ns.spec.Deflate || !x.pub.Tells(f.form()) || x.pub.Placed(&x.msg, last.Epoch, last.Offset+1)
+	return x == nil || f.topic.sparse || !f.ns.spec.Deflate || !x.pub.Tells(f.form()) || x.pub.Placed(&x.msg, last.Epoch, last.Offset+1)
 }

@@ -39,6 +39,7 @@ func Rules() []Rule {
 		commentWidth(132),
 		goroutines(),
 		rawSyscalls(),
+		offsetCounts(),
 		engineBytes(),
 		printing(),
 		contextTODO(),

@@ -154,6 +154,16 @@ func f(wg *sync.WaitGroup, g *errgroup.Group) {
 			want: []string{"internal/x/a.go:3", "internal/x/a.go:4", "internal/x/a.go:6", "internal/x/a.go:10"},
 		},
 		{
+			rule: "counts by offsets", says: "where topics are dealt with one offset is subtracted from another",
+			tree: module{
+				"internal/delivery/place/place.go": "package place\n\nvar _ = live - next\n\nvar _ = min(b.First-1, p.since) - p.At\n",
+				"internal/delivery/a.go":           "package delivery\n\nvar _ = m.Offset - 1\n\nvar _ = now - since\n\nfunc f() { x.Offset -= y.Previous }\n",
+				"internal/topiclog/log.go":         "package topiclog\n\nvar _ = upto - after\n",
+				"internal/lane/lane.go":            "package lane\n\nvar _ = last - first\n",
+			},
+			want: []string{"internal/delivery/a.go:7", "internal/delivery/place/place.go:3", "internal/delivery/place/place.go:5"},
+		},
+		{
 			rule: "raw system calls", says: "outside the listed files, unless only signals are named",
 			tree: module{
 				"internal/transport/epoll_linux.go": "package transport\n\nimport \"golang.org/x/sys/unix\"\n\nvar _ = unix.EpollWait\n",

@@ -118,7 +118,7 @@ func (g *Log) Keeps() bool { return true }
 func (g *Log) Span() topiclog.Span {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := topiclog.Span{Epoch: g.place.epoch, First: g.place.first, Last: g.place.last}
+	s := topiclog.Span{Epoch: g.place.epoch, First: g.place.first, Last: g.place.last, Sparse: true}
 	if s.Last == 0 {
 		s.First = 1
 	}

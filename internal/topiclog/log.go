@@ -67,6 +67,22 @@ type Span struct {
 	Epoch string
 	First uint64 // the offset of the oldest record kept; Last+1 if there is none
 	Last  uint64 // the highest offset given; 0: none was
+
+	// Sparse says that offsets are an order and no count: they follow a clock, as a broker's do, and there are many more of them
+	// than records.
+	Sparse bool
+}
+
+// Between is how many records may be behind one offset and up to another, at most: one for each offset. known is false where
+// there may be any number, see Sparse. What is counted by offsets is counted here and nowhere else (a house rule).
+func (s *Span) Between(after, upto uint64) (most uint64, known bool) {
+	switch {
+	case upto <= after:
+		return 0, true
+	case s.Sparse:
+		return 0, false
+	}
+	return upto - after, true
 }
 
 // Query says what to read.

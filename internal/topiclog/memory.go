@@ -189,7 +189,7 @@ func (m *Memory) Held() (records, bytes int) {
 func (m *Memory) Span() Span {
 	if m.ring == nil {
 		last := m.last.Load()
-		return Span{m.epoch, last + 1, last}
+		return Span{Epoch: m.epoch, First: last + 1, Last: last}
 	}
 	m.ring.mu.RLock()
 	defer m.ring.mu.RUnlock()

@@ -52,14 +52,14 @@ func (p *Place) Missed() { p.reading = false }
 // Loss is messages that will not come any more.
 type Loss struct {
 	Messages  uint64 // of those counted
-	Older     uint64 // and of what was there before the lane: all offsets of what was too old, of damage at least one
+	Older     uint64 // and of what was there before the lane: all offsets of what was too old, of damage, and where offsets say nothing, at least one
 	Explained bool   // the log has said that something is gone
 	Old       bool   // by its retention, not by damage
 }
 
 // Read looks at what a read has found, before any of it is given to the lane. live is the offset given to the lane last, and
 // waiting how many messages are counted that were not read. It returns what of those is lost for certain: at most one for each
-// offset can still come.
+// offset can still come, and where offsets are sparse any number, until all is read.
 func (p *Place) Read(b *topiclog.Batch, waiting, live uint64) (l Loss) {
 	if b.Lost {
 		p.lost = true
@@ -67,7 +67,8 @@ func (p *Place) Read(b *topiclog.Batch, waiting, live uint64) (l Loss) {
 		if b.LostAfter < p.since {
 			l.Older = 1
 			if p.old {
-				l.Older = max(min(b.First-1, p.since)-p.At, 1)
+				n, _ := b.Between(p.At, min(b.First-1, p.since))
+				l.Older = max(n, 1)
 			}
 		}
 	}
@@ -78,8 +79,10 @@ func (p *Place) Read(b *topiclog.Batch, waiting, live uint64) (l Loss) {
 		}
 	}
 	most := found // that can still come
-	if next := max(b.Next, p.since); live > next {
-		most += live - next
+	if n, known := b.Between(max(b.Next, p.since), live); known {
+		most += n
+	} else {
+		most = waiting // nobody can tell before all is read
 	}
 	if b.Lost && len(b.Placements) > 0 { // what is gone is told once, whether there is room for the first that is left or not
 		p.At = max(p.At, min(b.Placements[0].Offset-1, live))

@@ -125,6 +125,30 @@ func TestWhatIsOlderThanTheLaneIsNotCounted(t *testing.T) {
 	}
 }
 
+// Where offsets follow a clock their differences are no counts: of what is older than the lane one at least is gone, and of what
+// it has counted nobody knows how many before all is read.
+func TestSparseOffsetsAreNotCounted(t *testing.T) {
+	at := func(ms uint64) uint64 { return ms << 12 }
+	p := place.Begin(at(3), at(10))
+	b := topiclog.Batch{Span: topiclog.Span{First: at(8), Last: at(20), Sparse: true}, Lost: true, Next: at(15)}
+	for _, ms := range []uint64{8, 12, 15} {
+		b.Placements = append(b.Placements, topiclog.Placement{Record: &topiclog.Record{}, Position: topiclog.Position{Offset: at(ms)}})
+	}
+	if l := p.Read(&b, 5, at(20)); l.Messages != 0 || l.Older != 1 || !l.Old || !l.Explained {
+		t.Errorf("in the middle: %+v", l)
+	}
+	p.Given(at(12))
+	p.Given(at(15))
+	if p.Done(b.Next, at(20)) {
+		t.Error("it is behind no more")
+	}
+	b = topiclog.Batch{Span: b.Span, Next: at(20)}
+	b.Placements = []topiclog.Placement{{Record: &topiclog.Record{}, Position: topiclog.Position{Offset: at(20)}}}
+	if l := p.Read(&b, 3, at(20)); l.Messages != 2 || l.Older != 0 || !l.Old || !l.Explained {
+		t.Errorf("at the end: %+v", l)
+	}
+}
+
 // A read that failed changes nothing, and one record for which there was no room waits for it.
 func TestPlaceWaitsForRoom(t *testing.T) {
 	p := place.Begin(0, 0)
