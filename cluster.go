@@ -99,7 +99,9 @@ type fleet struct {
 	logs   *sharedlog.Logs
 	member atomic.Pointer[joined] // nil: it has not joined
 	unsent [kinds]atomic.Uint64
-	missed atomic.Uint64 // records that this node never delivered
+
+	missed     atomic.Uint64 // gaps in topics: records, nobody knows how many, that this node never delivered
+	renumbered atomic.Uint64 // logs that the broker has lost
 
 	mu    sync.Mutex
 	heard map[string]func(from string, data []byte) // by channel
@@ -217,10 +219,15 @@ func (f *fleet) topic(namespace, topic string, l topiclog.Limits, deliver topicl
 	if l.Records > 0 {
 		return f.open(ctx, m, sharedlog.Options{
 			Namespace: namespace, Topic: topic, Keep: l.Records, Deliver: deliver,
-			Missed: func(after, before uint64) {
+			Missed: func(after, upto uint64) {
 				f.missed.Add(1)
 				f.of.log.Error("records of a topic were not delivered here: the broker did not keep them until it was back (Cluster.LogRecords)",
-					"namespace", namespace, "topic", topic, "after", after, "before", before)
+					"namespace", namespace, "topic", topic, "after", after, "upto", upto)
+			},
+			Renumbered: func(was, is string) {
+				f.renumbered.Add(1)
+				f.of.log.Error("the broker has lost the log of a topic: it goes on in a new epoch",
+					"namespace", namespace, "topic", topic, "was", was, "is", is)
 			},
 		})
 	}
@@ -399,7 +406,7 @@ func (f *fleet) figures() *metrics.Cluster {
 	if m == nil {
 		return nil
 	}
-	c := &metrics.Cluster{Up: m.State().Up, Missed: f.missed.Load(), Unsent: make(map[string]uint64, kinds)}
+	c := &metrics.Cluster{Up: m.State().Up, Missed: f.missed.Load(), Renumbered: f.renumbered.Load(), Unsent: make(map[string]uint64, kinds)}
 	for i, name := range kindNames {
 		c.Unsent[name] = f.unsent[i].Load()
 	}

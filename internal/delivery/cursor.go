@@ -31,15 +31,16 @@ type resumption struct {
 	open  bool   // something up to after is not done, and was not given to it
 }
 
-// resume makes a lane that was just enlisted one that goes on at a cursor. from is where its deliveries begin.
-func (l *outLane) resume(c *cursor.Cursor, from topiclog.Position) (resumed, behind bool) {
-	if c.Topic != l.topic.Name || (c.Epoch != l.topic.epoch && c.Epoch != from.Epoch) {
+// resume makes a lane that was just enlisted one that goes on at a cursor. from is where its deliveries begin, and epoch what the
+// log could read then.
+func (l *outLane) resume(c *cursor.Cursor, from topiclog.Position, epoch string) (resumed, behind bool) {
+	if c.Topic != l.topic.Name || (c.Epoch != epoch && c.Epoch != from.Epoch) {
 		return false, false
 	}
 	l.from = max(l.from, c.Floor)
 	behind = c.Floor < from.Offset
 	if behind && l.topic.remembers() {
-		g := l.socket.shard().trail(l, c.Floor, from.Offset)
+		g := l.socket.shard().trail(l, epoch, c.Floor, from.Offset)
 		if c.Top() > c.Floor {
 			start := c.Clone()
 			g.start, l.stage = &start, stageLaggingResumed

@@ -143,7 +143,7 @@ const MaxReads = maxReads
 func (h *Hub) Reads() int { return h.reads.Waiting() }
 
 // Epoch is that of the topic's log.
-func (t *Topic) Epoch() string { return t.epoch }
+func (t *Topic) Epoch() string { return t.numbering() }
 
 // Crawl has the shard deliver a few messages a step, so that what is done to sockets comes between. Loop only.
 func (sh *Shard) Crawl() { sh.pace.step, sh.pace.turn = 3, 2 }

@@ -15,8 +15,8 @@ type Target = roster.Target
 // everybody is the target of publications to all: they share it.
 var everybody = &Target{}
 
-// job is what waits in the inbox of a shard for its place in an order, see stream. There are four: fanOut, direct,
-// operation and replay. All methods are called on the shard.
+// job is what waits in the inbox of a shard for its place in an order, see stream. There are five: fanOut, direct,
+// operation, replay and breach. All methods are called on the shard.
 //
 //weir:loop
 type job interface {
@@ -82,6 +82,7 @@ type fanOut struct {
 	pub      *publication // whose message it is; nil: it is an emit
 	members  bool         // of those the target means the topic's subscribers, through their lanes of it; else whoever is meant
 	wanted   bool         // somebody may ask for the receipt
+	foreign  bool         // it comes from the log of its topic: if that is closed, nobody is there for it
 	late     bool         // its log says later where it is: who observes hears of it then
 	unkept   bool         // its topic's log has a place for it and no record: it cannot wait there
 	failed   bool         // because the log could not take it

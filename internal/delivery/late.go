@@ -128,6 +128,10 @@ func volatile(r *topiclog.Record) *topiclog.Record {
 // deliver is a topiclog.Deliver: a late log has placed a record, of this node or another. It waits for room in the inboxes.
 func (t *Topic) deliver(e topiclog.Placement) {
 	h := t.Declared.Namespace.hub
+	if e.Breach() {
+		t.breach(e.Position)
+		return
+	}
 	f := t.awaited(e.Record)
 	foreign := f == nil
 	if foreign {
@@ -172,7 +176,7 @@ func (t *Topic) skip(at topiclog.Position) {
 // fanOutOf makes what is delivered of another node's record.
 func (h *Hub) fanOutOf(t *Topic, r *topiclog.Record) *fanOut {
 	x := publicationOf(t, r)
-	f := &fanOut{outgoing: outgoing{msg: &x.msg, ns: t.Declared.Namespace, topic: t}, pub: x, target: everybody, members: true}
+	f := &fanOut{outgoing: outgoing{msg: &x.msg, ns: t.Declared.Namespace, topic: t}, pub: x, target: everybody, members: true, foreign: true}
 	if !r.To.Everybody() {
 		f.target = &Target{Socket: r.To.Socket, Principal: r.To.Principal}
 		if r.To.Room != "" {

@@ -158,8 +158,8 @@ func (d *Declared) recalls(most int) topiclog.Limit {
 
 // meetLocked brings the past to where the topic is now, with its lock held; where that takes a wait it ends where it ends.
 func (p *Past) meetLocked(t *Topic) {
-	if p.epoch != t.epoch { // the topic was forgotten meanwhile, and what was read with it
-		p.epoch, p.upto, p.messages, p.late = t.epoch, t.last.Offset, nil, nil
+	if epoch := t.numbering(); p.epoch != epoch { // the topic was forgotten meanwhile, or numbered anew, and what was read with it
+		p.epoch, p.upto, p.messages, p.late = epoch, t.last.Offset, nil, nil
 		return
 	}
 	if m, ok := t.log.(*topiclog.Memory); ok {
@@ -198,7 +198,7 @@ func (p *Past) fit(l *outLane, now int64) int {
 // giveHistory offers a new subscription its past, and has it read what was published between that and its beginning.
 //
 //weir:loop
-func (sh *Shard) giveHistory(l *outLane, p *Past, from uint64) {
+func (sh *Shard) giveHistory(l *outLane, p *Past, epoch string, from uint64) {
 	for _, m := range p.messages {
 		it := l.Class().Hold(m)
 		sh.offer(l, it, nil)
@@ -207,7 +207,7 @@ func (sh *Shard) giveHistory(l *outLane, p *Past, from uint64) {
 	sh.spent += len(p.messages)
 	p.messages = nil
 	if p.upto < from && l.topic.remembers() {
-		sh.trail(l, p.upto, from)
+		sh.trail(l, epoch, p.upto, from)
 	}
 }
 

@@ -72,7 +72,7 @@ func newPublication(t *Topic, p *Publication, now int64) (x *publication, most i
 	// The publisher's goroutine pays for the form most subscribers want: for all of it now, or if it tells its position
 	// for little more than that under the lock of the order. The payload is kept only inside that frame.
 	form := d.form(d.Spec.Shape)
-	if most = x.pub.Prepare(m, form, t.epoch); !x.pub.Tells(form) {
+	if most = x.pub.Prepare(m, form, t.numbering()); !x.pub.Tells(form) {
 		d.Namespace.prepare(m.Frame(form))
 	}
 	return x, most

@@ -238,6 +238,9 @@ func (h *Hub) lockWithRoom(ctx context.Context, f *fanOut, held *reservation) (*
 		if t.dead {
 			t.mu.Unlock()
 			held.release() // others need the room while its log is opened
+			if f.foreign {
+				return nil, ErrClosed // the log that brings it is being closed, and waits for this
+			}
 			t, err := f.ns.Await(ctx, t.Name)
 			if err != nil {
 				return nil, err

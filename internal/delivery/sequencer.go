@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
@@ -21,9 +22,10 @@ import (
 // what has a higher one is in none.
 type sequencer struct {
 	log     topiclog.Log // nil: nothing is remembered, the sequencer counts
-	epoch   string       // names the numbering as it was when the order began
 	numbers bool         // nothing is kept: records are not needed
 	sparse  bool         // nobody can say which offset comes next
+
+	epoch atomic.Pointer[string] // names the numbering of the log; it changes under mu
 
 	mu   sync.Mutex
 	last topiclog.Position // of the newest message in the order; of none yet it has the epoch
@@ -31,13 +33,17 @@ type sequencer struct {
 
 // open begins an order: the one that a log has, or without one a new one of that epoch.
 func (s *sequencer) open(log topiclog.Log, epoch string) {
-	s.log, s.epoch, s.numbers = log, epoch, true
+	s.log, s.numbers = log, true
 	if log != nil {
 		span := log.Span()
-		s.epoch, s.numbers, s.sparse, s.last.Offset = span.Epoch, !log.Keeps(), span.Sparse, span.Last
+		epoch, s.numbers, s.sparse, s.last.Offset = span.Epoch, !log.Keeps(), span.Sparse, span.Last
 	}
-	s.last.Epoch = s.epoch
+	s.last.Epoch = epoch
+	s.epoch.Store(&epoch)
 }
+
+// numbering is the epoch of what the log can read. Any goroutine may call it.
+func (s *sequencer) numbering() string { return *s.epoch.Load() }
 
 // numberLocked gives the next place to a record, which is nil if none is needed. A position that comes later is a Later.
 func (s *sequencer) numberLocked(r *topiclog.Record) (*topiclog.Later, error) {

@@ -42,7 +42,8 @@ const (
 // snapshot is what a subscription takes of its topic when it begins.
 type snapshot struct {
 	asked    bool
-	past     *Past // nil: no history is asked for
+	epoch    string // what the log could read at that moment
+	past     *Past  // nil: no history is asked for
 	complete bool
 	values   int
 	one      *base.Message // unless there is a value for each key

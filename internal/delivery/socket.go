@@ -167,12 +167,12 @@ func (s *Socket) Subscribe(name string, o SubscribeOptions, answer func(Subscrip
 		at.History = o.Past.fit(l, s.shard().now)
 	}
 	if o.From != nil {
-		at.Resumed, at.Behind = l.resume(o.From, from)
+		at.Resumed, at.Behind = l.resume(o.From, from, take.epoch)
 	}
 	answer(at)
 	l.wait()
 	if o.Past != nil {
-		s.shard().giveHistory(l, o.Past, from.Offset)
+		s.shard().giveHistory(l, o.Past, take.epoch, from.Offset)
 	}
 	if l.lagging() {
 		s.shard().fill(l)

@@ -34,6 +34,7 @@ import (
 //weir:loop
 type lag struct {
 	lane  *outLane
+	epoch string // of its place
 	place place.Place
 	start *cursor.Cursor // where its subscription began; nil: with the stream
 	since int64          // when it fell behind
@@ -59,8 +60,8 @@ func (l *outLane) lagging() bool { return l.stage >= stageLagging && l.stage != 
 func (l *outLane) spills() bool { return l.Class().Policy.Overflow == base.SpillToDisk }
 
 // trail makes a lane one that is behind, with all up to an offset given to it. What is up to since it has not counted.
-func (sh *Shard) trail(l *outLane, at, since uint64) *lag {
-	g := &lag{lane: l, place: place.Begin(at, since), began: at, since: sh.now}
+func (sh *Shard) trail(l *outLane, epoch string, at, since uint64) *lag {
+	g := &lag{lane: l, epoch: epoch, place: place.Begin(at, since), began: at, since: sh.now}
 	l.Feed(true)
 	if l.stage = stageLagging; sh.lags == nil {
 		sh.lags = make(map[*outLane]*lag)
@@ -93,7 +94,7 @@ func (sh *Shard) fallBehind(l *outLane, m *base.Message) {
 		start, began = &r.start, r.after
 		l.passCursor()
 	}
-	g := sh.trail(l, m.Offset-1, m.Offset-1)
+	g := sh.trail(l, l.topic.numbering(), m.Offset-1, m.Offset-1)
 	if g.began = began; start != nil {
 		g.start, l.stage = start, stageLaggingResumed
 	}
@@ -173,7 +174,7 @@ func (sh *Shard) fill(l *outLane) {
 	r := &replay{lag: g, topic: l.topic, shard: sh, form: form, upto: math.MaxUint64}
 	g.read = r
 	sh.hub.reads.Ask(reads.Read{Log: l.topic.log, For: r, As: &r.ticket, Query: topiclog.Query{
-		Epoch: l.topic.epoch, After: g.place.At, Limit: limit, For: &topiclog.Reader{Socket: s.ID, Principal: s.Principal, Rooms: s.otherRooms()},
+		Epoch: g.epoch, After: g.place.At, Limit: limit, For: &topiclog.Reader{Socket: s.ID, Principal: s.Principal, Rooms: s.otherRooms()},
 	}})
 }
 
@@ -238,6 +239,13 @@ func (sh *Shard) faulty(g *lag, err error) {
 		g.faults++
 		return
 	}
+	sh.giveUp(g)
+	l.socket.conn.markReady(l)
+}
+
+// giveUp ends a lag of which nothing more can be read: its lane goes on with the stream.
+func (sh *Shard) giveUp(g *lag) {
+	l := g.lane
 	n, _, _ := l.Spilled()
 	l.Forgo(n, base.ReasonSpillFailed)
 	if !g.place.Counted(g.place.At + 1) {
@@ -245,7 +253,6 @@ func (sh *Shard) faulty(g *lag, err error) {
 	}
 	g.place.Done(l.from, l.from)
 	sh.rejoin(g)
-	l.socket.conn.markReady(l)
 }
 
 // memoryPause is how long a lane waits while memory is so short that what it would be given would be evicted.

@@ -160,6 +160,7 @@ func (t *Topic) enter(i int, take *snapshot) (from topiclog.Position, ok bool) {
 		return from, false
 	}
 	t.shards[i] = true
+	take.epoch = t.numbering()
 	if take.asked {
 		t.takeLocked(take)
 	}

@@ -213,6 +213,7 @@ func collectCluster(s sink, c *Cluster) {
 	}
 	s.put(clusterUp, up)
 	s.put(clusterMissed, float64(c.Missed))
+	s.put(clusterRenumbered, float64(c.Renumbered))
 	for kind, n := range c.Unsent {
 		s.put(clusterUnsent, float64(n), kind)
 	}

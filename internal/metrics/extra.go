@@ -72,6 +72,8 @@ type Cluster struct {
 	Up     bool              // the broker can be reached
 	Unsent map[string]uint64 // what has not gone to other nodes, by kind: a fixed set
 	Missed uint64            // gaps in topics' logs: records that were not kept until this node could read them
+
+	Renumbered uint64 // topics' logs that the broker has lost while this node had them open
 }
 
 // TLS are the figures of a port that speaks it.

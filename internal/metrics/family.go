@@ -103,6 +103,7 @@ var (
 	clusterUp         = gauge("cluster_up", "1 while the broker can be reached.")
 	clusterUnsent     = counter("cluster_unsent_total", "What has not gone to other nodes.", "what")
 	clusterMissed     = counter("cluster_missed_total", "Gaps in topics' logs that the broker did not keep until this node could read them.")
+	clusterRenumbered = counter("cluster_renumbered_total", "Topics' logs that the broker has lost: they have begun a new epoch.")
 	rateLimited       = counter("rate_limited_total", "Events from clients over a limit.")
 	reconnects        = counter("reconnects_total", "Clients that came back after the server had cut them.")
 	tlsExpires        = gauge("tls_certificate_expires_timestamp_seconds", "When the certificate expires, in seconds since 1970.", "server")

@@ -129,6 +129,9 @@ type seen struct {
 	news *sync.Cond
 	ids  []string
 	at   []topiclog.Position
+
+	last     topiclog.Position
+	breaches []topiclog.Position
 }
 
 func newSeen(t *testing.T) *seen {
@@ -141,12 +144,18 @@ func newSeen(t *testing.T) *seen {
 func (s *seen) deliver(p topiclog.Placement) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.at); n > 0 && (p.Offset <= s.at[n-1].Offset || (p.Epoch == s.at[n-1].Epoch && p.Previous != s.at[n-1].Offset && !p.Volatile)) {
-		s.t.Errorf("%+v is delivered after %+v", p.Position, s.at[n-1])
+	epoch := p.Epoch == s.last.Epoch || p.Breach() // another one begins with a breach
+	if l := s.last; l.Offset > 0 && (p.Offset <= l.Offset || !epoch || (p.Previous != l.Offset && l.Epoch == p.Epoch && !p.Breach() && l.Previous != 0)) {
+		s.t.Errorf("%+v is delivered after %+v", p.Position, l)
+	}
+	if p.Breach() {
+		s.last, s.breaches = p.Position, append(s.breaches, p.Position)
+		return
 	}
 	if p.Volatile {
 		return
 	}
+	s.last = p.Position
 	s.ids, s.at = append(s.ids, p.ID), append(s.at, p.Position)
 	s.news.Broadcast()
 }
@@ -286,6 +295,9 @@ func TestMissedRecordsAreTold(t *testing.T) {
 	if !slices.Equal(s.ids, []string{"15", "16", "17", "18", "19"}) || len(missed) != 1 || missed[0][1] != s.at[0].Offset-1 && missed[0][1] >= s.at[0].Offset {
 		t.Errorf("delivered %q, missed %v before %d", s.ids, missed, s.at[0].Offset)
 	}
+	if len(s.breaches) != 1 || s.at[0].Previous != s.breaches[0].Offset || s.breaches[0].Epoch != s.at[0].Epoch {
+		t.Errorf("breaches %+v, then %+v", s.breaches, s.at[0])
+	}
 }
 
 // busyBroker has others append between the pages of a read.
@@ -391,6 +403,9 @@ func TestEngineThatForgetsBeginsANewEpoch(t *testing.T) {
 	now := log.Span()
 	if now.Epoch == was.Epoch || now.Last <= was.Last || s.at[10].Epoch != now.Epoch {
 		t.Errorf("after %+v it has %+v", was, now)
+	}
+	if len(s.breaches) != 1 || s.breaches[0].Epoch != now.Epoch || s.breaches[0].Offset <= was.Last || s.at[10].Previous != 0 {
+		t.Errorf("breaches %+v, then %+v", s.breaches, s.at[10])
 	}
 	answer := make(chan topiclog.Batch, 1)
 	log.Read(topiclog.Query{Epoch: was.Epoch, After: was.Last, Limit: topiclog.Limit{Records: 10, Bytes: 1000}}, func(b topiclog.Batch) { answer <- b })

@@ -35,12 +35,15 @@ var ErrOpen = errors.New("the log is open already")
 // Options are a log's.
 type Options struct {
 	Namespace, Topic string
-	Keep             int // records that the broker keeps, at least 1
-	Deliver          topiclog.Deliver
+	Keep             int              // records that the broker keeps, at least 1
+	Deliver          topiclog.Deliver // also of breaches, before the two that follow hear of them
 
-	// Missed hears that records between two offsets were not delivered: they have given way before they could be read.
-	// It must not block.
-	Missed func(after, before uint64)
+	// Missed hears that records behind an offset and up to another were not delivered: they have given way before they could be
+	// read. It must not block.
+	Missed func(after, upto uint64)
+
+	// Renumbered hears that the broker has lost the log and begun another one. It must not block.
+	Renumbered func(was, is string)
 }
 
 // Name is the name of a topic's log at the broker.

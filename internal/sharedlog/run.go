@@ -98,8 +98,8 @@ func (g *Log) catchUp() bool {
 		if len(page.Entries) == 0 {
 			return true
 		}
-		if before := page.Entries[0].Previous; before > g.place.chain && g.opts.Missed != nil {
-			g.opts.Missed(g.place.chain, before)
+		if upto := page.Entries[0].Previous; upto > max(g.place.chain, g.place.mark) {
+			g.breach(upto)
 		}
 		for i := range page.Entries {
 			if g.life.Err() != nil {
@@ -111,13 +111,33 @@ func (g *Log) catchUp() bool {
 	return false
 }
 
+// breach says that the records up to an offset have given way before they could be read.
+func (g *Log) breach(upto uint64) {
+	g.mu.Lock()
+	p := &g.place
+	at := topiclog.Position{Epoch: p.epoch, Offset: max(upto, p.last+1), Previous: p.kept}
+	p.kept, p.last = at.Offset, at.Offset
+	p.first, p.ring, p.head = p.last+1, nil, 0
+	g.mu.Unlock()
+	g.opts.Deliver(topiclog.Placement{Position: at})
+	if g.opts.Missed != nil {
+		g.opts.Missed(at.Previous, at.Offset)
+	}
+}
+
 // renumber begins a new epoch: of the old one nothing is known to the broker.
 func (g *Log) renumber(epoch string) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	p := &g.place
-	p.epoch, p.chain, p.kept, p.first, p.mark = epoch, 0, 0, p.last+1, 0
-	p.ring, p.head = nil, 0
+	was := p.epoch
+	p.epoch, p.chain, p.kept, p.last, p.mark = epoch, 0, 0, p.last+1, 0
+	p.first, p.ring, p.head = p.last+1, nil, 0
+	at := topiclog.Position{Epoch: epoch, Offset: p.last}
+	g.mu.Unlock()
+	g.opts.Deliver(topiclog.Placement{Position: at})
+	if g.opts.Renumbered != nil {
+		g.opts.Renumbered(was, epoch)
+	}
 }
 
 // deliver gives an entry its place, and to the topic.

@@ -340,3 +340,68 @@ func TestPartitionLosesNothingThatWasAnswered(t *testing.T) {
 	}
 	t.Logf("%d answered, %d delivered", len(want), len(clients[0].of("sure")))
 }
+
+// TestSubscribersAreToldWhatTheirNodeHasMissed: a node that cannot hear the broker until it has let records go tells its
+// clients that some are gone, of which nobody knows how many, and goes on in order.
+func TestSubscribersAreToldWhatTheirNodeHasMissed(t *testing.T) {
+	s := redistest.Start(t)
+	network := redistest.NewProxy(t, s.Addr())
+	o := clustered(onRedis(t, s.Addr()))
+	o.Cluster.LogRecords = 10
+	there := start(t, o)
+	o = clustered(onRedis(t, network.Addr()))
+	o.Cluster.LogRecords = 10
+	here := start(t, o)
+	c := gather(t, here, "sure")
+	publish(t, there, "sure", "before")
+	eventually(t, "the first came", func() bool { return len(c.of("sure")) == 1 })
+	network.Refuse(true)
+	network.Cut()
+	eventually(t, "the node knows that the broker is away", func() bool { return strings.Contains(ready(t, here), "away") })
+	for i := range 50 {
+		publish(t, there, "sure", i)
+	}
+	network.Refuse(false)
+	eventually(t, "the last came", func() bool { return slices.Contains(c.of("sure"), "49") })
+	want := []string{`"before"`}
+	for i := 40; i < 50; i++ {
+		want = append(want, fmt.Sprint(i))
+	}
+	if got := c.of("sure"); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := c.of("weir:lost"); len(got) != 1 || !strings.Contains(got[0], `"count":1`) || !strings.Contains(got[0], `"reason":"retention"`) {
+		t.Errorf("its client is told %q", got)
+	}
+	if n := metric(t, here, "weir_cluster_missed_total"); n != 1 || metric(t, there, "weir_cluster_missed_total") != 0 {
+		t.Errorf("%v gaps", n)
+	}
+	if n := metric(t, here, "weir_unbalanced_total"); n != 0 {
+		t.Errorf("%v books are unbalanced", n)
+	}
+}
+
+// TestTopicGoesOnInANewEpoch: a broker that comes back empty numbers anew. Subscribers go on, history is that of the new
+// epoch, and the old one is known to be gone.
+func TestTopicGoesOnInANewEpoch(t *testing.T) {
+	b := cluster.NewMemory()
+	one, two := start(t, clustered(b)), start(t, clustered(b))
+	c := gather(t, two, "kept", "sure")
+	was := publish(t, one, "kept", "old")
+	publish(t, one, "sure", "old")
+	eventually(t, "the old ones came", func() bool { return len(c.of("kept")) == 1 && len(c.of("sure")) == 1 })
+	b.Forget()
+	is := publish(t, one, "kept", "new")
+	publish(t, one, "sure", "new")
+	if is.Epoch == was.Epoch || is.Offset <= was.Offset {
+		t.Errorf("%+v after %+v", is, was)
+	}
+	eventually(t, "the new ones came", func() bool { return len(c.of("kept")) == 2 && len(c.of("sure")) == 2 })
+	late := dial(t, addr(two), "/feed", nil, dialOptions{})
+	if a := late.subscribe("/feed", "kept", map[string]any{"last": 10}); a["ok"] != true || fmt.Sprint(a["history"]) != "map[messages:1]" {
+		t.Errorf("who subscribes later is answered %v", a)
+	}
+	eventually(t, "both nodes have seen it", func() bool {
+		return metric(t, one, "weir_cluster_renumbered_total") == 2 && metric(t, two, "weir_cluster_renumbered_total") == 2
+	})
+}

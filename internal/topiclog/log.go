@@ -59,7 +59,7 @@ type Log interface {
 
 // Deliver takes over a record that has its place: the topic's owner gives it to a late keeper, which calls it for one
 // record at a time and in the order of the offsets, with no lock held: it may wait for room. A record that was appended
-// here comes as the pointer that was given to Append.
+// here comes as the pointer that was given to Append. A placement may be a breach.
 type Deliver func(Placement)
 
 // Span is the part of an order that can be read.

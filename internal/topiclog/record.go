@@ -68,7 +68,14 @@ type Position struct {
 }
 
 // Placement is a record at its place.
+//
+// One without a record is a breach, which a late keeper delivers in its place in the order: what comes next does not follow on what
+// was delivered before. Either records behind Previous and up to Offset are gone that were not delivered: it is not known how
+// many, but one at least. Or Epoch is another one than before: of what the old one had nothing can be read any more.
 type Placement struct {
 	*Record
 	Position
 }
+
+// Breach reports whether there is no record.
+func (p *Placement) Breach() bool { return p.Record == nil }
