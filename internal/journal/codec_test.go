@@ -29,7 +29,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		"empty": {Record: &topiclog.Record{Payload: []byte{}}, Position: topiclog.Position{Offset: 1}},
 		"long":  {Record: &topiclog.Record{ID: string(make([]byte, 300)), Payload: make([]byte, 1<<20)}, Position: topiclog.Position{Offset: 2, Previous: 1}},
 	} {
-		b := appendRecord([]byte("in front"), testMark, e)[8:]
+		b := appendRecord([]byte("in front"), testMark, &e)[8:]
 		size, err := recordAt(append(b, "behind"...), testMark)
 		if err != nil || size != len(b) || size != encodedSize(e.Record) {
 			t.Fatalf("%s: %d of %d bytes (%d counted), %v", name, size, len(b), encodedSize(e.Record), err)
@@ -43,7 +43,8 @@ func TestRecordRoundTrip(t *testing.T) {
 
 // No flipped bit of a record, whatever field it is in, is taken for a record; no cut one is taken for a damaged one.
 func TestRecordKnowsItsDamage(t *testing.T) {
-	b := appendRecord(nil, testMark, full())
+	e := full()
+	b := appendRecord(nil, testMark, &e)
 	for i := range 8 * len(b) {
 		c := bytes.Clone(b)
 		c[i/8] ^= 1 << (i % 8)

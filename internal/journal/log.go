@@ -44,7 +44,6 @@ type Log struct {
 type backlog struct {
 	mu      sync.Mutex
 	queue   []waiting
-	spare   []waiting        // an empty one, to be used again
 	later   []topiclog.Later // to be given away
 	bytes   int              // of Record.Size: in the queue and with the writer
 	writing bool             // run runs
@@ -57,8 +56,11 @@ type backlog struct {
 // laters is how many positions are allocated together.
 const laters = 32
 
-// spareMost is how long a queue is at most that is used again.
-const spareMost = 1 << 12
+// spareMost is how long a queue is at most that is used again: one of records of 256 B in 4 MiB.
+const spareMost = 1 << 14
+
+// spareIdle is how long the queue is at most that a log keeps while nothing is written.
+const spareIdle = 64
 
 // waiting is a record that has no place yet.
 type waiting struct {
@@ -154,25 +156,24 @@ func (l *Log) run() {
 	i := &l.backlog
 	l.scratch = scratches.Get().(*scratch) //nolint:forcetypeassert // New's
 	l.j.outputs.works(l)
-	var batch []waiting
+	batch := l.spare
+	l.spare = nil
 	for {
 		clear(batch)
-		i.mu.Lock()
-		if cap(batch) <= spareMost {
-			i.spare = batch[:0]
+		if cap(batch) > spareMost {
+			batch = nil
 		}
+		i.mu.Lock()
 		now, park, missing := i.now, i.park, i.missing
-		batch, i.queue, i.spare, i.now, i.park, i.missing = i.queue, i.spare, nil, 0, false, false
+		batch, i.queue, i.now, i.park, i.missing = i.queue, batch[:0], 0, false, false
 		if len(batch) == 0 && now == 0 && !missing {
 			if l.file != nil && !l.parked && (park || l.j.outputs.rests(l)) {
 				i.mu.Unlock()
 				l.park()
 				continue
 			}
-			l.rest()
-			scratches.Put(l.scratch)
-			l.scratch = nil
-			i.writing = false
+			i.queue = l.rest(batch, i.queue)
+			l.scratch, i.writing = nil, false
 			i.mu.Unlock()
 			return
 		}

@@ -37,7 +37,8 @@ type portion struct {
 type scratch struct {
 	portions [3]portion // one is numbered, one is written, one is delivered
 	turn     int
-	pen      *pen // nil: nothing was written beside
+	pen      *pen      // nil: nothing was written beside
+	spare    []waiting // an empty queue
 }
 
 var scratches = sync.Pool{New: func() any { return &scratch{} }}
@@ -69,8 +70,9 @@ func (p *pen) run() {
 	}
 }
 
-// rest is the end of a writer's work: nothing of its log is kept.
-func (c *scratch) rest() {
+// rest is the end of a writer's work: nothing of its log is kept but memory, for the next writer. Of two empty queues it
+// returns one for the log to keep, or nil.
+func (c *scratch) rest(one, other []waiting) (queue []waiting) {
 	if c.pen != nil {
 		close(c.pen.work)
 		c.pen = nil
@@ -81,6 +83,17 @@ func (c *scratch) rest() {
 		clear(s.blocks[:cap(s.blocks)])
 		*s = portion{entries: s.entries, blocks: s.blocks, buffer: s.buffer}
 	}
+	if cap(one) > cap(other) {
+		one, other = other, one
+	}
+	if cap(other) <= spareMost {
+		c.spare = other[:0]
+	}
+	scratches.Put(c)
+	if cap(one) > spareIdle {
+		return nil
+	}
+	return one[:0]
 }
 
 // place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once

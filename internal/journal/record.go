@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math/bits"
+	"slices"
 
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -43,21 +45,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func sum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 
-// encodedSize is how many bytes appendRecord appends.
+// encodedSize is how many bytes appendRecord appends. It is never more than Record.Size.
 func encodedSize(r *topiclog.Record) int {
-	n := headSize + len(r.Payload)
-	for _, k := range [...]int{len(r.ID), len(r.Key), len(r.To.Socket), len(r.To.Principal), len(r.To.Room)} {
-		n += uvarintSize(uint64(k)) + k //nolint:gosec // not negative
-	}
-	return n
+	return headSize + len(r.Payload) + textSize(r.ID) + textSize(r.Key) + textSize(r.To.Socket) + textSize(r.To.Principal) + textSize(r.To.Room)
 }
 
-func uvarintSize(x uint64) int {
-	n := 1
-	for ; x >= 0x80; x >>= 7 {
-		n++
+// textSize is how many bytes putText puts.
+func textSize(s string) int {
+	if len(s) < 0x80 { // as most are
+		return 1 + len(s)
 	}
-	return n
+	return (bits.Len(uint(len(s)))+6)/7 + len(s)
 }
 
 // texts are the fields of a body in front of the payload.
@@ -66,29 +64,44 @@ func texts(r *topiclog.Record) [5]*string {
 }
 
 // appendRecord appends a record at its place to b. Namespace and topic are the log's.
-func appendRecord(b []byte, mark uint32, e topiclog.Placement) []byte {
-	from := len(b)
-	b = append(b, make([]byte, headSize)...)
+func appendRecord(b []byte, mark uint32, e *topiclog.Placement) []byte {
+	from, size := len(b), encodedSize(e.Record)
+	b = slices.Grow(b, size)[:from+size]
+	p := b[from:]
 	r := e.Record
-	for _, s := range [...]string{r.ID, r.Key, r.To.Socket, r.To.Principal, r.To.Room} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
-	b = append(b, e.Payload...)
-	head, body := b[from:from+headSize], b[from+headSize:]
+	at := headSize
+	at = putText(p, at, r.ID)
+	at = putText(p, at, r.Key)
+	at = putText(p, at, r.To.Socket)
+	at = putText(p, at, r.To.Principal)
+	at = putText(p, at, r.To.Room)
+	copy(p[at:], r.Payload)
+	head, body := p[:headSize], p[headSize:]
 	le := binary.LittleEndian
 	le.PutUint32(head[atMark:], mark)
 	le.PutUint32(head[atSize:], uint32(len(body))) //nolint:gosec // Append refuses what is larger than maxBody
 	le.PutUint64(head[atOffset:], e.Offset)
 	le.PutUint64(head[atPrevious:], e.Previous)
-	le.PutUint64(head[atTime:], uint64(e.At))         //nolint:gosec // the bits
-	le.PutUint64(head[atExpires:], uint64(e.Expires)) //nolint:gosec // the bits
-	if e.Binary {
-		le.PutUint32(head[atFlags:], flagBinary)
+	le.PutUint64(head[atTime:], uint64(r.At))         //nolint:gosec // the bits
+	le.PutUint64(head[atExpires:], uint64(r.Expires)) //nolint:gosec // the bits
+	flags := uint32(0)
+	if r.Binary {
+		flags = flagBinary
 	}
+	le.PutUint32(head[atFlags:], flags)
 	le.PutUint32(head[atBodySum:], sum(body))
 	le.PutUint32(head[atHeadSum:], sum(head[:atHeadSum]))
 	return b
+}
+
+// putText puts a field of a body at a place of p, and returns the place behind it.
+func putText(p []byte, at int, s string) int {
+	if len(s) == 0 { // as most are
+		p[at] = 0
+		return at + 1
+	}
+	at += binary.PutUvarint(p[at:], uint64(len(s)))
+	return at + copy(p[at:], s)
 }
 
 // recordAt checks the record that b begins with, and returns how many bytes it has. errTorn: b ends before it does;

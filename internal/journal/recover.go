@@ -293,7 +293,7 @@ func (r *recovery) readSegment(f *file, limit uint64) *segment {
 func (f *file) index(limit uint64) (*segment, found) {
 	h := &f.header
 	s := &segment{name: f.name, base: h.Base, previous: h.Previous, mark: h.Mark, index: index{end: int64(f.size)}}
-	return s, scan(f.bytes, f.size, h, limit, func(e topiclog.Placement, at, n int) { s.add(e, e.Size(), int64(at), n) })
+	return s, scan(f.bytes, f.size, h, limit, func(e topiclog.Placement, at, n int) { s.add(&e, e.Size(), int64(at), n) })
 }
 
 // repair sets a copy of the file aside, and leaves what is sound in its place: either is complete whenever the machine ends.

@@ -89,7 +89,7 @@ func (b *block) held() int {
 }
 
 // add puts a record of n bytes, at that place of the file, into the index.
-func (x *index) add(e topiclog.Placement, size int, at int64, n int) {
+func (x *index) add(e *topiclog.Placement, size int, at int64, n int) {
 	if x.records == 0 {
 		x.firstAt, x.lastAt = e.At, e.At
 	}

@@ -21,7 +21,7 @@ func (l *Log) rolls(x *index, w *waiting) bool {
 
 // over reports whether a segment with so much in it has no room for a record.
 func (l *Log) over(x *index, w *waiting) bool {
-	return x.records > 0 && (x.end+int64(encodedSize(w.record)) > l.j.options.SegmentBytes ||
+	return x.records > 0 && ((x.end+int64(w.size) > l.j.options.SegmentBytes && x.end+int64(encodedSize(w.record)) > l.j.options.SegmentBytes) ||
 		(l.limits.Records > 0 && x.records >= max(1, l.limits.Records/parts)) ||
 		(l.limits.Bytes > 0 && x.size+w.size > l.limits.Bytes/parts))
 }
@@ -137,7 +137,8 @@ func (l *Log) encode(batch []waiting, x *index, previous uint64) *portion {
 		if i > 0 && (len(s.buffer) > l.j.options.portionBytes || (!r.Volatile && (l.file == nil || l.over(x, w)))) {
 			break
 		}
-		e := topiclog.Placement{Record: r, Position: topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: s.newest}}
+		s.entries = append(s.entries, topiclog.Placement{Record: r, Position: topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: s.newest}})
+		e := &s.entries[i]
 		if !r.Volatile {
 			from := len(s.buffer)
 			s.buffer = appendRecord(s.buffer, mark, e)
@@ -147,7 +148,6 @@ func (l *Log) encode(batch []waiting, x *index, previous uint64) *portion {
 		} else if r.Missed {
 			s.newest = l.next // the next one names it
 		}
-		s.entries = append(s.entries, e)
 		l.next++
 	}
 	s.batch, s.blocks = batch[:len(s.entries)], x.blocks

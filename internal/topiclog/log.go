@@ -123,13 +123,19 @@ func (b *Batch) End() bool { return b.Next >= b.Last }
 // Later is a position that is not known yet. Most are waited for by nobody who has to sleep: the channel is made by the first
 // who has to (BenchmarkLater).
 type Later struct {
-	mu    sync.Mutex
-	at    Position
-	err   error
-	known bool          // at and err are
-	told  atomic.Bool   // known, and who was to hear of it has; at and err do not change any more
-	done  chan struct{} // closed when told; nil: nobody has waited
-	hears []func(Position, error)
+	mu     sync.Mutex
+	at     Position
+	err    error
+	known  bool        // at and err are
+	told   atomic.Bool // known, and who was to hear of it has; at and err do not change any more
+	others *listeners  // nil: nobody has had to wait, nor to hear
+}
+
+// listeners is what a Later has of which somebody did not find the position known.
+type listeners struct {
+	done  chan struct{}           // closed when told; nil: nobody has waited
+	hears []func(Position, error) // in one, if it is enough
+	one   [1]func(Position, error)
 }
 
 // NewLater returns a position that Place or Fail makes known; one of them is called, once.
@@ -144,20 +150,33 @@ func (l *Later) Fail(err error) { l.tell(Position{}, err) }
 func (l *Later) tell(at Position, err error) {
 	l.mu.Lock()
 	l.at, l.err, l.known = at, err, true
-	if hears := l.hears; hears != nil {
-		l.hears = nil
+	if l.others == nil {
+		l.told.Store(true)
 		l.mu.Unlock()
-		for _, hear := range hears {
-			hear(at, err)
-		}
-		l.mu.Lock()
+		return
 	}
+	hears := l.others.hears
+	l.others.hears = nil
+	l.mu.Unlock()
+	for _, hear := range hears {
+		hear(at, err)
+	}
+	l.mu.Lock()
 	l.told.Store(true)
-	done := l.done
+	done := l.others.done
 	l.mu.Unlock()
 	if done != nil {
 		close(done)
 	}
+}
+
+// listenersLocked is where it is kept who waits and who hears.
+func (l *Later) listenersLocked() *listeners {
+	if l.others == nil {
+		l.others = new(listeners)
+		l.others.hears = l.others.one[:0]
+	}
+	return l.others
 }
 
 // Hear calls f with what Place or Fail says, before a Wait returns: by whoever calls them, or at once if that was already.
@@ -165,7 +184,8 @@ func (l *Later) tell(at Position, err error) {
 func (l *Later) Hear(f func(Position, error)) {
 	l.mu.Lock()
 	if !l.known {
-		l.hears = append(l.hears, f)
+		r := l.listenersLocked()
+		r.hears = append(r.hears, f)
 		l.mu.Unlock()
 		return
 	}
@@ -191,11 +211,12 @@ func (l *Later) Wait(ctx context.Context) (Position, error) {
 func (l *Later) channel() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.done == nil {
-		l.done = make(chan struct{})
+	r := l.listenersLocked()
+	if r.done == nil {
+		r.done = make(chan struct{})
 		if l.told.Load() {
-			close(l.done)
+			close(r.done)
 		}
 	}
-	return l.done
+	return r.done
 }
