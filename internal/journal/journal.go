@@ -72,7 +72,7 @@ type Options struct {
 
 	indexFrom    int64  // segments of so many bytes get an index file; 1 MiB
 	reserveBlock uint64 // how many offsets are reserved together; 2^20
-	portionBytes int    // how much is written and delivered together; 256 KiB, which the processor's cache holds, and under Always 1 MiB, which is worth a sync
+	portionBytes int    // how much is written and delivered together; 512 KiB, which the processor's cache holds, and under Always 1 MiB, which is worth a sync
 	besideBytes  int    // what is worth to be written while the next is numbered and the last delivered; 32 KiB
 	pace         pace   // of the look after the disk
 }
@@ -92,7 +92,7 @@ func (o *Options) defaults() {
 	if o.Fsync == Always {
 		set(&o.portionBytes, 1<<20)
 	}
-	set(&o.portionBytes, 256<<10)
+	set(&o.portionBytes, 512<<10)
 	set(&o.besideBytes, 32<<10)
 	o.pace.defaults()
 }

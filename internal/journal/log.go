@@ -46,6 +46,7 @@ type backlog struct {
 	queue   []waiting
 	later   []topiclog.Later // to be given away
 	bytes   int              // of Record.Size: in the queue and with the writer
+	queued  int              // the same: in the queue
 	writing bool             // run runs
 	park    bool             // run shall close the file, if it has nothing to do
 	now     int64            // run shall remove what is too old at that time; 0: it need not
@@ -109,6 +110,7 @@ func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, er
 	i.later = i.later[1:]
 	i.queue = append(i.queue, waiting{r, later, n})
 	i.bytes += n
+	i.queued += n
 	l.startLocked()
 	return topiclog.Position{}, later, nil
 }
@@ -156,23 +158,18 @@ func (l *Log) run() {
 	i := &l.backlog
 	l.scratch = scratches.Get().(*scratch) //nolint:forcetypeassert // New's
 	l.j.outputs.works(l)
-	batch := l.spare
-	l.spare = nil
 	for {
-		clear(batch)
-		if cap(batch) > spareMost {
-			batch = nil
-		}
 		i.mu.Lock()
 		now, park, missing := i.now, i.park, i.missing
-		batch, i.queue, i.now, i.park, i.missing = i.queue, batch[:0], 0, false, false
+		i.now, i.park, i.missing = 0, false, false
+		batch := l.takeLocked()
 		if len(batch) == 0 && now == 0 && !missing {
 			if l.file != nil && !l.parked && (park || l.j.outputs.rests(l)) {
 				i.mu.Unlock()
 				l.park()
 				continue
 			}
-			i.queue = l.rest(batch, i.queue)
+			i.queue = l.rest(i.queue)
 			l.scratch, i.writing = nil, false
 			i.mu.Unlock()
 			return
@@ -188,6 +185,27 @@ func (l *Log) run() {
 			l.retain(now)
 		}
 	}
+}
+
+// takeLocked takes the queue. The one that was taken before is not in use any more.
+func (l *Log) takeLocked() []waiting {
+	i := &l.backlog
+	clear(l.taken)
+	if cap(l.taken) > spareMost {
+		l.taken = nil
+	}
+	l.taken, i.queue, i.queued = i.queue, l.taken[:0], 0
+	return l.taken
+}
+
+// more takes the queue if a portion is to be had from it.
+func (l *Log) more() []waiting {
+	l.backlog.mu.Lock()
+	defer l.backlog.mu.Unlock()
+	if l.backlog.queued < l.j.options.portionBytes {
+		return nil
+	}
+	return l.takeLocked()
 }
 
 // Keeps implements topiclog.Log.

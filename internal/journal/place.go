@@ -12,7 +12,7 @@ import (
 // giveTries is how often a topic ends its segment to make room: others may take the room before it does.
 const giveTries = 4
 
-// portion is a part of a batch: what is written with one call, into one segment.
+// portion is a part of what waits: what is written with one call, into one segment.
 //
 //	numbered ──> written ──> shown to readers ──> delivered
 type portion struct {
@@ -29,16 +29,22 @@ type portion struct {
 	blocks  []block
 
 	beside   bool  // another goroutine writes it
+	chain    int   // those of one chain are written in turn until one of them cannot be
 	err      error // of the write, or the sync
 	unsynced bool  // it was written, and could not be synced
 }
 
+// ahead is how many portions may be numbered and not written: the disk has the next one as soon as it is done with one.
+const ahead = 2
+
 // scratch is what a writer needs only while it writes: idle topics hold none.
 type scratch struct {
-	portions [3]portion // one is numbered, one is written, one is delivered
+	portions [ahead + 2]portion // besides those one is numbered, and one is delivered
 	turn     int
-	pen      *pen      // nil: nothing was written beside
-	spare    []waiting // an empty queue
+	chain    int
+	under    []*portion // numbered, and not known to be written, the oldest first
+	pen      *pen       // nil: nothing was written beside
+	taken    []waiting  // the queue that is numbered; its memory is that of the one after the next
 }
 
 var scratches = sync.Pool{New: func() any { return &scratch{} }}
@@ -51,7 +57,7 @@ func (c *scratch) next() *portion {
 	if cap(buffer) > 4<<20 {
 		buffer = nil // of one large record
 	}
-	*s = portion{entries: s.entries[:0], blocks: s.blocks, buffer: buffer}
+	*s = portion{batch: s.batch[:0], entries: s.entries[:0], blocks: s.blocks, buffer: buffer}
 	return s
 }
 
@@ -62,38 +68,46 @@ type pen struct {
 	written chan *portion
 }
 
-// run writes until there is no work any more: the end of Log.run.
+// run writes until there is no work any more: the end of Log.run. What comes behind a portion that could not be written
+// is not written either.
 func (p *pen) run() {
+	broken := -1
 	for s := range p.work {
-		p.log.put(s)
+		if s.chain != broken {
+			p.log.put(s)
+		}
+		if s.err != nil {
+			broken = s.chain
+		}
 		p.written <- s
 	}
 }
 
-// rest is the end of a writer's work: nothing of its log is kept but memory, for the next writer. Of two empty queues it
-// returns one for the log to keep, or nil.
-func (c *scratch) rest(one, other []waiting) (queue []waiting) {
+// rest is the end of a writer's work: nothing of its log is kept but memory, for the next writer. It returns an empty queue for
+// the log to keep, or nil.
+func (c *scratch) rest(queue []waiting) []waiting {
 	if c.pen != nil {
 		close(c.pen.work)
 		c.pen = nil
 	}
 	for i := range c.portions {
 		s := &c.portions[i]
+		clear(s.batch[:cap(s.batch)])
 		clear(s.entries[:cap(s.entries)])
 		clear(s.blocks[:cap(s.blocks)])
-		*s = portion{entries: s.entries, blocks: s.blocks, buffer: s.buffer}
+		*s = portion{batch: s.batch, entries: s.entries, blocks: s.blocks, buffer: s.buffer}
 	}
-	if cap(one) > cap(other) {
-		one, other = other, one
+	if cap(queue) > cap(c.taken) {
+		c.taken, queue = queue, c.taken
 	}
-	if cap(other) <= spareMost {
-		c.spare = other[:0]
+	if c.taken = c.taken[:0]; cap(c.taken) > spareMost {
+		c.taken = nil
 	}
 	scratches.Put(c)
-	if cap(one) > spareIdle {
+	if cap(queue) > spareIdle {
 		return nil
 	}
-	return one[:0]
+	return queue[:0]
 }
 
 // place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once
@@ -111,35 +125,75 @@ func (l *Log) place(batch []waiting) {
 	}
 }
 
-// write writes and delivers as much of a batch as it can, and returns the rest with the reason.
+// write writes and delivers as much of a batch as it can, and of what is appended meanwhile. It returns the rest with the reason.
 func (l *Log) write(batch []waiting) ([]waiting, error) {
 	var done *portion // written and shown, and not delivered
-	s, err := l.prepare(batch)
-	for err == nil && s != nil {
-		rest := batch[len(s.batch):]
-		l.start(s, len(rest) > 0 || done != nil)
-		l.tell(done)
-		next := l.ahead(rest, s)
-		if err = l.await(s); err != nil {
-			break
+	for {
+		if len(l.under) == 0 {
+			l.tell(done)
+			if done = nil; len(batch) == 0 {
+				return nil, nil
+			}
+			s, err := l.prepare(batch)
+			if err != nil {
+				return batch, err
+			}
+			batch = batch[len(s.batch):]
+			l.start(s, len(batch) > 0)
 		}
+		batch = l.fill(batch)
+		l.tell(done)
+		s := l.under[0]
+		if err := l.await(s); err != nil {
+			return l.giveBack(batch), err
+		}
+		l.under = append(l.under[:0], l.under[1:]...)
 		l.commit(s)
 		l.retain(0)
 		if s.kept > 0 {
 			l.j.took()
 		}
-		batch, done = rest, s
-		if l.admitted(next) {
-			s = next
-			continue
-		}
-		l.tell(done)
-		done, s = nil, nil
-		if len(batch) > 0 {
-			s, err = l.prepare(batch)
-		}
+		done = s
 	}
-	return batch, err
+}
+
+// fill numbers what comes behind those portions that are being written, and has it written, as long as it goes into the
+// same file. It returns the rest.
+func (l *Log) fill(batch []waiting) []waiting {
+	for len(l.under) < ahead {
+		last := l.under[len(l.under)-1]
+		if len(batch) == 0 {
+			batch = l.more()
+		}
+		if len(batch) == 0 || last.file == nil || !last.beside || l.rolls(&last.index, &batch[0]) {
+			break
+		}
+		s := l.encode(batch, &last.index, last.newest)
+		if !l.admitted(s) {
+			break
+		}
+		batch = batch[len(s.batch):]
+		l.start(s, true)
+	}
+	return batch
+}
+
+// giveBack takes out what is numbered and has not been written, because what comes before it could not be: its offsets
+// were never given to anybody. It returns all that has no place, in order.
+func (l *Log) giveBack(batch []waiting) []waiting {
+	var all []waiting
+	for i, s := range l.under {
+		if i > 0 {
+			if s.beside {
+				<-l.pen.written
+			}
+			l.j.used.Add(-int64(len(s.buffer)))
+		}
+		all = append(all, s.batch...)
+	}
+	l.under = l.under[:0]
+	l.chain++
+	return append(all, batch...)
 }
 
 // prepare numbers the first records of a batch, in another segment if it has to be, and takes the room they need.
@@ -226,19 +280,8 @@ func (s *portion) disown(epoch string) {
 	}
 }
 
-// ahead numbers what comes behind a portion that is being written, if it goes into the same file.
-func (l *Log) ahead(rest []waiting, s *portion) *portion {
-	if len(rest) == 0 || s.file == nil || !s.beside || l.rolls(&s.index, &rest[0]) {
-		return nil
-	}
-	return l.encode(rest, &s.index, s.newest)
-}
-
 // admitted reports whether a portion that was numbered ahead may be written. If not, its offsets were never given to anybody.
 func (l *Log) admitted(s *portion) bool {
-	if s == nil {
-		return false
-	}
 	if s.file == l.file && l.lookAfter() == nil && !l.isGiven(s.file) && l.admit(s) == nil {
 		return true
 	}
@@ -246,13 +289,14 @@ func (l *Log) admitted(s *portion) bool {
 	return false
 }
 
-// start writes a portion, or has it written.
+// start writes a portion, or has it written: beside if there is something to be done meanwhile, and enough of it.
 func (l *Log) start(s *portion, beside bool) {
+	s.chain = l.chain
 	switch {
 	case len(s.buffer) == 0:
-	case beside && len(s.buffer) >= l.j.options.besideBytes:
+	case len(l.under) > 0 || (beside && len(s.buffer) >= l.j.options.besideBytes):
 		if l.pen == nil {
-			l.pen = &pen{l, make(chan *portion), make(chan *portion)}
+			l.pen = &pen{l, make(chan *portion, ahead), make(chan *portion, ahead)}
 			l.running.Go(l.pen.run)
 		}
 		s.beside = true
@@ -260,9 +304,11 @@ func (l *Log) start(s *portion, beside bool) {
 	default:
 		l.put(s)
 	}
+	l.under = append(l.under, s)
 }
 
-// await waits until a portion is written. What is refused leaves no record behind, if the disk lets it.
+// await waits until a portion is written, the oldest that is not known to be. What is refused leaves no record behind, if
+// the disk lets it.
 func (l *Log) await(s *portion) error {
 	if s.beside {
 		<-l.pen.written
@@ -318,4 +364,5 @@ func (l *Log) tell(s *portion) {
 		w.later.Place(s.entries[i].Position)
 	}
 	clear(s.entries)
+	clear(s.batch)
 }

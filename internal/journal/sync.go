@@ -101,7 +101,10 @@ func (l *Log) doNow(t task) {
 		l.syncOutput(t.file)
 	case nameFile:
 		l.syncOutput(t.file)
-		if err := l.j.fs.SyncDir(l.dir); err != nil {
+		switch err := l.j.fs.SyncDir(l.dir); {
+		case errors.Is(err, fs.ErrNotExist):
+			l.patrol() // somebody has removed it
+		case err != nil:
 			l.cannotSync(err)
 		}
 	case sealFile:

@@ -150,7 +150,7 @@ func (l *Log) encode(batch []waiting, x *index, previous uint64) *portion {
 		}
 		l.next++
 	}
-	s.batch, s.blocks = batch[:len(s.entries)], x.blocks
+	s.batch, s.blocks = append(s.batch, batch[:len(s.entries)]...), x.blocks
 	return s
 }
 

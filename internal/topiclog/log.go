@@ -123,13 +123,20 @@ func (b *Batch) End() bool { return b.Next >= b.Last }
 // Later is a position that is not known yet. Most are waited for by nobody who has to sleep: the channel is made by the first
 // who has to (BenchmarkLater).
 type Later struct {
+	state  atomic.Uint32 // unheard, heard or told
+	known  bool          // mu guards it: at and err are, and listeners are being told
 	mu     sync.Mutex
-	at     Position
+	at     Position // they do not change once it is told, nor once it is known
 	err    error
-	known  bool        // at and err are
-	told   atomic.Bool // known, and who was to hear of it has; at and err do not change any more
-	others *listeners  // nil: nobody has had to wait, nor to hear
+	others *listeners // mu guards it; nil: nobody has had to wait, nor to hear
 }
+
+// What a Later is.
+const (
+	unheard = iota // nobody listens, and it is not known
+	heard          // somebody does
+	told           // it is known, and who was to hear of it has
+)
 
 // listeners is what a Later has of which somebody did not find the position known.
 type listeners struct {
@@ -148,13 +155,12 @@ func (l *Later) Place(at Position) { l.tell(at, nil) }
 func (l *Later) Fail(err error) { l.tell(Position{}, err) }
 
 func (l *Later) tell(at Position, err error) {
-	l.mu.Lock()
-	l.at, l.err, l.known = at, err, true
-	if l.others == nil {
-		l.told.Store(true)
-		l.mu.Unlock()
+	l.at, l.err = at, err
+	if l.state.CompareAndSwap(unheard, told) {
 		return
 	}
+	l.mu.Lock()
+	l.known = true
 	hears := l.others.hears
 	l.others.hears = nil
 	l.mu.Unlock()
@@ -162,7 +168,7 @@ func (l *Later) tell(at Position, err error) {
 		hear(at, err)
 	}
 	l.mu.Lock()
-	l.told.Store(true)
+	l.state.Store(told)
 	done := l.others.done
 	l.mu.Unlock()
 	if done != nil {
@@ -170,11 +176,18 @@ func (l *Later) tell(at Position, err error) {
 	}
 }
 
-// listenersLocked is where it is kept who waits and who hears.
-func (l *Later) listenersLocked() *listeners {
+// listenLocked returns where it is kept who waits and who hears; nil: it was told.
+func (l *Later) listenLocked() *listeners {
 	if l.others == nil {
-		l.others = new(listeners)
-		l.others.hears = l.others.one[:0]
+		others := new(listeners)
+		others.hears = others.one[:0]
+		if !l.state.CompareAndSwap(unheard, heard) {
+			return nil
+		}
+		l.others = others // tell has to wait for mu
+	}
+	if l.state.Load() == told {
+		return nil
 	}
 	return l.others
 }
@@ -183,9 +196,8 @@ func (l *Later) listenersLocked() *listeners {
 // f must not block.
 func (l *Later) Hear(f func(Position, error)) {
 	l.mu.Lock()
-	if !l.known {
-		r := l.listenersLocked()
-		r.hears = append(r.hears, f)
+	if o := l.listenLocked(); o != nil && !l.known {
+		o.hears = append(o.hears, f)
 		l.mu.Unlock()
 		return
 	}
@@ -196,7 +208,7 @@ func (l *Later) Hear(f func(Position, error)) {
 // Wait waits for the position until ctx ends. The error is Fail's, or that of ctx: then the record may have a place or
 // not. Any number may wait.
 func (l *Later) Wait(ctx context.Context) (Position, error) {
-	if l.told.Load() {
+	if l.state.Load() == told {
 		return l.at, l.err
 	}
 	select {
@@ -211,12 +223,19 @@ func (l *Later) Wait(ctx context.Context) (Position, error) {
 func (l *Later) channel() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.listenersLocked()
-	if r.done == nil {
-		r.done = make(chan struct{})
-		if l.told.Load() {
-			close(r.done)
-		}
+	o := l.listenLocked()
+	if o == nil {
+		return closed
 	}
-	return r.done
+	if o.done == nil {
+		o.done = make(chan struct{})
+	}
+	return o.done
 }
+
+// closed is the channel of all that were told before somebody has waited.
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
