@@ -110,9 +110,6 @@ func (r *request) history() {
 		answer, err = later.page(ctx)
 		return err
 	}, func(err error) {
-		if err == nil && later.s.out().Unread() {
-			err = errUnread
-		}
 		if err != nil {
 			later.refuse(err)
 			return
@@ -121,15 +118,14 @@ func (r *request) history() {
 	})
 }
 
-// errUnread refuses an answer to a client that does not read those before: they would be held for it without a limit
-// but how many it asked for in one go.
-var errUnread = coded(ErrBusy, "the answers before have not been read: ask for history again when they have")
-
 // page reads what is asked for and makes the answer, of at most half of what the events lane takes.
 func (r *request) page(ctx context.Context) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
 	n := r.s.ns
+	if r.s.gone.Load() {
+		return nil, ErrDisconnected // nobody waits for it
+	}
 	q := admin.HistoryRequest{
 		Topic: r.topic, Epoch: r.arg.Get("epoch").Str,
 		Records: defaultPage, Bytes: max(n.opts.eventsPolicy().MaxBytes/2, 1),

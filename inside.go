@@ -49,7 +49,7 @@ func (s *Socket) expireWhileClosing() (armed bool, err error) {
 // residue is attach.Inside's.
 func (s *Socket) residue() (left []string, err error) {
 	err = s.onLoop(func() error {
-		if s.mailbox != nil {
+		if s.desk.Load() != nil {
 			left = append(left, "a mailbox")
 		}
 		if s.client.Waits() {

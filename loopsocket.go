@@ -22,7 +22,7 @@ type loopSocket Socket
 var (
 	_ link.Socket         = (*loopSocket)(nil)
 	_ delivery.SocketPeer = (*loopSocket)(nil)
-	_ workers.Drainer     = (*loopSocket)(nil)
+	_ workers.Owner       = (*desk)(nil)
 )
 
 // loop is the socket as its loop knows it.
@@ -86,69 +86,6 @@ func (l *loopSocket) enter() *delivery.Socket {
 	return d
 }
 
-// Trim lets go of a mailbox in which nothing happens: an idle socket has none. A full
-// one stays until its resumption, which would not be heard after it.
-func (l *loopSocket) Trim() {
-	if l.mailbox != nil && !l.full && l.mailbox.Idle() {
-		l.mailbox = nil
-	}
-}
-
-// jobFunc is a function as a job of a mailbox.
-type jobFunc = workers.JobFunc
-
-// enqueue gives a job to the socket's mailbox; when that is full the client is
-// not read until it has room again. The budget counts its bytes until then.
-func (l *loopSocket) enqueue(job workers.Job, bytes int) {
-	switch l.box().Push(job, bytes) {
-	case workers.AcceptedFull:
-		l.pauseReading()
-	case workers.Refused: // the server has stopped
-		if _, event := job.(*eventJob); event {
-			l.ns.count.skipped.Add(1)
-		}
-	case workers.Accepted, workers.NoRoom: // there is room: the mailbox's home takes any number
-	}
-}
-
-// box is the socket's mailbox.
-func (l *loopSocket) box() *workers.Mailbox {
-	if l.mailbox == nil {
-		l.mailbox = new(workers.Mailbox)
-		l.mailbox.Init(l.ns.srv.workers, &l.ns.mail, l)
-	}
-	return l.mailbox
-}
-
-// pauseReading stops reading from the client until the mailbox, which is full, has room again.
-func (l *loopSocket) pauseReading() {
-	if !l.full && !l.gone.Load() {
-		l.full = true
-		l.client.Pause()
-	}
-}
-
-// Drained implements workers.Drainer; it is called on a worker.
-//
-//weir:any
-func (l *loopSocket) Drained(m *workers.Mailbox) { l.client.Shard().Post(resumption{l, m}) }
-
-// resumption is the task that reads a socket on whose mailbox has room again.
-//
-//weir:loop
-type resumption struct {
-	l *loopSocket
-	m *workers.Mailbox
-}
-
-// Run implements base.Task.
-func (r resumption) Run() {
-	if r.l.full && r.l.mailbox == r.m {
-		r.l.full = false
-		r.l.client.Resume()
-	}
-}
-
 // Event implements socketio.Socket: an event has arrived.
 func (l *loopSocket) Event(in socketio.Incoming) {
 	l.ns.count.received.Add(1)
@@ -197,10 +134,7 @@ func (l *loopSocket) Gone(cause base.Cause) {
 	}
 	s.mu.Unlock()
 	s.client.Left(s.ns.path)
-	if s.full {
-		s.full = false
-		s.client.Resume()
-	}
+	l.release()
 	if d != nil {
 		s.ns.farewell(s, cause.SocketReason())
 	}

@@ -135,15 +135,14 @@ func (q *inquiry) Run(ctx context.Context) {
 // end goes back to the loop.
 func (q *inquiry) end() {
 	s := q.r.s
-	done := s.post(func() {
+	then := func() {
 		s.deciding--
+		q.r.due = true
 		q.then(q.err)
-	})
+	}
 	if q.r.name == "publish" { // takes effect in work, other requests in then
+		s.post(then)
 		return
 	}
-	select {
-	case <-done:
-	case <-s.client.Shard().Done():
-	}
+	s.onItsLoop(then)
 }

@@ -33,6 +33,7 @@ type request struct {
 	arg   gjson.Result
 	id    uint64
 	asks  bool
+	due   bool // it has had its turn: its answer need not wait for one
 }
 
 // deliveryEvent handles subscribe, unsubscribe, publish and ack. It reports false
@@ -125,9 +126,21 @@ func (s *Socket) ack(in *socketio.Incoming) bool {
 	}
 	settled := s.out().Ack(string(topic), string(id))
 	if in.HasID {
-		s.answer(in.ID, map[string]any{"ok": true, "settled": settled})
+		s.acknowledge(in.ID, settled)
 	}
 	return true
+}
+
+// acknowledge answers an acknowledgement.
+//
+//weir:loop
+func (s *Socket) acknowledge(id uint64, settled bool) {
+	send := func() { s.answer(id, map[string]any{"ok": true, "settled": settled}) }
+	if s.out().Unread() {
+		s.later(send)
+		return
+	}
+	send()
 }
 
 func (r *request) serve(in *socketio.Incoming) {
@@ -155,21 +168,37 @@ func (r *request) serve(in *socketio.Incoming) {
 
 // accept answers the client's callback, if it has one.
 func (r *request) accept(body any) {
-	if r.asks {
-		r.s.answer(r.id, body)
+	if !r.asks {
+		return
+	}
+	if s, id := r.s, r.id; r.waits() {
+		s.later(func() { s.answer(id, body) })
+	} else {
+		s.answer(id, body)
 	}
 }
+
+// waits reports whether the request's answer has to wait until the client has read those before it.
+func (r *request) waits() bool { return !r.due && r.s.out().Unread() }
 
 // refuse answers the callback, or without one emits weir:error.
 func (r *request) refuse(err error) {
 	body := refusalOf(err)
 	body.Topic = clipped(r.topic)
-	r.s.ns.srv.count.requests.Add(body.Code)
-	if r.asks {
-		r.s.answer(r.id, body)
+	s, id, asks := r.s, r.id, r.asks
+	s.ns.srv.count.requests.Add(body.Code)
+	send := func() {
+		if asks {
+			s.answer(id, body)
+			return
+		}
+		s.tell(body)
+	}
+	if r.waits() {
+		s.later(send)
 		return
 	}
-	r.s.tell(body)
+	send()
 }
 
 // decide finds out elsewhere what the loop may not wait for, and does the rest on the loop. Until that is done, whatever

@@ -14,7 +14,6 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/op"
-	"github.com/streamweir/weir/internal/workers"
 )
 
 // Socket is one client in one namespace. All exported methods may be called from
@@ -24,11 +23,11 @@ type Socket struct {
 	client *link.Client
 	member atomic.Pointer[delivery.Socket] // nil until the client was let in
 
-	mailbox *workers.Mailbox // loop: nil while no job waits or runs, see trim
-	full    bool             // loop: reading is held because the mailbox is full
-	gone    atomic.Bool
-	mu      sync.Mutex
-	own     *belongings // nil until there is one; an idle client has none
+	desk atomic.Pointer[desk] // the loop's to change; nil while no job waits or runs, see Trim
+	full bool                 // loop: reading is held because the mailbox is full
+	gone atomic.Bool
+	mu   sync.Mutex
+	own  *belongings // nil until there is one; an idle client has none
 
 	deciding int32       // loop: requests that wait for a worker, see decide
 	expelled atomic.Bool // disconnected by the application: what it had sent and waits is not handled

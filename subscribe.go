@@ -38,7 +38,8 @@ func (w *wishes) ignore(option, why string) {
 	w.ignored[option] = why
 }
 
-// subscribe enters a topic at once, or where a token, the topic's log or what the client asked before comes first, after that:
+// subscribe enters a topic at once, or where a token, the topic's log, what the client asked before or the answers it has not
+// read come first, after that:
 //
 //	wanted ─┬─ no such topic, not allowed, wrong options ──> refuse
 //	        ├─ nothing to wait for ────────────────────────> enter
@@ -51,7 +52,7 @@ func (r *request) subscribe() {
 		return
 	}
 	ready := r.s.ns.d.Ready(r.topic)
-	if may == nil && wants.last == 0 && ready && r.s.deciding == 0 {
+	if may == nil && wants.last == 0 && ready && r.s.deciding == 0 && !r.s.out().Unread() {
 		r.enter(wants)
 		return
 	}

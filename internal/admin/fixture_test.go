@@ -251,6 +251,8 @@ func (c *client) Cut(cause base.Cause)                        { c.conn.Close(cau
 func (c *client) Reading(bool)                                {}
 func (c *client) Describe(v *survey.Client)                   { v.Address, v.Server = c.address, c.server }
 func (c *client) Gone(base.Cause)                             {}
+func (c *client) Unread() *delivery.Unread                    { return nil }
+func (c *client) Taken()                                      {}
 
 // connection says what a client is.
 type connection struct {

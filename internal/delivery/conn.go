@@ -32,7 +32,7 @@ type Conn struct {
 	at      int32 // place among the shard's connections
 	dialect base.Dialect
 	dirty   bool
-	paused  bool // not read, because an events lane fills with answers
+	paused  bool // not read, because of answers that the client does not take: see checkReading
 	doomed  bool // to be cut, or being cut
 }
 
@@ -290,8 +290,9 @@ func (c *Conn) Hasten() {
 	}
 }
 
-// checkReading stops reading while answers pile up, so that they need not be
-// dropped (architecture.md D1), and resumes it when they no longer do.
+// checkReading stops reading while an events lane is full of answers, which are never dropped (architecture.md D1), and
+// resumes it when the lane is less than half full. It is the last resort: whoever makes answers waits from half a lane on
+// (Unread), so that only what comes of the loop itself gets here.
 func (c *Conn) checkReading() {
 	if full := c.full(); full != c.paused && !c.closed() {
 		c.paused = full
@@ -306,7 +307,20 @@ func (c *Conn) full() bool {
 		if s.refusal {
 			refused++
 		}
-		if refused > maxRefused || (s.events != nil && s.events.Half()) {
+		if refused > maxRefused {
+			return true
+		}
+		if l := s.events; l != nil && (l.Full() || c.paused && l.Half()) {
+			return true
+		}
+	}
+	return false
+}
+
+// Unread reports whether a client has not taken half of an events lane.
+func (c *Conn) Unread() bool {
+	for _, s := range c.sockets {
+		if s.events != nil && s.events.Half() {
 			return true
 		}
 	}

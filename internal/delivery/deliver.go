@@ -38,6 +38,7 @@ func (d *direct) end(sh *Shard, _ *underWay) {
 	if d.acks != nil {
 		d.acks.Shard()
 	}
+	d.landed()
 	d.lift(sh)
 }
 

@@ -40,8 +40,9 @@ func (l *outLane) begin(s *Socket) {
 	l.Resume(s.past)
 }
 
-// shelveEvents takes the socket's events lane away, if it has one and nothing is in it.
+// shelveEvents follows a change of the socket's events lane: it takes that away, if there is one and nothing is in it.
 func (sh *Shard) shelveEvents(s *Socket) {
+	s.noteUnread()
 	l := s.events
 	if l == nil || l.Depth() > 0 {
 		return

@@ -107,8 +107,9 @@ type direct struct {
 	outgoing
 	load
 	socket *Socket
-	forced bool // an ack: never dropped
-	late   bool // not worth waking the shard for
+	unread *Unread // where it counts until it is in the events lane; nil: nobody asks
+	forced bool    // an ack: never dropped
+	late   bool    // not worth waking the shard for
 }
 
 // operation is something that is done to sockets. All shards share it.

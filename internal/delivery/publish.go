@@ -555,6 +555,7 @@ func (s *Socket) direct(ctx context.Context, d *direct) error {
 		sh.in.Release(d.weight)
 		return ErrBudget
 	}
+	s.sending(d)
 	if d.late {
 		sh.in.PutJobLate(d)
 	} else {

@@ -23,15 +23,18 @@ func (c *client) paused() (off bool) {
 	return off
 }
 
-// Answers are never dropped: the client is not read while they pile up, which is
-// what keeps them few (architecture.md D1).
+// Answers are never dropped: the client is not read while the lane is full of them, and is again when half of it is taken, which
+// is the last resort that keeps them few (architecture.md D1).
 func TestForcedAnswersStopReadingAndAreAllWritten(t *testing.T) {
 	r := newRig(t, small(16))
 	c := r.stalled(0)
 	s := c.join()
 	for i := range 100 {
-		if i == 8 && !c.paused() {
-			t.Error("the events lane is half full of answers, and the client still read")
+		if i == 15 && c.paused() {
+			t.Error("not read although the events lane has room")
+		}
+		if i == 16 && !c.paused() {
+			t.Error("the events lane is full of answers, and the client still read")
 		}
 		c.do(func() { s.Send(event("answer", fmt.Sprint(i))) })
 	}

@@ -158,6 +158,8 @@ type client struct {
 	cuts    []base.Cause
 	reading []bool
 	gone    []base.Cause
+	unread  *delivery.Unread // kept by whoever has handlers; does not change once there are sockets
+	taken   int              // calls of Taken
 }
 
 // batch is one Write.
@@ -202,6 +204,9 @@ func (c *client) Cut(cause base.Cause) {
 
 func (c *client) Reading(on bool)       { c.reading = append(c.reading, on) }
 func (c *client) Gone(cause base.Cause) { c.gone = append(c.gone, cause) }
+
+func (c *client) Unread() *delivery.Unread { return c.unread }
+func (c *client) Taken()                   { c.taken++ }
 
 // connect opens a connection on a shard with an open window.
 func (r *rig) connect(shard int) *client {

@@ -311,7 +311,8 @@ func (sh *Shard) force(s *Socket, m *base.Message) {
 	l.Force(it)
 	l.Class().Release(it)
 	s.conn.markReady(l)
-	if !s.conn.paused && l.Half() {
+	s.noteUnread()
+	if !s.conn.paused && l.Full() {
 		s.conn.checkReading()
 	}
 }

@@ -38,6 +38,12 @@ type SocketPeer interface {
 	// Gone is called once, when the socket leaves its namespace; it is still in its
 	// rooms.
 	Gone(base.Cause)
+	// Unread is where it is counted what the client has not taken; nil: nobody asks for it now. Any goroutine.
+	//
+	//weir:any
+	Unread() *Unread
+	// Taken is called once after Socket.Ready has said no, when it would say yes.
+	Taken()
 }
 
 //weir:any
@@ -56,8 +62,8 @@ func (s *Socket) Conn() *Conn { return s.conn }
 // Closed reports whether the socket has left its namespace.
 func (s *Socket) Closed() bool { return s.closed }
 
-// Unread reports whether the client has not taken half of what its events lane may hold: the connection is not read then,
-// and what was read before must not be answered at length. What the kernel takes is written first.
+// Unread reports whether as much as half of what the events lane may hold waits for the client in it: what the client asks is
+// not answered then. What the kernel takes is written first.
 func (s *Socket) Unread() bool {
 	half := func() bool { return !s.closed && s.events != nil && s.events.Half() }
 	if half() {

@@ -328,7 +328,9 @@ func canceled() context.Context {
 // leaving is a SocketPeer that is called when its socket leaves.
 type leaving func()
 
-func (f leaving) Gone(base.Cause) { f() }
+func (f leaving) Gone(base.Cause)        { f() }
+func (leaving) Unread() *delivery.Unread { return nil }
+func (leaving) Taken()                   {}
 
 // An operation is done to everyone who is there when its turn comes, once, although they
 // leave and others come meanwhile; and a step sends away no more than it may write to.

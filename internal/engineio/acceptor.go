@@ -48,6 +48,8 @@ type Host interface {
 	// Deadline replaces the session's one deadline: Session.Expire is called at
 	// or soon after at, in nanoseconds of Options.Now; 0 is none.
 	Deadline(at int64)
+	// Unread reports whether so much waits for the peer to take it that it is to blame if it is not read: see Session.Pause.
+	Unread() bool
 	// Faulted says that the peer broke the protocol: Window may be open one last time, and what is written now still
 	// arrives; Message is not called again, and Closed follows.
 	Faulted(cause base.Cause)

@@ -85,6 +85,7 @@ type rhythm struct {
 	interval, timeout int64
 	early             int64 // at most, of a session's first ping
 	spare             *beats
+	deaf              bool // the peer is not read now: no pong can come
 }
 
 type phase uint8
@@ -168,6 +169,7 @@ func (h *heartbeat) moved(now int64, p transport.Progress) {
 //	left, no sign of   max(at, sign) + timeout    then
 //	  life since
 //	left, alive since  the same                   at + interval, to ping again, and not before a look is due
+//	left, deaf         the later of those two     as before
 //
 // and never later than it would be dead; quiet sessions are judged only when a request meets them (over).
 
@@ -227,10 +229,14 @@ func (h *heartbeat) spare(now int64) { h.sign = now }
 
 // limit is when the peer is dead unless it shows life before.
 func (h *heartbeat) limit(r rhythm) int64 {
-	if h.phase() == left {
-		return max(h.at, h.sign) + r.timeout
+	silent := h.sign + r.interval + r.timeout
+	switch {
+	case h.phase() != left:
+		return silent
+	case r.deaf:
+		return max(h.at+r.timeout, silent)
 	}
-	return h.sign + r.interval + r.timeout
+	return max(h.at, h.sign) + r.timeout
 }
 
 // deadline is when expire is to be asked.

@@ -170,6 +170,47 @@ func TestHeartbeatDoesNotCountOurOwnPause(t *testing.T) {
 	c.want("2")
 }
 
+// A client that is not read because it does not take what waits for it is dead unless it takes something; its pong is not
+// missed, which nobody reads.
+func TestHeartbeatOfAPeerThatIsNotReadForItsOwnUnreadAnswers(t *testing.T) {
+	stalls := func(r *rig) *host {
+		h, _ := r.webSocketSession()
+		h.do(func() { h.unread = true; h.s.Pause() })
+		return h
+	}
+	r := newRig(t, nil)
+	idle, slow := stalls(r), stalls(r)
+	for range 20 * (interval + timeout) / (10 * time.Second) {
+		slow.send("tick") // the kernel takes it: progress
+		slow.do(func() {
+			for slow.s.Unsent() > 0 {
+				continue
+			}
+		})
+		r.advance(10 * time.Second)
+		slow.wantOpen()
+	}
+	idle.wantClosed(base.CausePingTimeout)
+	slow.do(func() { slow.unread = false; slow.s.Resume() })
+	r.advance(timeout / 2)
+	slow.wantOpen()
+
+	r = newRig(t, nil)
+	h, q := r.pollingSession()
+	h.do(func() { h.unread = true; h.s.Pause() })
+	for range 3 { // whoever takes something lives, though its POST is not read
+		r.advance(interval)
+		h.send("tick")
+		if got := r.request("GET", q, ""); got.status != 200 {
+			t.Fatalf("GET: %d", got.status)
+		}
+	}
+	r.advance(interval + timeout - time.Millisecond)
+	h.wantOpen()
+	r.advance(time.Millisecond)
+	h.wantClosed(base.CausePingTimeout)
+}
+
 func TestPacketsOnAWebSocket(t *testing.T) {
 	for _, tc := range []struct {
 		packet, message string

@@ -134,7 +134,8 @@ type host struct {
 	rest   []byte // of a batch taken in part
 	refuse error  // what Message returns
 	over   bool
-	calls  int // of Writable
+	unread bool // what Unread says
+	calls  int  // of Writable
 }
 
 func (h *host) Message(data []byte, binary bool) error {
@@ -154,6 +155,8 @@ func (h *host) Writable() {
 }
 
 func (h *host) Deadline(at int64) { h.rig.hosts[h] = at }
+
+func (h *host) Unread() bool { return h.unread }
 
 func (h *host) Faulted(base.Cause) { h.flush() }
 

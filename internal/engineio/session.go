@@ -197,7 +197,8 @@ func (s *Session) Kernel() (transport.Kernel, bool) {
 }
 
 // Pause stops reading from the peer; messages already received may still be
-// delivered. It never counts against the peer's heartbeat. Idempotent.
+// delivered. It never counts against the peer's heartbeat, but while the peer itself does not take what waits for it
+// (Host.Unread): then it has to show life by taking something, as its pong cannot come. Idempotent.
 func (s *Session) Pause() {
 	s.paused = true
 	if s.ws != nil {
@@ -324,7 +325,7 @@ const (
 func (s *Session) deadlines() (d agenda.Set[deadline]) {
 	switch s.state {
 	case open:
-		d.Add(beatDue, s.heart.deadline(s.shard.rhythm))
+		d.Add(beatDue, s.heart.deadline(s.rhythm()))
 		if !s.paused {
 			d.Add(silenceDue, s.silentAt())
 		}
@@ -379,11 +380,18 @@ func (s *Session) expire(what deadline, now int64) {
 	}
 }
 
+// rhythm is that of the heartbeat now.
+func (s *Session) rhythm() rhythm {
+	r := s.shard.rhythm
+	r.deaf = s.paused
+	return r
+}
+
 func (s *Session) expireBeat(now int64) {
-	if s.paused {
+	if s.paused && !s.host.Unread() {
 		s.heart.spare(now)
 	}
-	switch s.heart.expire(s.shard.rhythm, now, s.lastHeard(), s.progress()) {
+	switch s.heart.expire(s.rhythm(), now, s.lastHeard(), s.progress()) {
 	case dead:
 		s.abort(base.CausePingTimeout, nil)
 	case ping:

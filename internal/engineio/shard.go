@@ -213,5 +213,6 @@ type nobody struct{}
 func (nobody) Message([]byte, bool) error { return nil }
 func (nobody) Writable()                  {}
 func (nobody) Deadline(int64)             {}
+func (nobody) Unread() bool               { return false }
 func (nobody) Faulted(base.Cause)         {}
 func (nobody) Closed(base.Cause, error)   {}

@@ -159,11 +159,16 @@ func (l *Lane) Supersede() {
 	l.class.Totals.Coalesced.Add(1)
 }
 
-// Half reports whether the lane is half full: the time to stop reading a socket
-// whose acks must not be dropped.
+// Half reports whether the lane is half full: the time to make no more answers, which must not be dropped.
 func (l *Lane) Half() bool {
 	p := &l.class.Policy
 	return 2*l.Depth() >= p.MaxMessages || 2*l.Bytes() >= p.MaxBytes
+}
+
+// Full reports whether the lane has reached one of its limits.
+func (l *Lane) Full() bool {
+	p := &l.class.Policy
+	return l.Depth() >= p.MaxMessages || l.Bytes() >= p.MaxBytes
 }
 
 // Sendable reports whether Take would return an entry.

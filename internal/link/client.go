@@ -82,6 +82,9 @@ func (c *Client) Remote() netip.Addr { return c.session.RemoteAddr().Addr().Unma
 // Writable implements engineio.Host.
 func (c *Client) Writable() { c.out.Writable() }
 
+// Unread implements engineio.Host.
+func (c *Client) Unread() bool { return c.out.Unread() }
+
 // deadline is a kind of time at which something is to be done for a client.
 type deadline uint8
 

@@ -82,6 +82,8 @@ func (c *client) Unsent() int                                 { return 0 }
 func (c *client) Cut(cause base.Cause)                        { c.conn.Close(cause) }
 func (c *client) Reading(bool)                                {}
 func (c *client) Gone(base.Cause)                             {}
+func (c *client) Unread() *delivery.Unread                    { return nil }
+func (c *client) Taken()                                      {}
 func (c *client) Describe(v *survey.Client)                   { v.Address = "203.0.113.9" }
 
 func connect(t testing.TB, h *delivery.Hub, c *client, topics ...string) {

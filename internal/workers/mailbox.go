@@ -61,19 +61,23 @@ const (
 	NoRoom                      // not accepted: as many jobs wait for the other pool as may
 )
 
-// Drainer owns a Mailbox.
-type Drainer interface {
+// Owner owns a Mailbox.
+type Owner interface {
 	// Drained is called once for every AcceptedFull or run of them, when the mailbox has fallen below half of its
 	// limits: reading may go on. It is called on a worker, between two jobs, with no lock held, and beside Push: it
 	// may come before the Push it answers has returned, or when a later one has filled the mailbox again, which a
 	// Drained of its own will follow.
 	Drained(m *Mailbox)
+	// Ready reports whether the next job may begin. It is asked on a worker before each, with no lock held, and must not
+	// block. If it says no the mailbox waits, without a worker, until Resume, which the owner calls once that has changed:
+	// also where it has before the mailbox knows of the no.
+	Ready(m *Mailbox) bool
 }
 
 // Refusable is a job for another pool than the mailbox's own: there may be no room for it when its turn comes.
 type Refusable interface {
 	Job
-	// Refused is called in place of Run, on a worker of either pool; why is ErrFull or ErrClosed. It must not block.
+	// Refused is called in place of Run, on a worker of either pool or in Resume; why is ErrFull or ErrClosed. It must not block.
 	Refused(why error)
 }
 
@@ -85,18 +89,25 @@ type Refusable interface {
 //
 //	jobs     a b | X | c d        a, b, c, d on a worker of its home, X on one of the other pool
 //
+// While its owner is not Ready the mailbox waits where it is, with no place in a queue:
+//
+//	Ready says no ── wait ──> waits ── Resume ──> a turn
+//	      └─────── Resume came first: woken ───────^
+//
 // It holds no goroutine and, while empty, nothing but itself; an owner that pushes from one goroutine may let go of it
 // when it is Idle, and begin a new one with its next job. It must not be copied after Init. Everything but Init may be
 // called concurrently; the order of concurrent Pushes is theirs to settle.
 type Mailbox struct {
 	home   *Pool
 	at     *Pool // whose turn is queued or running; changed between turns
-	owner  Drainer
+	owner  Owner // nil: always ready, and nobody hears of Drained
 	limits *MailboxLimits
 
 	mu          sync.Mutex
 	scheduled   bool    // a turn is queued or running
 	full        bool    // AcceptedFull was said, Drained not yet
+	waits       bool    // until Resume: its owner is not Ready
+	woken       bool    // Resume came while it did not wait
 	jobs        int32   // held: waiting and running
 	bytes       int     // of them
 	first, last *letter // waiting jobs
@@ -112,9 +123,9 @@ type letter struct {
 
 var letters = sync.Pool{New: func() any { return new(letter) }}
 
-// Init makes m a mailbox whose home is w; owner may be nil if nobody needs to hear of Drained. It must come before any
-// Push. limits must not change afterwards.
-func (m *Mailbox) Init(w *Pool, limits *MailboxLimits, owner Drainer) {
+// Init makes m a mailbox whose home is w; owner may be nil: its jobs never wait, and nobody hears of Drained. It must come
+// before any Push. limits must not change afterwards.
+func (m *Mailbox) Init(w *Pool, limits *MailboxLimits, owner Owner) {
 	m.home, m.limits, m.owner = w, limits.withDefaults(), owner
 }
 
@@ -160,10 +171,39 @@ func (m *Mailbox) Idle() bool {
 	return !m.scheduled && m.first == nil
 }
 
-// openLocked sees to it that a turn is queued or running, at w if none was; a worker that takes it at once waits for mu.
-// Lock order: Mailbox.mu, Pool.mu.
+// Waits reports whether jobs wait for their owner to be Ready, and not for a worker.
+func (m *Mailbox) Waits() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.waits
+}
+
+// Resume goes on with a mailbox whose owner was not Ready and is now. It may be called without need: then Ready is asked once
+// more. It does not block.
+func (m *Mailbox) Resume() {
+	m.mu.Lock()
+	m.woken = !m.waits
+	due := m.waits && !m.scheduled
+	m.waits = false
+	m.scheduled = m.scheduled || due
+	m.mu.Unlock()
+	if due {
+		(*visit)(m).end()
+	}
+}
+
+// wait has the mailbox wait for Resume with what it has, unless that has come already.
+func (m *Mailbox) wait() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waits = !m.woken && m.first != nil
+	m.woken = false
+}
+
+// openLocked sees to it that a turn is queued or running, at w if none was and the owner may be ready; a worker that takes
+// it at once waits for mu. Lock order: Mailbox.mu, Pool.mu.
 func (m *Mailbox) openLocked(w *Pool) error {
-	if m.scheduled {
+	if m.scheduled || m.waits {
 		if m.home.dropped.Load() {
 			return ErrClosed
 		}
@@ -233,7 +273,7 @@ func (m *Mailbox) discard() {
 		l.pool.pending.Add(-1)
 	}
 	m.first, m.last = nil, nil
-	m.scheduled = false
+	m.scheduled, m.waits = false, false
 }
 
 // refuse takes the oldest waiting job, which is for w, and tells it that there is no place for it.
@@ -270,10 +310,14 @@ func (t *visit) run() {
 	}
 }
 
-// deliver runs the oldest job; false when there is none for w. The deferred calls here and in run keep the mailbox going
-// also when a job ends its goroutine with runtime.Goexit.
+// deliver runs the oldest job; false when there is none for w, or the owner is not Ready. The deferred calls here and in run
+// keep the mailbox going also when a job ends its goroutine with runtime.Goexit.
 func (t *visit) deliver(w *Pool) bool {
 	m := t.mailbox()
+	if m.owner != nil && !m.owner.Ready(m) {
+		m.wait()
+		return false
+	}
 	job, bytes := m.take(w)
 	if job == nil {
 		return false
@@ -301,11 +345,11 @@ func (t *visit) end() {
 	}
 }
 
-// next is the pool of the oldest waiting job, where the next turn is to be; nil if none waits.
+// next is the pool of the oldest waiting job, where the next turn is to be; nil if none waits, or all wait for the owner.
 func (m *Mailbox) next() *Pool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.scheduled = m.first != nil; !m.scheduled {
+	if m.scheduled = m.first != nil && !m.waits; !m.scheduled {
 		return nil
 	}
 	m.at = m.first.pool

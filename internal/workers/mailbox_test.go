@@ -21,6 +21,7 @@ type inbox struct {
 	workers.Mailbox
 	drained atomic.Int64
 	hear    func()
+	ready   func() bool // nil: always
 }
 
 func newInbox(w *workers.Pool, limits workers.MailboxLimits) *inbox {
@@ -37,6 +38,13 @@ func (b *inbox) Drained(m *workers.Mailbox) {
 	if b.hear != nil {
 		b.hear()
 	}
+}
+
+func (b *inbox) Ready(m *workers.Mailbox) bool {
+	if m != &b.Mailbox {
+		panic("asked about somebody else's mailbox")
+	}
+	return b.ready == nil || b.ready()
 }
 
 func (b *inbox) push(t testing.TB, bytes int, want workers.Verdict, f func()) {
@@ -350,6 +358,8 @@ func (s *successor) Drained(m *workers.Mailbox) {
 		s.strange.Add(1)
 	}
 }
+
+func (*successor) Ready(*workers.Mailbox) bool { return true }
 
 // Jobs write what they share without a lock: the race detector would see two at once.
 func TestIdleMailboxCanBeLetGoOf(t *testing.T) {
