@@ -122,7 +122,7 @@ func (f *journalFlags) common(cmd *cobra.Command) {
 func (f *journalFlags) look(args []string) ([]*journal.LogView, error) {
 	all, err := journal.Look(vfs.Dir(args[0]))
 	if err != nil {
-		return nil, fmt.Errorf("look into a journal: %w", err)
+		return nil, fmt.Errorf("look into the journal %s: %w", args[0], err)
 	}
 	var chosen []*journal.LogView
 	for _, v := range all {
@@ -153,7 +153,7 @@ func (f *journalFlags) verify(cmd *cobra.Command, all []*journal.LogView) error 
 				said = append(said, fmt.Sprintf("%s: %s: %s", nameOf(v), s.Name, text))
 			}
 		}
-		if v.State != nil && !errors.Is(v.State, fs.ErrNotExist) {
+		if damagedState(v) {
 			bad++
 			said = append(said, fmt.Sprintf("%s: state: %v", nameOf(v), v.State))
 		}
@@ -176,6 +176,11 @@ func (f *journalFlags) verify(cmd *cobra.Command, all []*journal.LogView) error 
 		err = errReported
 	}
 	return err
+}
+
+// damagedState reports whether the state of a log is not what was written. A log that was just begun has none.
+func damagedState(v *journal.LogView) bool {
+	return v.State != nil && !errors.Is(v.State, fs.ErrNotExist)
 }
 
 // troubles is what is wrong with a segment, or noteworthy, in words.
@@ -208,7 +213,10 @@ func (f *journalFlags) cat(cmd *cobra.Command, v *journal.LogView) error {
 	if f.from > 0 {
 		after = f.from - 1
 	}
-	damaged := false
+	damaged := damagedState(v)
+	if damaged {
+		fmt.Fprintf(cmd.ErrOrStderr(), "weir: %s: state: %v\n", nameOf(v), v.State)
+	}
 	for i := range v.Segments {
 		if s := &v.Segments[i]; s.Records > 0 && s.Last <= after && !s.Bad() {
 			continue

@@ -187,3 +187,71 @@ func sizeOf(t *testing.T, name string) int64 {
 	}
 	return info.Size()
 }
+
+// A directory that is none of a journal is no journal without damage.
+func TestDirectoryThatIsNoJournalIsTold(t *testing.T) {
+	dir, j := writtenJournal(t)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "*", "*.seg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := t.TempDir()
+	for path, want := range map[string]string{
+		empty:                             "it is no journal",
+		filepath.Dir(segments[0]):         "it is the log of one topic: name the directory above it",
+		filepath.Join(empty, "not there"): "no such file or directory",
+	} {
+		for _, args := range [][]string{{"verify", path}, {"verify", path, "--json"}, {"ls", path}, {"cat", path, "orders"}} {
+			if _, errs := said(t, 1, append([]string{"journal"}, args...)...); !strings.Contains(errs, path) || !strings.Contains(errs, want) {
+				t.Errorf("journal %q: %s", args, errs)
+			}
+		}
+	}
+	begun := t.TempDir()
+	j, err = journal.Open(journal.Options{FS: vfs.Dir(begun)})
+	if err == nil {
+		err = j.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := said(t, 0, "journal", "verify", begun); !strings.Contains(out, "0 topics, ") {
+		t.Errorf("a journal without topics: %s", out)
+	}
+}
+
+// The state of a log says which offsets were given: damage in it is damage, whoever meets it.
+func TestDamagedStateIsTold(t *testing.T) {
+	dir, j := writtenJournal(t)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := journal.Look(vfs.Dir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range all {
+		name := filepath.Join(dir, v.Directory, "state")
+		data, err := os.ReadFile(name)
+		if err == nil {
+			data[len(data)/4] ^= 1 // one of its two copies
+			err = os.WriteFile(name, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, errs := said(t, 1, "journal", "cat", dir, "orders", "--namespace", "/feed")
+	if strings.Count(out, "\n") != 100 || !strings.Contains(errs, "weir: /feed orders: state: one of its two copies is damaged") {
+		t.Errorf("cat: %d lines, %s", strings.Count(out, "\n"), errs)
+	}
+	if out, _ := said(t, 1, "journal", "verify", dir); !strings.Contains(out, "damage in 3 files") {
+		t.Errorf("verify: %s", out)
+	}
+	if out, _ := said(t, 1, "journal", "verify", dir, "--json"); !strings.Contains(out, `"damaged":true`) && !strings.Contains(out, `"damaged": true`) {
+		t.Errorf("verify --json: %s", out)
+	}
+}

@@ -174,6 +174,7 @@ func writeViews(w io.Writer, all []*journal.LogView) error {
 		}
 		if v.State != nil {
 			l.State = v.State.Error()
+			damaged = damaged || damagedState(v)
 		}
 		for i := range v.Segments {
 			s := &v.Segments[i]

@@ -54,18 +54,32 @@ func (s *SegmentView) Bad() bool {
 	return !s.Gone && (s.Header != nil || s.Damaged || s.Trouble != nil)
 }
 
+// What Look says of a directory that is none of a journal.
+var (
+	ErrNoJournal = errors.New("it is no journal: neither its lock nor the log of a topic is in it")
+	ErrOneLog    = errors.New("it is the log of one topic: name the directory above it")
+)
+
 // Look lists the logs in the directory of a journal, by namespace and topic. It reads headers and index files, and
-// segments that have none.
+// segments that have none. Errors: ErrNoJournal, ErrOneLog, and those of the file system.
 func Look(fsys vfs.FS) ([]*LogView, error) {
 	dirs, err := fsys.List(".")
 	if err != nil {
 		return nil, err
 	}
 	var all []*LogView
+	none := ErrNoJournal
 	for _, d := range dirs {
+		if _, segment := segmentBase(d.Name); segment && !d.Dir {
+			none = ErrOneLog
+		}
+		if d.Name == lockName && !d.Dir {
+			none = nil
+		}
 		if !d.Dir || !isDirectory(d.Name) {
 			continue
 		}
+		none = nil
 		v, err := look(fsys, d.Name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it went meanwhile
@@ -74,6 +88,9 @@ func Look(fsys vfs.FS) ([]*LogView, error) {
 			return nil, fmt.Errorf("look at %s: %w", d.Name, err)
 		}
 		all = append(all, v)
+	}
+	if none != nil {
+		return nil, none
 	}
 	slices.SortFunc(all, func(a, b *LogView) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Topic, b.Topic), strings.Compare(a.Directory, b.Directory))
