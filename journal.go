@@ -42,7 +42,7 @@ type JournalOptions struct {
 	Path     string
 	Fsync    Fsync
 	Interval time.Duration // between two syncs; default 50 ms; 1 ms and more
-	MaxBytes int64         // of all files; default 10 GiB
+	MaxBytes int64         // of all files; default 10 GiB; 1 MiB and more
 	WhenFull WhenFull
 }
 
@@ -57,6 +57,7 @@ type Retention struct {
 const (
 	defaultInterval       = 50 * time.Millisecond
 	defaultJournalBytes   = 10 << 30
+	leastJournal          = 1 << 20
 	defaultRetention      = time.Hour
 	defaultRetentionBytes = 1 << 30
 )
@@ -75,7 +76,9 @@ func (j *JournalOptions) validate(p *problems) {
 	if j.Interval != 0 {
 		within(p, "Journal.Interval", j.Interval, time.Millisecond, maxDuration)
 	}
-	within(p, "Journal.MaxBytes", j.MaxBytes, 0, maxBudget)
+	if j.MaxBytes != 0 {
+		within(p, "Journal.MaxBytes", j.MaxBytes, leastJournal, maxBudget)
+	}
 }
 
 // journaled reports whether the topic has a log on disk.
@@ -145,7 +148,7 @@ func (d *disk) open() error {
 		Held:      func(more int64) { d.of.hub.Hold(budget.Journal, int(more)) },
 	})
 	if err != nil {
-		return fmt.Errorf("open the journal in %s: %w", o.Path, err)
+		return fmt.Errorf("open the journal in %s (journal.path): %w", o.Path, err)
 	}
 	d.journal.Store(j)
 	return nil

@@ -91,7 +91,7 @@ type journalKeys struct {
 	Path     string        `key:"path" default:"" doc:"its directory, for this process alone; topics that need the journal are refused without it"`
 	Fsync    string        `key:"fsync" default:"interval" enum:"interval,always,never" doc:"when what was published outlives the machine: always before anybody is told, interval within intervalMs, never when the system writes it; a process that is killed loses nothing under any of them"`
 	Interval time.Duration `key:"intervalMs" default:"50" min:"1" doc:"between two syncs"`
-	MaxBytes int64         `key:"maxBytes" default:"10737418240" min:"1" doc:"of all its files"`
+	MaxBytes int64         `key:"maxBytes" default:"10737418240" min:"1048576" doc:"of all its files"`
 	WhenFull string        `key:"whenFull" default:"refuse" enum:"refuse,drop-oldest" doc:"what gives way then: what is published, or the oldest records of any topic"`
 }
 

@@ -36,6 +36,7 @@ func (r *reader) options(d *document) weir.Options {
 		o.Servers = append(o.Servers, r.server(name, d.Servers[name], d))
 	}
 	r.listeners(d)
+	r.warnRetentions(d)
 	r.validate(&o)
 	return o
 }

@@ -93,3 +93,35 @@ func givesUp(p *policy) (key, text string) {
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
+
+// defaultRetention is retention.maxBytes where it is 0.
+const defaultRetention = 1 << 30
+
+// warnRetentions tells of topics that may keep more than the journal has for all of them.
+func (r *reader) warnRetentions(d *document) {
+	for _, name := range slices.Sorted(maps.Keys(d.Servers)) {
+		s := d.Servers[name]
+		for i := range s.Namespaces {
+			namespace := fmt.Sprintf("%s.namespaces[%d]", below("servers", name), i)
+			for k := range s.Namespaces[i].Topics {
+				at := policyPaths{namespace: namespace, topic: fmt.Sprintf("%s.topics[%d]", namespace, k)}
+				r.warnRetention(&s.Namespaces[i].Topics[k], at, &d.Journal)
+			}
+		}
+	}
+}
+
+func (r *reader) warnRetention(t *topic, at policyPaths, j *journalKeys) {
+	keeps, of := t.Retention.MaxBytes, ""
+	if keeps == 0 {
+		keeps, of = defaultRetention, ", the default,"
+	}
+	if t.OverflowAction != weir.SpillToDisk && t.Retention == (retentionKeys{}) || keeps <= j.MaxBytes {
+		return
+	}
+	then := "what is published is refused when that is full"
+	if weir.WhenFull(j.WhenFull) == weir.WhenFullDropOldest {
+		then = "the oldest records of any topic go when that is full"
+	}
+	r.warn(at.of(r, "retention")+".maxBytes", "%d%s is more than journal.maxBytes, %d, which all topics share: %s", keeps, of, j.MaxBytes, then)
+}

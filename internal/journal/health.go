@@ -57,13 +57,14 @@ type Trouble struct {
 // Detail is why, without the names of topics and files: who asks whether the server is ready need not know them.
 func (t *Trouble) Detail() string {
 	var p *fs.PathError
+	var full roomError
 	switch {
 	case errors.Is(t.Err, errRemoved):
 		return "what was in them is lost"
 	case errors.As(t.Err, &p):
 		return p.Op + ": " + p.Err.Error()
-	case errors.Is(t.Err, ErrNoRoom):
-		return "older records have to go first"
+	case errors.As(t.Err, &full):
+		return fmt.Sprintf("%d: older records have to go first", int64(full))
 	}
 	return t.Err.Error()
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -106,6 +107,13 @@ func (j *Journal) account(l *Log) {
 	j.holds(indexes, held)
 }
 
+// roomError is ErrNoRoom with how many bytes the journal may have.
+type roomError int64
+
+func (e roomError) Error() string { return fmt.Sprintf("journal.maxBytes is %d: %v", int64(e), ErrNoRoom) }
+
+func (roomError) Unwrap() error { return ErrNoRoom }
+
 // charge takes bytes from the budget, and makes room for them if it may. No lock may be held.
 func (j *Journal) charge(bytes int64) error {
 	for {
@@ -116,9 +124,9 @@ func (j *Journal) charge(bytes int64) error {
 				return nil
 			}
 		case j.options.WhenFull == Refuse:
-			return ErrNoRoom
+			return roomError(j.options.MaxBytes)
 		case !j.dropOldest() && j.used.Load() == used:
-			return ErrNoRoom
+			return roomError(j.options.MaxBytes)
 		}
 	}
 }

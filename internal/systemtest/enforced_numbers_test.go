@@ -86,7 +86,7 @@ var ranges = map[string][2]float64{
 	"AuthFailures.Window":       {1, maxMilliseconds},
 	"Management.ReceiptTimeout": {1, maxMilliseconds},
 	"Journal.Interval":          {millisecond, maxMilliseconds},
-	"Journal.MaxBytes":          {1, 1 << 53},
+	"Journal.MaxBytes":          {1 << 20, 1 << 53},
 
 	"Servers[0].NotSentLowat":                  {weir.Off, math.MaxInt32},
 	"Servers[0].Limits.HeaderTimeout":          {1, maxMilliseconds},
