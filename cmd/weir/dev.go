@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,7 @@ func devCommand() *cobra.Command {
 		Short: "Show Weir at work: a page with a fast reader and a slow one; no configuration",
 		Long: `Show Weir at work: a page with a live price feed that goes to a fast reader and to a slow one, for each of six
 overflow actions. Three lines on stdout say where: the page, the address for clients, and a curl command that
-publishes to the page. What spills to disk is in a temporary directory, which is removed at the end.`,
+publishes to the page. What spills to disk is in a temporary directory, which is removed at the end, whichever signal that is.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, flush := newLogger(cmd.ErrOrStderr(), level, "auto")
@@ -47,14 +48,24 @@ func dev(ctx context.Context, o demo.Options, flush func(), cmd *cobra.Command) 
 	outliveReaders()
 	t := tune(cpus(), 0, 1)
 	o.Shards = t.shards
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
+	var made atomic.Pointer[demo.Demo]
+	tidy := func() { // before the second signal ends the process
+		if d := made.Load(); d != nil {
+			d.Tidy()
+		}
+		flush()
+	}
+	ctx, stop := untilSignal(ctx, o.Logger, tidy, leave) // a terminal that is closed is one that wants it to leave
+	defer stop()
 	d, err := demo.New(o)
 	if err != nil {
 		return err
 	}
+	made.Store(d)
 	openDescriptors(o.Logger)
 	t.apply(o.Logger)
-	ctx, stop := untilSignal(ctx, o.Logger, flush, nil)
-	defer stop()
 	fmt.Fprintf(cmd.OutOrStdout(), "Page:    %s\nClients: %s\n%s\n", d.PageURL(), d.ClientURL(), d.Curl())
 	return d.Run(ctx)
 }

@@ -188,11 +188,27 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	t.apply(log)
 	defer startGiveback()()
 	logAddresses(srv, o, log)
-	if err := srv.Run(ctx); err != nil {
+	said := sayReady(srv, log)
+	err = srv.Run(ctx)
+	<-said
+	if err != nil {
 		log.Error("failed", "error", err)
 		return errReported
 	}
 	return nil
+}
+
+// sayReady logs that the server serves, once it does: its journal is open then, and its cluster joined. It has ended when said is
+// closed, which is when it was logged or the server has stopped.
+func sayReady(srv *weir.Server, log *slog.Logger) (said <-chan struct{}) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if srv.Ready(context.Background()) == nil {
+			log.Info("ready", "version", build.Version(), "revision", build.Revision(), "go", runtime.Version())
+		}
+	}()
+	return done
 }
 
 // connections is how many clients the configuration lets in at the same time, 0 for no limit.
@@ -218,5 +234,4 @@ func logAddresses(srv *weir.Server, o weir.Options, log *slog.Logger) {
 			log.Info("listening", "server", name, "address", a.String())
 		}
 	}
-	log.Info("ready", "version", build.Version(), "revision", build.Revision(), "go", runtime.Version())
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -307,5 +308,62 @@ func TestMistakeOfAFlagIsLoggedWithoutALine(t *testing.T) {
 	}
 	if code := p.exitCode(); code != exitUsage {
 		t.Errorf("exit code %d, want %d", code, exitUsage)
+	}
+}
+
+// "ready" is said once the journal is open: a server whose journal another one has never says it.
+func TestServeIsReadyWithItsJournal(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "weir.yaml")
+	text := "weir: 1\njournal: {path: " + filepath.Join(dir, "journal") + "}\nservers: {feed: {host: 127.0.0.1, port: 0, namespaces: [{path: /feed, topics: [{name: orders, overflowAction: SPILL_TO_DISK}]}]}}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	begin := func() *process {
+		return startProcess(t, exec.Command("weir", "serve", "--config", path, "--set", "management.port=0"))
+	}
+	first := begin()
+	first.until(`"msg":"ready"`)
+	second := begin()
+	for second.log.Scan() {
+		if strings.Contains(second.log.Text(), `"msg":"ready"`) {
+			t.Error("ready without its journal")
+		}
+		if line := second.log.Text(); strings.Contains(line, `"msg":"failed"`) && !strings.Contains(line, filepath.Join(dir, "journal")+" (journal.path)") {
+			t.Error(line)
+		}
+	}
+	if code := second.exitCode(); code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	first.signal(syscall.SIGTERM)
+	if code := first.exitCode(); code != exitGood {
+		t.Errorf("exit code %d, want %d", code, exitGood)
+	}
+}
+
+// However weir dev is told to end, its temporary directory goes with it.
+func TestDevLeavesNothingBehind(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no journal, no directory")
+	}
+	for name, signals := range map[string][]os.Signal{
+		"two signals": {syscall.SIGTERM, syscall.SIGTERM}, "interrupted twice": {os.Interrupt, os.Interrupt}, "its terminal is closed": {syscall.SIGHUP},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tmp := t.TempDir()
+			cmd := exec.Command("weir", "dev", "--port", "0", "--management-port", "0", "--log-level", "info")
+			cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+			p := startProcess(t, cmd)
+			p.until("what spills waits in a temporary directory")
+			p.until("sharing the machine")
+			for _, s := range signals {
+				_ = cmd.Process.Signal(s) // the process may have ended
+			}
+			p.exitCode()
+			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+				t.Errorf("%v are left, %v", left, err)
+			}
+		})
 	}
 }

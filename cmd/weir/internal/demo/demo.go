@@ -91,11 +91,22 @@ func (d *Demo) makeJournal() {
 	d.log.Info("what spills waits in a temporary directory, which is removed at the end", "directory", dir)
 }
 
+// Tidy removes what the demo has on the disk, also while it runs: before the process ends without Run's end. Any goroutine may
+// call it.
+func (d *Demo) Tidy() { d.removeJournal() }
+
+// removeTries is how often the directory is removed: a server that still runs may write into it meanwhile.
+const removeTries = 10
+
 func (d *Demo) removeJournal() {
 	if d.journal == "" {
 		return
 	}
-	if err := os.RemoveAll(d.journal); err != nil {
+	err := os.RemoveAll(d.journal)
+	for n := 1; err != nil && n < removeTries; n++ {
+		err = os.RemoveAll(d.journal)
+	}
+	if err != nil {
 		d.log.Error("the temporary directory cannot be removed", "directory", d.journal, "error", err)
 		return
 	}
