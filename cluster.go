@@ -231,13 +231,7 @@ func (f *fleet) topic(namespace, topic string, l topiclog.Limits, deliver topicl
 			},
 		})
 	}
-	channel := publications(namespace, topic)
-	err := f.subscribe(ctx, channel, func(_ string, data []byte) { f.adopt(namespace, topic, data) })
-	if err != nil {
-		f.of.log.Error("a topic cannot be heard", "namespace", namespace, "topic", topic, "error", err)
-		return nil, errBroker
-	}
-	return &followed{Log: topiclog.NewMemory(sharedlog.NewOrigin(), topiclog.Limits{}), end: func() { f.unsubscribe(channel) }}, nil
+	return &followed{Log: topiclog.NewMemory(sharedlog.NewOrigin(), topiclog.Limits{}), of: f, namespace: namespace, topic: topic}, nil
 }
 
 // open opens a log at the broker. Whoever wants the topic is told when that is away, without its address.
@@ -256,16 +250,31 @@ func (f *fleet) open(ctx context.Context, m cluster.Member, o sharedlog.Options)
 // errBroker is what is told of the broker's other errors; the log has them.
 var errBroker = errors.New("the broker has failed")
 
-// followed is the numbering of a topic that this node hears as long as it is open.
+// followed is the numbering of a topic without a log at the broker.
 type followed struct {
 	topiclog.Log
-	end  func()
-	once sync.Once
+	of               *fleet
+	namespace, topic string
 }
+
+var _ topiclog.Follower = (*followed)(nil)
+
+// Follow implements topiclog.Follower. Where the broker is away the topic is heard when it is back.
+func (l *followed) Follow(ctx context.Context) error {
+	err := l.of.subscribe(ctx, publications(l.namespace, l.topic), func(_ string, data []byte) { l.of.adopt(l.namespace, l.topic, data) })
+	if err != nil {
+		l.of.of.log.Error("a topic cannot be heard", "namespace", l.namespace, "topic", l.topic, "error", err)
+		return errBroker
+	}
+	return nil
+}
+
+// Unfollow implements topiclog.Follower.
+func (l *followed) Unfollow() { l.of.unsubscribe(publications(l.namespace, l.topic)) }
 
 // Close implements topiclog.Log.
 func (l *followed) Close() {
-	l.once.Do(l.end)
+	l.Unfollow()
 	l.Log.Close()
 }
 

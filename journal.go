@@ -258,9 +258,9 @@ func (d *disk) close() error {
 	return nil
 }
 
-// await waits until the log of a topic is open, where a loop may not.
+// await waits until a topic can be subscribed to, where a loop may not.
 func (n *Namespace) await(ctx context.Context, topic string) error {
-	_, err := n.d.Await(ctx, topic)
+	_, err := n.d.Hear(ctx, topic)
 	return wrap(err, "")
 }
 

@@ -60,10 +60,12 @@ func (n *Namespace) Topic(name string) (*Topic, error) {
 }
 
 func (n *Namespace) newTopic(d *Declared, name string) *Topic {
-	return &Topic{
+	t := &Topic{
 		Name: name, Declared: d, made: isPattern(d.Spec.Name), used: n.hub.Now(),
 		local: make([]topicLocal, len(n.hub.shards)), shards: make([]bool, len(n.hub.shards)),
 	}
+	t.heard.Store(true)
+	return t
 }
 
 // known returns the concrete topic of that name if it is there.
@@ -110,7 +112,7 @@ func (n *Namespace) forgetIdlestLocked() bool {
 func (n *Namespace) forgetLocked(t *Topic, may func() bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dead || n.hub.opts.Log != nil || t.lanes.Load() > 0 || t.hasSubscribers() || len(t.pending) > 0 || !may() || !n.closeLogLocked(t) {
+	if t.dead || n.hub.opts.Log != nil || t.lanes.Load() > 0 || t.hasSubscribers() || len(t.pending) > 0 || t.hearing != nil || !may() || !n.closeLogLocked(t) {
 		return false
 	}
 	n.hub.taken(t)
@@ -121,6 +123,7 @@ func (n *Namespace) forgetLocked(t *Topic, may func() bool) bool {
 	}
 	n.idle.remove(t)
 	delete(n.byName, t.Name)
+	delete(n.hearers, t)
 	n.dismissLocked(t)
 	return true
 }

@@ -48,6 +48,8 @@ type Namespace struct {
 	made   int        // of them, from patterns; with those whose logs are being opened
 	idle   idleTopics // of those, without lanes
 
+	hearers map[*Topic]struct{} // of those in byName that are followed, see hearing.go
+
 	openings map[string]*opening // topics whose logs are being opened or closed: they are not in byName
 }
 

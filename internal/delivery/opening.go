@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/streamweir/weir/internal/budget"
+	"github.com/streamweir/weir/internal/topiclog"
 )
 
 // A log on disk is opened, and closed, with a wait: what it has is read first. No loop and no lock waits for that
@@ -85,10 +86,14 @@ func (n *Namespace) Await(ctx context.Context, name string) (*Topic, error) {
 	}
 }
 
-// Ready reports whether a topic of that name can be used at once. Any goroutine may call it.
+// Ready reports whether a topic of that name can be subscribed to at once. Any goroutine may call it.
 func (n *Namespace) Ready(name string) bool {
 	d := n.Declared(name)
-	return d == nil || !d.Spec.Journal || n.known(name) != nil
+	if d == nil || !d.Spec.Journal {
+		return true
+	}
+	t := n.known(name)
+	return t != nil && t.hears()
 }
 
 // OpenLogs opens the logs of the topics that are declared by name. Its error names all that could not be opened.
@@ -177,6 +182,12 @@ func (n *Namespace) openLog(t *Topic, o *opening) {
 	}
 	t.open(log, "")
 	n.byName[t.Name] = t
+	if _, follows := log.(topiclog.Follower); follows {
+		t.heard.Store(false)
+		if t.mustHear() {
+			h.background.run(func() { n.runHear(t) })
+		}
+	}
 	if t.made {
 		n.idle.push(t, h.Now())
 	}

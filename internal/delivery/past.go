@@ -42,7 +42,7 @@ const mayBeLong = 8
 //
 // Errors: those of Await, ErrNoHistory, topiclog.ErrEpoch, ErrLog.
 func (n *Namespace) History(ctx context.Context, name string, q HistoryQuery) (topiclog.Batch, error) {
-	t, err := n.Await(ctx, name)
+	t, err := n.Hear(ctx, name) // a log that is not followed does not know where it ends
 	if err != nil {
 		return topiclog.Batch{}, err
 	}
@@ -119,7 +119,7 @@ type Past struct {
 //
 // Errors: those of History.
 func (s *Socket) Recall(ctx context.Context, name string, o *SubscribeOptions, most int) error {
-	t, err := s.Namespace.Await(ctx, name)
+	t, err := s.Namespace.Hear(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -265,6 +265,7 @@ func (sh *Shard) housekeep() (swept bool) {
 			sh.sweeping = n.sweep(sh.now, sweepSlice) || sh.sweeping
 			n.trim(sh.index)
 			n.fade(sh.now)
+			n.deafen(sh.now, hearersSlice)
 		}
 		if sh.index == 0 {
 			sh.hub.recent.Expire()

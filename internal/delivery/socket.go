@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"errors"
+
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/cursor"
@@ -231,8 +233,9 @@ func (s *Socket) enter(name string, take *snapshot) (*Topic, topiclog.Position, 
 		if take.asked && t.Declared.Spec.Keep.Keys == 0 {
 			return nil, topiclog.Position{}, ErrNothingKept
 		}
-		if from, ok := t.enter(sh.index, take); ok {
-			return t, from, nil
+		from, err := t.enter(sh.index, take)
+		if !errors.Is(err, errForgotten) {
+			return t, from, err
 		}
 	}
 }

@@ -51,6 +51,7 @@ func (h *Hub) Tap(namespace, topic string) *Tap {
 	}
 	h.taps.list[t] = struct{}{}
 	h.taps.any.Store(true)
+	h.background.run(func() { h.runHearAll(namespace, topic) })
 	return t
 }
 

@@ -136,6 +136,10 @@ type Topic struct {
 	pending map[*topiclog.Record]*fanOut // given to a late log, which has not said where they are
 	refuses bool                         // its log has not taken the last of them
 
+	heard   atomic.Bool // what others publish is delivered here; it changes under mu. See hearing.go
+	hearing *opening    // that is about to begin; nil: it is not
+	needed  int64       // when somebody last needed it, as far as the hub has looked
+
 	since      int64  // when it became idle, if it is: see names.go
 	prev, next *Topic // in Namespace.idle
 }
@@ -151,13 +155,18 @@ type topicLocal struct {
 func (t *Topic) remembers() bool { return t.log != nil && t.log.Keeps() }
 
 // enter makes shard i a receiver of the topic and returns the position after which
-// its deliveries begin, and in take the values of that moment. It fails if the topic
-// was forgotten meanwhile. The past it is asked for goes up to there.
-func (t *Topic) enter(i int, take *snapshot) (from topiclog.Position, ok bool) {
+// its deliveries begin, and in take the values of that moment. The past
+// it is asked for goes up to there.
+//
+// Errors: errForgotten, meanwhile; ErrOpening if it does not hear what others publish.
+func (t *Topic) enter(i int, take *snapshot) (from topiclog.Position, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dead {
-		return from, false
+	switch {
+	case t.dead:
+		return from, errForgotten
+	case !t.hears():
+		return from, ErrOpening
 	}
 	t.shards[i] = true
 	take.epoch = t.numbering()
@@ -167,13 +176,17 @@ func (t *Topic) enter(i int, take *snapshot) (from topiclog.Position, ok bool) {
 	if take.past != nil {
 		take.past.meetLocked(t)
 	}
-	return t.last, true
+	return t.last, nil
 }
+
+// errForgotten says that a topic has to be looked up again.
+var errForgotten = errors.New("the topic was forgotten")
 
 func (t *Topic) leave(i int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.shards[i] = false
+	t.needed = t.Declared.Namespace.hub.Now()
 }
 
 func (t *Topic) hasSubscribers() bool {

@@ -53,9 +53,15 @@ type Log struct {
 	volatile []*appending
 	live     []cluster.Entry
 	size     int // of live
-	own      []cluster.Entry
+	own      []own
 	behind   bool // something is missing: it has to be read
 	place    place
+
+	starting *start // a Follow that waits for the sender; nil: none does
+	era      uint64 // counts Unfollows
+	leaves   bool   // Unfollow was called
+
+	follows bool // what others append is delivered: run's
 }
 
 // place is how far a log was delivered.
@@ -88,9 +94,6 @@ func newLog(of *Logs, b Broker, o Options) *Log {
 
 // begin learns where the log stands. One that nobody has appended to begins with a mark, so that it has an epoch.
 func (g *Log) begin(ctx context.Context) error {
-	if err := g.broker.Follow(ctx, g.name); err != nil {
-		return err
-	}
 	page, err := g.broker.Read(ctx, g.name, cluster.MaxOffset-1, cluster.Limit{})
 	if err != nil {
 		return err
@@ -194,6 +197,7 @@ func (g *Log) Close() {
 	for _, a := range g.takePending() {
 		a.later.Fail(topiclog.ErrClosed)
 	}
+	g.endStarts()
 }
 
 func (g *Log) takePending() (all []*appending) {
@@ -234,6 +238,9 @@ func (g *Log) runAppends() {
 			return
 		}
 		for {
+			if s := g.takeStart(); s != nil {
+				g.start(s)
+			}
 			list, above := g.batch()
 			if len(list) == 0 {
 				break
@@ -264,7 +271,7 @@ func (g *Log) send(list []*appending, above uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range at {
-		g.own = append(g.own, cluster.Entry{Position: at[i], Data: data[i]})
+		g.own = append(g.own, own{Entry: cluster.Entry{Position: at[i], Data: data[i]}})
 	}
 	signal(g.more)
 }

@@ -49,7 +49,7 @@ type Options struct {
 // Name is the name of a topic's log at the broker.
 func Name(namespace, topic string) string { return "topic:" + namespace + ":" + topic }
 
-// Open opens a topic's log: what is appended from now on is delivered. It waits for the broker.
+// Open opens a topic's log. It waits for the broker, and follows nothing yet.
 //
 // Errors: ErrOpen, the broker's.
 func (l *Logs) Open(ctx context.Context, b Broker, o Options) (*Log, error) {
@@ -59,7 +59,6 @@ func (l *Logs) Open(ctx context.Context, b Broker, o Options) (*Log, error) {
 	}
 	if err := g.begin(ctx); err != nil {
 		l.leave(g)
-		b.Unfollow(g.name)
 		return nil, fmt.Errorf("open the log of topic %q of %s: %w", o.Topic, o.Namespace, err)
 	}
 	g.running.Go(g.run)

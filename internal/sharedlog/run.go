@@ -2,6 +2,7 @@ package sharedlog
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/streamweir/weir/cluster"
@@ -12,16 +13,17 @@ import (
 type news struct {
 	volatile []*appending
 	live     []cluster.Entry
-	own      []cluster.Entry
+	own      []own
 	behind   bool
+	leaves   bool
 }
 
 // take is what there is, and nothing is left. Of the own entries those that were heard already are left out.
 func (g *Log) takeNews() (n news) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n = news{g.volatile, g.live, g.own, g.behind}
-	g.volatile, g.live, g.own, g.size, g.behind = nil, nil, nil, 0, false
+	n = news{g.volatile, g.live, g.own, g.behind, g.leaves}
+	g.volatile, g.live, g.own, g.size, g.behind, g.leaves = nil, nil, nil, 0, false, false
 	return n
 }
 
@@ -46,12 +48,20 @@ func (g *Log) run() {
 
 // dealWith delivers what may be; what it returns is how long to wait for the rest before it is read.
 func (g *Log) dealWith(n news) (wait time.Duration) {
-	behind := n.behind
+	if n.own = g.alone(n.own); !g.follows {
+		n.live, n.behind = nil, false
+	}
+	behind := n.behind || n.leaves || slices.ContainsFunc(n.own, own.starts)
 	for i := range n.live {
 		behind = !g.next(&n.live[i]) || behind
 	}
+	var begun []*start
 	for i := range n.own {
-		if !behind && !g.next(&n.own[i]) { // those before it may be about to be heard
+		if s := n.own[i].start; s != nil {
+			begun = append(begun, s)
+			continue
+		}
+		if !behind && !g.next(&n.own[i].Entry) { // those before it may be about to be heard
 			g.mu.Lock()
 			g.own = append(n.own[i:len(n.own):len(n.own)], g.own...)
 			g.mu.Unlock()
@@ -59,9 +69,11 @@ func (g *Log) dealWith(n news) (wait time.Duration) {
 			break
 		}
 	}
-	if behind && !g.catchUp() {
+	read := !behind || !g.follows || g.catchUp()
+	if !read {
 		wait = retryTime
 	}
+	g.settleFollowing(begun, n.leaves, read)
 	for _, a := range n.volatile {
 		g.deliverVolatile(a)
 	}

@@ -405,3 +405,102 @@ func TestTopicGoesOnInANewEpoch(t *testing.T) {
 		return metric(t, one, "weir_cluster_renumbered_total") == 2 && metric(t, two, "weir_cluster_renumbered_total") == 2
 	})
 }
+
+// tallying is a broker that counts what its members wish for and hear.
+type tallying struct {
+	cluster.Broker
+	mu    sync.Mutex
+	names []string // of channels and logs
+	bytes int      // of messages and entries
+}
+
+// talliedMember is one of its members.
+type talliedMember struct {
+	cluster.Member
+	of *tallying
+}
+
+// talliedListener is what that one tells.
+type talliedListener struct {
+	cluster.Listener
+	of *tallying
+}
+
+func (c *tallying) Join(ctx context.Context, node string, l cluster.Listener) (cluster.Member, error) {
+	m, err := c.Broker.Join(ctx, node, &talliedListener{l, c})
+	return &talliedMember{m, c}, err
+}
+
+func (c *tallying) count(bytes int, names ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bytes += bytes
+	c.names = append(c.names, names...)
+}
+
+// about is how many of the names have a text in them, and the bytes heard so far.
+func (c *tallying) about(text string) (names, bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.names {
+		if strings.Contains(n, text) {
+			names++
+		}
+	}
+	return names, c.bytes
+}
+
+func (m *talliedMember) Subscribe(ctx context.Context, channels ...string) error {
+	m.of.count(0, channels...)
+	return m.Member.Subscribe(ctx, channels...)
+}
+
+func (m *talliedMember) Follow(ctx context.Context, logs ...string) error {
+	m.of.count(0, logs...)
+	return m.Member.Follow(ctx, logs...)
+}
+
+func (l *talliedListener) Message(channel string, data []byte) {
+	l.of.count(len(data))
+	l.Listener.Message(channel, data)
+}
+
+func (l *talliedListener) Entries(log string, entries []cluster.Entry) {
+	for _, e := range entries {
+		l.of.count(len(e.Data))
+	}
+	l.Listener.Entries(log, entries)
+}
+
+// TestTopicNobodyFollowsCostsANodeNothing: neither a subscription at the broker nor a byte from it, though it is published to on
+// all nodes, until somebody subscribes there, who gets what is published from then on.
+func TestTopicNobodyFollowsCostsANodeNothing(t *testing.T) {
+	b := cluster.NewMemory()
+	idle := &tallying{Broker: b}
+	there, here := start(t, clustered(b)), start(t, clustered(idle))
+	listener := gather(t, there, "plain", "kept", "sure")
+	_, before := idle.about("")
+	for i := range 50 {
+		for _, topic := range []string{"plain", "kept", "sure", "user:1"} {
+			publish(t, there, topic, i)
+		}
+		if got := publish(t, here, "sure", "from here"); got.Offset == 0 {
+			t.Fatal("what is published here has no place")
+		}
+	}
+	eventually(t, "all came where somebody listens", func() bool { return len(listener.of("sure")) == 100 })
+	if names, bytes := idle.about("/feed:"); names != 0 || bytes != before {
+		t.Errorf("it costs %d subscriptions and %d bytes", names, bytes-before)
+	}
+	c := gather(t, here, "plain", "sure")
+	for _, topic := range []string{"plain", "sure"} {
+		publish(t, there, topic, "now")
+		eventually(t, "it hears", func() bool { return len(c.of(topic)) > 0 })
+		if got := c.of(topic); !slices.Equal(got, []string{`"now"`}) {
+			t.Errorf("%s: got %q", topic, got)
+		}
+	}
+	if names, _ := idle.about("/feed:"); names != 2 {
+		t.Errorf("two topics that are followed are %d subscriptions", names)
+	}
+}

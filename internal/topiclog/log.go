@@ -57,6 +57,22 @@ type Log interface {
 	Close()
 }
 
+// Follower is a log whose records come from elsewhere, at a cost: what others append it delivers only while it is followed. What is
+// appended here has its place, and is delivered, either way.
+type Follower interface {
+	Log
+
+	// Follow returns when whatever is appended from now on will be delivered. What was appended before, and was not delivered,
+	// will not be: where there is any, a volatile record that was not appended here is delivered in the last of its places. One
+	// call at a time.
+	//
+	// Errors: ErrClosed, the keeper's, ctx's: Unfollow is called then.
+	Follow(ctx context.Context) error
+
+	// Unfollow ends that. It does not wait, and may be called without a Follow.
+	Unfollow()
+}
+
 // Deliver takes over a record that has its place: the topic's owner gives it to a late keeper, which calls it for one
 // record at a time and in the order of the offsets, with no lock held: it may wait for room. A record that was appended
 // here comes as the pointer that was given to Append. A placement may be a breach.
