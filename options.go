@@ -96,10 +96,10 @@ type NamespaceOptions struct {
 	// client is in RoomsPerSocket rooms at most, those included that the application has put it into.
 	ClientRooms []string
 	// EventsLane bounds what waits for a client besides topics: plain events, acks
-	// and namespace packets. EventsOverflow is DisconnectClient, the default, or
-	// RejectNew, which drops new plain events.
+	// and namespace packets; by default 1024 messages and 1 MiB. EventsOverflow says what becomes
+	// of what does not fit: EventsDisconnect is the default.
 	EventsLane     Limits
-	EventsOverflow Overflow
+	EventsOverflow EventsOverflow
 	// SlowPenalty is how long a client that was cut for being slow is refused; it
 	// doubles with each cut up to a minute, which is the most. Default 5 s.
 	SlowPenalty time.Duration

@@ -44,6 +44,23 @@ func (o Overflow) MarshalText() ([]byte, error) { return base.Overflow(o).Marsha
 // UnmarshalText accepts the configuration file's names, in capitals; the error lists them.
 func (o *Overflow) UnmarshalText(b []byte) error { return (*base.Overflow)(o).UnmarshalText(b) }
 
+// EventsOverflow says what a full lane of events does with the next one.
+type EventsOverflow uint8
+
+// What a full lane of events does. Acks and namespace packets are never dropped.
+const (
+	EventsDisconnect EventsOverflow = iota // cut the client; in files DISCONNECT
+	EventsRejectNew                        // drop a new plain event, and count it; in files REJECT_NEW
+)
+
+// overflow is the action that the lane has.
+func (o EventsOverflow) overflow() base.Overflow {
+	if o == EventsRejectNew {
+		return base.RejectNew
+	}
+	return base.Disconnect
+}
+
 // Shape is how a delivery looks to the client: see docs/guide/clients.md. As text it is js
 // or envelope.
 type Shape uint8

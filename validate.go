@@ -146,8 +146,8 @@ func (n *NamespaceOptions) validate(p *problems, at string, auth bool, journal s
 	if n.AuthRequired && !auth {
 		p.add("%s.AuthRequired: the server's Auth is off, so nobody would be asked", at)
 	}
-	if o := n.EventsOverflow; o != 0 && o != DisconnectClient && o != RejectNew {
-		p.add("%s.EventsOverflow %v: want DISCONNECT or REJECT_NEW", at, o)
+	if n.EventsOverflow > EventsRejectNew {
+		p.add("%s.EventsOverflow %d: want EventsDisconnect or EventsRejectNew", at, n.EventsOverflow)
 	}
 	n.numbers(p, at)
 	n.validateRooms(p, at)
@@ -360,7 +360,7 @@ func (t *TopicOptions) keep() kept.Limits {
 
 func (n *NamespaceOptions) eventsPolicy() lane.Policy {
 	return lane.Policy{
-		Overflow:    base.Overflow(orDefault(n.EventsOverflow, DisconnectClient)),
+		Overflow:    n.EventsOverflow.overflow(),
 		MaxMessages: orDefault(n.EventsLane.Messages, defaultEventMessages),
 		MaxBytes:    orDefault(n.EventsLane.Bytes, defaultEventBytes),
 		Weight:      1,

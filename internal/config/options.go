@@ -302,9 +302,11 @@ func (r *reader) namespace(path string, n *namespace) weir.NamespaceOptions {
 	o := weir.NamespaceOptions{
 		Path: n.Path, Dialect: n.Dialect, AutoSubscribe: n.AutoSubscribe, ClientPublish: n.ClientPublish == "allow",
 		ClientPublishGranted: n.ClientPublish == "permitted", ClientHistory: n.ClientHistory == "allow", ClientRooms: n.ClientRooms,
-		EventsLane:     weir.Limits{Messages: n.EventsLane.MaxMessages, Bytes: n.EventsLane.MaxBytes},
-		EventsOverflow: n.EventsLane.OverflowAction,
-		SlowPenalty:    n.SlowPenalty, AuthRequired: n.AuthRequired,
+		EventsLane:  weir.Limits{Messages: n.EventsLane.MaxMessages, Bytes: n.EventsLane.MaxBytes},
+		SlowPenalty: n.SlowPenalty, AuthRequired: n.AuthRequired,
+	}
+	if n.EventsLane.OverflowAction == weir.RejectNew {
+		o.EventsOverflow = weir.EventsRejectNew
 	}
 	if n.InboundAckPolicy == "ACK_AFTER_HANDLER_SUCCESS" {
 		o.InboundAck = weir.AckAfterHandlerSuccess

@@ -71,7 +71,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 			Limits: weir.ServerLimits{HeaderTimeout: 100 * time.Millisecond, KeepAlive: 61 * time.Second, MaxSilence: 99 * time.Second, SubscriptionsPerSocket: 11, RoomsPerSocket: 12, TopicsPerNamespace: 16, Connections: 13, Pending: 14, HandshakesPerSecond: 15},
 			Namespaces: []weir.NamespaceOptions{{
 				Path: "/", Dialect: weir.ShapeEnvelope, AutoSubscribe: []string{"prices.AAPL"}, ClientPublish: true, ClientHistory: true, ClientRooms: []string{"chat:*", "lobby"},
-				EventsLane: weir.Limits{Messages: 10, Bytes: 20000}, EventsOverflow: weir.RejectNew,
+				EventsLane: weir.Limits{Messages: 10, Bytes: 20000}, EventsOverflow: weir.EventsRejectNew,
 				SlowPenalty: 700 * time.Millisecond, AuthRequired: true, InboundAck: weir.AckAfterHandlerSuccess,
 				Topics: []weir.TopicOptions{
 					{

@@ -177,7 +177,7 @@ func TestReliablePublishThatTimesOutIsIncomplete(t *testing.T) {
 // TestAskThatALaneRefusesEndsAtOnce: not with the time it was given.
 func TestAskThatALaneRefusesEndsAtOnce(t *testing.T) {
 	srv := start(t, weir.Options{Namespaces: []weir.NamespaceOptions{{
-		Path: "/", EventsOverflow: weir.RejectNew, EventsLane: weir.Limits{Messages: 4, Bytes: 64 << 10},
+		Path: "/", EventsOverflow: weir.EventsRejectNew, EventsLane: weir.Limits{Messages: 4, Bytes: 64 << 10},
 	}}})
 	p := dial(t, addr(srv), "/", nil, dialOptions{receiveBuffer: 4096})
 	big := make([]byte, 15<<10)

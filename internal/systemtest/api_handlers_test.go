@@ -353,7 +353,7 @@ func TestManySubscriptionsNoneWaitsForEver(t *testing.T) {
 		for i := range 30 {
 			topics = append(topics, weir.TopicOptions{Name: fmt.Sprintf("t%d", i), Overflow: []weir.Overflow{weir.DropOldest, weir.Coalesce, weir.SnapshotOnly}[i%3], Weight: i % 4, Max: weir.Limits{Messages: 20}})
 		}
-		so := weir.ServerOptions{Namespaces: []weir.NamespaceOptions{{Path: "/feed", Topics: topics, EventsOverflow: weir.RejectNew, EventsLane: weir.Limits{Messages: 20}}}}
+		so := weir.ServerOptions{Namespaces: []weir.NamespaceOptions{{Path: "/feed", Topics: topics, EventsOverflow: weir.EventsRejectNew, EventsLane: weir.Limits{Messages: 20}}}}
 		so.SocketIO.PerMessageDeflate = deflate
 		srv := start(t, weir.Options{Servers: []weir.ServerOptions{so}})
 		stop := make(chan struct{})
