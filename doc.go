@@ -2,7 +2,7 @@
 // clients connect, and the application declares, per topic, how delivery must
 // behave when a client is slow.
 //
-// # A server in ten lines
+// # A server
 //
 //	srv, err := weir.New(weir.Options{
 //		Addr: "127.0.0.1:3000",
@@ -12,7 +12,8 @@
 //		}}},
 //	})
 //	if err := srv.Listen(); err != nil { … } // "address already in use"
-//	go srv.Run(ctx)
+//	go func() { ended <- srv.Run(ctx) }()     // its error: a journal or a broker that fails
+//	if err := srv.Ready(ctx); err != nil { … }
 //	srv.Publish(ctx, "/feed", "prices.AAPL", tick)
 //
 // New reports every problem of the options at once and starts nothing. Run serves

@@ -82,7 +82,7 @@ func TestFlushFinishesAPacketBeforeAnyOther(t *testing.T) {
 }
 
 // Heartbeats go out however much waits: a client that gets none believes the
-// server dead (architecture.md D1, "Control … always first").
+// server dead (architecture.md D1).
 func TestFlushControlIsNotHeldUpByABacklog(t *testing.T) {
 	r := newRig(t, options(1, topic("ticks", latest())))
 	c := r.stalled(0)

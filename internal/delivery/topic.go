@@ -117,7 +117,7 @@ func (d *Declared) Totals() Totals {
 }
 
 // Topic is one concrete topic: its sequencer and the shards that have
-// subscribers (architecture.md D3, "Order").
+// subscribers (architecture.md D3).
 type Topic struct {
 	Name     string
 	Declared *Declared

@@ -16,7 +16,7 @@ import (
 //	  +------------------------------- pong ------------------------------+
 //
 // A peer shows life by any byte it sends and by any progress its kernel makes
-// on what it was given (architecture.md D3, "Liveness"). Without that it is dead
+// on what it was given (architecture.md D3). Without that it is dead
 //
 //   - timeout after the ping has left the socket buffer, if it has;
 //   - interval + timeout after the last sign otherwise.

@@ -16,7 +16,7 @@ const (
 )
 
 // sid is a session id without what all ids of a shard have in common: 120 random bits, unguessable. It stands for 24
-// characters of base64url that name the session's node and loop too (architecture.md D3, "Ownership"):
+// characters of base64url that name the session's node and loop too (architecture.md D3):
 //
 //	| node, 2 | loop, 2 | random, 20 |
 type sid [idLen * 6 / 8]byte
