@@ -110,7 +110,9 @@ func (j *Journal) account(l *Log) {
 // roomError is ErrNoRoom with how many bytes the journal may have.
 type roomError int64
 
-func (e roomError) Error() string { return fmt.Sprintf("journal.maxBytes is %d: %v", int64(e), ErrNoRoom) }
+func (e roomError) Error() string {
+	return fmt.Sprintf("journal.maxBytes is %d: %v", int64(e), ErrNoRoom)
+}
 
 func (roomError) Unwrap() error { return ErrNoRoom }
 
