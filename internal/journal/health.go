@@ -57,7 +57,7 @@ type Trouble struct {
 // Detail is why, without the names of topics and files: who asks whether the server is ready need not know them.
 func (t *Trouble) Detail() string {
 	var p *fs.PathError
-	var full roomError
+	var full limitError
 	switch {
 	case errors.Is(t.Err, errRemoved):
 		return "what was in them is lost"

@@ -107,14 +107,14 @@ func (j *Journal) account(l *Log) {
 	j.holds(indexes, held)
 }
 
-// roomError is ErrNoRoom with how many bytes the journal may have.
-type roomError int64
+// limitError is ErrNoRoom with how many bytes the journal may have.
+type limitError int64
 
-func (e roomError) Error() string {
+func (e limitError) Error() string {
 	return fmt.Sprintf("journal.maxBytes is %d: %v", int64(e), ErrNoRoom)
 }
 
-func (roomError) Unwrap() error { return ErrNoRoom }
+func (limitError) Unwrap() error { return ErrNoRoom }
 
 // charge takes bytes from the budget, and makes room for them if it may. No lock may be held.
 func (j *Journal) charge(bytes int64) error {
@@ -126,9 +126,9 @@ func (j *Journal) charge(bytes int64) error {
 				return nil
 			}
 		case j.options.WhenFull == Refuse:
-			return roomError(j.options.MaxBytes)
+			return limitError(j.options.MaxBytes)
 		case !j.dropOldest() && j.used.Load() == used:
-			return roomError(j.options.MaxBytes)
+			return limitError(j.options.MaxBytes)
 		}
 	}
 }
