@@ -151,7 +151,19 @@ func (d *disk) open() error {
 		return fmt.Errorf("open the journal in %s (journal.path): %w", o.Path, err)
 	}
 	d.journal.Store(j)
+	d.lookAtModes()
 	return nil
+}
+
+// lookAtModes warns of what others on the machine may read or change in the directory.
+func (d *disk) lookAtModes() {
+	path := d.of.opts.Journal.Path
+	switch e, err := vfs.Dir(path).Exposed(); {
+	case err != nil:
+		d.of.log.Warn("who may get at the journal's files is not known", "directory", path, "error", err)
+	case e.Path != "":
+		d.of.log.Warn("others than the server may get at the journal (journal.path)", "path", e.Path, "mode", fmt.Sprintf("%04o", e.Mode), "fix", "chmod -R go-rwx "+path)
+	}
 }
 
 // files is how many files the journal may have open to be written.

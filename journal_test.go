@@ -5,10 +5,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/journal"
 	"github.com/streamweir/weir/internal/metrics"
 )
@@ -102,4 +104,44 @@ func TestLogsOfUnusedTopicsGoWithTheirRetention(t *testing.T) {
 	if n := logs(); n != 1 {
 		t.Errorf("%d logs after it, want that in use", n)
 	}
+}
+
+// What others on the machine may get at in a directory that was there before is told at start, and what is made here never is.
+func TestExposedJournalIsTold(t *testing.T) {
+	for _, c := range []struct {
+		mode os.FileMode
+		told bool
+	}{{0o700, false}, {0o777, true}} {
+		dir := filepath.Join(t.TempDir(), "journal")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		log := make(chan string, 100)
+		srv, end := served(t, weir.Options{
+			Logger: slog.New(slog.NewTextHandler(lineWriter(log), nil)), Journal: weir.JournalOptions{Path: dir}, Drain: weir.DrainOptions{Timeout: time.Second},
+			Namespaces: []weir.NamespaceOptions{{Path: "/feed", Topics: []weir.TopicOptions{{Name: "orders", Overflow: weir.SpillToDisk}}}},
+		})
+		if left := attach.Tests.FlushLog(srv, time.Minute); left > 0 {
+			t.Fatalf("%d lines are not written", left)
+		}
+		told := false
+		for len(log) > 0 {
+			line := <-log
+			told = told || strings.Contains(line, "others than the server may get at the journal (journal.path)") && strings.Contains(line, "mode=0777")
+		}
+		if end(); told != c.told {
+			t.Errorf("mode %04o: told: %v", c.mode, told)
+		}
+	}
+}
+
+// lineWriter takes lines of a log.
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
 }

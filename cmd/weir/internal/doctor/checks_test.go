@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/cmd/weir/internal/doctor"
+	"github.com/streamweir/weir/internal/vfs"
 )
 
 // group is where the server of the stock machine has its limits.
@@ -297,8 +298,11 @@ func TestJournalWantsAWritableDiskWithRoom(t *testing.T) {
 		{disk(true, 6*gib, 3*gib, "xfs"), nil, verdict{warn, "6 GiB free", "journal.maxBytes to 8697308774"}},
 		{disk(true, 1<<20, 10*gib, "xfs"), nil, verdict{fail, "1 MiB free", "more space"}},
 		{disk(false, 10*gib, 0, "ext4"), nil, verdict{fail, "not writable", "chown -R weir:weir /var/lib/weir"}},
-		{doctor.Disk{Writable: true, Free: 10 * gib, FileSystem: "ext4", Mode: 0o777}, nil, verdict{warn, "mode 0777: others", "chmod go-w /var/lib/weir"}},
-		{doctor.Disk{Writable: true, Free: 10 * gib, FileSystem: "ext4", Mode: 0o750}, nil, verdict{ok, "10 GiB free", ""}},
+		{
+			doctor.Disk{Writable: true, Free: 1 * gib, FileSystem: "ext4", Exposed: vfs.Exposed{Path: "/var/lib/weir/a", Mode: 0o777}}, nil,
+			verdict{warn, "/var/lib/weir/a has mode 0777: others", "chmod -R go-rwx /var/lib/weir"},
+		},
+		{doctor.Disk{ReadOnly: true, Free: 10 * gib, FileSystem: "ext4"}, nil, verdict{fail, "mounted read-only", "remount,rw"}},
 		{disk(true, 10*gib, 0, "tmpfs"), nil, verdict{warn, "lost at restart", "local disk"}},
 		{disk(true, 10*gib, 0, "overlay"), nil, verdict{warn, "layer of a container", "local disk"}},
 		{disk(true, 10*gib, 0, "nfs"), nil, verdict{warn, "not a local disk", "local disk"}},
@@ -329,9 +333,34 @@ func TestJournalWantsADiskThatKeepsUp(t *testing.T) {
 		{"interval", doctor.Trial{}, fs.ErrPermission, verdict{doctor.Unknown, "not tried: permission denied", ""}},
 	} {
 		m, n := stock().machine(), needs(10)
+		m.Disk = func(string) (doctor.Disk, error) { return disk(true, 1<<30, 0, "ext4"), nil }
 		m.Try = func(string) (doctor.Trial, error) { return c.trial, c.err }
 		n.Journal = doctor.Journal{Path: "/var/lib/weir", MaxBytes: 1 << 30, Fsync: c.fsync}
 		c.check(t, find(t, doctor.Examine(t.Context(), m, n, nil), "journal speed"))
+	}
+}
+
+// A disk that is nearly full is not filled by a trial, and one that takes no writes is not asked to.
+func TestDiskIsNotTriedAtAnyCost(t *testing.T) {
+	for _, c := range []struct {
+		disk  doctor.Disk
+		err   error
+		found string
+	}{
+		{disk(true, 70<<20, 0, "ext4"), nil, "not tried: it would write 8.4 MiB, and 70 MiB are free"},
+		{disk(true, 0, 0, "ext4"), nil, "not tried: it would write"},
+		{doctor.Disk{ReadOnly: true, Free: 1 << 30}, nil, "not tried: the directory is not writable"},
+		{disk(false, 1<<30, 0, "ext4"), nil, "not tried: the directory is not writable"},
+		{doctor.Disk{}, fs.ErrNotExist, "not tried: file does not exist"},
+	} {
+		m, n := stock().machine(), needs(10)
+		m.Disk = func(string) (doctor.Disk, error) { return c.disk, c.err }
+		m.Try = func(string) (doctor.Trial, error) {
+			t.Error("something was written")
+			return doctor.Trial{}, nil
+		}
+		n.Journal = doctor.Journal{Path: "/var/lib/weir", MaxBytes: 1 << 30}
+		verdict{doctor.Unknown, c.found, ""}.check(t, find(t, doctor.Examine(t.Context(), m, n, nil), "journal speed"))
 	}
 }
 

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+
+	"github.com/streamweir/weir/internal/vfs"
 )
 
 // Disk is what is known of a directory.
 type Disk struct {
 	Writable   bool  // by who asks
+	ReadOnly   bool  // its file system takes no writes from anybody
 	Free       int64 // bytes that are left
 	Held       int64 // bytes of the files in it
 	FileSystem string
-	Mode       fs.FileMode // its permissions
+	Exposed    vfs.Exposed // what in it others than its owner may get at
 }
 
 // leastFree is how little space breaks a journal whatever its limit: one segment and what a file system keeps back.
@@ -38,6 +41,9 @@ func journal(m Machine, n Needs) Finding {
 		return f.at(Fail, "%s does not exist", path)
 	case err != nil:
 		return f.unknown(err)
+	case d.ReadOnly:
+		f.Fix = fmt.Sprintf("find out why in dmesg (errors of the disk make it so) and in /etc/fstab, then: sudo mount -o remount,rw \"$(findmnt -no TARGET --target %s)\"", path)
+		return f.at(Fail, "%s is on a file system that is mounted read-only", path)
 	case !d.Writable:
 		f.Fix = fmt.Sprintf("sudo chown -R weir:weir %s, or run doctor as the user that serves", path)
 		return f.at(Fail, "%s is not writable for this user", path)
@@ -47,12 +53,11 @@ func journal(m Machine, n Needs) Finding {
 	switch {
 	case d.Free < leastFree:
 		return f.at(Fail, "%s", found)
+	case d.Exposed.Path != "":
+		f.Fix = fmt.Sprintf("chmod -R go-rwx %s", path)
+		return f.at(Warn, "%s, %s has mode %04o: others than its owner may get at it", found, d.Exposed.Path, d.Exposed.Mode.Perm())
 	case d.Free+d.Held < n.Journal.MaxBytes:
 		return f.at(Warn, "%s", found)
-	}
-	if d.Mode&0o022 != 0 {
-		f.Fix = fmt.Sprintf("chmod go-w %s", path)
-		return f.at(Warn, "%s, mode %04o: others than its owner may remove files", found, d.Mode.Perm())
 	}
 	level, note := fileSystem(d.FileSystem)
 	f.Fix = "set journal.path to a directory on a local disk"

@@ -20,6 +20,9 @@ const (
 	trialSyncs    = 50
 	trialTime     = 500 * time.Millisecond // of each half, beyond the last call
 	trialPatience = 10 * time.Second
+	trialMost     = trialBytes + trialSyncs*trialPage + trialPiece
+	trialPage     = 4 << 10
+	trialPiece    = 256 << 10
 )
 
 // tryDisk writes some MiB into a file of its own in a directory, syncs it, syncs a page again and again, and removes it.
@@ -30,7 +33,7 @@ func tryDisk(path string) (t Trial, err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	began, written := time.Now(), 0
-	piece := make([]byte, 256<<10)
+	piece := make([]byte, trialPiece)
 	for written < trialBytes && time.Since(began) < trialTime {
 		n, err := f.Write(piece)
 		if err != nil {
@@ -45,7 +48,7 @@ func tryDisk(path string) (t Trial, err error) {
 	var syncs []time.Duration
 	for began = time.Now(); len(syncs) < trialSyncs && (len(syncs) == 0 || time.Since(began) < trialTime); {
 		one := time.Now()
-		if _, err := f.Write(piece[:4096]); err != nil {
+		if _, err := f.Write(piece[:trialPage]); err != nil {
 			return Trial{}, err
 		}
 		if err := f.Sync(); err != nil {
@@ -103,6 +106,15 @@ func journalSpeed(m Machine, n Needs) Finding {
 		most = slowAlways
 	}
 	f.Wanted = fmt.Sprintf("%s/s or more, a sync in %v or less", size(slowRate), most)
+	d, err := m.Disk(n.Journal.Path)
+	switch {
+	case err != nil:
+		return f.unknown(fmt.Errorf("not tried: %w", err))
+	case d.ReadOnly || !d.Writable:
+		return f.unknown(errors.New("not tried: the directory is not writable"))
+	case d.Free < leastFree+trialMost: // the last of it is not for a trial
+		return f.unknown(fmt.Errorf("not tried: it would write %s, and %s are free", size(trialMost), size(d.Free)))
+	}
 	t, err := m.Try(n.Journal.Path)
 	switch {
 	case errors.Is(err, errNoAnswer):

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/streamweir/weir/internal/vfs"
 )
 
 // fileSystems are the names of the numbers of statfs(2) that a journal may meet.
@@ -44,9 +46,11 @@ func disk(path string) (Disk, error) {
 	if !ok {
 		kind = fmt.Sprintf("0x%x", s.Type)
 	}
-	d := Disk{Free: int64(s.Bavail) * int64(s.Bsize), FileSystem: kind, Mode: info.Mode()} //nolint:unconvert // an int32 or uint32 on other processors
+	d := Disk{Free: int64(s.Bavail) * int64(s.Bsize), FileSystem: kind, ReadOnly: s.Flags&unix.ST_RDONLY != 0} //nolint:unconvert // an int32 or uint32 on other processors
 	d.Writable = unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
-	d.Held, err = heldBelow(path)
+	if d.Held, err = heldBelow(path); err == nil {
+		d.Exposed, err = vfs.Dir(path).Exposed()
+	}
 	return d, err
 }
 
