@@ -2,7 +2,9 @@ package weir_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/journal"
 	"github.com/streamweir/weir/internal/metrics"
+	"github.com/streamweir/weir/internal/vfs"
 )
 
 // The words of a disk in trouble are those that metrics have a series for.
@@ -144,4 +147,61 @@ type lineWriter chan string
 func (w lineWriter) Write(p []byte) (int, error) {
 	w <- string(p)
 	return len(p), nil
+}
+
+// A log that cannot be opened is its topic's matter: who publishes to it is refused, the log of the server names the topic,
+// /readyz and a metric tell that the journal refuses something, and the other topics go on.
+func TestLogThatCannotBeOpenedIsItsTopicsMatter(t *testing.T) {
+	dir, log := filepath.Join(t.TempDir(), "journal"), make(chan string, 100)
+	o := weir.Options{
+		Logger: slog.New(slog.NewTextHandler(lineWriter(log), nil)), Journal: weir.JournalOptions{Path: dir}, Drain: weir.DrainOptions{Timeout: time.Second},
+		Namespaces: []weir.NamespaceOptions{{Path: "/feed", Topics: []weir.TopicOptions{{Name: "user:*", Mode: weir.AtLeastOnce, Overflow: weir.SpillToDisk}}}},
+	}
+	srv, end := served(t, o)
+	for _, topic := range []string{"user:bad", "user:good"} {
+		if _, err := srv.Publish(t.Context(), "/feed", topic, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end()
+	all, err := journal.Look(vfs.Dir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range all {
+		if v.Topic != "user:bad" {
+			continue
+		}
+		path := filepath.Join(dir, v.Directory)
+		if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600)); err != nil { // a file where a directory has to be
+			t.Fatal(err)
+		}
+	}
+	srv, end = served(t, o)
+	defer end()
+	if _, err := srv.Publish(t.Context(), "/feed", "user:bad", 2); !errors.Is(err, weir.ErrUnavailable) || !strings.Contains(err.Error(), "user:bad") {
+		t.Errorf("publish: %v", err)
+	}
+	for path, want := range map[string]string{"/readyz": "journal", "/metrics": `weir_journal_trouble{what="failing"} 1`} {
+		answer := httptest.NewRecorder()
+		srv.Management().ServeHTTP(answer, httptest.NewRequest("GET", "http://127.0.0.1"+path, nil))
+		if !strings.Contains(answer.Body.String(), want) {
+			_, about, _ := strings.Cut(answer.Body.String(), "weir_journal_trouble")
+			t.Errorf("%s: %d, no %s: %.500s", path, answer.Code, want, about)
+		}
+	}
+	if _, err := srv.Publish(t.Context(), "/feed", "user:good", 2); err != nil {
+		t.Errorf("publish to another topic: %v", err)
+	}
+	if left := attach.Tests.FlushLog(srv, time.Minute); left > 0 {
+		t.Fatalf("%d lines are not written", left)
+	}
+	told := false
+	for len(log) > 0 {
+		line := <-log
+		told = told || strings.Contains(line, "level=ERROR") && strings.Contains(line, "topic=user:bad")
+	}
+	if !told {
+		t.Error("no line of the log names the topic")
+	}
 }

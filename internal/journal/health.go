@@ -155,6 +155,16 @@ func whatOf(err error) What {
 	return [...]What{vfs.Failing: FailingDisk, vfs.Full: FullDisk, vfs.ReadOnly: ReadOnlyDisk, vfs.Gone: GoneDisk}[vfs.FaultOf(err)]
 }
 
+// ofOneLog is an error of opening a log that does not pass for the end of the journal: that something of a log is not there, or
+// is a file where a directory has to be, is not that the journal's directory is gone, which is looked after apart.
+func (j *Journal) ofOneLog(err error) error {
+	var p *fs.PathError
+	if whatOf(err) != GoneDisk || j.health.gone.Load() || !errors.As(err, &p) {
+		return err
+	}
+	return &fs.PathError{Op: p.Op, Path: p.Path, Err: errors.New(p.Err.Error())}
+}
+
 // refused notes that appends of so many bytes were refused.
 func (j *Journal) refused(e Incident, bytes int) {
 	h := &j.health

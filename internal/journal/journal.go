@@ -173,7 +173,7 @@ func (j *Journal) Topic(namespace, topic string, limits topiclog.Limits, deliver
 	}
 	err := l.recover()
 	if err != nil && !errors.Is(err, topiclog.ErrClosed) {
-		j.refused(Incident{Namespace: namespace, Topic: topic, Err: fmt.Errorf("open the log of %q %q: %w", namespace, topic, err)}, 0)
+		j.refused(Incident{Namespace: namespace, Topic: topic, Err: fmt.Errorf("open the log of %q %q: %w", namespace, topic, j.ofOneLog(err))}, 0)
 	}
 	if err == nil {
 		j.account(l)
