@@ -40,6 +40,7 @@ func appending(p plan) (*report.Run, error) {
 	}
 	heap := make([]byte, 64<<20) // of a server: in a process that holds nothing the collector runs all the time
 	defer runtime.KeepAlive(heap)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2 * runtime.NumCPU())) // of a server: shards and workers (cmd/weir/tuning.go); the bare loop needs one
 	began := time.Now()
 	for range appendRounds {
 		for _, w := range ways {
