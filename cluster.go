@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/op"
@@ -218,7 +219,7 @@ func (f *fleet) topic(namespace, topic string, l topiclog.Limits, deliver topicl
 	defer cancel()
 	if l.Records > 0 {
 		return f.open(ctx, m, sharedlog.Options{
-			Namespace: namespace, Topic: topic, Keep: l.Records, Deliver: deliver,
+			Namespace: namespace, Topic: topic, Keep: l.Records, Deliver: deliver, Holder: f,
 			Missed: func(after, upto uint64) {
 				f.missed.Add(1)
 				f.of.log.Error("records of a topic were not delivered here: the broker did not keep them until it was back (Cluster.LogRecords)",
@@ -408,6 +409,17 @@ func (f *fleet) ailing() string {
 	}
 	return fmt.Sprintf("the broker is away since %s: reliable publishes are refused, all else reaches the clients of this node only", s.Since.UTC().Format(time.RFC3339))
 }
+
+// clusterShare is the part of the memory budget that what waits for other nodes, and what has come from them, may take.
+const clusterShare = 8
+
+var _ cluster.Holder = (*fleet)(nil)
+
+// Hold implements cluster.Holder.
+func (f *fleet) Hold(bytes int) { f.of.hub.Hold(budget.Cluster, bytes) }
+
+// Claim implements cluster.Holder.
+func (f *fleet) Claim(bytes int) bool { return f.of.hub.ClaimShare(budget.Cluster, bytes, clusterShare) }
 
 // figures are those of the cluster; nil: there is none.
 func (f *fleet) figures() *metrics.Cluster {

@@ -136,6 +136,30 @@ type Listener interface {
 	Changed(s State)
 }
 
+// Holder is a Listener that counts the memory that is held for it: what waits for it, and what waits for the engine. Any goroutine
+// calls it, with locks held: it must not wait, nor call the broker.
+type Holder interface {
+	// Hold counts bytes more, or less.
+	Hold(bytes int)
+
+	// Claim counts bytes that are not there yet, and reports whether they may be; if not, nothing is counted.
+	Claim(bytes int) bool
+}
+
+// free is a Holder that does not count.
+type free struct{}
+
+func (free) Hold(int)       {}
+func (free) Claim(int) bool { return true }
+
+// HolderOf is a listener's Holder, or one that counts nothing.
+func HolderOf(l Listener) Holder {
+	if h, ok := l.(Holder); ok {
+		return h
+	}
+	return free{}
+}
+
 // CheckName reports what is wrong with the name of a channel or log.
 func CheckName(name string) error {
 	switch {

@@ -6,13 +6,17 @@ import "sync"
 const (
 	queueCalls = 10_000
 	queueBytes = 64 << 20
+
+	callBytes = 192 // what a call holds beside its data
 )
 
 // Queue calls a Listener one call at a time, on a goroutine of its own, so that a broker's reader never waits for it.
-// It holds at most 10,000 calls or 64 MiB: what is beyond that is lost with all that waits, and Lapsed takes its place.
+// It holds at most 10,000 calls or 64 MiB, and what the listener allows if that is a Holder: what is beyond that is lost with all
+// that waits, and Lapsed takes its place.
 // It is for brokers; all methods may be called by any goroutine.
 type Queue struct {
 	to      Listener
+	holder  Holder
 	more    chan struct{} // has room for one
 	running sync.WaitGroup
 
@@ -31,8 +35,12 @@ type call struct {
 	lapsed  bool
 }
 
+// size is what the call holds. States and lapses are not lost for want of room.
 func (c *call) size() (n int) {
-	n = len(c.name) + len(c.data)
+	if c.state != nil || c.lapsed {
+		return 0
+	}
+	n = callBytes + len(c.name) + len(c.data)
 	for i := range c.entries {
 		n += len(c.entries[i].Data)
 	}
@@ -41,7 +49,7 @@ func (c *call) size() (n int) {
 
 // NewQueue returns a queue, which ends with Close.
 func NewQueue(l Listener) *Queue {
-	q := &Queue{to: l, more: make(chan struct{}, 1)}
+	q := &Queue{to: l, holder: HolderOf(l), more: make(chan struct{}, 1)}
 	q.running.Go(q.run)
 	return q
 }
@@ -65,13 +73,23 @@ func (q *Queue) put(c call) {
 	if q.closed {
 		return
 	}
-	if len(q.calls) >= queueCalls || (q.bytes+c.size() > queueBytes && len(q.calls) > 0) {
-		q.clearLocked()
-		q.calls = append(q.calls, call{lapsed: true})
+	defer q.signal()
+	n := c.size()
+	full := len(q.calls) >= queueCalls || (q.bytes+n > queueBytes && len(q.calls) > 0)
+	if !full && q.holder.Claim(n) {
+		q.appendLocked(c, n)
+		return
 	}
+	q.clearLocked()
+	q.appendLocked(call{lapsed: true}, 0)
+	if q.holder.Claim(n) {
+		q.appendLocked(c, n)
+	}
+}
+
+func (q *Queue) appendLocked(c call, n int) {
 	q.calls = append(q.calls, c)
-	q.bytes += c.size()
-	q.signal()
+	q.bytes += n
 }
 
 // Clear loses the messages and entries that wait.
@@ -91,6 +109,7 @@ func (q *Queue) clearLocked() {
 		}
 		lapsed = lapsed || c.lapsed
 	}
+	q.holder.Hold(-q.bytes)
 	q.calls, q.bytes = nil, 0
 	if state != nil {
 		q.calls = append(q.calls, call{state: state})
@@ -107,6 +126,7 @@ func (q *Queue) Close() {
 	q.signal()
 	q.mu.Unlock()
 	q.running.Wait()
+	q.Clear()
 }
 
 func (q *Queue) signal() {
@@ -144,6 +164,7 @@ func (q *Queue) run() {
 				break
 			}
 			c.tell(q.to)
+			q.holder.Hold(-c.size())
 		}
 	}
 }

@@ -44,6 +44,15 @@ func (m *member) Append(ctx context.Context, log string, o cluster.AppendOptions
 	if err := m.ready(ctx); err != nil {
 		return nil, err
 	}
+	size := 0
+	for _, d := range data {
+		size += len(d)
+	}
+	leave, err := m.enter(ctx, size)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	a := &appending{
 		member: m, log: log, o: o, data: data, epoch: newID(),
 		id:    m.id + "-" + strconv.FormatUint(m.appends.Add(1), 36),

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/streamweir/weir/cluster"
 	"github.com/streamweir/weir/internal/redistest"
@@ -196,4 +198,57 @@ func TestPrefixesKeepClustersApart(t *testing.T) {
 	if len(e2.entries) > 0 {
 		t.Errorf("%+v came", <-e2.entries)
 	}
+}
+
+// holding is an ear that counts what its member holds.
+type holding struct {
+	*ear
+	now, most atomic.Int64
+}
+
+func (h *holding) Hold(bytes int) {
+	n := h.now.Add(int64(bytes))
+	for m := h.most.Load(); n > m && !h.most.CompareAndSwap(m, n); m = h.most.Load() {
+	}
+}
+
+func (h *holding) Claim(bytes int) bool { h.Hold(bytes); return true }
+
+// What is on its way to an engine that takes nothing is bounded and counted, however many publish.
+func TestWhatIsOnItsWayIsBounded(t *testing.T) {
+	s := redistest.Start(t)
+	p := redistest.NewProxy(t, s.Addr())
+	h := &holding{ear: newEar()}
+	m, err := open(t, p.Addr(), "bounded").Join(t.Context(), "a", h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	p.Hold(true)
+	const most, all = 32 << 20, 60
+	data := make([]byte, 1<<20)
+	var publishers sync.WaitGroup
+	for i := range all {
+		publishers.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if i%2 == 0 {
+				_ = m.Publish(ctx, "c", data)
+			} else {
+				_, _ = m.Append(ctx, "l", keep, data)
+			}
+		})
+	}
+	publishers.Wait()
+	if got := h.most.Load(); got > most+64<<10 || got < most/2 {
+		t.Errorf("%d bytes were on their way", got)
+	}
+	if now := h.now.Load(); now != 0 {
+		t.Errorf("%d bytes are held when all is over", now)
+	}
+	p.Hold(false)
+	if !m.State().Up {
+		h.until(true)
+	}
+	put(t, m, "l", "after")
 }

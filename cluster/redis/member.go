@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/streamweir/weir/cluster"
 )
@@ -22,6 +23,9 @@ type member struct {
 	id     string
 	client rueidis.Client
 	queue  *cluster.Queue
+
+	holder cluster.Holder
+	room   *semaphore.Weighted // for what is on its way to the engine
 
 	appends atomic.Uint64
 	skew    atomic.Int64 // the engine's clock less ours, in ms, as far as is known
@@ -39,8 +43,9 @@ type member struct {
 	changed chan struct{} // closed when any of these has changed
 }
 
-func newMember(b *Broker, client rueidis.Client) *member {
+func newMember(b *Broker, client rueidis.Client, l cluster.Listener) *member {
 	m := &member{
+		holder: cluster.HolderOf(l), room: semaphore.NewWeighted(maxOutgoing),
 		of: b, names: newNames(b.opts.KeyPrefix), id: newID(), client: client, more: make(chan struct{}, 1),
 		wishes: make(map[string]bool), changed: make(chan struct{}),
 	}
@@ -142,8 +147,44 @@ func (m *member) Publish(ctx context.Context, channel string, data []byte) error
 	if err := m.ready(ctx); err != nil {
 		return err
 	}
+	leave, err := m.enter(ctx, len(data))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return m.failed(ctx, m.send(ctx, m.names.channel+channel, string(data)))
 }
+
+// What is on its way to the engine at most, in bytes, and what a command counts beside its data.
+const (
+	maxOutgoing  = 32 << 20
+	commandBytes = 512
+)
+
+// enter waits for room on the way to the engine, and counts what is held there until leave is called. Of what is larger
+// than all of it one is on its way at a time.
+//
+// Errors: ErrAway, and nothing was done.
+func (m *member) enter(ctx context.Context, bytes int) (leave func(), err error) {
+	bytes += commandBytes
+	within, cancel := m.call(ctx)
+	defer cancel()
+	n := int64(min(bytes, maxOutgoing))
+	if err := m.room.Acquire(within, n); err != nil {
+		if m.life.Err() != nil {
+			return nil, cluster.ErrClosed
+		}
+		return nil, away(errCrowded)
+	}
+	m.holder.Hold(bytes)
+	return func() {
+		m.holder.Hold(-bytes)
+		m.room.Release(n)
+	}, nil
+}
+
+// errCrowded says that the engine takes too little.
+var errCrowded = errors.New("what is on its way to redis already has not been taken in time")
 
 // send is PUBLISH.
 func (m *member) send(ctx context.Context, to, data string) error {

@@ -124,7 +124,7 @@ func (b *Broker) join(ctx context.Context, l cluster.Listener) (*member, error) 
 	if err != nil {
 		return nil, err
 	}
-	m := newMember(b, client)
+	m := newMember(b, client, l)
 	m.queue = cluster.NewQueue(l)
 	f, err := m.connect(ctx)
 	if err != nil {

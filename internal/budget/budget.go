@@ -24,13 +24,14 @@ const (
 	History                  // the newest publications of topics that keep them in memory, and messages made of them for who asks
 	Queues                   // what queues and windows of lanes take beyond their entries
 	Journal                  // of the journal: the newest records of topics, what was read from disk, where records are
+	Cluster                  // what waits for other nodes, and what has come from them and waits
 
-	Accounts = int(Journal) + 1
+	Accounts = int(Cluster) + 1
 )
 
 func (a Account) String() string {
 	return [Accounts]string{
-		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "history", "queues", "journal",
+		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "history", "queues", "journal", "cluster",
 	}[a]
 }
 

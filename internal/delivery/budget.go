@@ -102,6 +102,17 @@ func (h *Hub) Claim(a budget.Account, n int) error {
 	return nil
 }
 
+// ClaimShare is Hold for an account that may have so small a part of the budget; it reports whether there was room. Less is
+// always counted. Any goroutine may call it.
+func (h *Hub) ClaimShare(a budget.Account, n, part int) bool {
+	limit := h.budget.Limit()
+	if n > 0 && limit > 0 && h.budget.Of(a)+int64(n) > limit/int64(part) {
+		return false
+	}
+	h.Hold(a, n)
+	return true
+}
+
 // Holder is Hold for one account.
 func (h *Hub) Holder(a budget.Account) func(n int) {
 	return func(n int) { h.budget.Hold(a, int64(n)) }

@@ -99,14 +99,7 @@ func (h *Hub) newLog(t *Topic, epoch string) topiclog.Log {
 const historyShare = 8
 
 // holdHistory counts what logs in memory keep, and reports whether it may be more.
-func (h *Hub) holdHistory(n int) bool {
-	limit := h.budget.Limit()
-	if n > 0 && limit > 0 && h.budget.Of(budget.History)+int64(n) > limit/historyShare {
-		return false
-	}
-	h.Hold(budget.History, n)
-	return true
-}
+func (h *Hub) holdHistory(n int) bool { return h.ClaimShare(budget.History, n, historyShare) }
 
 // newRecord is what the log is given of a message: with a publication what a reader needs to send it, of an emit only
 // that there was one.

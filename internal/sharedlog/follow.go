@@ -166,7 +166,7 @@ func (g *Log) jump(page *cluster.Page) {
 	passes := page.Last > p.chain && page.Last != p.mark
 	if passes {
 		p.kept, p.last, p.first = at.Offset, at.Offset, page.First
-		p.ring, p.head = nil, 0
+		g.emptyRingLocked()
 	}
 	p.chain = max(p.chain, page.Last)
 	g.mu.Unlock()

@@ -17,6 +17,9 @@ const (
 	maxLive        = 1024     // entries that were heard and not delivered: beyond that they are read again
 	maxLiveBytes   = 8 << 20
 
+	appendForms = 2  // a record that has no position yet is held as such, and as its entry
+	entryBytes  = 96 // what an entry holds beside its data
+
 	batchRecords = 128 // of one append
 	batchBytes   = 1 << 20
 	pageEntries  = 128 // of one read
@@ -88,6 +91,9 @@ func newLog(of *Logs, b Broker, o Options) *Log {
 		of: of, broker: b, opts: o, name: Name(o.Namespace, o.Topic), origin: NewOrigin(),
 		more: make(chan struct{}, 1), sends: make(chan struct{}, 1), pending: make(map[uint64]*appending),
 	}
+	if g.opts.Holder == nil {
+		g.opts.Holder = cluster.HolderOf(nil)
+	}
 	g.life, g.end = context.WithCancel(context.Background())
 	return g
 }
@@ -136,7 +142,7 @@ func (g *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, er
 	switch {
 	case g.closed:
 		return topiclog.Position{}, nil, topiclog.ErrClosed
-	case len(g.pending) >= maxAppends || (g.bytes+size > maxAppendBytes && len(g.pending) > 0):
+	case len(g.pending) >= maxAppends || (g.bytes+size > maxAppendBytes && len(g.pending) > 0) || !g.opts.Holder.Claim(appendForms*size):
 		return topiclog.Position{}, nil, topiclog.ErrFull
 	}
 	g.number++
@@ -164,13 +170,23 @@ func signal(c chan<- struct{}) {
 func (g *Log) hear(entries []cluster.Entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i := range entries {
-		g.size += len(entries[i].Data)
-	}
-	if g.live = append(g.live, entries...); len(g.live) > maxLive || (g.size > maxLiveBytes && len(g.live) > 1) {
+	size := sizeOf(entries)
+	full := len(g.live)+len(entries) > maxLive || (g.size+size > maxLiveBytes && len(g.live)+len(entries) > 1)
+	if full || !g.opts.Holder.Claim(size) {
+		g.opts.Holder.Hold(-g.size)
 		g.live, g.size, g.behind = nil, 0, true
+	} else {
+		g.live, g.size = append(g.live, entries...), g.size+size
 	}
 	signal(g.more)
+}
+
+// sizeOf is what entries hold.
+func sizeOf(entries []cluster.Entry) (n int) {
+	for i := range entries {
+		n += entryBytes + len(entries[i].Data)
+	}
+	return n
 }
 
 // lapse says that something may be missing.
@@ -207,7 +223,8 @@ func (g *Log) takePending() (all []*appending) {
 		all = append(all, a)
 	}
 	clear(g.pending)
-	g.bytes = 0
+	g.opts.Holder.Hold(-appendForms*g.bytes - g.size - ringBytes*len(g.place.ring))
+	g.bytes, g.size, g.live, g.place.ring = 0, 0, nil, nil
 	return all
 }
 
@@ -301,6 +318,7 @@ func (g *Log) forget(number uint64) *appending {
 	if a != nil {
 		delete(g.pending, number)
 		g.bytes -= a.record.Size()
+		g.opts.Holder.Hold(-appendForms * a.record.Size())
 	}
 	return a
 }

@@ -448,6 +448,70 @@ func TestAppendsAreBounded(t *testing.T) {
 	}
 }
 
+// account allows so many bytes.
+type account struct {
+	mu                sync.Mutex
+	limit, held, most int
+}
+
+func (a *account) Hold(bytes int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held += bytes
+	a.most = max(a.most, a.held)
+}
+
+func (a *account) Claim(bytes int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.held+bytes > a.limit {
+		return false
+	}
+	a.held += bytes
+	a.most = max(a.most, a.held)
+	return true
+}
+
+// What waits for the broker, and what was heard and is not delivered, is counted and bounded by the node's account;
+// nothing of it is held when the log is closed, and nothing was missed.
+func TestWhatALogHoldsIsCounted(t *testing.T) {
+	b := cluster.NewMemory()
+	stuck := &stuckBroker{node: join(t, b, nil), until: make(chan struct{})}
+	a := &account{limit: 200_000}
+	held, s := make(chan struct{}), newSeen(t)
+	log, err := stuck.logs.Open(t.Context(), stuck, sharedlog.Options{
+		Namespace: "/feed", Topic: "ticks", Keep: 10_000, Holder: a, Deliver: func(p topiclog.Placement) { <-held; s.deliver(p) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if err := log.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mine := 0
+	for ; err == nil; mine++ {
+		_, _, err = log.Append(record(fmt.Sprint("mine", mine)))
+	}
+	mine--
+	if !errors.Is(err, topiclog.ErrFull) || mine == 0 || mine >= 1000 || a.most > a.limit {
+		t.Errorf("%d records wait and %d bytes are held, %v", mine, a.most, err)
+	}
+	theirs := open(t, join(t, b, nil), 10_000, func(topiclog.Placement) {})
+	for i := range 800 {
+		if err := put(t, theirs, fmt.Sprint("theirs", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stuck.until)
+	close(held)
+	s.until(mine + 800)
+	log.Close()
+	if a.held != 0 {
+		t.Errorf("%d bytes are held by a log that is closed", a.held)
+	}
+}
+
 // stuckBroker answers no append, once the log has begun, until it may.
 type stuckBroker struct {
 	*node

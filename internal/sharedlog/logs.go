@@ -22,12 +22,19 @@ type Broker interface {
 
 // Logs are the logs of one node. It is told what its listener hears; any goroutine may call any method.
 type Logs struct {
+	pages chan struct{} // one for each page that is being read and delivered for a log that is behind
+
 	mu     sync.Mutex
 	byName map[string]*Log
 }
 
 // NewLogs returns none yet.
-func NewLogs() *Logs { return &Logs{byName: make(map[string]*Log)} }
+func NewLogs() *Logs {
+	return &Logs{pages: make(chan struct{}, maxPages), byName: make(map[string]*Log)}
+}
+
+// maxPages is how many logs that are behind have a page in memory at the same time: when the broker is back all may be.
+const maxPages = 8
 
 // ErrOpen says that a log of that name is open already.
 var ErrOpen = errors.New("the log is open already")
@@ -37,6 +44,9 @@ type Options struct {
 	Namespace, Topic string
 	Keep             int              // records that the broker keeps, at least 1
 	Deliver          topiclog.Deliver // also of breaches, before the two that follow hear of them
+
+	// Holder counts what the log holds; nil: nobody counts.
+	Holder cluster.Holder
 
 	// Missed hears that records behind an offset and up to another were not delivered: they have given way before they could be
 	// read. It must not block.

@@ -14,6 +14,7 @@ type news struct {
 	volatile []*appending
 	live     []cluster.Entry
 	own      []own
+	size     int // of live
 	behind   bool
 	leaves   bool
 }
@@ -22,7 +23,7 @@ type news struct {
 func (g *Log) takeNews() (n news) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n = news{g.volatile, g.live, g.own, g.behind, g.leaves}
+	n = news{g.volatile, g.live, g.own, g.size, g.behind, g.leaves}
 	g.volatile, g.live, g.own, g.size, g.behind, g.leaves = nil, nil, nil, 0, false, false
 	return n
 }
@@ -40,9 +41,11 @@ func (g *Log) run() {
 			return
 		}
 		timer.Stop()
-		if wait := g.dealWith(g.takeNews()); wait > 0 {
+		n := g.takeNews()
+		if wait := g.dealWith(n); wait > 0 {
 			timer.Reset(wait)
 		}
+		g.opts.Holder.Hold(-n.size)
 	}
 }
 
@@ -97,30 +100,47 @@ func (g *Log) next(e *cluster.Entry) bool {
 // catchUp reads on from where the log was delivered to; false: it could not.
 func (g *Log) catchUp() bool {
 	for g.life.Err() == nil {
-		ctx, cancel := context.WithTimeout(g.life, readTime)
-		page, err := g.broker.Read(ctx, g.name, g.place.chain, cluster.Limit{Entries: pageEntries, Bytes: pageBytes})
-		cancel()
-		if err != nil {
+		select {
+		case g.of.pages <- struct{}{}:
+		case <-g.life.Done():
 			return false
 		}
-		if page.Epoch != g.place.epoch && page.Epoch != "" {
-			g.renumber(page.Epoch)
-			continue
-		}
-		if len(page.Entries) == 0 {
-			return true
-		}
-		if upto := page.Entries[0].Previous; upto > max(g.place.chain, g.place.mark) {
-			g.breach(upto)
-		}
-		for i := range page.Entries {
-			if g.life.Err() != nil {
-				return false
-			}
-			g.deliver(&page.Entries[i])
+		more, ok := g.catchUpPage()
+		<-g.of.pages
+		if !ok || !more {
+			return ok
 		}
 	}
 	return false
+}
+
+// catchUpPage reads one page and delivers it; more: there may be another.
+func (g *Log) catchUpPage() (more, ok bool) {
+	ctx, cancel := context.WithTimeout(g.life, readTime)
+	page, err := g.broker.Read(ctx, g.name, g.place.chain, cluster.Limit{Entries: pageEntries, Bytes: pageBytes})
+	cancel()
+	switch {
+	case err != nil:
+		return false, false
+	case page.Epoch != g.place.epoch && page.Epoch != "":
+		g.renumber(page.Epoch)
+		return true, true
+	case len(page.Entries) == 0:
+		return false, true
+	}
+	size := sizeOf(page.Entries)
+	g.opts.Holder.Hold(size)
+	defer g.opts.Holder.Hold(-size)
+	if upto := page.Entries[0].Previous; upto > max(g.place.chain, g.place.mark) {
+		g.breach(upto)
+	}
+	for i := range page.Entries {
+		if g.life.Err() != nil {
+			return false, false
+		}
+		g.deliver(&page.Entries[i])
+	}
+	return true, true
 }
 
 // breach says that the records up to an offset have given way before they could be read.
@@ -129,7 +149,8 @@ func (g *Log) breach(upto uint64) {
 	p := &g.place
 	at := topiclog.Position{Epoch: p.epoch, Offset: max(upto, p.last+1), Previous: p.kept}
 	p.kept, p.last = at.Offset, at.Offset
-	p.first, p.ring, p.head = p.last+1, nil, 0
+	p.first = p.last + 1
+	g.emptyRingLocked()
 	g.mu.Unlock()
 	g.opts.Deliver(topiclog.Placement{Position: at})
 	if g.opts.Missed != nil {
@@ -143,7 +164,8 @@ func (g *Log) renumber(epoch string) {
 	p := &g.place
 	was := p.epoch
 	p.epoch, p.chain, p.kept, p.last, p.mark = epoch, 0, 0, p.last+1, 0
-	p.first, p.ring, p.head = p.last+1, nil, 0
+	p.first = p.last + 1
+	g.emptyRingLocked()
 	at := topiclog.Position{Epoch: epoch, Offset: p.last}
 	g.mu.Unlock()
 	g.opts.Deliver(topiclog.Placement{Position: at})
@@ -177,6 +199,15 @@ func (g *Log) deliver(e *cluster.Entry) {
 	}
 }
 
+// ringBytes is what the ring of a place holds for an offset: as it grows, up to twice eight bytes.
+const ringBytes = 16
+
+// emptyRingLocked forgets which offsets were delivered last.
+func (g *Log) emptyRingLocked() {
+	g.opts.Holder.Hold(-ringBytes * len(g.place.ring))
+	g.place.ring, g.place.head = nil, 0
+}
+
 // settle is the position of an entry: offsets never go back, whatever the engine's clock does.
 func (g *Log) settle(e *cluster.Entry) topiclog.Position {
 	g.mu.Lock()
@@ -186,6 +217,7 @@ func (g *Log) settle(e *cluster.Entry) topiclog.Position {
 	p.chain, p.kept, p.last = e.Offset, at.Offset, at.Offset
 	if len(p.ring) < g.opts.Keep {
 		p.ring = append(p.ring, at.Offset)
+		g.opts.Holder.Hold(ringBytes)
 		return at
 	}
 	p.ring[p.head] = at.Offset
