@@ -13,6 +13,7 @@ import (
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/metrics"
+	"github.com/streamweir/weir/internal/nodes"
 	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/sharedlog"
 	"github.com/streamweir/weir/internal/topiclog"
@@ -99,6 +100,7 @@ type fleet struct {
 	id     string // of this server, in what it sends
 	logs   *sharedlog.Logs
 	member atomic.Pointer[joined] // nil: it has not joined
+	nodes  atomic.Pointer[nodes.Registry]
 	unsent [kinds]atomic.Uint64
 
 	missed     atomic.Uint64 // gaps in topics: records, nobody knows how many, that this node never delivered
@@ -144,7 +146,10 @@ func (f *fleet) join(ctx context.Context) error {
 		return fmt.Errorf("join the cluster: %w", err)
 	}
 	f.member.Store(&joined{m})
-	f.of.log.Info("joined the cluster", "node", node)
+	f.of.log.Info("joined the cluster", "node", node, "id", f.id)
+	if err := f.greet(ctx, node); err != nil {
+		return err
+	}
 	for _, n := range f.of.byPath.All() {
 		if err := f.serve(ctx, n); err != nil {
 			return err
@@ -166,6 +171,7 @@ func (s *Server) openLog(namespace, topic string, l topiclog.Limits, deliver top
 
 // close leaves the cluster, when nothing is delivered any more.
 func (f *fleet) close() {
+	f.part()
 	if m := f.member.Load(); m != nil {
 		m.Close()
 	}
@@ -419,7 +425,9 @@ var _ cluster.Holder = (*fleet)(nil)
 func (f *fleet) Hold(bytes int) { f.of.hub.Hold(budget.Cluster, bytes) }
 
 // Claim implements cluster.Holder.
-func (f *fleet) Claim(bytes int) bool { return f.of.hub.ClaimShare(budget.Cluster, bytes, clusterShare) }
+func (f *fleet) Claim(bytes int) bool {
+	return f.of.hub.ClaimShare(budget.Cluster, bytes, clusterShare)
+}
 
 // figures are those of the cluster; nil: there is none.
 func (f *fleet) figures() *metrics.Cluster {
@@ -427,7 +435,7 @@ func (f *fleet) figures() *metrics.Cluster {
 	if m == nil {
 		return nil
 	}
-	c := &metrics.Cluster{Up: m.State().Up, Missed: f.missed.Load(), Renumbered: f.renumbered.Load(), Unsent: make(map[string]uint64, kinds)}
+	c := &metrics.Cluster{Up: m.State().Up, Nodes: f.nodesThere(), Missed: f.missed.Load(), Renumbered: f.renumbered.Load(), Unsent: make(map[string]uint64, kinds)}
 	for i, name := range kindNames {
 		c.Unsent[name] = f.unsent[i].Load()
 	}

@@ -41,6 +41,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "cluster/clustertest", StdOnly: true, May: []string{"cluster"}},
 		{Path: "cluster/*", May: []string{"internal/base", "cluster"}},
 		{Path: "internal/redistest", StdOnly: true},
+		{Path: "internal/nodes", StdOnly: true},
 		{Path: "internal/sharedlog", StdOnly: true, May: []string{"internal/topiclog", "cluster"}},
 
 		// The protocol half.
@@ -92,7 +93,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/outbox", "internal/survey", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/topiclog", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/link", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "internal/identity", "internal/sharedlog", "cluster",
+			"internal/guard", "internal/link", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "internal/identity", "internal/sharedlog", "internal/nodes", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

@@ -212,6 +212,7 @@ func collectCluster(s sink, c *Cluster) {
 		up = 1
 	}
 	s.put(clusterUp, up)
+	s.put(clusterNodes, float64(c.Nodes))
 	s.put(clusterMissed, float64(c.Missed))
 	s.put(clusterRenumbered, float64(c.Renumbered))
 	for kind, n := range c.Unsent {

@@ -70,6 +70,7 @@ var Whats = [...]string{"failing", "full", "read_only", "gone", "no_room", "slow
 // Cluster are the figures of a node.
 type Cluster struct {
 	Up     bool              // the broker can be reached
+	Nodes  int               // that are there, with this one
 	Unsent map[string]uint64 // what has not gone to other nodes, by kind: a fixed set
 	Missed uint64            // gaps in topics' logs: records that were not kept until this node could read them
 

@@ -101,6 +101,7 @@ var (
 	authRevoked       = counter("auth_revoked_total", "Tokens refused because they, or their principals, are revoked.")
 	revocations       = gauge("revocations", "Tokens and principals that are revoked.")
 	clusterUp         = gauge("cluster_up", "1 while the broker can be reached.")
+	clusterNodes      = gauge("cluster_nodes", "Nodes of the cluster that were heard lately, with this one.")
 	clusterUnsent     = counter("cluster_unsent_total", "What has not gone to other nodes.", "what")
 	clusterMissed     = counter("cluster_missed_total", "Gaps in topics' logs that the broker did not keep until this node could read them.")
 	clusterRenumbered = counter("cluster_renumbered_total", "Topics' logs that the broker has lost: they have begun a new epoch.")

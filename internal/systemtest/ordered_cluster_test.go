@@ -504,3 +504,25 @@ func TestTopicNobodyFollowsCostsANodeNothing(t *testing.T) {
 		t.Errorf("two topics that are followed are %d subscriptions", names)
 	}
 }
+
+// TestNodesOfAClusterKnowOneAnother: those that come, and those that leave.
+func TestNodesOfAClusterKnowOneAnother(t *testing.T) {
+	b := cluster.NewMemory()
+	var all []*weir.Server
+	for range 3 {
+		all = append(all, start(t, clustered(b)))
+	}
+	know := func(n float64, who ...*weir.Server) {
+		t.Helper()
+		for _, srv := range who {
+			eventually(t, "the nodes know one another", func() bool { return metric(t, srv, "weir_cluster_nodes") == n })
+		}
+	}
+	know(3, all...)
+	if err := all[2].Close(); err != nil {
+		t.Error(err)
+	}
+	know(2, all[:2]...)
+	start(t, clustered(b))
+	know(3, all[:2]...)
+}
