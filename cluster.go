@@ -101,7 +101,9 @@ type fleet struct {
 	logs   *sharedlog.Logs
 	member atomic.Pointer[joined] // nil: it has not joined
 	nodes  atomic.Pointer[nodes.Registry]
-	unsent [kinds]atomic.Uint64
+
+	questions *nodes.Questions // before nodes is stored
+	unsent    [kinds]atomic.Uint64
 
 	missed     atomic.Uint64 // gaps in topics: records, nobody knows how many, that this node never delivered
 	renumbered atomic.Uint64 // logs that the broker has lost
@@ -111,7 +113,10 @@ type fleet struct {
 }
 
 // joined is a member, which no longer changes.
-type joined struct{ cluster.Member }
+type joined struct {
+	cluster.Member
+	name string // of the node
+}
 
 // What nodes send each other, for weir_cluster_unsent_total.
 const (
@@ -145,8 +150,11 @@ func (f *fleet) join(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("join the cluster: %w", err)
 	}
-	f.member.Store(&joined{m})
+	f.member.Store(&joined{m, node})
 	f.of.log.Info("joined the cluster", "node", node, "id", f.id)
+	if err := f.listen(ctx); err != nil {
+		return err
+	}
 	if err := f.greet(ctx, node); err != nil {
 		return err
 	}

@@ -526,3 +526,42 @@ func TestNodesOfAClusterKnowOneAnother(t *testing.T) {
 	start(t, clustered(b))
 	know(3, all[:2]...)
 }
+
+// TestFetchDescribesTheSocketsOfAllNodes: also in a room, and those of this node only; a node that does not answer is named.
+func TestFetchDescribesTheSocketsOfAllNodes(t *testing.T) {
+	b := cluster.NewMemory()
+	var all []*weir.Server
+	ids := make(map[string]string)
+	for i := range 3 {
+		o := clustered(b)
+		o.Cluster.Node = fmt.Sprint("node", i)
+		srv := start(t, o)
+		all = append(all, srv)
+		gather(t, srv)
+		eventually(t, "the socket is there", func() bool { return metric(t, srv, "weir_sockets") == 1 })
+	}
+	eventually(t, "the nodes know one another", func() bool { return metric(t, all[0], "weir_cluster_nodes") == 3 })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	n := all[0].Lookup("/feed")
+	found, err := n.All().Fetch(ctx)
+	for _, s := range found {
+		ids[s.Node] = s.ID
+	}
+	if err != nil || len(found) != 3 || len(ids) != 3 {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	if joined, _, err := all[2].Lookup("/feed").To(ids["node2"]).Join(ctx, "red"); joined != 1 || err != nil {
+		t.Fatalf("%d joined, %v", joined, err)
+	}
+	if found, err = n.To("red").Fetch(ctx); err != nil || len(found) != 1 || found[0].Node != "node2" || found[0].ID != ids["node2"] || !slices.Contains(found[0].Rooms, "red") {
+		t.Errorf("in the room: %+v, %v", found, err)
+	}
+	if found, err = n.Local().Fetch(ctx); err != nil || len(found) != 1 || found[0].ID != ids["node0"] {
+		t.Errorf("here: %+v, %v", found, err)
+	}
+	b.Stop()
+	if found, err = n.All().Fetch(ctx); !errors.Is(err, weir.ErrUnavailable) || len(found) != 1 || found[0].ID != ids["node0"] {
+		t.Errorf("without the broker: %+v, %v", found, err)
+	}
+}

@@ -1,0 +1,59 @@
+package weir
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/streamweir/weir/internal/op"
+)
+
+// SocketInfo describes a socket of any node, as it was a moment ago.
+type SocketInfo struct {
+	ID        string
+	Principal string
+	Address   string   // of its client, as far as its node knows it
+	Rooms     []string // its own first
+	Node      string   // the name of the node that has it (ClusterOptions.Node); "" where there is no cluster
+}
+
+// fetchPatience is how long other nodes are waited for, unless the context says so.
+const fetchPatience = 5 * time.Second
+
+// Fetch describes the sockets chosen, on all nodes unless Local narrows the choice. It waits for every loop of this
+// node, and for the other nodes that are there, as long as ctx allows, 5 s if it has no deadline. Errors are those of
+// Sockets. With ErrTimeout, whose text names the nodes that have not answered, and with ErrUnavailable, if the broker
+// is away and nobody else could be asked, it returns those found.
+func (b Broadcast) Fetch(ctx context.Context) ([]SocketInfo, error) {
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, fetchPatience)
+		defer cancel()
+	}
+	_, out, err := b.do(ctx, &op.Op{Kind: op.Fetch, Describe: true})
+	f := b.ns.srv.fleet
+	list := describe(nil, f.nodeName(), out.Sockets)
+	if err != nil || b.local {
+		return list, err
+	}
+	found, missing, err := f.ask(ctx, &op.Op{Kind: op.Fetch, Namespace: b.ns.path, Target: b.to, Describe: true})
+	for node, there := range found {
+		list = describe(list, node, there)
+	}
+	switch {
+	case err != nil:
+		return list, coded(ErrUnavailable, "other nodes cannot be asked")
+	case len(missing) > 0:
+		slices.Sort(missing)
+		return list, coded(ErrTimeout, "not all nodes have answered: "+strings.Join(missing, ", "))
+	}
+	return list, nil
+}
+
+func describe(list []SocketInfo, node string, found []op.Description) []SocketInfo {
+	for _, d := range found {
+		list = append(list, SocketInfo{ID: d.ID, Principal: d.Principal, Address: d.Address, Rooms: d.Rooms, Node: node})
+	}
+	return list
+}
