@@ -217,6 +217,7 @@ func (sh *Shard) account() {
 		sh.hub.relax(total)
 		return
 	}
+	sh.dropStretches(len(sh.stretches.list))
 	if sh.hub.relieve() {
 		return // what that gives back is seen at the next look
 	}

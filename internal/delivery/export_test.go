@@ -147,3 +147,19 @@ func (t *Topic) Epoch() string { return t.numbering() }
 
 // Crawl has the shard deliver a few messages a step, so that what is done to sockets comes between. Loop only.
 func (sh *Shard) Crawl() { sh.pace.step, sh.pace.turn = 3, 2 }
+
+// What a shard keeps of what was read back, and its bounds.
+const (
+	MaxStretches    = maxStretches
+	MaxStretchBytes = maxStretchBytes
+	AheadRecords    = aheadRecords
+)
+
+// Kept is what a shard keeps of what was read back, and what errands under way may bring.
+type Kept struct{ Stretches, Bytes, Unread, Asked, Errands int }
+
+// Kept is that of the shard. Loop only.
+func (sh *Shard) Kept() Kept {
+	s := &sh.stretches
+	return Kept{len(s.list), s.bytes, s.unread, s.asked, len(sh.errands)}
+}

@@ -28,12 +28,27 @@ func (c *Conn) write() (more bool) {
 	sh := c.shard
 	c.box.Write(sh.batch, sh.now)
 	written := sh.batch.Written()
+	behind := false
 	for i := range written {
 		if p := &written[i]; !p.Notice {
-			c.wrote(whole(p.Lane), p)
+			l := whole(p.Lane)
+			c.wrote(l, p)
+			behind = behind || l.lagging()
 		}
 	}
+	if behind {
+		sh.fillAll(written)
+	}
 	return c.box.More(sh.batch)
+}
+
+// fillAll gives more to the lanes that are behind, once for all that was written of each.
+func (sh *Shard) fillAll(written []outbox.Pick) {
+	for i := range written {
+		if l := whole(written[i].Lane); l.lagging() && (i == 0 || written[i-1].Lane != written[i].Lane) {
+			sh.fill(l)
+		}
+	}
 }
 
 // wrote books an entry the kernel has taken.
@@ -45,11 +60,8 @@ func (c *Conn) wrote(l *outLane, p *outbox.Pick) {
 		if !p.Entry.Message().IsMarked() { // it was not published for this client
 			l.topic.Declared.latency[sh.index].write.Observe(sh.now - at)
 		}
-		switch {
-		case l.stage == stageCatching:
+		if l.stage == stageCatching {
 			c.box.Add(&l.Lane)
-		case l.lagging():
-			sh.fill(l)
 		}
 		if l.Kind == outbox.Reliable {
 			sh.arm(l)
@@ -88,7 +100,7 @@ func (o owner) Refill(lane *outbox.Lane) bool {
 	l := whole(lane)
 	if l.lagging() { // what it had has expired
 		o.fill(l)
-		return false
+		return l.Sendable()
 	}
 	return o.refill(l)
 }

@@ -15,8 +15,8 @@ type Target = roster.Target
 // everybody is the target of publications to all: they share it.
 var everybody = &Target{}
 
-// job is what waits in the inbox of a shard for its place in an order, see stream. There are five: fanOut, direct,
-// operation, replay and breach. All methods are called on the shard.
+// job is what waits in the inbox of a shard for its place in an order, see stream. There are six: fanOut, direct,
+// operation, errand, replay and breach. All methods are called on the shard.
 //
 //weir:loop
 type job interface {

@@ -12,6 +12,7 @@ import (
 	"github.com/streamweir/weir/internal/lane"
 	"github.com/streamweir/weir/internal/latency"
 	"github.com/streamweir/weir/internal/outbox"
+	"github.com/streamweir/weir/internal/topiclog"
 	"github.com/streamweir/weir/internal/turns"
 	"github.com/streamweir/weir/internal/wheel"
 )
@@ -75,7 +76,10 @@ type Shard struct {
 	crowds           map[*Socket]struct{}   // with many lanes
 	behind           map[*outLane]*catchUp  // by the lane that waits for it, and by its own
 	lags             map[*outLane]*lag      // of lanes that are behind their topic's log
-	shared           sharedItems            // of messages read back for them
+	shared           sharedItems            // of messages read back for them one by one
+	stretches        stretches              // read back for all of them
+	errands          map[*Topic][]*errand   // under way for them
+	part             topiclog.Batch         // what a lane is given of a stretch; between two of them it is empty
 	refilled         int                    // values that snapshots were given in this slice of flushing
 	shed             shedding
 

@@ -3,14 +3,12 @@ package delivery
 import (
 	"errors"
 	"math"
-	"slices"
 	"time"
 	"unsafe"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/cursor"
-	"github.com/streamweir/weir/internal/delivery/inbox"
 	"github.com/streamweir/weir/internal/delivery/place"
 	"github.com/streamweir/weir/internal/delivery/reads"
 	"github.com/streamweir/weir/internal/lane"
@@ -22,8 +20,9 @@ import (
 // A lane of a topic with SPILL_TO_DISK that overflows is behind (docs/adr/0024-spill.md). Whatever is published from then on is
 // counted and not queued; its lag says where in the log it stands. Once the lane is half empty it is given more:
 //
-//	wrote, acked, expired ──> fill ──> reads.Pool ··> Found ──> replay, a job of the topic's stream ──> lane
-//	                           ^                                                              │
+//	wrote, acked, expired ──> fill ── a stretch has it ──> give ─────────────────────────────────> lane
+//	                           ^ └──> reads.Pool ··> Found ──> errand, a job of the topic's stream ──> fill
+//	                           │                       └────> replay, the same for one lane alone ──> lane
 //	                           └────────── not there yet, and there is room ──────────────────┤
 //	                                         rejoin: the place has reached outLane.from <─────┘
 //
@@ -45,13 +44,15 @@ type lag struct {
 	strayed      bool         // see counted
 	moments      []moment     // ascending; see stays
 	gap          uint64       // messages that are gone, and its client is to be told so with the next one it gets
-	read         *replay      // under way; nil: none
+	read         *replay      // under way for it alone; nil: none
+	errand       *errand      // it waits for; nil: for none
+	line         int          // place in errand.waiting
 	faults       int          // reads in a row that failed
 	retry        *wheel.Timer // when to ask again, after a fault or while memory was short; nil: there was none
 }
 
 // lagBytes is what the budget counts for a lag, with its place in Shard.lags, and the read that it may have asked for.
-const lagBytes = int(unsafe.Sizeof(lag{})+unsafe.Sizeof(replay{})+unsafe.Sizeof(reads.Read{})+unsafe.Sizeof(topiclog.Reader{})) + 48
+const lagBytes = int(unsafe.Sizeof(lag{})+unsafe.Sizeof(replay{})+unsafe.Sizeof(reads.Read{})+unsafe.Sizeof(topiclog.Reader{})) + errandBytes + 48
 
 // lagging reports whether the lane is behind.
 func (l *outLane) lagging() bool { return l.stage >= stageLagging && l.stage != stageResumed }
@@ -150,32 +151,71 @@ func (sh *Shard) offerUnkept(l *outLane, it *lane.Item, r *tally, failed bool) l
 	return sh.offer(l, it, r)
 }
 
-// fill asks for more for a lane that is behind, if it has room and no read is under way.
+// fillMost is how many stretches a lane goes through, at most, before others have their turn.
+const fillMost = 4
+
+// fill gives a lane that is behind more, if it has room and no read is under way: at once what is there, and else it asks for it.
 func (sh *Shard) fill(l *outLane) {
+	form, _ := l.Form()
+	given := false
+	for n := 0; l.lagging(); n++ {
+		g := sh.lags[l]
+		room, ok := sh.room(g)
+		if !ok {
+			break
+		}
+		x := sh.stretches.find(g, form, g.place.At)
+		if x == nil {
+			sh.ask(g, room)
+			break
+		}
+		if n == fillMost { // all that it passed over was for others
+			sh.askAlone(g, room)
+			break
+		}
+		sh.give(g, x, room.Records)
+		if given = true; l.lagging() {
+			sh.lookAhead(g, x)
+		}
+	}
+	if given {
+		l.socket.conn.markReady(l)
+	}
+}
+
+// room is how much a lane that is behind may be given now: false if it is not half empty, a read is under way, or it has to
+// wait after a fault or for memory. After true the read has begun, see place.Ask.
+func (sh *Shard) room(g *lag) (topiclog.Limit, bool) {
+	l := g.lane
 	p := &l.Class().Policy
 	room := place.Space{MaxMessages: p.MaxMessages, MaxBytes: p.MaxBytes}
 	if room.Messages, room.Bytes = l.Room(); !room.Low() {
-		return
+		return topiclog.Limit{}, false
 	}
-	g := sh.lags[l]
 	if g.retry != nil && g.retry.Armed() {
-		return
+		return topiclog.Limit{}, false
 	}
 	if b := &sh.hub.budget; b.Limit() > 0 && b.Held() > b.EvictAbove() {
 		sh.retry(g, memoryPause)
-		return
+		return topiclog.Limit{}, false
 	}
-	limit, ok := g.place.Ask(room)
-	if !ok {
-		return
-	}
-	s := l.socket
+	return g.place.Ask(room)
+}
+
+// askAlone has more read for one lane.
+func (sh *Shard) askAlone(g *lag, room topiclog.Limit) {
+	l := g.lane
 	form, _ := l.Form()
 	r := &replay{lag: g, topic: l.topic, shard: sh, form: form, upto: math.MaxUint64}
 	g.read = r
 	sh.hub.reads.Ask(reads.Read{Log: l.topic.log, For: r, As: &r.ticket, Query: topiclog.Query{
-		Epoch: g.epoch, After: g.place.At, Limit: limit, For: &topiclog.Reader{Socket: s.ID, Principal: s.Principal, Rooms: s.otherRooms()},
+		Epoch: g.epoch, After: g.place.At, Limit: room, For: l.socket.reader(),
 	}})
+}
+
+// reader is a socket with stays as who reads.
+func (s *Socket) reader() *topiclog.Reader {
+	return &topiclog.Reader{Socket: s.ID, Principal: s.Principal, Rooms: s.otherRooms()}
 }
 
 // gets reports whether a record that was read for a lag is for it: not one that was sent to a room before its socket was in it,
@@ -212,10 +252,13 @@ func (sh *Shard) forgetLag(g *lag) {
 	if g.read != nil {
 		sh.hub.reads.Withdraw(&g.read.ticket)
 	}
+	sh.quit(g)
 	g.lane.Feed(false)
 	g.lane.stage = stageLive
 	if delete(sh.lags, g.lane); len(sh.lags) == 0 {
 		sh.shared.drop(len(sh.shared.order))
+		sh.dropStretches(len(sh.stretches.list))
+		sh.recallAll()
 	}
 	g.lane.Class().Totals.Behind.Add(-1)
 	sh.hub.Hold(budget.Lanes, -lagBytes)
@@ -279,215 +322,4 @@ func (g *lag) cursor(open []uint64) cursor.Cursor {
 	c := g.start.Clone()
 	c.Given(g.began, g.place.At, open)
 	return c
-}
-
-// replay is what was read of a topic's log for a lane that is behind, on its way to it.
-//
-//weir:loop
-type replay struct {
-	load
-	lag   *lag
-	topic *Topic
-	shard *Shard
-	form  base.Form
-	upto  uint64 // what is behind it has to be read once more: its reader has entered a room meanwhile. The shard's
-
-	ticket   reads.Ticket // withdrawn: nobody waits for it any more
-	batch    topiclog.Batch
-	messages []*base.Message // of the batch's placements
-	given    int             // how many of them the lane has been offered
-	stuck    int             // bytes of one that had no room; 0: there was room
-}
-
-var _ job = (*replay)(nil)
-var _ reads.Reader = (*replay)(nil)
-
-// Found implements reads.Reader: on a goroutine of the pool, where it may wait.
-//
-//weir:any
-func (r *replay) Found(b topiclog.Batch) {
-	h := r.topic.Declared.Namespace.hub
-	r.batch = b
-	r.messages = make([]*base.Message, len(b.Placements))
-	bytes := 0
-	for i, e := range b.Placements {
-		m, made := h.readBack.message(r.topic, e)
-		r.topic.Declared.Namespace.prepare(m.Frame(r.form))
-		r.messages[i] = m
-		if r.hold += lane.EntryBytes; made {
-			r.hold += messageBytes(m)
-		}
-		bytes += m.Bytes()
-	}
-	r.weight = inbox.Cost(bytes)
-	h.budget.Add(r.hold)
-	if err := r.shard.reserve(h.life, r.weight); err != nil {
-		return // nobody is there any more
-	}
-	r.shard.in.PutJob(r)
-}
-
-// home implements job.
-func (r *replay) home(sh *Shard) **stream { return &r.topic.local[sh.index].orders }
-
-// here reports whether the lane still waits for what was read.
-func (r *replay) here(sh *Shard) bool { return sh.lags[r.lag.lane] == r.lag }
-
-// begin implements job.
-func (r *replay) begin(sh *Shard, _ *underWay) {
-	if !r.here(sh) || r.batch.Err != nil {
-		return
-	}
-	g := r.lag
-	g.faults = 0
-	r.sift()
-	sh.use(r.topic.Declared.Namespace)
-	waiting, _, _ := g.lane.Spilled()
-	loss := g.place.Read(&r.batch, waiting, g.lane.from)
-	why := base.ReasonSpillFailed
-	if loss.Old {
-		why = base.ReasonRetention
-	}
-	if loss.Older > 0 {
-		g.lane.RefuseMany(loss.Older, why)
-	}
-	g.gap += loss.Messages + loss.Older
-	if loss.Messages > 0 {
-		if !loss.Explained && g.excused() {
-			why = base.ReasonUnsubscribe
-		}
-		if g.lane.Forgo(loss.Messages, why); !loss.Explained && !g.excused() {
-			sh.hub.Unbalanced.Add(1)
-		}
-	}
-}
-
-// sift leaves out what is not for its reader, and what it may not have looked at with the reader's eyes.
-func (r *replay) sift() {
-	b, n := &r.batch, 0
-	for i := range b.Placements {
-		if e := &b.Placements[i]; e.Offset <= r.upto && r.lag.gets(&e.To, e.Offset) {
-			b.Placements[n], r.messages[n] = *e, r.messages[i]
-			n++
-		}
-	}
-	clear(r.messages[n:])
-	b.Placements, r.messages = b.Placements[:n], r.messages[:n]
-	b.Next = min(b.Next, r.upto)
-}
-
-// goOn implements job.
-func (r *replay) goOn(sh *Shard, _ *underWay, most int) (done bool) {
-	if !r.here(sh) || r.batch.Err != nil {
-		return true
-	}
-	g := r.lag
-	l := g.lane
-	for ; r.given < len(r.messages) && sh.spent < most; r.given++ {
-		sh.spent++
-		e := &r.batch.Placements[r.given]
-		if e.Offset > l.from {
-			return true // the stream brings it
-		}
-		m := r.next(e)
-		it := sh.shared.hold(l.Class(), m)
-		r.stuck = l.Unspill(it, g.place.Counted(e.Offset), sh.now)
-		if r.stuck > 0 {
-			return true
-		}
-		if g.place.Given(e.Offset); m.Expires == 0 || m.Expires > sh.now {
-			if e.Offset > r.batch.LostAfter {
-				g.gap = 0
-			}
-		}
-		if e.Expires != 0 {
-			sh.arm(l)
-		}
-	}
-	return r.given == len(r.messages)
-}
-
-// next is the message that the lane is given next. The first behind a loss says how many are gone, unless that would
-// make it too long.
-func (r *replay) next(e *topiclog.Placement) *base.Message {
-	g, m := r.lag, r.messages[r.given]
-	if g.gap == 0 || e.Offset <= r.batch.LostAfter {
-		return m
-	}
-	if own := messageBehind(r.topic, *e, g.gap); own.Frame(r.form).Len() <= g.lane.Class().Policy.MaxBytes {
-		return own
-	}
-	return m
-}
-
-// end implements job.
-func (r *replay) end(sh *Shard, _ *underWay) {
-	r.lift(sh)
-	if !r.here(sh) {
-		return
-	}
-	g := r.lag
-	l := g.lane
-	g.read = nil
-	switch {
-	case r.batch.Err != nil:
-		sh.faulty(g, r.batch.Err)
-		return
-	case r.stuck > 0:
-		g.place.Stuck(r.stuck)
-	case g.place.Done(r.batch.Next, l.from):
-		sh.rejoin(g)
-	}
-	l.socket.conn.markReady(l)
-	if l.lagging() {
-		sh.fill(l)
-	}
-}
-
-// sharedItems are items of messages that were read back lately: lanes near one another hold, and the budget counts, each of
-// them once.
-type sharedItems struct {
-	items map[*base.Message]*lane.Item
-	order []heldItem
-	bytes int
-}
-
-type heldItem struct {
-	class *lane.Class
-	item  *lane.Item
-	bytes int
-}
-
-// How many items are kept for others to come, and how many bytes they may have before half of them go.
-const (
-	maxShared      = 256
-	maxSharedBytes = 1 << 20
-)
-
-// hold returns the item of a message, to be given to a lane at once.
-func (s *sharedItems) hold(c *lane.Class, m *base.Message) *lane.Item {
-	if it := s.items[m]; it != nil {
-		return it
-	}
-	if s.items == nil {
-		s.items = make(map[*base.Message]*lane.Item)
-	}
-	if len(s.order) == maxShared || s.bytes > maxSharedBytes {
-		s.drop(max(len(s.order)/2, 1))
-	}
-	x := heldItem{c, c.Hold(m), m.Bytes()}
-	s.items[m] = x.item
-	s.order = append(s.order, x)
-	s.bytes += x.bytes
-	return x.item
-}
-
-// drop lets the oldest n go.
-func (s *sharedItems) drop(n int) {
-	for _, x := range s.order[:n] {
-		delete(s.items, x.item.Msg)
-		x.class.Release(x.item)
-		s.bytes -= x.bytes
-	}
-	s.order = slices.Delete(s.order, 0, n)
 }

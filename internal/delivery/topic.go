@@ -123,7 +123,8 @@ type Topic struct {
 	Declared *Declared
 	local    []topicLocal // by shard, each touched by that shard only
 
-	made        bool // from a pattern: forgotten when nobody uses it
+	made        bool        // from a pattern: forgotten when nobody uses it
+	scattered   atomic.Bool // most of its log is for one client each, and lanes that are behind read it one by one
 	subscribers atomic.Int64
 	lanes       atomic.Int64 // of sockets, subscribed or reached by emits
 

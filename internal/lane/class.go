@@ -97,6 +97,9 @@ func (c *Class) Hold(m *base.Message) *Item {
 	return it
 }
 
+// Count counts the bytes of a message that is held for longer than one distribution, once it has its frames.
+func (it *Item) Count() { it.recount() }
+
 // Release ends what Hold began. If no lane took the item it is gone.
 func (c *Class) Release(it *Item) {
 	// Frames are made while lanes are offered the item, so its size is known now.

@@ -18,6 +18,7 @@ var offsetNames = []string{"offset", "previous", "lostafter", "first", "last", "
 var offsetFiles = []string{
 	"internal/topiclog/log.go",    // Span.Between, which knows whether that is a count
 	"internal/topiclog/newest.go", // how far back to look next: no count comes of it
+	"internal/delivery/errand.go", // which read will bring what a lane waits for: a guess, and who waited in vain asks again
 	"internal/cursor/encode.go",   // gaps and runs as they are written down, which are added up again
 }
 
