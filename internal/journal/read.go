@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
+	"sync"
 
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -321,6 +323,12 @@ func (r *read) take(entries []topiclog.Placement) bool {
 	return true
 }
 
+// blockBuffers are what blocks are read into. Nothing of them is kept: records have payloads and texts of their own.
+var blockBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxBlockBuffer is the longest that is kept for the next block: a block is as long as its last record makes it.
+const maxBlockBuffer = 4 * blockBytes
+
 // load reads a block from its file. What is sound in a damaged one is returned with errDamaged.
 func (l *Log) load(s *segment, b *block) ([]topiclog.Placement, error) {
 	f, err := l.j.fs.Open(path.Join(l.dir, s.name))
@@ -328,13 +336,22 @@ func (l *Log) load(s *segment, b *block) ([]topiclog.Placement, error) {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
-	p := make([]byte, b.to-b.from)
+
+	whole := blockBuffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in it
+	defer func() {
+		if cap(*whole) <= maxBlockBuffer {
+			blockBuffers.Put(whole)
+		}
+	}()
+	*whole = slices.Grow((*whole)[:0], int(b.to-b.from))
+	p := (*whole)[:b.to-b.from]
 	n, err := f.ReadAt(p, b.from)
 	if n < len(p) && err != nil && !errors.Is(err, errEOF) {
 		return nil, err
 	}
 	h := header{Mark: s.mark, Base: b.first, Namespace: l.namespace, Topic: l.topic, Epoch: l.epoch}
-	var entries []topiclog.Placement
+	most := min(b.last-b.first+1, uint64(b.to-b.from)/headSize+1) //nolint:gosec // to is behind from
+	entries := make([]topiclog.Placement, 0, most)
 	found := scan(p[:n], 0, &h, b.last, func(e topiclog.Placement, _, _ int) {
 		e.Payload = append([]byte{}, e.Payload...) // of its own: a record that is kept shall not keep its block
 		entries = append(entries, e)
