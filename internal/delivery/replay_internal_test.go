@@ -41,3 +41,29 @@ func TestReplayWeighsWhatItHolds(t *testing.T) {
 		t.Error("they do not share")
 	}
 }
+
+// A stretch is for lanes of its numbering and form that stand in it, and in it nothing is missing.
+func TestStretchIsForWhoStandsInIt(t *testing.T) {
+	at := func(previous, offset uint64) topiclog.Placement {
+		return topiclog.Placement{Record: &topiclog.Record{}, Position: topiclog.Position{Previous: previous, Offset: offset}}
+	}
+	topic := new(Topic)
+	x := &stretch{topic: topic, epoch: "e", after: 3, records: []topiclog.Placement{at(3, 5), at(5, 6), at(6, 9)}}
+	here := &lag{lane: &outLane{topic: topic}, epoch: "e"}
+	for offset, want := range map[uint64]int{2: -1, 3: 0, 4: 0, 5: 1, 7: 2, 8: 2, 9: -1} {
+		if has := x.has(here, 0, offset); has != (want >= 0) || (has && x.behind(offset) != want) {
+			t.Errorf("behind %d: %t, %d", offset, has, x.behind(offset))
+		}
+	}
+	for _, other := range []*lag{{lane: here.lane, epoch: "f"}, {lane: &outLane{topic: new(Topic)}, epoch: "e"}} {
+		if x.has(other, 0, 5) || x.has(here, 1, 5) {
+			t.Error("it is for lanes of another topic, numbering or form")
+		}
+	}
+	whole := topiclog.Batch{Placements: x.records}
+	lost, broken := whole, topiclog.Batch{Placements: []topiclog.Placement{at(3, 5), at(6, 9)}}
+	lost.Lost = true
+	if !inOneStretch(&whole, 3) || inOneStretch(&whole, 2) || inOneStretch(&lost, 3) || inOneStretch(&broken, 3) || inOneStretch(new(topiclog.Batch), 3) {
+		t.Error("what is missing in a stretch is not seen, or something is that is not missing")
+	}
+}
