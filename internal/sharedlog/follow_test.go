@@ -155,8 +155,8 @@ func TestFollowingAgainAndAgainKeepsTheOrder(t *testing.T) {
 	if err := put(t, theirs, marked); err != nil {
 		t.Fatal(err)
 	}
-	for !slices.Contains(s.names(), marked) {
-		s.until(len(s.names()) + 1)
+	for names := s.names(); !slices.Contains(names, marked); names = s.names() {
+		s.until(len(names) + 1)
 	}
 	times := make(map[string]int)
 	for _, id := range s.names() {
