@@ -31,6 +31,7 @@ type ClientView struct {
 	LossShare    float64           `json:"lossShare,omitempty"`  // the largest of its lanes, of the last seconds
 	Unsent       int               `json:"unsentBytes"`          // bytes written that the kernel has not sent
 	Kernel       *KernelView       `json:"kernel,omitempty"`     // nil where the kernel does not say
+	Limited      *LimitedView      `json:"limited,omitempty"`    // nil: no InboundLimit has done anything to it
 	Lanes        []LaneView        `json:"lanes"`
 	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut: only the worst are kept
 	Cause        string            `json:"cause,omitempty"`        // why it was cut, see docs/errors.md; "": it is connected
@@ -42,6 +43,16 @@ type KernelView struct {
 	UnsentBytes int     `json:"unsentBytes"` // written, and not sent yet
 	RTTMs       float64 `json:"rttMs"`       // round trip, in milliseconds
 	Retransmits int     `json:"retransmits"` // segments sent again since the connection was opened
+}
+
+// LimitedView is what ServerLimits.Inbound has done to a connection, all of its sockets together.
+type LimitedView struct {
+	Throttled uint64    `json:"throttled"`       // events that had to wait for their turn
+	Dropped   uint64    `json:"dropped"`         // events that were answered with an error, or ended the client
+	WouldBe   uint64    `json:"wouldBe"`         // events that limits with DryRun would have stopped
+	Rule      string    `json:"rule"`            // beyond which the last of them was, in words
+	Last      time.Time `json:"last"`            // when it came
+	ForMs     int64     `json:"forMs,omitempty"` // how long the client is not read still, because of one
 }
 
 // LaneView is one lane with its books. They balance (docs/promises.md, P5): Offered is the
@@ -93,6 +104,9 @@ func viewOf(v *survey.Client) ClientView {
 	}
 	if v.Kernel != nil {
 		out.Kernel = new(KernelView(*v.Kernel))
+	}
+	if v.Limited != nil {
+		out.Limited = new(LimitedView(*v.Limited))
 	}
 	if v.Lanes != nil {
 		out.Lanes = make([]LaneView, len(v.Lanes))

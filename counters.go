@@ -61,6 +61,11 @@ func (s *Server) extra() metrics.Extra {
 		d.Refused(func(reason string, n uint64) { e.Refused[reason] += n })
 	}
 	e.Cluster = s.fleet.figures()
+	for _, d := range s.doors {
+		if d.Inbound != nil {
+			e.Inbound = append(e.Inbound, d.inboundFigures())
+		}
+	}
 	for _, t := range s.tls {
 		e.TLS = append(e.TLS, t.figures())
 	}

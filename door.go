@@ -34,7 +34,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 		Limits: guard.AdmissionLimits{
 			Connections: o.Limits.Connections, Pending: o.Limits.Pending, HandshakesPerSecond: o.Limits.HandshakesPerSecond,
 		},
-		ConnectTimeout: o.SocketIO.ConnectTimeout, HeaderTimeout: o.Limits.HeaderTimeout, SlowPenalty: defaultSlowPenalty,
+		Inbound: o.Limits.rules(), ConnectTimeout: o.SocketIO.ConnectTimeout, HeaderTimeout: o.Limits.HeaderTimeout, SlowPenalty: defaultSlowPenalty,
 		Epoll: o.epoll(), Log: d.log,
 	}
 	var err error

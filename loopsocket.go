@@ -90,8 +90,15 @@ func (l *loopSocket) enter() *delivery.Socket {
 func (l *loopSocket) Event(in socketio.Incoming) {
 	l.ns.count.received.Add(1)
 	l.ns.count.receivedBytes.Add(uint64(in.Bytes()))
+	if !l.gone.Load() && (l.client.Inbound() == nil || l.admits(&in)) {
+		l.take(in)
+	}
+}
+
+// take makes of an event what it means: a request, or a job for its handlers.
+func (l *loopSocket) take(in socketio.Incoming) {
 	s := l.public()
-	if l.gone.Load() || s.deliveryEvent(&in) {
+	if s.deliveryEvent(&in) {
 		return
 	}
 	raw := in.Args
@@ -105,7 +112,10 @@ func (l *loopSocket) Event(in socketio.Incoming) {
 
 // Answered implements socketio.Socket: a client's ack.
 func (l *loopSocket) Answered(id uint64, args []byte, attachments [][]byte) {
-	l.public().out().Answer(id, delivery.Answer{Args: args, Attachments: attachments})
+	awaited := l.public().out().Answer(id, delivery.Answer{Args: args, Attachments: attachments})
+	if !awaited && l.client.Inbound() != nil && !l.gone.Load() {
+		l.stray(args, attachments)
+	}
 }
 
 // Left implements socketio.Socket: the client's DISCONNECT.

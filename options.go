@@ -161,6 +161,9 @@ type ServerLimits struct {
 	// but for Connections what the process has descriptors for, less those it needs
 	// itself: 64, and three for each event loop.
 	Connections, Pending, HandshakesPerSecond int
+	// Inbound bounds what clients may send, once they have joined a namespace; an event is held against each that is about
+	// it. The default is none; at most 32.
+	Inbound []InboundLimit
 }
 
 // ServerOptions describe one door for clients. Namespaces belong to one server.

@@ -82,7 +82,7 @@ func (l refusedList) List() (list []admin.RefusedView) {
 
 // Kinds implements admin.Refused.
 func (l refusedList) Kinds() []string {
-	return append([]string{link.RefusedOrigin, link.RefusedVersion, refusedTokens, refusedPenalty}, link.RefusedLimits()...)
+	return append([]string{link.RefusedOrigin, link.RefusedVersion, link.RefusedInbound, refusedTokens, refusedPenalty}, link.RefusedLimits()...)
 }
 
 // Clear implements admin.Refused.

@@ -114,12 +114,15 @@ func (s *Socket) misshapen(name string) error {
 	return coded(ErrInvalid, "want "+shapeOf(name))
 }
 
+// ackFields are what an acknowledgement names.
+var ackFields = [...]string{"topic", "messageId"}
+
 // ack takes an acknowledgement; it reports false if the argument is none. There is one for every reliable delivery: it is
 // read once, and nothing is allocated. A callback is told whether a message was waiting for it: one acknowledged twice is not.
 //
 //weir:loop
 func (s *Socket) ack(in *socketio.Incoming) bool {
-	texts, ok := sio.TextFields(in.Args, [...]string{"topic", "messageId"})
+	texts, ok := sio.TextFields(in.Args, ackFields)
 	topic, id := texts[0], texts[1]
 	if !ok || len(topic) == 0 || len(id) == 0 {
 		return false

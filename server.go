@@ -53,6 +53,7 @@ type Server struct {
 	failures  *guard.Failures
 	revoked   *guard.Revocations
 	penalties *guard.Penalties
+	strikes   *guard.Strikes
 	refusals  *guard.Refusals
 	agents    *guard.Agents
 	began     time.Time
@@ -143,7 +144,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.failures = guard.NewFailures(guard.FailureLimit{Max: o.AuthFailures.Max, Window: o.AuthFailures.Window})
 	s.revoked = guard.NewRevocations(o.Revoked.Tokens, o.Revoked.Principals, s.began)
-	s.penalties, s.refusals, s.agents = guard.NewPenalties(), guard.NewRefusals(), guard.NewAgents()
+	s.penalties, s.strikes, s.refusals, s.agents = guard.NewPenalties(), guard.NewStrikes(), guard.NewRefusals(), guard.NewAgents()
 	for _, so := range servers {
 		d, err := newDoor(s, so)
 		if err != nil {
@@ -347,6 +348,8 @@ func (s *Server) housekeep(done <-chan struct{}) {
 			s.remind(now)
 			s.failures.Sweep(now)
 			s.penalties.Sweep(now)
+			s.strikes.Sweep(now)
+			s.sweepInbound()
 			s.revoked.Sweep(now)
 			s.sumUpRefusals(now)
 			s.disk.sweep(now)

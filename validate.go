@@ -114,6 +114,7 @@ func (s *ServerOptions) validate(p *problems, at string, canAuth bool, journal s
 		p.add("%s.TLS: without an Addr no port is opened that could speak it; a mounted server has the TLS of the HTTP server it is mounted in", at)
 	}
 	s.numbers(p, at)
+	s.Limits.validateInbound(p, at+".Limits")
 	if io := s.SocketIO; s.Limits.MaxSilence != 0 {
 		if least := orDefault(io.PingInterval, 25*time.Second) + orDefault(io.PingTimeout, 20*time.Second); s.Limits.MaxSilence < least {
 			p.add("%s.Limits.MaxSilence %v: want at least PingInterval + PingTimeout, %v", at, s.Limits.MaxSilence, least)

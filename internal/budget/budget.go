@@ -23,6 +23,7 @@ const (
 	Kept                     // the newest messages of topics, kept for who subscribes later
 	History                  // the newest publications of topics that keep them in memory, and messages made of them for who asks
 	Queues                   // what queues and windows of lanes take beyond their entries
+	Limits                   // what clients have sent lately, where limits count it
 	Journal                  // of the journal: the newest records of topics, what was read from disk, where records are
 	Cluster                  // what waits for other nodes, and what has come from them and waits
 
@@ -31,7 +32,7 @@ const (
 
 func (a Account) String() string {
 	return [Accounts]string{
-		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "history", "queues", "journal", "cluster",
+		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "history", "queues", "limits", "journal", "cluster",
 	}[a]
 }
 

@@ -236,15 +236,18 @@ type limitKeys struct {
 	SubscriptionsPerSocket int            `key:"subscriptionsPerSocket" default:"1000" min:"1" doc:"topics one socket may subscribe to"`
 	RoomsPerSocket         int            `key:"roomsPerSocket" default:"1000" min:"1" doc:"rooms one socket may be in"`
 	TopicsPerNamespace     int            `key:"topicsPerNamespace" default:"200000" min:"1" doc:"concrete topics made from patterns at a time"`
-	Inbound                []inboundLimit `key:"inbound" later:"inbound rate limits" doc:"what clients may send"`
+	Inbound                []inboundLimit `key:"inbound" doc:"what clients may send"`
 }
 
 type inboundLimit struct {
-	Events   string        `key:"events" default:"*" doc:"which events"`
-	Messages int           `key:"messages" default:"100" doc:"in a window"`
-	Bytes    int           `key:"bytes" default:"1048576" doc:"in a window"`
-	Window   time.Duration `key:"windowMs" default:"1000" doc:"the window"`
-	Action   string        `key:"action" default:"throttle" doc:"what happens beyond"`
+	Events   string        `key:"events" default:"*" doc:"which events: a name, or a prefix that ends in *; delivery events have both of their names, publish and weir:publish"`
+	Topics   string        `key:"topics" default:"" doc:"of delivery events, which topics, as events; empty: any, and events that have none"`
+	Messages int           `key:"messages" default:"100" min:"0" doc:"events in a window; 0: any number"`
+	Bytes    int           `key:"bytes" default:"1048576" min:"0" doc:"of their arguments and attachments in a window; 0: any number"`
+	Window   time.Duration `key:"windowMs" default:"1000" min:"1" max:"3600000" doc:"the window, which slides"`
+	Action   string        `key:"action" default:"throttle" enum:"throttle,drop,disconnect" doc:"what becomes of more: throttle reads the client at this rate, drop answers with the code limited, disconnect ends the client"`
+	Per      string        `key:"per" default:"socket" enum:"socket,principal,address" doc:"what is counted together"`
+	DryRun   bool          `key:"dryRun" default:"false" doc:"counts and logs what it would do, and lets everything through"`
 }
 
 type namespace struct {

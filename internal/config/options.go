@@ -226,6 +226,7 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 			SubscriptionsPerSocket: s.Limits.SubscriptionsPerSocket,
 			RoomsPerSocket:         s.Limits.RoomsPerSocket,
 			TopicsPerNamespace:     s.Limits.TopicsPerNamespace,
+			Inbound:                r.inbound(path+".limits.inbound", s.Limits.Inbound),
 		},
 	}
 	o.TLS = r.tls(path+".tls", &s.TLS, s.Transport == "WSS")
@@ -242,6 +243,29 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 		o.Namespaces = append(o.Namespaces, r.namespace(path+".namespaces["+strconv.Itoa(i)+"]", &s.Namespaces[i]))
 	}
 	return o
+}
+
+// inbound is what clients may send. In weir.InboundLimit 0 is the default.
+func (r *reader) inbound(path string, list []inboundLimit) (limits []weir.InboundLimit) {
+	for i, k := range list {
+		l := weir.InboundLimit{
+			Events: k.Events, Topics: k.Topics, Messages: k.Messages, Bytes: k.Bytes, Window: k.Window,
+			Action: weir.InboundAction(k.Action), Per: weir.InboundScope(k.Per), DryRun: k.DryRun,
+		}
+		if at := path + "[" + strconv.Itoa(i) + "]"; k.Events == "" {
+			r.wrong(at+".events", "is empty: want a name, or a prefix that ends in *; * is every event")
+		} else if k.Messages == 0 && k.Bytes == 0 {
+			r.wrong(at+".messages", "0, and so is bytes: it would limit nothing")
+		}
+		if k.Messages == 0 {
+			l.Messages = weir.Off
+		}
+		if k.Bytes == 0 {
+			l.Bytes = weir.Off
+		}
+		limits = append(limits, l)
+	}
+	return limits
 }
 
 // origins opens a StreamFence server to every page as long as no cookie authenticates (configuration.md).

@@ -19,6 +19,14 @@ var originEntry = regexp.MustCompile(`^origins(\[\d+\]) (.*)$`)
 // revokedEntry takes the place in the list from a problem of something revoked.
 var revokedEntry = regexp.MustCompile(`(?s)^Revoked\.(\w+)(\[\d+\])?: (.*)$`)
 
+// inboundField takes the limit and its option from a problem of what clients may send, and inboundKeys says which key it is.
+var (
+	inboundField = regexp.MustCompile(`(?s)^Servers\[(\d+)\]\.Limits\.Inbound(\[\d+\])?(?:\.([A-Z]\w*))?:? (.*)$`)
+	inboundKeys  = map[string]string{
+		"Events": "events", "Topics": "topics", "Messages": "messages", "Bytes": "bytes", "Window": "windowMs", "Action": "action", "Per": "per",
+	}
+)
+
 // fieldKeys are the keys whose option has another name.
 var fieldKeys = map[string]string{
 	"Addr": "port", "Overflow": "overflowAction", "Mode": "deliveryMode", "Max": "maxQueuedMessagesPerClient",
@@ -72,6 +80,15 @@ func (r *reader) validate(o *weir.Options) {
 func (r *reader) locate(o *weir.Options, text string) (path, message string) {
 	if m := revokedEntry.FindStringSubmatch(text); m != nil {
 		return "access.revoked." + strings.ToLower(m[1]) + m[2], m[3]
+	}
+	if m := inboundField.FindStringSubmatch(text); m != nil {
+		if i, err := strconv.Atoi(m[1]); err == nil && i < len(o.Servers) {
+			path = below("servers", o.Servers[i].Name) + ".limits.inbound" + m[2]
+			if key := inboundKeys[m[3]]; key != "" {
+				path += "." + key
+			}
+			return path, m[4]
+		}
 	}
 	m := located.FindStringSubmatch(text)
 	if m == nil {

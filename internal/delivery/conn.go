@@ -290,6 +290,17 @@ func (c *Conn) Hasten() {
 	}
 }
 
+// Deaf says whether the client is not read now, for whatever reason. A Peer may implement it.
+//
+//weir:loop
+type Deaf interface{ Deaf() bool }
+
+// deaf reports whether acks of the client are not heard now: their clocks stand still then (architecture.md D10).
+func (c *Conn) deaf() bool {
+	p, ok := c.peer.(Deaf)
+	return ok && p.Deaf()
+}
+
 // checkReading stops reading while an events lane is full of answers, which are never dropped (architecture.md D1), and
 // resumes it when the lane is less than half full. It is the last resort: whoever makes answers waits from half a lane on
 // (Unread), so that only what comes of the loop itself gets here.

@@ -62,7 +62,7 @@ func (l *outLane) Expire(_ *wheel.Timer, now int64) {
 // runClock lets the ack clock run while it may. It is looked at several times before it can run
 // out, so it may run out late by a quarter, but never early because of a backlog.
 func (l *outLane) runClock(now int64) {
-	if c := l.socket.conn; c.box.Tick(&l.Lane, now) {
+	if c := l.socket.conn; c.box.Tick(&l.Lane, now, c.deaf()) {
 		c.markReady(l)
 	}
 }

@@ -316,20 +316,21 @@ func (s *Socket) Ack(topic, messageID string) bool {
 	return s.shard().acked(l, messageID)
 }
 
-// Answer hands the client's answer to whoever waits for it; an unknown id is
+// Answer hands the client's answer to whoever waits for it, and reports whether somebody did; an unknown id is
 // ignored (protocol.md 2.1).
-func (s *Socket) Answer(id uint64, a Answer) {
+func (s *Socket) Answer(id uint64, a Answer) (awaited bool) {
 	if sink := s.ties.asker(id); sink != nil {
 		s.Forget(id)
 		sink.Answered(s, a)
-		return
+		return true
 	}
 	for _, l := range s.lanes {
 		if mid, ok := l.Callback(id); ok {
 			s.shard().acked(l, mid)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // Forget stops waiting for an answer.

@@ -351,6 +351,9 @@ func (s *Session) arm() {
 	s.host.Deadline(d.First())
 }
 
+// Rearm has Host.Deadline called: the host has a deadline of its own beside the session's.
+func (s *Session) Rearm() { s.arm() }
+
 // Expire is called when the deadline given to Host.Deadline is reached, or earlier; now is Options.Now.
 func (s *Session) Expire(now int64) {
 	if s.state == closed {

@@ -99,6 +99,12 @@ func (c *Client) Resume() {
 	c.tidy()
 }
 
+// Deaf implements delivery.Deaf: what the client has sent waits, its acks with it.
+func (c *Client) Deaf() bool {
+	w := c.waiting()
+	return w != nil && (w.pauses > 0 || len(w.backlog) > 0)
+}
+
 // catchUp handles the backlog, as far as reading is not held again, and reads on.
 func (c *Client) catchUp(w *waiting) {
 	w.catching = true
@@ -138,9 +144,13 @@ func (c *Client) finishBacklog() {
 	if w == nil {
 		return
 	}
-	before := w.catching
-	w.catching = true
-	defer func() { w.catching = before }()
+	catching, leaving := w.catching, w.leaving
+	w.catching, w.leaving = true, true
+	defer func() { w.catching, w.leaving = catching, leaving }()
+	if c.lateDue() != 0 {
+		w.pauses--
+		c.arriveLate()
+	}
 	if r := w.reading; r != nil {
 		c.release(w, r)
 		w.pauses--

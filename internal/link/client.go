@@ -49,6 +49,7 @@ var (
 	_ delivery.Peer      = (*Client)(nil)
 	_ delivery.Describer = (*Client)(nil)
 	_ delivery.Addressed = (*Client)(nil)
+	_ delivery.Deaf      = (*Client)(nil)
 	_ outbox.Outlet      = (*engineio.Session)(nil)
 )
 
@@ -91,6 +92,7 @@ type deadline uint8
 const (
 	joinOver   deadline = iota // the client has joined no namespace in time
 	tokenOver                  // a token ends, or will soon
+	lateDue                    // it is the turn of what has come too early
 	sessionDue                 // the session has something to do
 )
 
@@ -100,6 +102,7 @@ func (c *Client) Deadline(at int64) {
 	if !c.closed {
 		d.Add(joinOver, c.connectBy())
 		d.Add(tokenOver, c.tokenDue())
+		d.Add(lateDue, c.lateDue())
 		d.Add(sessionDue, at)
 	}
 	c.out.Shard().Schedule(&c.timer, d.First())
@@ -130,6 +133,7 @@ func (c *Client) expelLate(now int64) bool {
 func (c *Client) Expire(_ *wheel.Timer, now int64) {
 	c.expelLate(now)
 	c.lookAtTokens()
+	c.lookAtLate(now)
 	c.session.Expire(now)
 	c.trim()
 }
@@ -137,6 +141,7 @@ func (c *Client) Expire(_ *wheel.Timer, now int64) {
 // trim gives back what a connection that is idle does not need: once a heartbeat.
 func (c *Client) trim() {
 	c.out.Trim()
+	c.trimMeters()
 	for _, d := range c.out.Sockets() {
 		if s, ok := d.Peer.(trimmer); ok {
 			s.Trim()
@@ -153,12 +158,13 @@ func (c *Client) Closed(cause base.Cause, err error) {
 	c.door.Hub.Hold(budget.Inbound, -c.proto.Held())
 	c.abandon(cause)
 	c.out.Close(cause)
+	c.forgetMeters(nil)
 	c.tidy()
 	if err != nil {
 		c.door.opts.Log.Debug("session closed", "address", c.Remote(), "cause", cause.String(), "error", err)
 	}
 	switch cause {
-	case base.CauseSlowConsumer, base.CauseMemoryBudget, base.CauseDraining, base.CauseAdmin:
+	case base.CauseSlowConsumer, base.CauseMemoryBudget, base.CauseDraining, base.CauseAdmin, base.CauseRateLimited:
 		// counted when it was decided
 	default:
 		c.door.Hub.CountCut(cause)
@@ -214,6 +220,7 @@ func (c *Client) Address() string { return c.Remote().String() }
 func (c *Client) Describe(v *survey.Client) {
 	v.Address, v.Server, v.Transport = c.Address(), c.door.opts.Name, c.session.Transport()
 	v.Since, v.Agent = c.door.Hub.Time(c.since), c.door.Agents.Text(c.agent)
+	c.describeLimits(v)
 	if k, ok := c.session.Kernel(); ok {
 		v.Kernel = &survey.Kernel{
 			UnsentBytes: k.NotSent, RTTMs: float64(k.RTT.Microseconds()) / 1000, Retransmits: k.Retransmits,

@@ -87,8 +87,9 @@ type Options struct {
 	Origins        []string
 	Auth           bool // its clients prove who they are
 	Limits         guard.AdmissionLimits
-	ConnectTimeout time.Duration // in which a client has to join a namespace
-	SlowPenalty    time.Duration // of a client that was too slow and is in no namespace
+	Inbound        []guard.InboundRule // what its clients may send
+	ConnectTimeout time.Duration       // in which a client has to join a namespace
+	SlowPenalty    time.Duration       // of a client that was too slow and is in no namespace
 	HeaderTimeout  time.Duration
 	Epoll          bool                                   // the loops hold its connections
 	Secure         func(*transport.Listener) net.Listener // makes an open port speak TLS; nil: it is in the clear
@@ -100,6 +101,9 @@ type Door struct {
 	Shared
 	Curious atomic.Bool // an application's function may ask for a handshake
 	Strict  atomic.Bool // every namespace asks for a token
+
+	Inbound   *guard.Inbound // what its clients may send; nil: anything
+	Throttled atomic.Int64   // clients that are not read now because of that
 
 	opts      Options
 	house     House
@@ -135,6 +139,7 @@ var refusalOfVerdict = [...]refusal{guard.Full: full, guard.Crowded: crowded, gu
 const (
 	RefusedOrigin  = "origin"
 	RefusedVersion = "protocol_version"
+	RefusedInbound = "inbound_limit" // of what a client sends, and not of a handshake
 )
 
 // RefusedLimits are the kinds of refusals by a limit that a door notes.
@@ -149,6 +154,7 @@ func NewDoor(sh Shared, o Options, h House, r Reception) (*Door, error) {
 		return nil, err
 	}
 	d := &Door{Shared: sh, opts: o, house: h, reception: r, origins: origins, admission: guard.NewAdmission(o.Limits)}
+	d.Inbound = guard.NewInbound(o.Inbound, sh.Hub.Holder(budget.Limits))
 	d.Curious.Store(o.Auth)
 	d.Strict.Store(o.Auth) // until a namespace is declared that asks for none
 	eo := o.Engine

@@ -78,4 +78,7 @@ func (c *Client) abandon(cause base.Cause) {
 }
 
 // Left says that a socket of the client has left its namespace.
-func (c *Client) Left(path string) { c.proto.Leave(path) }
+func (c *Client) Left(path string) {
+	c.proto.Leave(path)
+	c.forgetMeters(func(m *socketMeters) bool { return m.namespace.Path == path })
+}

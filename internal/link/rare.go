@@ -16,11 +16,13 @@ type waiting struct {
 	catching  bool      // the backlog is being handled, so it is neither forgotten nor begun anew
 	reading   *reading  // the large message that a reader has; it is one of the pauses
 	tokens    bool      // a socket's token ends some day: see mortal.go
+	inflow    *inflow   // what the client has sent, for limits: see inflow.go; nil: nothing to keep
+	leaving   bool      // what it had sent is dealt with for the last time
 }
 
 // nothing reports whether it can be forgotten.
 func (w *waiting) nothing() bool {
-	return len(w.undecided) == 0 && w.pauses == 0 && len(w.backlog) == 0 && !w.catching && w.reading == nil && !w.tokens
+	return len(w.undecided) == 0 && w.pauses == 0 && len(w.backlog) == 0 && !w.catching && w.reading == nil && !w.tokens && w.inflow.nothing()
 }
 
 // waiting returns what waits, nil if nothing does.

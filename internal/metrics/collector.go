@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -234,7 +235,9 @@ func collectDoor(s sink, x Extra) {
 	s.put(authRateLimited, float64(x.AuthRateLimited))
 	s.put(authRevoked, float64(x.AuthRevoked))
 	s.put(revocations, float64(x.Revocations))
-	s.put(rateLimited, float64(x.RateLimited))
+	for i := range x.Inbound {
+		collectInbound(s, &x.Inbound[i])
+	}
 	s.put(reconnects, float64(x.Reconnects))
 	s.put(workersRunning, float64(x.Workers.Running))
 	s.put(workersQueued, float64(x.Workers.Queued))
@@ -274,4 +277,12 @@ func (c *Collector) collectLag(s sink) {
 		s.put(oldestAge, l.oldest.Seconds(), l.namespace)
 		s.put(oldestUnread, l.unread.Seconds(), l.namespace)
 	}
+}
+
+func collectInbound(s sink, in *Inbound) {
+	for _, b := range in.Beyond {
+		s.put(rateLimited, float64(b.Events), in.Server, b.Action, strconv.FormatBool(b.DryRun))
+	}
+	s.put(clientsThrottled, float64(in.Throttled), in.Server)
+	s.put(rateSenders, float64(in.Senders), in.Server)
 }

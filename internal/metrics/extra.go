@@ -17,7 +17,6 @@ type Extra struct {
 	AuthRateLimited uint64                      // attempts refused because the address had failed too often
 	AuthRevoked     uint64                      // tokens refused because they, or their principals, are revoked
 	Revocations     int                         // in force, or ended a moment ago
-	RateLimited     uint64                      // inbound events over a limit
 	Reconnects      uint64                      // clients that came back after the server had cut them
 	Handler         latency.Distribution        // how long handlers ran
 	Workers         Workers
@@ -25,9 +24,10 @@ type Extra struct {
 	LogDropped      uint64            // lines the log's handler did not take in time
 	EventsDropped   map[string]uint64 // calls of Events dropped, by callback: a fixed set
 	EventsPanics    map[string]uint64
-	TLS             []TLS    // of the ports that speak it
-	Journal         *Journal // nil: none is open
-	Cluster         *Cluster // nil: the server is alone
+	Inbound         []Inbound // of the servers that limit what clients may send
+	TLS             []TLS     // of the ports that speak it
+	Journal         *Journal  // nil: none is open
+	Cluster         *Cluster  // nil: the server is alone
 	Build           Build
 }
 
@@ -75,6 +75,21 @@ type Cluster struct {
 	Missed uint64            // gaps in topics' logs: records that were not kept until this node could read them
 
 	Renumbered uint64 // topics' logs that the broker has lost while this node had them open
+}
+
+// Inbound are the figures of the limits of one server on what clients may send.
+type Inbound struct {
+	Server    string
+	Beyond    []Beyond
+	Throttled int // clients that are not read now
+	Senders   int // principals and addresses whose rate is remembered
+}
+
+// Beyond is how many events were beyond limits of one action.
+type Beyond struct {
+	Action string // a fixed set
+	DryRun bool   // would have been, were the limits in force
+	Events uint64
 }
 
 // TLS are the figures of a port that speaks it.

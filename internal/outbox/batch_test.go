@@ -251,7 +251,7 @@ func TestClockOfAcksIsFair(t *testing.T) {
 		t.Helper()
 		r.now += int64(after)
 		r.out.unsent = unsent
-		if got := r.box.Tick(l, r.now); got != want {
+		if got := r.box.Tick(l, r.now, false); got != want {
 			t.Fatalf("the clock runs: %t, want %t", got, want)
 		}
 		r.box.Add(l)

@@ -133,10 +133,11 @@ func (b *Box) Release(l *Lane) {
 }
 
 // Tick looks at the ack clock of a reliable lane, which runs only while the client's kernel has got everything
-// (architecture.md D10): as long as it has not, and when it is first seen to have, the clock starts anew. It reports whether
-// the clock runs: what is due is then sent again, if the lane is added.
-func (b *Box) Tick(l *Lane, now int64) (runs bool) {
-	busy := b.Busy()
+// (architecture.md D10), and while the client can be heard, which it cannot where it is deaf: as long as that is not so, and
+// when it is first seen to be, the clock starts anew. It reports whether the clock runs: what is due is then sent again, if
+// the lane is added.
+func (b *Box) Tick(l *Lane, now int64, deaf bool) (runs bool) {
+	busy := deaf || b.Busy()
 	if busy || l.is(unsent) {
 		l.Busy(now)
 	}

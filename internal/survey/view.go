@@ -31,6 +31,7 @@ type Client struct {
 	LossShare    float64           `json:"lossShare,omitempty"` // the largest of its lanes, of the last seconds
 	Unsent       int               `json:"unsentBytes"`
 	Kernel       *Kernel           `json:"kernel,omitempty"`
+	Limited      *Limited          `json:"limited,omitempty"` // nil: no limit on what it may send has done anything
 	Lanes        []Lane            `json:"lanes"`
 	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut: only the worst are kept
 	Cause        string            `json:"cause,omitempty"`
@@ -42,6 +43,16 @@ type Kernel struct {
 	UnsentBytes int     `json:"unsentBytes"`
 	RTTMs       float64 `json:"rttMs"`
 	Retransmits int     `json:"retransmits"`
+}
+
+// Limited is what the limits on what clients may send have done to a connection.
+type Limited struct {
+	Throttled uint64    `json:"throttled"`       // events that had to wait for their turn
+	Dropped   uint64    `json:"dropped"`         // events that were answered with an error, or ended the socket
+	WouldBe   uint64    `json:"wouldBe"`         // events that rules which are tried only would have stopped
+	Rule      string    `json:"rule"`            // beyond which the last of them was
+	Last      time.Time `json:"last"`            // when it came
+	ForMs     int64     `json:"forMs,omitempty"` // how long the client is not read still, because of one
 }
 
 // Lane is one lane with its books (promise P5).

@@ -187,6 +187,7 @@ type peer struct {
 	in   *bufio.Reader
 	dec  ws.Decoder
 	got  []string // text messages not taken yet
+	end  error    // what came behind them
 	bins [][]byte
 	mu   sync.Mutex // writes
 	sid  string
@@ -303,11 +304,12 @@ func (p *peer) receive() (string, error) {
 			}
 			return m, nil
 		}
+		if p.end != nil {
+			return "", p.end
+		}
 		n, err := p.in.Read(buf)
 		if n > 0 {
-			if derr := p.dec.Decode(buf[:n], p); derr != nil {
-				return "", derr
-			}
+			p.end = p.dec.Decode(buf[:n], p)
 		}
 		if err != nil && len(p.got) == 0 {
 			return "", err
