@@ -20,6 +20,16 @@ func TestJournalOutlivesItsDisk(t *testing.T) {
 					return log, d
 				}, fsync == journal.Always)
 			})
+			if fsync == journal.Always {
+				continue
+			}
+			t.Run(name+" "+tail+", placing at once", func(t *testing.T) {
+				logtest.RunDisk(t, func(t testing.TB, _ topiclog.Deliver) (topiclog.Log, logtest.Disk) {
+					d := &breakable{fs: memfs.New(), options: journal.Options{Fsync: fsync, TailBytes: bytes, SegmentBytes: 2000}, prompt: true}
+					log := d.open(t, nil)
+					return log, d
+				}, false)
+			})
 		}
 	}
 }
@@ -28,12 +38,16 @@ func TestJournalOutlivesItsDisk(t *testing.T) {
 type breakable struct {
 	fs      *memfs.FS
 	options journal.Options
+	prompt  bool
 	journal *journal.Journal
 }
 
 func (d *breakable) open(t testing.TB, deliver topiclog.Deliver) topiclog.Log {
 	d.options.FS = d.fs
 	d.journal = openJournal(t, d.options)
+	if d.prompt {
+		return openPrompt(t, d.journal, topiclog.Limits{})
+	}
 	return openTopic(t, d.journal, topiclog.Limits{}, deliver)
 }
 

@@ -73,6 +73,7 @@ func (t *Trouble) Detail() string {
 type pace struct {
 	look     time.Duration // between two looks at what is under way; 500 ms
 	probe    time.Duration // between two attempts to use the disk; 1 s
+	late     time.Duration // nobody waits for what is under way for longer, see Prompt; 500 ms
 	slow     time.Duration // what is under way for longer is slow; 2 s
 	recovers time.Duration // for how long nothing may have been wrong before it is well again; 5 s
 }
@@ -80,6 +81,7 @@ type pace struct {
 func (p *pace) defaults() {
 	set(&p.look, 500*time.Millisecond)
 	set(&p.probe, time.Second)
+	set(&p.late, 500*time.Millisecond)
 	set(&p.slow, 2*time.Second)
 	set(&p.recovers, 5*time.Second)
 }
@@ -245,6 +247,11 @@ func (j *Journal) runWatch() {
 func (j *Journal) look() {
 	h, pace, now := &j.health, &j.options.pace, time.Now()
 	what, began := j.fs.Oldest()
+	if what != "" && now.Sub(began) >= pace.late {
+		for _, l := range j.open() {
+			l.lapse()
+		}
+	}
 	busy := j.stats.busy.Load()
 	h.mu.Lock()
 	var why error

@@ -57,6 +57,7 @@ type Options struct {
 	SegmentBytes  int64         // of one file, but for one record; 64 MiB
 	UnsyncedBytes int64         // of a topic, written and not synced yet: then its writer waits for the disk; 256 MiB
 	QueueBytes    int           // of Record.Size, waiting for the disk, in one topic; 4 MiB. One record always may
+	QueuesBytes   int           // the same of all topics that place at once; 64 MiB
 	CacheBytes    int           // of Record.Size, in blocks that readers share; 8 MiB
 	TailBytes     int           // of Record.Size, of the newest records of a topic, kept in memory; 1 MiB. Negative: none are
 	TailsBytes    int           // the same of all topics; 16 MiB
@@ -66,8 +67,9 @@ type Options struct {
 	// held, and must not block.
 	Incidents func(Incident)
 
-	// Held is told by how many bytes what the journal holds in memory (tails, blocks, indexes) has grown, so that a budget can
-	// count it. It is called like Incidents; nil: nobody is.
+	// Held is told by how many bytes what the journal holds in memory (tails, blocks, indexes, records that were placed at once and
+	// wait for the disk) has grown, so that a budget can count it. It is called by any goroutine, with locks of the journal held,
+	// and must not block; nil: nobody is.
 	Held func(more int64)
 
 	indexFrom    int64  // segments of so many bytes get an index file; 1 MiB
@@ -83,6 +85,7 @@ func (o *Options) defaults() {
 	set(&o.SegmentBytes, 64<<20)
 	set(&o.UnsyncedBytes, 256<<20)
 	set(&o.QueueBytes, 4<<20)
+	set(&o.QueuesBytes, 64<<20)
 	set(&o.CacheBytes, 8<<20)
 	set(&o.TailBytes, 1<<20)
 	set(&o.TailsBytes, 16<<20)
@@ -112,6 +115,7 @@ type Journal struct {
 	used    atomic.Int64 // bytes of all files that count
 	cache   cache
 	memory  [accounts]atomic.Int64
+	stir    stir
 	stats   counters
 
 	shedUntil atomic.Int64 // nothing is held to be faster until then, nanoseconds since 1970
@@ -163,11 +167,15 @@ func Open(o Options) (*Journal, error) {
 // called once for each topic. It reads all segments of the topic that have no index file. deliver is called for every
 // record: see topiclog.Deliver.
 func (j *Journal) Topic(namespace, topic string, limits topiclog.Limits, deliver topiclog.Deliver) (*Log, error) {
+	return j.openTopic(&Log{j: j, namespace: namespace, topic: topic, limits: limits, deliver: deliver})
+}
+
+func (j *Journal) openTopic(l *Log) (*Log, error) {
+	namespace, topic := l.namespace, l.topic
 	if max(len(namespace), len(topic)) > maxText {
 		return nil, fmt.Errorf("open the log of a topic: its name has more than %d bytes", maxText)
 	}
-	l := &Log{j: j, namespace: namespace, topic: topic, dir: directory(namespace, topic), limits: limits, deliver: deliver}
-	l.syncer.room.L = &l.syncer.mu
+	l.dir, l.syncer.room.L = directory(namespace, topic), &l.syncer.mu
 	if err := j.hold(l.dir); err != nil {
 		return nil, fmt.Errorf("open the log of %q %q: %w", namespace, topic, err)
 	}
@@ -176,6 +184,7 @@ func (j *Journal) Topic(namespace, topic string, limits topiclog.Limits, deliver
 		j.refused(Incident{Namespace: namespace, Topic: topic, Err: fmt.Errorf("open the log of %q %q: %w", namespace, topic, j.ofOneLog(err))}, 0)
 	}
 	if err == nil {
+		l.beginPlaces()
 		j.account(l)
 		j.prune()
 		l.retain(0) // limits may be lower than they were

@@ -26,14 +26,40 @@ func TestJournalIsALog(t *testing.T) {
 	})
 }
 
+// The same of a log that places at once.
+func TestPromptJournalIsALog(t *testing.T) {
+	for name, tail := range map[string]int{"with a tail": 0, "without": -1} {
+		t.Run(name, func(t *testing.T) {
+			runSuiteAs(t, func() vfs.FS { return memfs.New() }, journal.Options{TailBytes: tail}, func(t testing.TB, j *journal.Journal, l topiclog.Limits, _ topiclog.Deliver) topiclog.Log {
+				return openPrompt(t, j, l)
+			})
+		})
+	}
+}
+
+func openPrompt(t testing.TB, j *journal.Journal, l topiclog.Limits) journal.Prompt {
+	t.Helper()
+	log, err := j.Prompt("/feed", "ticks", l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
 func runSuite(t *testing.T, fsys func() vfs.FS, o journal.Options) {
+	runSuiteAs(t, fsys, o, func(t testing.TB, j *journal.Journal, l topiclog.Limits, deliver topiclog.Deliver) topiclog.Log {
+		return openTopic(t, j, l, deliver)
+	})
+}
+
+func runSuiteAs(t *testing.T, fsys func() vfs.FS, o journal.Options, open func(testing.TB, *journal.Journal, topiclog.Limits, topiclog.Deliver) topiclog.Log) {
 	var journals []*journal.Journal
 	logtest.Run(t, logtest.Keeper{
 		Open: func(t testing.TB, l topiclog.Limits, deliver topiclog.Deliver) topiclog.Log {
 			o.FS = fsys()
 			j := openJournal(t, o)
 			journals = append(journals, j)
-			return openTopic(t, j, l, deliver)
+			return open(t, j, l, deliver)
 		},
 		Renumber: func(t testing.TB, was topiclog.Log, deliver topiclog.Deliver) topiclog.Log {
 			was.Close()
@@ -41,7 +67,7 @@ func runSuite(t *testing.T, fsys func() vfs.FS, o journal.Options) {
 			if err := j.Remove("/feed", "ticks"); err != nil {
 				t.Fatal(err)
 			}
-			return openTopic(t, j, topiclog.Limits{}, deliver)
+			return open(t, j, topiclog.Limits{}, deliver)
 		},
 	})
 }

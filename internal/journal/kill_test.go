@@ -3,6 +3,7 @@ package journal
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,18 +46,27 @@ func publishForever(dir string) error {
 	if err != nil {
 		return err
 	}
-	l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Placement) {})
+	l, err := openKilled(j, os.Getenv("WEIR_TEST_PROMPT") != "")
 	if err != nil {
 		return err
 	}
 	for n := l.Span().Last; ; n += 10 {
 		var under []*topiclog.Later
 		for i := range uint64(10) {
-			_, later, err := l.Append(&topiclog.Record{Namespace: "/feed", Topic: "ticks", ID: fmt.Sprintf("%d . %d", n, i), Payload: make([]byte, 200)})
+			r := &topiclog.Record{Namespace: "/feed", Topic: "ticks", ID: fmt.Sprintf("%d . %d", n, i), Payload: make([]byte, 200)}
+			at, later, err := l.Append(r)
+			for p, ok := l.(topiclog.Prompt); ok && errors.Is(err, topiclog.ErrFull); at, later, err = l.Append(r) {
+				if err := p.Room(context.Background(), r); err != nil {
+					return err
+				}
+			}
 			if err != nil {
 				return err
 			}
 			under = append(under, later)
+			if at.Offset > 0 { // it is delivered
+				_, _ = fmt.Fprintf(os.Stdout, "%d . %d at %d\n", n, i, at.Offset)
+			}
 		}
 		for i, later := range under {
 			if _, err := later.Wait(context.Background()); err != nil {
@@ -69,37 +79,63 @@ func publishForever(dir string) error {
 	}
 }
 
+func openKilled(j *Journal, prompt bool) (topiclog.Log, error) {
+	if prompt {
+		return j.Prompt("/feed", "ticks", topiclog.Limits{})
+	}
+	return j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Placement) {})
+}
+
 // A process that publishes is killed, round after round: nothing that it has confirmed is missing, in order, with no offset
-// given twice, and nothing is told as lost or damaged.
+// given twice, and nothing is told as lost or damaged. Of a log that places at once what was delivered and is missing is told.
 func TestKillWhilePublishing(t *testing.T) {
+	for name, prompt := range map[string]bool{"placing late": false, "placing at once": true} {
+		t.Run(name, func(t *testing.T) { killAgainAndAgain(t, prompt) })
+	}
+}
+
+func killAgainAndAgain(t *testing.T, prompt bool) {
 	dir := t.TempDir()
 	var confirmed []string
+	highest := uint64(0)
 	for round := range killRounds {
 		fsync := Fsync(round % 3) //nolint:gosec // 0 to 2
-		confirmed = append(confirmed, killed(t, dir, fsync, 5+round*17%200)...)
+		if prompt {
+			fsync = Interval + Fsync(round%2)*2
+		}
+		said, lowest, last := killed(t, dir, fsync, prompt, 5+round*17%200)
+		if confirmed = append(confirmed, said...); prompt && lowest <= highest {
+			t.Errorf("round %d: offset %d is given again, %d was", round, lowest, highest)
+		}
+		highest = max(highest, last)
 		j, err := Open(killOptions(dir, fsync))
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Placement) {})
+		l, err := openKilled(j, prompt)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
+		lost, newest := false, uint64(0)
 		q := topiclog.Query{Limit: topiclog.Limit{Records: 1000, Bytes: 1 << 20}}
 		for {
 			answer := make(chan topiclog.Batch, 1)
 			l.Read(q, func(b topiclog.Batch) { answer <- b })
 			b := <-answer
 			for _, e := range b.Placements {
-				got = append(got, e.ID)
+				got, newest = append(got, e.ID), e.Offset
 			}
-			if b.Err != nil || b.Lost {
+			if b.Err != nil || (b.Lost && !prompt) {
 				t.Fatalf("round %d: %v, lost %v", round, b.Err, b.Lost)
 			}
+			lost = lost || b.Lost
 			if q.After = b.Next; b.End() {
 				break
 			}
+		}
+		if prompt != lost && newest < l.Span().Last { // else there is no offset that it could have given besides
+			t.Errorf("round %d: readers are told that something may be lost: %v", round, lost)
 		}
 		if s := j.Stats(); s.Damaged > 0 {
 			t.Errorf("round %d: %+v", round, s)
@@ -118,11 +154,15 @@ func TestKillWhilePublishing(t *testing.T) {
 	}
 }
 
-// killed has a process publish until it has said so many times that a record was confirmed, and kills it.
-func killed(t *testing.T, dir string, fsync Fsync, lines int) (confirmed []string) {
+// killed has a process publish until it has said so many times that a record was confirmed, and kills it. What it has said that was
+// delivered, if it places at once, is from the lowest to the highest of those offsets.
+func killed(t *testing.T, dir string, fsync Fsync, prompt bool, lines int) (confirmed []string, lowest, highest uint64) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), "WEIR_TEST_PUBLISH="+dir, fmt.Sprintf("WEIR_TEST_FSYNC=%d", fsync))
+	if prompt {
+		child.Env = append(child.Env, "WEIR_TEST_PROMPT=1")
+	}
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -132,7 +172,18 @@ func killed(t *testing.T, dir string, fsync Fsync, lines int) (confirmed []strin
 		t.Fatal(err)
 	}
 	for said := bufio.NewScanner(out); said.Scan(); {
-		confirmed = append(confirmed, strings.TrimSpace(said.Text()))
+		text := strings.TrimSpace(said.Text())
+		if _, at, delivered := strings.Cut(text, " at "); delivered {
+			n, err := strconv.ParseUint(at, 10, 64)
+			if err != nil {
+				break // it was killed while it said so
+			}
+			if highest = n; lowest == 0 {
+				lowest = n
+			}
+			continue
+		}
+		confirmed = append(confirmed, text)
 		if len(confirmed) == lines {
 			if err := child.Process.Kill(); err != nil {
 				t.Fatal(err)
@@ -142,5 +193,5 @@ func killed(t *testing.T, dir string, fsync Fsync, lines int) (confirmed []strin
 	if err := child.Wait(); err == nil || len(confirmed) < lines {
 		t.Fatalf("the process has ended by itself after %d: %v", len(confirmed), err)
 	}
-	return confirmed
+	return confirmed, lowest, highest
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-// Log is the log of one topic: a topiclog.Log that places late.
+// Log is the log of one topic: a topiclog.Log that places late. Prompt is one that places at once.
 type Log struct {
 	j                *Journal
 	namespace, topic string
@@ -26,21 +26,24 @@ type Log struct {
 	seat             *list.Element  // among those idle; outputs.mu guards it
 	reads            int            // Journal.readMu guards it: how many are under way, or wait for a reader
 	line             []*read        // the same: those that wait for their log's turn
+	prompt           bool           // it places at once. It never changes
 	backlog          backlog
 	syncer           syncer
 
 	mu       sync.RWMutex
 	segments []*segment // oldest first
 	active   bool       // the last one is being written
-	last     uint64     // the highest offset given
+	last     uint64     // the highest offset given; of one that places at once, see places, of what is in the segments
 	previous uint64     // the offset of the newest record, or of one that may have been
+	gave     uint64     // all records up to this offset gave way, or are lost
 	tail     tail
 	closed   bool
 
 	writer // run's, and recovery's before there is one
 }
 
-// backlog is what waits for the writer. Its lock is taken for each append, and by no reader.
+// backlog is what waits for the writer. Its lock is taken for each append, and by a reader only where records are placed at
+// once.
 type backlog struct {
 	mu      sync.Mutex
 	queue   []waiting
@@ -52,6 +55,7 @@ type backlog struct {
 	now     int64            // run shall remove what is too old at that time; 0: it need not
 	missing bool             // run shall take stock: somebody has removed the file that is written
 	closed  bool
+	places  // of a log that places at once
 }
 
 // laters is how many positions are allocated together.
@@ -63,11 +67,13 @@ const spareMost = 1 << 14
 // spareIdle is how long the queue is at most that a log keeps while nothing is written.
 const spareIdle = 64
 
-// waiting is a record that has no place yet.
+// waiting is a record that is not written yet.
 type waiting struct {
 	record *topiclog.Record
-	later  *topiclog.Later
+	later  *topiclog.Later // nil: nobody is to be told
 	size   int
+
+	offset, previous uint64 // its place, of a log that places at once; else it has none yet
 }
 
 // writer is what only the goroutine that writes touches.
@@ -86,12 +92,9 @@ type writer struct {
 
 // Append implements topiclog.Log. Besides its errors: ErrBusy and ErrNoRoom, which are ErrFull, and those of the file system.
 func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, error) {
-	n := r.Size()
-	switch {
-	case r.Namespace != l.namespace || r.Topic != l.topic:
-		return topiclog.Position{}, nil, fmt.Errorf("append to the log of %q %q: the record is of %q %q", l.namespace, l.topic, r.Namespace, r.Topic)
-	case n > maxBody/2:
-		return topiclog.Position{}, nil, errTooLarge
+	n, err := l.mayAppend(r)
+	if err != nil {
+		return topiclog.Position{}, nil, err
 	}
 	i := &l.backlog
 	i.mu.Lock()
@@ -103,16 +106,33 @@ func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, er
 		l.j.stats.busy.Add(1)
 		return topiclog.Position{}, nil, ErrBusy
 	}
+	later := i.laterLocked()
+	i.queue = append(i.queue, waiting{record: r, later: later, size: n})
+	i.bytes += n
+	i.queued += n
+	l.startLocked()
+	return topiclog.Position{}, later, nil
+}
+
+// mayAppend returns the size of a record, if it is one of this log's.
+func (l *Log) mayAppend(r *topiclog.Record) (size int, err error) {
+	n := r.Size()
+	switch {
+	case r.Namespace != l.namespace || r.Topic != l.topic:
+		return 0, fmt.Errorf("append to the log of %q %q: the record is of %q %q", l.namespace, l.topic, r.Namespace, r.Topic)
+	case n > maxBody/2:
+		return 0, errTooLarge
+	}
+	return n, nil
+}
+
+func (i *backlog) laterLocked() *topiclog.Later {
 	if len(i.later) == 0 {
 		i.later = make([]topiclog.Later, laters)
 	}
 	later := &i.later[0]
 	i.later = i.later[1:]
-	i.queue = append(i.queue, waiting{r, later, n})
-	i.bytes += n
-	i.queued += n
-	l.startLocked()
-	return topiclog.Position{}, later, nil
+	return later
 }
 
 func (l *Log) startLocked() {
@@ -219,12 +239,16 @@ func (l *Log) Span() topiclog.Span {
 }
 
 func (l *Log) spanLocked() topiclog.Span {
-	s := topiclog.Span{Epoch: l.epoch, First: l.last + 1, Last: l.last}
+	s := topiclog.Span{Epoch: l.epoch, First: l.gave + 1, Last: l.last}
+	found := false
 	for _, g := range l.segments {
-		if g.records > 0 {
+		if found = g.records > 0; found {
 			s.First = g.first()
 			break
 		}
+	}
+	if l.prompt {
+		l.backlog.span(&s, found)
 	}
 	return s
 }
@@ -243,6 +267,7 @@ func (l *Log) Close() {
 	if !first {
 		return
 	}
+	l.settlePlaces()
 	l.finish()
 	l.j.cache.drop(l)
 	l.j.forget(l)
@@ -285,7 +310,8 @@ func (l *Log) cutLocked(n int) int {
 	if n == 0 {
 		return 0
 	}
-	more := l.tail.forget(l.segments[n-1].last())
+	l.gave = l.segments[n-1].last()
+	more := l.tail.forget(l.gave)
 	clear(l.segments[:n])
 	l.segments = l.segments[n:]
 	return more

@@ -19,7 +19,7 @@ func passing(n int, missed bool) *topiclog.Record {
 
 func (l *life) put(r *topiclog.Record) (topiclog.Position, error) {
 	l.t.Helper()
-	_, later, err := l.log.Append(r)
+	_, later, err := l.appends(r)
 	if err != nil {
 		return topiclog.Position{}, err
 	}

@@ -24,6 +24,7 @@ type naive struct {
 type machine struct {
 	*life
 	o      journal.Options
+	at     bool // it places at once
 	limits topiclog.Limits
 	was    naive
 }
@@ -32,6 +33,7 @@ type machine struct {
 func TestJournalEqualsTheNaiveModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{
+			at: rapid.Bool().Draw(rt, "at once"),
 			o: journal.Options{
 				FS: memfs.New(), Fsync: rapid.SampledFrom(policies).Draw(rt, "fsync"),
 				SegmentBytes: rapid.Int64Range(1, 3000).Draw(rt, "segment"), CacheBytes: rapid.IntRange(1, 20_000).Draw(rt, "cache"),
@@ -40,6 +42,7 @@ func TestJournalEqualsTheNaiveModel(t *testing.T) {
 			},
 			limits: topiclog.Limits{Records: rapid.SampledFrom([]int{0, 5, 20}).Draw(rt, "records")},
 		}
+		m.at = m.at && m.o.Fsync != journal.Always
 		journal.WithIndexFrom(&m.o, rapid.SampledFrom([]int64{1, 1 << 40}).Draw(rt, "index"))
 		journal.WithReserveBlock(&m.o, rapid.SampledFrom([]uint64{4, 1 << 20}).Draw(rt, "reserve"))
 		journal.WithPortions(&m.o, rapid.SampledFrom([]int{1, 200, 1 << 20}).Draw(rt, "portion"))
@@ -62,30 +65,43 @@ func (m *machine) begin(t *testing.T, rt *rapid.T) {
 	if err != nil {
 		rt.Fatal(err)
 	}
-	log, err := j.Topic("/feed", "ticks", m.limits, func(topiclog.Placement) {})
+	m.life = &life{t: t, fs: fs, j: j, prompt: m.at}
+	if m.at {
+		var p journal.Prompt
+		p, err = j.Prompt("/feed", "ticks", m.limits)
+		m.log = p.Log
+	} else {
+		m.log, err = j.Topic("/feed", "ticks", m.limits, func(topiclog.Placement) {})
+	}
 	if err != nil {
 		rt.Fatal(err)
 	}
-	m.life = &life{t: t, fs: fs, j: j, log: log}
 }
 
 // append appends some together, so that some are written together.
 func (m *machine) append(rt *rapid.T) {
 	var records []*topiclog.Record
+	var places []topiclog.Position
 	var later []*topiclog.Later
 	for range rapid.IntRange(1, 8).Draw(rt, "n") {
 		m.was.time++
 		r := numbered(int(m.was.time))
 		r.Volatile = rapid.IntRange(0, 4).Draw(rt, "volatile") == 0
 		r.To.Socket = rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "to")
-		_, p, err := m.log.Append(r)
+		at, p, err := m.appends(r)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		records, later = append(records, r), append(later, p)
+		records, places, later = append(records, r), append(places, at), append(later, p)
 	}
 	for i, p := range later {
-		at, err := p.Wait(m.t.Context())
+		at, err := places[i], error(nil)
+		if p != nil {
+			at, err = p.Wait(m.t.Context())
+		}
+		if m.at && at != places[i] {
+			rt.Fatalf("placed at %+v, kept at %+v", places[i], at)
+		}
 		if err != nil || at.Offset <= m.was.highest {
 			rt.Fatalf("%+v after %d, %v", at, m.was.highest, err)
 		}

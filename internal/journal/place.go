@@ -22,6 +22,7 @@ type portion struct {
 	file    *output // nil: it has volatile records only, and there is none
 	at      int64   // where in it the first record is
 	first   uint64  // the offset of the first, volatile or not
+	last    uint64  // of the last
 	kept    int     // records that are in the file
 	ends    uint64  // the offset of the last of them
 	newest  uint64  // what the next record names as the one before it
@@ -207,6 +208,9 @@ func (l *Log) prepare(batch []waiting) (*portion, error) {
 }
 
 func (l *Log) number(batch []waiting) (*portion, error) {
+	if l.prompt {
+		l.next = batch[0].offset
+	}
 	if !allVolatile(batch) {
 		if err := l.inPlace(); err != nil {
 			return nil, err
@@ -254,7 +258,10 @@ func (l *Log) admit(s *portion) error {
 		s.disown(l.passing())
 		return nil
 	}
-	err := l.reserve(s.first + uint64(len(s.entries)) - 1)
+	var err error
+	if !l.prompt { // else they were when they were given
+		err = l.reserve(s.last)
+	}
 	switch {
 	case err != nil && s.kept == 0:
 		s.disown(l.passing())
@@ -322,6 +329,10 @@ func (l *Log) await(s *portion) error {
 // refuse tells those of a batch that need the disk why they have no place, and returns the others, if there is any that does.
 func (l *Log) refuse(batch []waiting, err error) (rest []waiting) {
 	err = fmt.Errorf("append to the log of %q %q: %w", l.namespace, l.topic, err)
+	if l.prompt {
+		l.passed(len(batch))
+	}
+	lapsed := l.claim(batch[len(batch)-1].offset)
 	all := allVolatile(batch)
 	bytes := 0
 	for _, w := range batch {
@@ -337,15 +348,24 @@ func (l *Log) refuse(batch []waiting, err error) (rest []waiting) {
 		}
 		l.j.stats.failed.Add(1)
 		l.release(w.size)
-		w.later.Fail(err)
+		if w.later != nil && (!l.prompt || w.offset > lapsed) {
+			w.later.Fail(err)
+		}
 	}
 	return rest
 }
 
+// release gives room in the queue back.
 func (l *Log) release(bytes int) {
-	l.backlog.mu.Lock()
-	l.backlog.bytes -= bytes
-	l.backlog.mu.Unlock()
+	i := &l.backlog
+	i.mu.Lock()
+	i.bytes -= bytes
+	i.moved, i.late = true, false
+	i.mu.Unlock()
+	if l.prompt {
+		l.j.holds(queued, -bytes)
+		l.j.stir.tell()
+	}
 }
 
 // tell delivers what has its place; nil: nothing.
@@ -353,15 +373,20 @@ func (l *Log) tell(s *portion) {
 	if s == nil {
 		return
 	}
+	lapsed := l.claim(s.last)
 	bytes := 0
 	for i := range s.batch {
 		w := &s.batch[i]
-		l.deliver(s.entries[i])
+		if !l.prompt {
+			l.deliver(s.entries[i])
+		}
 		bytes += w.size
 		if i == len(s.batch)-1 {
 			l.release(bytes) // before the last one knows: then there is room again
 		}
-		w.later.Place(s.entries[i].Position)
+		if w.later != nil && (!l.prompt || w.offset > lapsed) {
+			w.later.Place(s.entries[i].Position)
+		}
 	}
 	clear(s.entries)
 	clear(s.batch)

@@ -67,7 +67,7 @@ func (r *read) recent() bool {
 	for range loadMost {
 		s, b, more := r.look()
 		switch {
-		case !more:
+		case !more, r.stops(b.previous):
 			return true
 		case r.passes(&b):
 			continue
@@ -113,10 +113,29 @@ func (r *read) takeTailLocked() {
 // endLocked is the end of a read that has seen everything.
 func (r *read) endLocked() {
 	l := r.log
-	if l.previous > r.batch.Next {
+	previous, last := l.previous, l.last
+	if l.prompt {
+		i := &l.backlog
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if !r.takePlacedLocked(i.all()) {
+			return
+		}
+		previous, last = i.previous, i.next-1
+	}
+	if r.stops(previous) {
+		return
+	}
+	if previous > r.batch.Next {
 		r.batch.Miss()
 	}
-	r.batch.Next = max(r.batch.Next, l.last)
+	r.batch.Next = max(r.batch.Next, last)
+}
+
+// stops reports whether a read ends where it is, as the next record names another one before it than the last it has looked at:
+// what is lost stands in front of all that a batch has, so that it can be told where it is.
+func (r *read) stops(previous uint64) bool {
+	return previous > r.batch.Next && len(r.batch.Placements) > 0
 }
 
 // afterLocked is the first block with records behind an offset.
@@ -231,7 +250,7 @@ func (r *read) step() bool {
 	l := r.log
 	s, b, more := r.look()
 	switch {
-	case !more:
+	case !more, r.stops(b.previous):
 		return false
 	case r.passes(&b):
 		return true
@@ -242,18 +261,12 @@ func (r *read) step() bool {
 	case errors.Is(err, fs.ErrNotExist) && l.isGone(s):
 		return true // its time was over meanwhile; the next look sees that
 	case errors.Is(err, errDamaged):
-		if !r.take(entries) {
-			return false
-		}
-		r.pass(b.last, b.last) // what could not be read is lost
-		r.batch.Miss()
+		room := r.take(entries)
 		l.distrust(s, "a segment is damaged; what is sound in it is read")
-		return true
+		return room && r.lose(&b) // what could not be read
 	case errors.Is(err, fs.ErrNotExist) && l.j.present():
-		r.pass(b.last, b.last)
-		r.batch.Miss()
 		l.distrust(s, "a segment was removed by somebody else; what was in it is lost")
-		return true
+		return r.lose(&b)
 	case err != nil && len(r.batch.Placements) == 0:
 		l.j.stats.readFaults.Add(1)
 		l.unreadable(s, err)
@@ -263,6 +276,16 @@ func (r *read) step() bool {
 		return false
 	}
 	return r.take(entries)
+}
+
+// lose passes over what is left of a block that cannot be read, and reports whether to go on.
+func (r *read) lose(b *block) bool {
+	if len(r.batch.Placements) > 0 {
+		return false // the next read begins with it
+	}
+	r.pass(b.last, b.last)
+	r.batch.Miss()
+	return true
 }
 
 func (l *Log) isGone(s *segment) bool {
@@ -307,19 +330,25 @@ func (r *read) pass(previous, last uint64) {
 // take adds entries to the batch as far as the limits go, and reports whether there is room for more.
 func (r *read) take(entries []topiclog.Placement) bool {
 	for i := range entries {
-		e := &entries[i]
-		if e.Offset <= r.batch.Next {
-			continue
+		if e := &entries[i]; e.Offset > r.batch.Next && !r.takeOne(e) {
+			return false
 		}
-		if r.q.For == nil || r.q.For.Gets(&e.To) {
-			r.bytes += e.Size()
-			if n := len(r.batch.Placements); n > 0 && (n >= r.q.Limit.Records || r.bytes > r.q.Limit.Bytes) {
-				return false
-			}
-			r.batch.Placements = append(r.batch.Placements, *e)
-		}
-		r.pass(e.Previous, e.Offset)
 	}
+	return true
+}
+
+func (r *read) takeOne(e *topiclog.Placement) bool {
+	if r.stops(e.Previous) {
+		return false
+	}
+	if r.q.For == nil || r.q.For.Gets(&e.To) {
+		r.bytes += e.Size()
+		if n := len(r.batch.Placements); n > 0 && (n >= r.q.Limit.Records || r.bytes > r.q.Limit.Bytes) {
+			return false
+		}
+		r.batch.Placements = append(r.batch.Placements, *e)
+	}
+	r.pass(e.Previous, e.Offset)
 	return true
 }
 

@@ -65,6 +65,9 @@ func (l *Log) recover() error {
 	r.goOn()
 	r.goOnBehind(l.j.floor(l.dir))
 	l.ends, l.tail.from = l.previous, l.last
+	if len(l.segments) == 0 {
+		l.gave = l.last
+	}
 	return nil
 }
 

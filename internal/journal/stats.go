@@ -15,10 +15,11 @@ const (
 	tails account = iota
 	blocks
 	indexes
+	queued // records that were placed at once, and are not written
 	accounts
 )
 
-// holds counts bytes of memory more, or less. No lock may be held.
+// holds counts bytes of memory more, or less.
 func (j *Journal) holds(a account, more int) {
 	if more == 0 {
 		return
@@ -98,6 +99,7 @@ type Stats struct {
 
 	// What is held in memory, in bytes.
 	TailBytes, BlockBytes, IndexBytes int64
+	QueuedBytes                       int64 // of records that were placed at once, and are not written
 
 	Troubles []Trouble // what is wrong with the disk
 
@@ -128,7 +130,7 @@ func (j *Journal) Stats() Stats {
 		Unsynced: c.unsynced.Load(), Damaged: c.damaged.Load(), Torn: c.torn.Load(), Dropped: c.dropped.Load(), Pruned: c.pruned.Load(),
 		TailReads: c.tailReads.Load(), DiskReads: c.diskReads.Load(), Blocks: c.blocksRead.Load(), Unread: c.readFaults.Load(),
 		Used: j.used.Load(), Limit: j.options.MaxBytes,
-		TailBytes: j.memory[tails].Load(), BlockBytes: j.memory[blocks].Load(), IndexBytes: j.memory[indexes].Load(),
+		TailBytes: j.memory[tails].Load(), BlockBytes: j.memory[blocks].Load(), IndexBytes: j.memory[indexes].Load(), QueuedBytes: j.memory[queued].Load(),
 	}
 	s.SyncTime.Add(&c.syncTime)
 	s.Troubles = j.Troubles()

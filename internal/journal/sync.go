@@ -307,6 +307,12 @@ func (l *Log) reserve(upTo uint64) error {
 
 // reserveAhead reserves a block behind the one there is. If that fails, reserve tries it once more when it needs it, and says so.
 func (l *Log) reserveAhead() {
+	if l.prompt {
+		err := l.reservePlaces()
+		l.reservedAhead()
+		l.haveReserved(err)
+		return
+	}
 	y := &l.syncer
 	y.mu.Lock()
 	upTo := y.reserved + l.j.options.reserveBlock
@@ -362,14 +368,14 @@ func (l *Log) writeState(s state) error {
 	return err
 }
 
-// stateNow is the state without what is reserved. One of a log that could not sync something names no run of the
-// machine: though it runs on, something may be lost.
+// stateNow is the state without what is reserved. One of a log that could not sync something, or that places before it
+// writes, names no run of the machine: though it runs on, something may be lost.
 func (l *Log) stateNow() state {
 	s := state{Synced: l.j.options.Fsync == Always, Epoch: l.epoch, Namespace: l.namespace, Topic: l.topic}
 	l.syncer.mu.Lock()
 	unsure := l.syncer.unsure
 	l.syncer.mu.Unlock()
-	if !unsure {
+	if !unsure && !l.prompt {
 		s.Boot = l.j.fs.Boot()
 	}
 	return s

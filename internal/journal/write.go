@@ -62,7 +62,7 @@ func (l *Log) begin() error {
 	}
 	if err != nil {
 		l.j.used.Add(-int64(len(b)))
-		if errors.Is(err, fs.ErrExist) {
+		if errors.Is(err, fs.ErrExist) && !l.prompt {
 			return l.begin() // what recovery could not remove: it has a name less
 		}
 		return err
@@ -139,16 +139,19 @@ func (l *Log) encode(batch []waiting, x *index, previous uint64) *portion {
 		}
 		s.entries = append(s.entries, topiclog.Placement{Record: r, Position: topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: s.newest}})
 		e := &s.entries[i]
+		if l.prompt {
+			e.Offset, e.Previous = w.offset, w.previous
+		}
 		if !r.Volatile {
 			from := len(s.buffer)
 			s.buffer = appendRecord(s.buffer, mark, e)
 			x.add(e, w.size, x.end, len(s.buffer)-from)
-			s.newest, s.ends = l.next, l.next
+			s.newest, s.ends = e.Offset, e.Offset
 			s.kept++
 		} else if r.Missed {
-			s.newest = l.next // the next one names it
+			s.newest = e.Offset // the next one names it
 		}
-		l.next++
+		s.last, l.next = e.Offset, e.Offset+1
 	}
 	s.batch, s.blocks = append(s.batch, batch[:len(s.entries)]...), x.blocks
 	return s
@@ -206,7 +209,10 @@ func (l *Log) commit(s *portion) {
 		l.j.holds(indexes, more)
 		l.ends = s.ends
 	}
-	l.previous, l.last = s.newest, s.first+uint64(len(s.entries))-1
+	l.previous, l.last = s.newest, s.last
+	if l.prompt {
+		l.passed(len(s.batch))
+	}
 	more := l.tail.add(s.entries, l.j.tailRoom(&l.tail))
 	l.mu.Unlock()
 	l.j.holds(tails, more)

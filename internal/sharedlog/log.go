@@ -361,6 +361,9 @@ func (g *Log) read(q topiclog.Query) topiclog.Batch {
 			b.First = page.First
 		}
 		if g.lost(&page, b.Next, b.Last) { // also while this read was under way
+			if len(b.Placements) > 0 {
+				return b // the next read begins with it
+			}
 			b.Miss()
 		}
 		if len(page.Entries) == 0 {

@@ -342,17 +342,20 @@ func TestTrimmingOvertakesAReader(t *testing.T) {
 	}
 	fill()
 	b.between = fill
-	answer := make(chan topiclog.Batch, 1)
-	log.Read(topiclog.Query{After: log.Span().First, Limit: topiclog.Limit{Records: 2 * keep, Bytes: 1 << 20}}, func(b topiclog.Batch) { answer <- b })
-	got := <-answer
-	before := 0
-	for _, e := range got.Placements {
-		if e.Offset <= got.LostAfter {
-			before++
-		}
+	after := log.Span().First
+	read := func() (b topiclog.Batch) {
+		answer := make(chan topiclog.Batch, 1)
+		log.Read(topiclog.Query{After: after, Limit: topiclog.Limit{Records: 2 * keep, Bytes: 1 << 20}}, func(b topiclog.Batch) { answer <- b })
+		b = <-answer
+		after = b.Next
+		return b
 	}
-	if got.Err != nil || !got.Lost || before == 0 || before == len(got.Placements) {
-		t.Errorf("%d of %d records before the loss, lost %v, %v", before, len(got.Placements), got.Lost, got.Err)
+	if before := read(); before.Err != nil || before.Lost || len(before.Placements) == 0 {
+		t.Errorf("in front of what is lost %d records, lost %v, %v", len(before.Placements), before.Lost, before.Err)
+	}
+	at := after
+	if got := read(); got.Err != nil || !got.Lost || got.LostAfter != at || len(got.Placements) == 0 {
+		t.Errorf("then %d records, lost %v behind %d, %v", len(got.Placements), got.Lost, got.LostAfter, got.Err)
 	}
 }
 

@@ -18,6 +18,9 @@ var (
 
 	// ErrFull says that the keeper takes no more for now.
 	ErrFull = errors.New("the log is full")
+
+	// ErrLate says that a record has its place, and that the keeper has not kept it yet: it may do so later, or fail.
+	ErrLate = errors.New("the log has not kept the record yet")
 )
 
 // Log is the order of one topic, and the records that are remembered of it.
@@ -30,7 +33,8 @@ var (
 //     every record, its own and those of other nodes, and resolves the Later when that call has returned: who is told
 //     a position knows that the record was delivered.
 //
-// Either way records are delivered one at a time, in the order of their offsets, and each once.
+// Either way records are delivered one at a time, in the order of their offsets, and each once. A keeper that places at once
+// and keeps later is a Prompt.
 //
 // All methods may be called by any goroutine.
 type Log interface {
@@ -73,6 +77,24 @@ type Follower interface {
 	Unfollow()
 }
 
+// Prompt is a Log that places at once what it keeps later: a journal whose disk may hang. What has its place can be read at
+// once, whether it is kept or not. Append returns both a position and a Later: its caller delivers as of any keeper that
+// places at once, and the Later says when the record is kept. Its Fail says that it is not (readers are told as of one that
+// was Missed) or, with ErrLate, that this is not known yet: a Later is told within a second or so, whatever the disk does.
+//
+// Where Append fails, but for ErrClosed, r has no place yet: Room says whether waiting helps, and Pass gives it one all the same.
+type Prompt interface {
+	Log
+
+	// Room waits until there is room for r, with no lock held, and then returns nil. ErrFull says that nothing has moved for
+	// so long that it is not worth waiting for. Other errors: that of ctx, ErrClosed, or why the keeper takes nothing.
+	Room(ctx context.Context, r *Record) error
+
+	// Pass gives a volatile record a place at once, whatever state the keeper is in. It is called like Append. Its error is
+	// ErrClosed.
+	Pass(r *Record) (Position, error)
+}
+
 // Deliver takes over a record that has its place: the topic's owner gives it to a late keeper, which calls it for one
 // record at a time and in the order of the offsets, with no lock held: it may wait for room. A record that was appended
 // here comes as the pointer that was given to Append. A placement may be a breach.
@@ -81,7 +103,7 @@ type Deliver func(Placement)
 // Span is the part of an order that can be read.
 type Span struct {
 	Epoch string
-	First uint64 // the offset of the oldest record kept; Last+1 if there is none
+	First uint64 // the offset of the oldest record kept; if there is none, the one behind the last that gave way
 	Last  uint64 // the highest offset given; 0: none was
 
 	// Sparse says that offsets are an order and no count: they follow a clock, as a broker's do, and there are many more of them
@@ -120,8 +142,8 @@ type Batch struct {
 	Span
 	Placements []Placement // ascending
 	Next       uint64      // what to read after next: all up to it was looked at. Never below Query.After
-	Lost       bool        // records between Query.After and Next were there once and are not any more, or were to be kept and could not be
-	LostAfter  uint64      // with Lost: where the first of them may be: behind this offset
+	Lost       bool        // records were there once and are not any more, or were to be kept and could not be
+	LostAfter  uint64      // with Lost: they are behind this offset, in front of all Placements, or if there are none up to Next
 	Err        error       // ErrEpoch, ErrClosed, or the keeper's; then there are no placements
 }
 
@@ -136,8 +158,8 @@ func (b *Batch) Miss() {
 // its offset from elsewhere, is at the end too: Next > Last then.
 func (b *Batch) End() bool { return b.Next >= b.Last }
 
-// Later is a position that is not known yet. Most are waited for by nobody who has to sleep: the channel is made by the first
-// who has to (BenchmarkLater).
+// Later is a position that is not known yet, or of a Prompt whether the record at it is kept. Most are waited for by
+// nobody who has to sleep: the channel is made by the first who has to (BenchmarkLater).
 type Later struct {
 	state  atomic.Uint32 // unheard, heard or told
 	known  bool          // mu guards it: at and err are, and listeners are being told

@@ -39,14 +39,15 @@ const (
 	Torn    Ending = "torn" // with the machine, and of what was not synced a part is left
 )
 
-// RunDisk runs what a keeper on a disk has to pass besides Run. durable says that what was confirmed outlives the machine.
+// RunDisk runs what a keeper on a disk has to pass besides Run. durable says that what was confirmed outlives the machine. A
+// Prompt delivers before it confirms: what it could not confirm is told as lost.
 func RunDisk(t *testing.T, open func(t testing.TB, deliver topiclog.Deliver) (topiclog.Log, Disk), durable bool) {
 	for _, how := range []Fault{Full, ReadOnly, Gone} {
 		t.Run("a disk that is "+string(how)+" refuses and heals", func(t *testing.T) { testBroken(t, open, how) })
 	}
 	t.Run("a disk that hangs blocks nobody", func(t *testing.T) { testHangs(t, open) })
 	for _, how := range []Ending{InOrder, Killed, Torn} {
-		t.Run("an end that is "+string(how), func(t *testing.T) { testEnding(t, open, how, durable || how != Torn) })
+		t.Run("an end that is "+string(how), func(t *testing.T) { testEnding(t, open, how, durable) })
 	}
 }
 
@@ -79,6 +80,7 @@ func testBroken(t *testing.T, open opener, how Fault) {
 	}
 	done := make(chan topiclog.Batch, 1)
 	o.log.Read(topiclog.Query{Limit: everything}, func(b topiclog.Batch) { done <- b })
+	_, prompt := o.log.(topiclog.Prompt)
 	if b := <-done; b.Err == nil && (b.Lost || len(b.Placements) < 5) || (b.Err != nil && how != Gone) {
 		t.Errorf("a reader gets %+v", b)
 	}
@@ -91,10 +93,12 @@ func testBroken(t *testing.T, open opener, how Fault) {
 	for _, p := range o.delivered {
 		delivered = append(delivered, p.ID)
 	}
-	o.want("healed", got, delivered)
+	if !prompt {
+		o.want("healed", got, delivered)
+	}
 	got = slices.DeleteFunc(got, func(id string) bool { return id == "1000" }) // that were taken before it was full
-	if o.want("healed", got, numbers(0, 9)); lost {
-		t.Error("a reader is told that something is lost")
+	if o.want("healed", got, numbers(0, 9)); lost != prompt {
+		t.Errorf("a reader is told that something is lost: %v", lost)
 	}
 }
 
@@ -103,6 +107,10 @@ func testHangs(t *testing.T, open opener) {
 	o, d := onDisk(t, open)
 	o.put(record(0))
 	heal := d.Break(Hangs)
+	if p, ok := o.log.(topiclog.Prompt); ok {
+		testPromptHangs(o, p, heal)
+		return
+	}
 	var later []*topiclog.Later
 	var err error
 	big := make([]byte, 64<<10)
@@ -132,10 +140,82 @@ func testHangs(t *testing.T, open opener) {
 	}
 }
 
+// Of a Prompt what is appended to a disk that hangs has its place and is read, up to a bound, and nobody waits; beyond it readers
+// are told, of that alone. What had its place is kept when the disk goes on.
+func testPromptHangs(o *order, p topiclog.Prompt, heal func()) {
+	const missed = 20
+	last, unsure := 0, 0
+	for err := error(nil); err == nil && last < 10_000; {
+		r := record(last + 1)
+		r.Payload = make([]byte, 64<<10)
+		var later *topiclog.Later
+		if _, later, err = o.append(r); err == nil {
+			if last++; last%20 == 1 {
+				if _, err := later.Wait(o.t.Context()); errors.Is(err, topiclog.ErrLate) {
+					unsure++
+				} else {
+					o.t.Errorf("record %d, which no disk has: %v", last, err)
+				}
+			}
+		}
+	}
+	for n := range missed {
+		r := record(20_000 + n)
+		r.Payload = make([]byte, 64<<10)
+		if _, _, err := o.append(r); !errors.Is(err, topiclog.ErrFull) {
+			o.t.Errorf("beyond the bound: %v", err)
+		}
+	}
+	if len(o.delivered) != 1+last+1+missed || unsure == 0 {
+		o.t.Errorf("%d delivered, %d had room, of %d nobody knew whether they are kept", len(o.delivered), last, unsure)
+	}
+	look := func(what string) {
+		o.t.Helper()
+		got, lost := o.readAll(topiclog.Query{After: o.delivered[0].Offset, Limit: topiclog.Limit{Records: 7, Bytes: 1 << 30}})
+		got = slices.DeleteFunc(got, func(id string) bool { return id == "30000" }) // came later
+		if o.want(what, got, numbers(1, last)); !lost {
+			o.t.Error(what + ": nobody is told what was missed")
+		}
+		if b := o.read(topiclog.Query{After: o.delivered[last-1].Offset, Limit: topiclog.Limit{Records: 100, Bytes: 1 << 30}}); b.Lost || len(b.Placements) != 1 {
+			o.t.Errorf("%s: in front of what was missed %+v", what, b)
+		}
+	}
+	look("while it hangs")
+	heal()
+	for range missed {
+		if err := p.Room(o.t.Context(), record(0)); err != nil && !errors.Is(err, topiclog.ErrFull) {
+			o.t.Error(err)
+		}
+	}
+	at := o.settled(30_000)
+	look("when it goes on")
+	if b := o.read(topiclog.Query{After: at.Previous, Limit: everything}); b.Lost || len(b.Placements) != 1 {
+		o.t.Errorf("and then %+v", b)
+	}
+}
+
+// settled offers records until one is kept, which is returned, and marks those before as missed in the order.
+func (o *order) settled(n int) topiclog.Position {
+	for {
+		at, later, err := o.append(record(n))
+		if err == nil {
+			if _, err = later.Wait(o.t.Context()); err == nil {
+				return at
+			}
+		}
+		if !errors.Is(err, topiclog.ErrLate) && !errors.Is(err, topiclog.ErrFull) {
+			o.t.Fatal(err)
+		}
+	}
+}
+
 // What was confirmed is there after an end of the process, in the same epoch, and no offset is given twice. If the
 // machine ends too, a beginning of it may be left, and then readers are told.
-func testEnding(t *testing.T, open opener, how Ending, all bool) {
+func testEnding(t *testing.T, open opener, how Ending, durable bool) {
 	o, d := onDisk(t, open)
+	_, prompt := o.log.(topiclog.Prompt)
+	all := durable || how != Torn
+	told := how == Torn && !durable || how == Killed && prompt // that something may be missing
 	for n := range 20 {
 		o.put(record(n))
 	}
@@ -147,18 +227,18 @@ func testEnding(t *testing.T, open opener, how Ending, all bool) {
 	if after.Epoch != before.Epoch || after.Last < before.Last || len(got) > 20 || !slices.Equal(got, numbers(0, 19)[:len(got)]) {
 		t.Errorf("before %+v, after %+v, read %q", before, after, got)
 	}
-	if missing := len(got) < 20; missing && (all || !lost) || (lost && all) {
+	if missing := len(got) < 20; missing && (all || !lost) || (lost && !told) {
 		t.Errorf("read %q, lost %v", got, lost)
 	}
 	b := o.read(topiclog.Query{Epoch: before.Epoch, After: before.Last, Limit: everything})
-	if b.Err != nil || (b.Lost && how != Torn) || (!b.Lost && !all) {
+	if b.Err != nil || (b.Lost && how != Torn && !told) || (!b.Lost && told) {
 		t.Errorf("who has read all is told %+v", b)
 	}
-	_, later, err := o.log.Append(record(20))
-	if err != nil {
-		t.Fatal(err)
+	o.previous = after.Last // if something may be missing
+	if !b.Lost {
+		o.previous = before.Last
 	}
-	if at, err := later.Wait(t.Context()); err != nil || at.Offset <= before.Last {
-		t.Errorf("then %+v, %v", at, err)
+	if at := o.put(record(20)); at.Offset <= before.Last {
+		t.Errorf("then %+v", at)
 	}
 }

@@ -3,6 +3,7 @@ package logtest
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -92,17 +93,53 @@ func (o *order) deliver(e topiclog.Placement) {
 	if e.Previous != o.previous {
 		o.t.Errorf("offset %d: the one before is %d, want %d", e.Offset, e.Previous, o.previous)
 	}
-	if e.Record == nil || !e.Volatile {
+	if e.Record == nil || !e.Volatile || e.Missed {
 		o.previous = e.Offset
 	}
 	o.delivered = append(o.delivered, e)
 }
 
-// offer appends a record, and waits for its position.
+// offer appends a record, and waits for its position, or until it is kept.
 func (o *order) offer(r *topiclog.Record) (topiclog.Position, error) {
+	at, later, err := o.append(r)
+	if later == nil {
+		return at, err
+	}
+	told, err := later.Wait(o.t.Context())
+	switch {
+	case err != nil:
+	case at.Offset > 0 && at != told:
+		o.t.Errorf("placed at %+v, and kept at %+v", at, told)
+	case !o.has(told.Offset):
+		o.t.Errorf("offset %d was told before it was delivered", told.Offset)
+	}
+	return told, err
+}
+
+// append appends a record, and delivers it if it has its place at once. Where a Prompt says that it has to wait for that, it is
+// waited for; where it says that this is of no use, the record is passed, and the error says why.
+func (o *order) append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, error) {
+	prompt, isPrompt := o.log.(topiclog.Prompt)
+	for {
+		at, later, err := o.appendOnce(r, prompt)
+		if !isPrompt || err == nil || errors.Is(err, topiclog.ErrClosed) {
+			return at, later, err
+		}
+		if errors.Is(err, topiclog.ErrFull) {
+			if err = prompt.Room(o.t.Context(), r); err == nil {
+				continue
+			}
+		}
+		o.pass(r, prompt)
+		return at, nil, err
+	}
+}
+
+func (o *order) appendOnce(r *topiclog.Record, prompt topiclog.Prompt) (topiclog.Position, *topiclog.Later, error) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	at, later, err := o.log.Append(r)
-	if err == nil && later == nil {
+	if err == nil && (later == nil || prompt != nil) {
 		o.deliver(topiclog.Placement{Record: r, Position: at})
 		o.placed++
 	} else if err == nil {
@@ -111,15 +148,18 @@ func (o *order) offer(r *topiclog.Record) (topiclog.Position, error) {
 	if o.late > 0 && o.placed > 0 {
 		o.t.Error("the keeper has placed some at once and others late")
 	}
-	o.mu.Unlock()
-	if later == nil {
-		return at, err
+	return at, later, err
+}
+
+// pass gives a record a place that is not kept.
+func (o *order) pass(r *topiclog.Record, prompt topiclog.Prompt) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v := *r
+	v.Volatile, v.Missed = true, true
+	if at, err := prompt.Pass(&v); err == nil {
+		o.deliver(topiclog.Placement{Record: &v, Position: at})
 	}
-	at, err = later.Wait(o.t.Context())
-	if err == nil && !o.has(at.Offset) {
-		o.t.Errorf("offset %d was told before it was delivered", at.Offset)
-	}
-	return at, err
 }
 
 func (o *order) has(offset uint64) bool {
@@ -151,6 +191,9 @@ func (o *order) read(q topiclog.Query) topiclog.Batch {
 	}
 	if b.Next < q.After || (b.Err != nil && len(b.Placements) > 0) {
 		o.t.Errorf("read %+v: %+v", q, b)
+	}
+	if b.Lost && (b.LostAfter < q.After || b.LostAfter > b.Next || (len(b.Placements) > 0 && b.LostAfter >= b.Placements[0].Offset)) {
+		o.t.Errorf("read %+v: it is lost behind %d: %+v", q, b.LostAfter, b)
 	}
 	after := q.After
 	for _, e := range b.Placements {
