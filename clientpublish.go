@@ -25,6 +25,9 @@ func (r *request) publish(in *socketio.Incoming) {
 			return err
 		}
 		answer["messageId"] = pending.MessageID
+		if pending.Unkept {
+			answer["unkept"] = true
+		}
 		if !early {
 			tellFates(answer, pending.Receipt(ctx))
 		}

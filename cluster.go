@@ -170,11 +170,11 @@ func (f *fleet) join(ctx context.Context) error {
 }
 
 // openLog is delivery.Options.Open.
-func (s *Server) openLog(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+func (s *Server) openLog(d *delivery.Declared, topic string, deliver topiclog.Deliver) (topiclog.Log, error) {
 	if s.opts.Cluster.Broker != nil {
-		return s.fleet.topic(namespace, topic, l, deliver)
+		return s.fleet.topic(d.Namespace.Path, topic, d.Spec.Retention, deliver)
 	}
-	return s.disk.topic(namespace, topic, l, deliver)
+	return s.disk.topic(d, topic, deliver)
 }
 
 // close leaves the cluster, when nothing is delivered any more.

@@ -16,7 +16,7 @@ import (
 )
 
 // Fsync says what a publication has survived when it succeeds. Under all of them a process that is killed loses nothing it has
-// confirmed.
+// confirmed (see Receipt.Unkept).
 type Fsync string
 
 // The policies.
@@ -142,7 +142,7 @@ func (d *disk) open() error {
 	j, err := journal.Open(journal.Options{
 		FS: vfs.Dir(o.Path), Fsync: o.fsync(), WhenFull: o.whenFull(), Interval: orDefault(o.Interval, defaultInterval),
 		MaxBytes:   orDefault(o.MaxBytes, defaultJournalBytes),
-		TailsBytes: d.share(32, 16<<20), CacheBytes: d.share(64, 8<<20),
+		TailsBytes: d.share(32, 16<<20), CacheBytes: d.share(64, 8<<20), QueuesBytes: d.share(32, 64<<20),
 		Files:     d.files(),
 		Incidents: func(e journal.Incident) { e.Log(d.of.log) },
 		Held:      func(more int64) { d.of.hub.Hold(budget.Journal, int(more)) },
@@ -220,14 +220,20 @@ func (j *JournalOptions) whenFull() journal.WhenFull {
 var errNoJournal = errors.New("the server does not run yet")
 
 // topic is delivery.Options.Open.
-func (d *disk) topic(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+func (d *disk) topic(of *delivery.Declared, topic string, deliver topiclog.Deliver) (topiclog.Log, error) {
 	j := d.journal.Load()
 	if j == nil {
 		return nil, errNoJournal
 	}
-	log, err := j.Topic(namespace, topic, l, deliver)
+	var log topiclog.Log
+	var err error
+	if of.Reliable() || d.of.opts.Journal.fsync() == journal.Always {
+		log, err = j.Topic(of.Namespace.Path, topic, of.Spec.Retention, deliver)
+	} else {
+		log, err = j.Prompt(of.Namespace.Path, topic, of.Spec.Retention)
+	}
 	if err != nil {
-		d.of.log.Debug("the log of a topic cannot be opened", "namespace", namespace, "topic", topic, "error", err) // the journal says it once for all
+		d.of.log.Debug("the log of a topic cannot be opened", "namespace", of.Namespace.Path, "topic", topic, "error", err) // the journal says it once for all
 		return nil, err
 	}
 	return log, nil

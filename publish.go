@@ -95,9 +95,10 @@ func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true
 // would end the connection of every client that got it.
 //
 // It waits for room in the server's inboxes as long as ctx allows, and for a reliable topic until every lane has
-// answered, or ctx ends: see Receipt.Complete. Errors: ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrLimited
-// (ServerLimits.TopicsPerNamespace), ErrDraining, ErrUnavailable (the topic's journal takes nothing, or the broker is
-// away; best-effort messages still reach who has room); then nobody gets the message.
+// answered, or ctx ends: see Receipt.Complete. Where the topic has a journal it returns when the message is written, of a
+// BEST_EFFORT topic after a second at most if the disk hangs: see Receipt.Unkept. Errors: ErrUnknown, ErrInvalid,
+// ErrTooLarge, ErrBusy, ErrLimited (ServerLimits.TopicsPerNamespace), ErrDraining, ErrUnavailable (the topic's journal
+// takes nothing, or the broker is away; best-effort messages still reach who has room); then nobody gets the message.
 func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
 	n := s.byPath.Find(namespace)
 	if n == nil {

@@ -12,6 +12,9 @@ type Receipt struct {
 	Offset    uint64 // place in the topic, from 1
 	Epoch     string // numbering the offset belongs to
 	Duplicate bool   // the id had been published before: nothing was done, and the counts are those of the first time
+	// Unkept says that the topic's journal does not have it, or not yet, as its disk hangs or takes nothing: whoever had room
+	// has it, and for whom it would have to wait there it may be lost (BEST_EFFORT; of a reliable topic that is an error).
+	Unkept bool
 	// Subscribers is how many clients of this node the message is for. It and the counts
 	// below are there where Publish waits for their lanes: for reliable topics and with
 	// WithReceipt. Elsewhere it is NotCounted, which is not 0, and they are 0.
@@ -39,7 +42,7 @@ const NotCounted = -1
 // placedReceipt is the receipt of a publication whose lanes nobody waits for: its place, and no counts.
 func placedReceipt(p *delivery.Pending) Receipt {
 	return Receipt{
-		MessageID: p.MessageID, Offset: p.Offset, Epoch: p.Epoch, Duplicate: p.Duplicate,
+		MessageID: p.MessageID, Offset: p.Offset, Epoch: p.Epoch, Duplicate: p.Duplicate, Unkept: p.Unkept,
 		Subscribers: NotCounted, Complete: true,
 	}
 }

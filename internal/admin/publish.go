@@ -107,6 +107,9 @@ func (p *publication) append(ctx context.Context, dst []byte) []byte {
 	if p.pending.Duplicate { // the id was known: nothing was sent
 		dst = append(dst, `,"duplicate":true`...)
 	}
+	if p.pending.Unkept { // else it goes without saying
+		dst = append(dst, `,"unkept":true`...)
+	}
 	if p.waits() {
 		dst = p.appendOutcome(ctx, dst)
 	}

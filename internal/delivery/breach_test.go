@@ -6,6 +6,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/cursor"
+	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
@@ -39,7 +40,7 @@ func TestBreachesReachTheLanes(t *testing.T) {
 	spec := topic("sure", certain())
 	spec.Journal = true
 	o := options(2, spec)
-	o.Open = func(_, _ string, _ topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+	o.Open = func(_ *delivery.Declared, _ string, deliver topiclog.Deliver) (topiclog.Log, error) {
 		log.deliver = deliver
 		return log, nil
 	}

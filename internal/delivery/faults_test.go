@@ -44,8 +44,8 @@ func newBadDisk(t *testing.T) *badDisk {
 		t.Fatal(err)
 	}
 	o := options(1, onDisk("ticks", narrow(4)), onDisk("orders", strict(8)))
-	o.Open = func(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
-		return j.Topic(namespace, topic, l, deliver)
+	o.Open = func(d *delivery.Declared, topic string, deliver topiclog.Deliver) (topiclog.Log, error) {
+		return openIn(j, d, topic, deliver, journal.Never)
 	}
 	d.rig = newRig(t, o)
 	t.Cleanup(func() { d.Close(); _ = j.Close() })

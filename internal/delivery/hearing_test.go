@@ -52,7 +52,7 @@ func remoteRig(t *testing.T, specs ...delivery.TopicSpec) (*rig, map[string]*rem
 		logs[specs[i].Name] = &remote{Log: topiclog.NewMemory("e", topiclog.Limits{})}
 	}
 	o := options(2, specs...)
-	o.Open = func(_, name string, _ topiclog.Limits, _ topiclog.Deliver) (topiclog.Log, error) {
+	o.Open = func(_ *delivery.Declared, name string, _ topiclog.Deliver) (topiclog.Log, error) {
 		return logs[name], nil
 	}
 	r := newRig(t, o)

@@ -43,8 +43,8 @@ type Options struct {
 	Relieve func()
 
 	// Open opens the log of a topic with TopicSpec.Journal, which may take a while: it is called on goroutines of its own, a
-	// few at a time, for each topic again once its log was closed. Close closes them.
-	Open func(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error)
+	// few at a time, for each topic again once its log was closed. Close closes them. One that places late calls deliver.
+	Open func(d *Declared, topic string, deliver topiclog.Deliver) (topiclog.Log, error)
 }
 
 // Hub is the delivery side of one node.

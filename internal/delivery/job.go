@@ -86,6 +86,7 @@ type fanOut struct {
 	late     bool         // its log says later where it is: who observes hears of it then
 	unkept   bool         // its topic's log has a place for it and no record: it cannot wait there
 	failed   bool         // because the log could not take it
+	passes   bool         // so it has its place without being asked again, see awaitRoom
 	stands   bool         // its topic keeps it as the newest of its key: who is still reading the snapshot gets it there
 	claim    int64        // what the budget counts for it before it is in any inbox
 	promised int64        // what may come of it in lanes: before it is in any inbox on all shards, then on each

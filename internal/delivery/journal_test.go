@@ -31,12 +31,21 @@ func onDisk(name string, p lane.Policy) delivery.TopicSpec {
 type disk struct {
 	*journal.Journal
 	fs     *memfs.FS
+	fsync  journal.Fsync
 	opened atomic.Int32
 }
 
-func newDisk(t testing.TB, fs *memfs.FS) *disk {
+func newDisk(t testing.TB, fs *memfs.FS) *disk { return newDiskAs(t, fs, journal.Always) }
+
+func newDiskAs(t testing.TB, fs *memfs.FS, fsync journal.Fsync) *disk {
 	t.Helper()
-	return newDiskOf(t, journal.Options{FS: fs, Fsync: journal.Always})
+	return newDiskOf(t, journal.Options{FS: fs, Fsync: fsync})
+}
+
+func newDiskWith(t testing.TB, fs *memfs.FS, o journal.Options) *disk {
+	t.Helper()
+	o.FS = fs
+	return newDiskOf(t, o)
 }
 
 func newDiskOf(t testing.TB, o journal.Options) *disk {
@@ -45,20 +54,32 @@ func newDiskOf(t testing.TB, o journal.Options) *disk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &disk{Journal: j, fs: o.FS.(*memfs.FS)} //nolint:forcetypeassert // the tests' disks are
+	d := &disk{Journal: j, fs: o.FS.(*memfs.FS), fsync: o.Fsync} //nolint:forcetypeassert // the tests' disks are
 	t.Cleanup(func() { _ = j.Close() })
 	return d
 }
 
-func (d *disk) open(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+func (d *disk) open(of *delivery.Declared, topic string, deliver topiclog.Deliver) (topiclog.Log, error) {
 	d.opened.Add(1)
-	return d.Topic(namespace, topic, l, deliver)
+	return openIn(d.Journal, of, topic, deliver, d.fsync)
+}
+
+// openIn opens the log of a topic as a server does.
+func openIn(j *journal.Journal, d *delivery.Declared, topic string, deliver topiclog.Deliver, fsync journal.Fsync) (topiclog.Log, error) {
+	if d.Reliable() || fsync == journal.Always {
+		return j.Topic(d.Namespace.Path, topic, d.Spec.Retention, deliver)
+	}
+	return j.Prompt(d.Namespace.Path, topic, d.Spec.Retention)
 }
 
 // journaled is a rig whose topics have logs on a disk.
 func journaled(t testing.TB, o delivery.Options, fs *memfs.FS) (*rig, *disk) {
 	t.Helper()
-	d := newDisk(t, fs)
+	return journaledOn(t, o, newDisk(t, fs))
+}
+
+func journaledOn(t testing.TB, o delivery.Options, d *disk) (*rig, *disk) {
+	t.Helper()
 	o.Open = d.open
 	r := newRig(t, o)
 	if err := r.OpenLogs(t.Context()); err != nil {
@@ -144,10 +165,10 @@ func TestLoopsDoNotWaitForLogs(t *testing.T) {
 	o := options(1, onDisk("user:*", narrow(4)), topic("plain", latest()))
 	d := newDisk(t, memfs.New())
 	hold, holding := make(chan struct{}), make(chan struct{})
-	o.Open = func(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+	o.Open = func(of *delivery.Declared, topic string, deliver topiclog.Deliver) (topiclog.Log, error) {
 		close(holding)
 		<-hold
-		return d.open(namespace, topic, l, deliver)
+		return d.open(of, topic, deliver)
 	}
 	r := newRig(t, o)
 	c := r.connect(0)
@@ -185,11 +206,11 @@ func TestLogThatCannotBeOpened(t *testing.T) {
 	d := newDisk(t, memfs.New())
 	var broken atomic.Bool
 	broken.Store(true)
-	o.Open = func(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+	o.Open = func(of *delivery.Declared, topic string, deliver topiclog.Deliver) (topiclog.Log, error) {
 		if broken.Load() {
 			return nil, memfs.ErrReadOnly
 		}
-		return d.open(namespace, topic, l, deliver)
+		return d.open(of, topic, deliver)
 	}
 	r := newRig(t, o)
 	if err := r.OpenLogs(t.Context()); !errors.Is(err, delivery.ErrLog) || !errors.Is(err, memfs.ErrReadOnly) {
@@ -214,39 +235,64 @@ func TestSpillOfADiskThatRefuses(t *testing.T) {
 		"full":      func(fs *memfs.FS, on bool) { fs.SetCapacity(map[bool]int64{true: 1, false: 1 << 40}[on]) },
 		"read-only": func(fs *memfs.FS, on bool) { fs.SetReadOnly(on) },
 	} {
-		t.Run(name, func(t *testing.T) {
-			fs := memfs.New()
-			r, _ := journaled(t, options(2, onDisk("ticks", narrow(4)), onDisk("orders", strict(8))), fs)
-			stalled, healthy := r.stalled(0), r.connect(1)
-			s := stalled.join()
-			stalled.subscribe(s, "ticks", delivery.SubscribeOptions{Tell: true})
-			healthy.join("ticks", "orders")
-			r.numbered("ticks", 1, 10)
-			r.publish("orders", "1")
-			set(fs, true)
-			if _, err := r.Publish(t.Context(), r.ns, "orders", &delivery.Publication{Payload: []byte("2")}, true); !errors.Is(err, delivery.ErrLog) {
-				t.Errorf("a reliable publish: %v", err)
-			}
-			if r.Refusing() != 1 {
-				t.Errorf("%d topics refuse", r.Refusing())
-			}
-			for n := 11; n <= 15; n++ {
-				if got := r.publish("ticks", fmt.Sprint(n)).Receipt(t.Context()); got.Rejected != 1 || got.Queued != 1 || got.Spilled != 0 {
-					t.Errorf("a best-effort publish: %+v", got)
-				}
-			}
-			set(fs, false)
-			r.numbered("ticks", 16, 20)
-			r.publish("orders", "3")
-			stalled.open(wide)
-			r.caughtUp(stalled, "ticks")
-			wantPayloads(t, "who has room", sequence(healthy, "ticks"), counted(1, 20))
-			wantPayloads(t, "who stalled", sequence(stalled, "ticks"), append(counted(1, 10), counted(16, 20)...))
-			wantPayloads(t, "orders", sequence(healthy, "orders"), []string{"1", "3"})
-			if n := r.totals("ticks"); n.Dropped[base.ReasonSpillFailed] != 5 || n.Spilled != 0 || r.Unbalanced.Load() != 0 || r.Refusing() != 0 {
-				t.Errorf("%+v, %d unbalanced, %d refuse", n, r.Unbalanced.Load(), r.Refusing())
-			}
-		})
+		for how, fsync := range map[string]journal.Fsync{"placing late": journal.Always, "placing at once": journal.Never} {
+			t.Run(name+", "+how, func(t *testing.T) { spillRefused(t, set, fsync) })
+		}
+	}
+}
+
+func spillRefused(t *testing.T, set func(*memfs.FS, bool), fsync journal.Fsync) {
+	fs := memfs.New()
+	r, _ := journaledOn(t, options(2, onDisk("ticks", narrow(8)), onDisk("orders", strict(8))), newDiskAs(t, fs, fsync))
+	stalled, healthy := r.stalled(0), r.connect(1)
+	s := stalled.join()
+	stalled.subscribe(s, "ticks", delivery.SubscribeOptions{Tell: true})
+	healthy.join("ticks", "orders")
+	r.numbered("ticks", 1, 10)
+	r.publish("orders", "1")
+	set(fs, true)
+	if _, err := r.Publish(t.Context(), r.ns, "orders", &delivery.Publication{Payload: []byte("2")}, true); !errors.Is(err, delivery.ErrLog) {
+		t.Errorf("a reliable publish: %v", err)
+	}
+	if r.Refusing() != 1 {
+		t.Errorf("%d topics refuse", r.Refusing())
+	}
+	for n := 11; n <= 15; n++ {
+		sent := r.publish("ticks", fmt.Sprint(n))
+		if got := sent.Receipt(t.Context()); got.Rejected != 1 || got.Queued != 1 || got.Spilled != 0 || !sent.Unkept {
+			t.Errorf("a best-effort publish: %+v, %+v", got, sent.Placed)
+		}
+	}
+	if r.Refusing() != 2 {
+		t.Errorf("then %d topics refuse", r.Refusing())
+	}
+	set(fs, false)
+	r.numbered("ticks", 16, 20)
+	r.publish("orders", "3")
+	stalled.do(func() { stalled.take = func(offered int) int { return min(offered, 60) } })
+	r.wait(func() bool { // two messages at a time: some are still in its lane when what comes next is found to be lost
+		stalled.open(wide)
+		n := r.totals("ticks")
+		return n.Behind == 0 && n.Queued == 0
+	})
+	wantPayloads(t, "who has room", sequence(healthy, "ticks"), counted(1, 20))
+	wantPayloads(t, "who stalled", sequence(stalled, "ticks"), append(counted(1, 10), counted(16, 20)...))
+	wantPayloads(t, "orders", sequence(healthy, "orders"), []string{"1", "3"})
+	if n := r.totals("ticks"); n.Dropped[base.ReasonSpillFailed] != 5 || n.Spilled != 0 || r.Unbalanced.Load() != 0 || r.Refusing() != 0 {
+		t.Errorf("%+v, %d unbalanced, %d refuse", n, r.Unbalanced.Load(), r.Refusing())
+	}
+	wantLoss(t, stalled, "10", 5, "16")
+}
+
+// wantLoss checks that a client was told once, between two messages, that so many are gone, and nowhere else.
+func wantLoss(t *testing.T, c *client, before string, count int, after string) {
+	t.Helper()
+	texts := c.texts()
+	at := slices.IndexFunc(texts, func(s string) bool { return strings.Contains(s, "weir:lost") })
+	want := fmt.Sprintf(`"count":%d,"reason":"spill_failed"}]`, count)
+	if at < 1 || at+1 == len(texts) || !strings.HasSuffix(texts[at], want) || !strings.Contains(texts[at-1], ","+before+"]") || !strings.Contains(texts[at+1], ","+after+"]") ||
+		slices.ContainsFunc(texts[at+1:], func(s string) bool { return strings.Contains(s, "weir:lost") }) {
+		t.Errorf("%d messages are gone behind %s and before %s; its client was told %q", count, before, after, texts)
 	}
 }
 
@@ -421,7 +467,7 @@ func TestHungDiskHoldsUpNoLogInMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &disk{Journal: j, fs: fs}
+	d := &disk{Journal: j, fs: fs, fsync: journal.Never}
 	t.Cleanup(func() { _ = j.Close() })
 	hung := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}
 	o := options(1, spilling("memory", narrow(4), 1000))

@@ -87,17 +87,20 @@ func (t *Topic) refused(r *topiclog.Record) *fanOut {
 	defer t.mu.Unlock()
 	f := t.pending[r]
 	delete(t.pending, r)
-	if !t.refuses {
-		t.refuses = true
+	t.refusesLocked()
+	return f
+}
+
+// refusesLocked says that the log of a topic has not taken a record.
+func (t *Topic) refusesLocked() {
+	if !t.dead && t.refuses.CompareAndSwap(false, true) {
 		t.Declared.Namespace.hub.refusing.Add(1)
 	}
-	return f
 }
 
 // taken says that the log of a topic, whose lock is held, has taken a record, or is closed.
 func (h *Hub) taken(t *Topic) {
-	if t.refuses {
-		t.refuses = false
+	if t.refuses.CompareAndSwap(true, false) {
 		h.refusing.Add(-1)
 	}
 }

@@ -28,7 +28,7 @@ func TestTopicIsNotForgottenUnderItsWriter(t *testing.T) {
 	log := &heldLog{Log: topiclog.NewMemory("e", topiclog.Limits{}), records: make(chan *topiclog.Record, 1)}
 	h := New(Options{
 		Shards: 1, Namespaces: []NamespaceSpec{{Path: "/", Topics: []TopicSpec{{Name: "user:*", Journal: true}}}},
-		Open: func(_, _ string, _ topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
+		Open: func(_ *Declared, _ string, deliver topiclog.Deliver) (topiclog.Log, error) {
 			log.deliver = deliver
 			return log, nil
 		},

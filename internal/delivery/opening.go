@@ -171,7 +171,7 @@ func (n *Namespace) openLog(t *Topic, o *opening) {
 		defer func() { <-h.opens }()
 	case <-h.done:
 	}
-	log, err := h.opts.Open(n.Path, t.Name, t.Declared.Spec.Retention, t.deliver)
+	log, err := h.opts.Open(t.Declared, t.Name, t.deliver)
 	n.live.Lock()
 	defer n.live.Unlock()
 	delete(n.openings, t.Name)

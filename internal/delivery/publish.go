@@ -18,14 +18,17 @@ type Placed struct {
 	Offset    uint64
 	Epoch     string
 	Duplicate bool // the id had been published before; nothing was done
+	Unkept    bool // the topic's log does not have it, or not yet: it is with whoever had room
 	deaf      bool // nobody asked for a receipt, so that none was made
 }
 
 // Pending is a publication whose receipt may be waited for.
 type Pending struct {
 	Placed
-	tally *tally
-	hub   *Hub
+	failed bool // the topic's log was to keep it, and never will
+	tally  *tally
+	hub    *Hub
+	later  *topiclog.Later // of a Prompt: when it is kept; nil: it need not be, or is known
 }
 
 // Receipt waits until every shard has taken the message, or ctx ends; Complete
@@ -39,7 +42,11 @@ func (p *Pending) Receipt(ctx context.Context) Receipt {
 	case <-ctx.Done():
 	case <-p.hub.done:
 	}
-	return p.tally.read()
+	out := p.tally.read()
+	if p.failed { // they wait in vain
+		out.Rejected, out.Spilled = out.Rejected+out.Spilled, 0
+	}
+	return out
 }
 
 // Heard reports whether its receipt knows of the lanes: not where the publication is a duplicate of one that nobody asked
@@ -63,7 +70,8 @@ func (p *Pending) Complete() bool {
 // topic's order, is encoded (before that where its frame does not tell the place), and is
 // appended to the inbox of every shard that has subscribers, or of none. It waits for room as long as ctx allows and then
 // fails with ErrBusy. With receipt, or for a reliable topic, the outcome can be
-// waited for on the result.
+// waited for on the result. Where the topic has a log it returns when that has the message; of a best-effort topic also
+// when the log is known not to get on: see Placed.Unkept.
 //
 // Errors: ErrUnknownTopic, ErrTooLarge, ErrBusy, ErrLog, ErrClosed.
 func (h *Hub) Publish(ctx context.Context, n *Namespace, topic string, p *Publication, wantReceipt bool) (*Pending, error) {
@@ -154,6 +162,7 @@ func (h *Hub) publish(ctx context.Context, t *Topic, p *Publication, wantReceipt
 	if !f.late {
 		h.taps.offer(f.msg, p.Payload, p.Binary)
 	}
+	h.awaitKept(ctx, f.topic, pending)
 	return pending, nil
 }
 
@@ -214,6 +223,10 @@ func (h *Hub) sequence(ctx context.Context, r *topiclog.Record, f *fanOut) (*Pen
 		t.mu.Unlock()
 		switch {
 		case err != nil:
+			held.release() // who waits must not keep it from others
+			if r, err = h.awaitRoom(ctx, t, r, f, err); err == nil {
+				continue
+			}
 			h.unclaim(f)
 			return nil, err
 		case later != nil:
@@ -267,11 +280,17 @@ func (h *Hub) lockWithRoom(ctx context.Context, f *fanOut, held *reservation) (*
 // commitLocked numbers the message and appends it everywhere, now or, if the log says
 // where it is later, then.
 func (h *Hub) commitLocked(t *Topic, r *topiclog.Record, f *fanOut, held *reservation) (*Pending, *topiclog.Later, error) {
-	later, err := t.numberLocked(r)
+	var later *topiclog.Later
+	var err error
+	if f.passes && t.prompt != nil {
+		err = t.passLocked(r)
+	} else {
+		later, err = t.numberLocked(r)
+	}
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case later != nil:
+	case later != nil && t.prompt == nil:
 		t.awaitLocked(r, f)
 		return nil, later, nil
 	}
@@ -279,7 +298,9 @@ func (h *Hub) commitLocked(t *Topic, r *topiclog.Record, f *fanOut, held *reserv
 		made.Verbatim() // others were faster each time: no loop is to compress it
 	}
 	h.enterLocked(t, f, held)
-	return f.published(t.last, h), nil, nil
+	pending := f.published(t.last, h)
+	pending.later = later
+	return pending, nil, nil
 }
 
 // enterLocked appends a message that has its place in the topic's order to the inboxes for
@@ -297,8 +318,8 @@ func (h *Hub) enterLocked(t *Topic, f *fanOut, held *reservation) {
 
 // published is what its publisher is told.
 func (f *fanOut) published(at topiclog.Position, h *Hub) *Pending {
-	about := Placed{MessageID: f.msg.ID, Offset: at.Offset, Epoch: at.Epoch, deaf: !f.wanted}
-	return &Pending{Placed: about, tally: f.tally, hub: h}
+	about := Placed{MessageID: f.msg.ID, Offset: at.Offset, Epoch: at.Epoch, Unkept: f.failed, deaf: !f.wanted}
+	return &Pending{Placed: about, failed: f.failed, tally: f.tally, hub: h}
 }
 
 // enqueue puts a fan-out into the inboxes for which room is held. What was claimed for it

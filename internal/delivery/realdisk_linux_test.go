@@ -62,8 +62,8 @@ func newRealDisk(t *testing.T, dir string, fsync journal.Fsync) *realDisk {
 		t.Fatal(err)
 	}
 	o := options(2, onDisk("user:*", narrow(4)), onDisk("ticks", narrow(4)), onDisk("order:*", strict(8)), onDisk("orders", strict(8)))
-	o.Open = func(namespace, topic string, l topiclog.Limits, deliver topiclog.Deliver) (topiclog.Log, error) {
-		return j.Topic(namespace, topic, l, deliver)
+	o.Open = func(d *delivery.Declared, topic string, deliver topiclog.Deliver) (topiclog.Log, error) {
+		return openIn(j, d, topic, deliver, fsync)
 	}
 	d := &realDisk{newRig(t, o), j}
 	t.Cleanup(d.end)
@@ -272,6 +272,7 @@ func TestRealDiskIsReadOnlyForNewAndOldTopics(t *testing.T) {
 		}
 		wantPayloads(t, topic+": who has room", sequence(quick, topic), counted(1, 10))
 		slow.open(wide)
+		d.caughtUp(slow, topic)
 		if n := d.totals(d.ns.Declared(topic).Spec.Name).Dropped[base.ReasonSpillFailed]; n != 6 {
 			t.Errorf("%s: %d booked as spill_failed", topic, n)
 		}

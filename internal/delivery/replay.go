@@ -26,6 +26,7 @@ type replay struct {
 	messages []*base.Message // of the batch's placements
 	given    int             // how many of them the lane has been offered
 	stuck    int             // bytes of one that had no room; 0: there was room
+	early    bool            // something is lost in front of all, and the lane has not written yet what is before it: to be read again
 }
 
 var _ job = (*replay)(nil)
@@ -77,6 +78,10 @@ func (r *replay) begin(sh *Shard, _ *underWay) {
 	if !r.here(sh) || r.batch.Err != nil {
 		return
 	}
+	if r.early = r.batch.Lost && r.lag.unsent(); r.early {
+		r.lag.faults, r.lag.hole = 0, true
+		return
+	}
 	r.sift()
 	sh.found(r.lag, &r.batch)
 	if b := &r.batch; len(b.Placements) > 0 && !scattered(b.Placements) {
@@ -124,7 +129,7 @@ func (r *replay) sift() {
 
 // goOn implements job.
 func (r *replay) goOn(sh *Shard, _ *underWay, most int) (done bool) {
-	if !r.here(sh) || r.batch.Err != nil {
+	if !r.here(sh) || r.batch.Err != nil || r.early {
 		return true
 	}
 	g := r.lag
@@ -179,6 +184,8 @@ func (r *replay) end(sh *Shard, _ *underWay) {
 	case r.batch.Err != nil:
 		sh.faulty(g, r.batch.Err)
 		return
+	case r.early:
+		g.place.Missed()
 	case r.stuck > 0:
 		g.place.Stuck(r.stuck)
 	case g.place.Done(r.batch.Next, l.from):

@@ -18,12 +18,15 @@ import (
 //	record ──Append──> position ──> frame ──> inboxes      at once: all under the lock
 //	          └─ Later ··· deliver ──> position, frame ──> inboxes     late: the log's goroutine delivers
 //
+// A log that places at once and keeps later (topiclog.Prompt) is of the first kind; the Later tells only its publisher.
+//
 // Invariant: what has an offset up to last.Offset is in the inboxes of all shards that were to get it, or behind them;
 // what has a higher one is in none.
 type sequencer struct {
-	log     topiclog.Log // nil: nothing is remembered, the sequencer counts
-	numbers bool         // nothing is kept: records are not needed
-	sparse  bool         // nobody can say which offset comes next
+	log     topiclog.Log    // nil: nothing is remembered, the sequencer counts
+	prompt  topiclog.Prompt // log, if it is one
+	numbers bool            // nothing is kept: records are not needed
+	sparse  bool            // nobody can say which offset comes next
 
 	epoch atomic.Pointer[string] // names the numbering of the log; it changes under mu
 
@@ -35,6 +38,7 @@ type sequencer struct {
 func (s *sequencer) open(log topiclog.Log, epoch string) {
 	s.log, s.numbers = log, true
 	if log != nil {
+		s.prompt, _ = log.(topiclog.Prompt)
 		span := log.Span()
 		epoch, s.numbers, s.sparse, s.last.Offset = span.Epoch, !log.Keeps(), span.Sparse, span.Last
 	}
@@ -45,7 +49,8 @@ func (s *sequencer) open(log topiclog.Log, epoch string) {
 // numbering is the epoch of what the log can read. Any goroutine may call it.
 func (s *sequencer) numbering() string { return *s.epoch.Load() }
 
-// numberLocked gives the next place to a record, which is nil if none is needed. A position that comes later is a Later.
+// numberLocked gives the next place to a record, which is nil if none is needed. A position that comes later is a Later;
+// so is, of a Prompt, what becomes of the record at its place.
 func (s *sequencer) numberLocked(r *topiclog.Record) (*topiclog.Later, error) {
 	if s.log == nil {
 		s.last.Previous = s.last.Offset
@@ -56,10 +61,20 @@ func (s *sequencer) numberLocked(r *topiclog.Record) (*topiclog.Later, error) {
 	if err != nil {
 		return nil, refused(err)
 	}
-	if later == nil {
+	if later == nil || s.prompt != nil {
 		s.last = at
 	}
 	return later, nil
+}
+
+// passLocked gives the next place to a record that a Prompt does not take.
+func (s *sequencer) passLocked(r *topiclog.Record) error {
+	at, err := s.prompt.Pass(r)
+	if err != nil {
+		return refused(err)
+	}
+	s.last = at
+	return nil
 }
 
 // naming is the epoch of a cursor that is made now: that of the newest position. A log whose disk takes nothing may

@@ -48,6 +48,7 @@ type lag struct {
 	errand       *errand      // it waits for; nil: for none
 	line         int          // place in errand.waiting
 	faults       int          // reads in a row that failed
+	hole         bool         // what comes next is lost, and is told when the lane has written all that it holds
 	retry        *wheel.Timer // when to ask again, after a fault or while memory was short; nil: there was none
 }
 
@@ -108,7 +109,7 @@ func (sh *Shard) offerAside(l *outLane, f *fanOut, it *lane.Item) {
 		l.standFor(f)
 	case l.lagging():
 		sh.spill(l, f)
-	case f.unkept && l.spills():
+	case f.unkept && !f.missed() && l.spills():
 		sh.offerUnkept(l, it, f.tally, f.failed)
 	default:
 		if sh.offer(l, it, f.tally) == lane.Spilled && l.lagging() {
@@ -117,9 +118,13 @@ func (sh *Shard) offerAside(l *outLane, f *fanOut, it *lane.Item) {
 	}
 }
 
+// missed reports whether no log has the message, and that of its topic tells whoever reads past it: a lane that has no room for it
+// learns of it there, where it is missing.
+func (f *fanOut) missed() bool { return f.failed && f.topic.log.TellsMissed() }
+
 // spill counts a message for a lane that is behind.
 func (sh *Shard) spill(l *outLane, f *fanOut) {
-	if f.unkept {
+	if f.unkept && !f.missed() {
 		sh.refuseUnkept(l, f.tally, f.failed)
 		return
 	}
@@ -192,7 +197,7 @@ func (sh *Shard) room(g *lag) (topiclog.Limit, bool) {
 	if room.Messages, room.Bytes = l.Room(); !room.Low() {
 		return topiclog.Limit{}, false
 	}
-	if g.retry != nil && g.retry.Armed() {
+	if (g.retry != nil && g.retry.Armed()) || (g.hole && g.unsent()) {
 		return topiclog.Limit{}, false
 	}
 	if b := &sh.hub.budget; b.Limit() > 0 && b.Held() > b.EvictAbove() {
@@ -207,7 +212,7 @@ func (sh *Shard) askAlone(g *lag, room topiclog.Limit) {
 	l := g.lane
 	form, _ := l.Form()
 	r := &replay{lag: g, topic: l.topic, shard: sh, form: form, upto: math.MaxUint64}
-	g.read = r
+	g.read, g.hole = r, false
 	sh.hub.reads.Ask(reads.Read{Log: l.topic.log, For: r, As: &r.ticket, Query: topiclog.Query{
 		Epoch: g.epoch, After: g.place.At, Limit: room, For: l.socket.reader(),
 	}})
@@ -217,6 +222,9 @@ func (sh *Shard) askAlone(g *lag, room topiclog.Limit) {
 func (s *Socket) reader() *topiclog.Reader {
 	return &topiclog.Reader{Socket: s.ID, Principal: s.Principal, Rooms: s.otherRooms()}
 }
+
+// unsent reports whether the lane holds anything that was not written yet.
+func (g *lag) unsent() bool { return g.lane.Depth() > g.lane.InFlight() }
 
 // gets reports whether a record that was read for a lag is for it: not one that was sent to a room before its socket was in it,
 // nor one that its cursor says is done.
@@ -280,6 +288,9 @@ func (sh *Shard) faulty(g *lag, err error) {
 	case (g.faults < len(faultPauses) || l.Kind == outbox.Reliable) && !errors.Is(err, topiclog.ErrEpoch):
 		sh.retry(g, faultPauses[min(g.faults, len(faultPauses)-1)])
 		g.faults++
+		return
+	case g.unsent():
+		g.hole = true
 		return
 	}
 	sh.giveUp(g)

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/cursor"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/journal"
 	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/vfs/memfs"
 )
@@ -28,6 +30,10 @@ type spillWorld struct {
 	n       int                      // the number of the message published last
 	left    map[string]cursor.Cursor // by client and topic: where a subscription has left off
 	dead    map[int]time.Time        // by number: when it expires
+	fsync   journal.Fsync
+	unkept  map[int]bool  // by number: the log may not have it
+	hung    chan struct{} // the disk hangs until it is closed; nil: it does not
+	refuses bool          // the disk is read-only
 }
 
 // spillClient is a client that comes and goes. What it was sent is kept over its lives.
@@ -43,7 +49,10 @@ type spillClient struct {
 var spillTopics = []string{"best", "sure"}
 
 func newSpillWorld(t *testing.T, seed uint64, keep int) *spillWorld {
-	w := &spillWorld{rand: rand.New(rand.NewPCG(seed, 7)), fs: memfs.New(), left: map[string]cursor.Cursor{}, dead: map[int]time.Time{}}
+	w := &spillWorld{
+		rand: rand.New(rand.NewPCG(seed, 7)), fs: memfs.New(), left: map[string]cursor.Cursor{}, dead: map[int]time.Time{}, unkept: map[int]bool{},
+		fsync: []journal.Fsync{journal.Always, journal.Never}[seed%2],
+	}
 	w.options = func() delivery.Options {
 		best, sure := onDisk("best", narrow(1+int(seed%6))), onDisk("sure", strict(1+int(seed/7%8)))
 		best.Retention.Records, sure.Retention.Records = keep, keep
@@ -60,7 +69,53 @@ func newSpillWorld(t *testing.T, seed uint64, keep int) *spillWorld {
 	return w
 }
 
-func (w *spillWorld) begin(t testing.TB) { w.rig, w.disk = journaled(t, w.options(), w.fs) }
+func (w *spillWorld) begin(t testing.TB) {
+	w.rig, w.disk = journaledOn(t, w.options(), newDiskWith(t, w.fs, journal.Options{Fsync: w.fsync, QueueBytes: 4000}))
+	for _, topic := range spillTopics { // offsets are reserved before the disk breaks: else cursors are of a passing epoch
+		w.publishWith(topic, delivery.Publication{Payload: []byte("0"), Target: delivery.Target{Principal: "nobody"}})
+	}
+}
+
+// breaks has the disk hang, where best effort does not wait for it, or refuse.
+func (w *spillWorld) breaks() {
+	switch {
+	case w.fsync == journal.Never && w.rand.IntN(2) == 0:
+		hung := make(chan struct{})
+		w.hung = hung
+		w.fs.Hook(func(o memfs.Op) error {
+			if o.Name != "lock" {
+				<-hung
+			}
+			return nil
+		})
+	default:
+		w.refuses = true
+		w.fs.SetReadOnly(true)
+	}
+}
+
+// mends ends that.
+func (w *spillWorld) mends() {
+	if w.refuses {
+		w.refuses = false
+		w.fs.SetReadOnly(false)
+	}
+	if w.hung != nil {
+		w.fs.Hook(nil)
+		close(w.hung)
+		w.hung = nil
+	}
+	synctest.Wait()
+}
+
+// toggles breaks the disk, or mends it.
+func (w *spillWorld) toggles() {
+	if w.refuses || w.hung != nil {
+		w.mends()
+	} else {
+		w.breaks()
+	}
+}
 
 func (w *spillWorld) connects(c *spillClient) {
 	conn := w.connect(w.rand.IntN(2))
@@ -83,6 +138,9 @@ func (c *spillClient) note() {
 
 func (w *spillWorld) publishes() {
 	topic := spillTopics[w.rand.IntN(2)]
+	if w.hung != nil {
+		topic = "best"
+	}
 	for range 1 + w.rand.IntN(12) {
 		w.n++
 		p := delivery.Publication{Payload: []byte(fmt.Sprint(w.n))}
@@ -95,7 +153,17 @@ func (w *spillWorld) publishes() {
 			p.TTL = 50 * time.Millisecond
 			w.dead[w.n] = time.Now().Add(p.TTL)
 		}
-		w.publishWith(topic, p)
+		sent, err := w.Publish(context.Background(), w.ns, topic, &p, true)
+		if err != nil {
+			if topic == "best" || !w.refuses {
+				w.t.Errorf("%d is refused: %v", w.n, err)
+			}
+			continue
+		}
+		sent.Receipt(context.Background())
+		if w.unkept[w.n] = sent.Unkept; sent.Unkept && !w.refuses && w.hung == nil {
+			w.t.Errorf("%d is not kept by a disk that takes it", w.n)
+		}
 		for _, c := range to {
 			if _, comesBack := w.left[c.name+topic]; c.on[topic] || comesBack {
 				c.due[topic] = append(c.due[topic], w.n)
@@ -176,6 +244,7 @@ func (w *spillWorld) returns(t *testing.T, c *spillClient) {
 // restarts ends everything but the disk, and begins anew; every second time the process is killed, and nothing of its
 // end reaches the disk.
 func (w *spillWorld) restarts(t *testing.T) {
+	w.mends()
 	w.settle()
 	for _, c := range w.clients {
 		c.do(func() { c.conn.Close(base.CauseTransportClose) })
@@ -241,6 +310,7 @@ func (w *spillWorld) check(t *testing.T, c *spillClient, topic string, whole boo
 		switch at, mortal := w.dead[n]; {
 		case i < len(got) && got[i] == n:
 			i++
+		case w.unkept[n]:
 		case whole && (!mortal || time.Now().Before(at)):
 			t.Errorf("%s %s: %d is missing\ndue %d\ngot %d", c.name, topic, n, c.due[topic], got)
 			return
@@ -279,7 +349,9 @@ func playSpill(t *testing.T, seed uint64, keep int) {
 		case 0, 1, 2, 3:
 			w.publishes()
 		case 4:
-			time.Sleep(time.Duration(w.rand.IntN(40)) * time.Millisecond)
+			if time.Sleep(time.Duration(w.rand.IntN(40)) * time.Millisecond); w.rand.IntN(3) == 0 {
+				w.toggles()
+			}
 		default:
 			w.acts(t)
 		}
@@ -290,6 +362,7 @@ func playSpill(t *testing.T, seed uint64, keep int) {
 			w.restarts(t)
 		}
 	}
+	w.mends()
 	for _, c := range w.clients {
 		for _, topic := range spillTopics {
 			w.subscribes(c, topic)

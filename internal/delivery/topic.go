@@ -135,7 +135,7 @@ type Topic struct {
 	used    int64
 	kept    *kept.Values                 // for who subscribes later; nil: nothing yet, see keepsLocked
 	pending map[*topiclog.Record]*fanOut // given to a late log, which has not said where they are
-	refuses bool                         // its log has not taken the last of them
+	refuses atomic.Bool                  // its log has not taken the last of them
 
 	heard   atomic.Bool // what others publish is delivered here; it changes under mu. See hearing.go
 	hearing *opening    // that is about to begin; nil: it is not

@@ -35,7 +35,7 @@ type Log struct {
 	active   bool       // the last one is being written
 	last     uint64     // the highest offset given; of one that places at once, see places, of what is in the segments
 	previous uint64     // the offset of the newest record, or of one that may have been
-	gave     uint64     // all records up to this offset gave way, or are lost
+	gave     uint64     // what is up to this offset gave way; after a start, what is not there any more
 	tail     tail
 	closed   bool
 
@@ -228,6 +228,9 @@ func (l *Log) more() []waiting {
 	return l.takeLocked()
 }
 
+// TellsMissed implements topiclog.Log.
+func (l *Log) TellsMissed() bool { return true }
+
 // Keeps implements topiclog.Log.
 func (l *Log) Keeps() bool { return true }
 
@@ -239,7 +242,7 @@ func (l *Log) Span() topiclog.Span {
 }
 
 func (l *Log) spanLocked() topiclog.Span {
-	s := topiclog.Span{Epoch: l.epoch, First: l.gave + 1, Last: l.last}
+	s := topiclog.Span{Epoch: l.epoch, First: l.gave + 1, Last: l.last, Gave: l.gave}
 	found := false
 	for _, g := range l.segments {
 		if found = g.records > 0; found {

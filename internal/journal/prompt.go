@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"sort"
 	"sync/atomic"
@@ -56,7 +57,7 @@ func (p Prompt) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, 
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if err := l.mayPlaceLocked(r, n); err != nil {
-		if err == errGone { //nolint:errorlint // it is this very one
+		if errors.Is(err, errGone) {
 			l.j.stats.failed.Add(1)
 		}
 		return topiclog.Position{}, nil, err
@@ -218,13 +219,13 @@ func (l *Log) room(r *topiclog.Record, failures *int) (wait bool, err error) {
 		*failures = i.failures
 	}
 	err = l.mayPlaceLocked(r, r.Size())
-	switch err { //nolint:errorlint // it is one of these very ones
-	case errUnreserved:
+	switch {
+	case errors.Is(err, errUnreserved):
 		if i.why != nil && i.failures != *failures {
 			l.j.stats.failed.Add(1)
 			return false, i.why
 		}
-	case ErrBusy:
+	case errors.Is(err, ErrBusy):
 	default:
 		return false, err
 	}

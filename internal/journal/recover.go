@@ -65,8 +65,8 @@ func (l *Log) recover() error {
 	r.goOn()
 	r.goOnBehind(l.j.floor(l.dir))
 	l.ends, l.tail.from = l.previous, l.last
-	if len(l.segments) == 0 {
-		l.gave = l.last
+	if l.gave = l.last; len(l.segments) > 0 {
+		l.gave = l.segments[0].previous
 	}
 	return nil
 }

@@ -120,6 +120,9 @@ func (g *Log) begin(ctx context.Context) error {
 	return nil
 }
 
+// TellsMissed implements topiclog.Log: a volatile record is on this node only.
+func (g *Log) TellsMissed() bool { return false }
+
 // Keeps implements topiclog.Log.
 func (g *Log) Keeps() bool { return true }
 
@@ -131,6 +134,7 @@ func (g *Log) Span() topiclog.Span {
 	if s.Last == 0 {
 		s.First = 1
 	}
+	s.Gave = max(s.First, 1) - 1
 	return s
 }
 
@@ -358,7 +362,7 @@ func (g *Log) read(q topiclog.Query) topiclog.Batch {
 			return b // the next read says so
 		}
 		if looked == 0 && page.First != g.marked() {
-			b.First = page.First
+			b.First, b.Gave = page.First, max(page.First, 1)-1
 		}
 		if g.lost(&page, b.Next, b.Last) { // also while this read was under way
 			if len(b.Placements) > 0 {

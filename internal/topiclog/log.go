@@ -56,6 +56,9 @@ type Log interface {
 	// Keeps reports whether anything that is appended can be read again. It never changes.
 	Keeps() bool
 
+	// TellsMissed reports whether whoever reads past a record that was Missed is told. It never changes.
+	TellsMissed() bool
+
 	// Close ends the log. Reads and appends under way end with ErrClosed or with their result; when Close has returned
 	// Deliver is not called any more. It may be called twice.
 	Close()
@@ -105,6 +108,7 @@ type Span struct {
 	Epoch string
 	First uint64 // the offset of the oldest record kept; if there is none, the one behind the last that gave way
 	Last  uint64 // the highest offset given; 0: none was
+	Gave  uint64 // what is up to this offset has given way to the limits; what is missing behind it is lost in another way
 
 	// Sparse says that offsets are an order and no count: they follow a clock, as a broker's do, and there are many more of them
 	// than records.

@@ -189,7 +189,7 @@ func (m *Memory) Held() (records, bytes int) {
 func (m *Memory) Span() Span {
 	if m.ring == nil {
 		last := m.last.Load()
-		return Span{Epoch: m.epoch, First: last + 1, Last: last}
+		return Span{Epoch: m.epoch, First: last + 1, Last: last, Gave: last}
 	}
 	m.ring.mu.RLock()
 	defer m.ring.mu.RUnlock()
@@ -201,8 +201,12 @@ func (m *Memory) spanLocked() Span {
 	if s.First = s.Last + 1; m.ring.n > 0 {
 		s.First = m.ring.entries[m.ring.head].offset
 	}
+	s.Gave = s.First - 1
 	return s
 }
+
+// TellsMissed implements Log.
+func (m *Memory) TellsMissed() bool { return m.ring != nil }
 
 // Keeps implements Log.
 func (m *Memory) Keeps() bool { return m.ring != nil }

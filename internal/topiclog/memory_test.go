@@ -54,7 +54,7 @@ func TestMemoryExpires(t *testing.T) {
 		t.Errorf("%d records of %d bytes", n, bytes)
 	}
 	m.Expire(int64(3*time.Second) + 1)
-	if n, bytes := m.Held(); n != 0 || bytes != 0 || m.Span() != (topiclog.Span{Epoch: "e", First: 4, Last: 3}) {
+	if n, bytes := m.Held(); n != 0 || bytes != 0 || m.Span() != (topiclog.Span{Epoch: "e", First: 4, Last: 3, Gave: 3}) {
 		t.Errorf("%d records of %d bytes, %+v", n, bytes, m.Span())
 	}
 	topiclog.NewMemory("e", topiclog.Limits{}).Expire(1)

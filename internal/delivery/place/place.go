@@ -63,11 +63,11 @@ type Loss struct {
 func (p *Place) Read(b *topiclog.Batch, waiting, live uint64) (l Loss) {
 	if b.Lost {
 		p.lost = true
-		p.old = p.At+1 < b.First
+		p.old = p.At < b.Gave
 		if b.LostAfter < p.since {
 			l.Older = 1
 			if p.old {
-				n, _ := b.Between(p.At, min(b.First-1, p.since))
+				n, _ := b.Between(p.At, min(b.Gave, p.since))
 				l.Older = max(n, 1)
 			}
 		}

@@ -113,7 +113,7 @@ func TestPlaceEqualsTheNaiveWorld(t *testing.T) {
 // What was there before the lane is not counted: that some of it is gone is told as such.
 func TestWhatIsOlderThanTheLaneIsNotCounted(t *testing.T) {
 	p := place.Begin(3, 10)
-	b := topiclog.Batch{Span: topiclog.Span{First: 8, Last: 12}, Lost: true, Next: 12}
+	b := topiclog.Batch{Span: topiclog.Span{First: 8, Last: 12, Gave: 7}, Lost: true, Next: 12}
 	for o := uint64(8); o <= 12; o++ {
 		b.Placements = append(b.Placements, topiclog.Placement{Record: &topiclog.Record{}, Position: topiclog.Position{Offset: o}})
 	}
@@ -130,7 +130,7 @@ func TestWhatIsOlderThanTheLaneIsNotCounted(t *testing.T) {
 func TestSparseOffsetsAreNotCounted(t *testing.T) {
 	at := func(ms uint64) uint64 { return ms << 12 }
 	p := place.Begin(at(3), at(10))
-	b := topiclog.Batch{Span: topiclog.Span{First: at(8), Last: at(20), Sparse: true}, Lost: true, Next: at(15)}
+	b := topiclog.Batch{Span: topiclog.Span{First: at(8), Last: at(20), Gave: at(8) - 1, Sparse: true}, Lost: true, Next: at(15)}
 	for _, ms := range []uint64{8, 12, 15} {
 		b.Placements = append(b.Placements, topiclog.Placement{Record: &topiclog.Record{}, Position: topiclog.Position{Offset: at(ms)}})
 	}
