@@ -8,7 +8,7 @@ import (
 )
 
 // A topic whose log is a topiclog.Prompt, a journal under a best-effort topic, delivers before the disk has what it delivers
-// (docs/adr/0040-placed-before-written.md). What the disk does concerns the publisher, who waits for a second at most, and lanes
+// (docs/adr/0044-placed-before-written.md). What the disk does concerns the publisher, who waits for a second at most, and lanes
 // that are behind:
 //
 //	commitLocked ──> position, inboxes ──> awaitKept: written, or Unkept

@@ -11,7 +11,7 @@ import (
 	"github.com/streamweir/weir/internal/topiclog"
 )
 
-// Prompt is a Log that places at once and writes later (docs/adr/0040-placed-before-written.md): a disk that hangs holds up nobody
+// Prompt is a Log that places at once and writes later (docs/adr/0044-placed-before-written.md): a disk that hangs holds up nobody
 // who needs nothing of it.
 //
 //	Append ──place──> queue ──> writer ──> segment ──> Later

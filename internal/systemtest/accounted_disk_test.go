@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -255,13 +256,11 @@ func TestFullDiskIsSeen(t *testing.T) {
 	publish(t, w.Server, "orders", 2)
 }
 
-// A real file system hangs: that is slow. Nothing is lost, and it is over when it is.
-func TestHangingDiskIsSeen(t *testing.T) {
-	if !withMounts(t) {
-		return
-	}
+// mountImage mounts a file system of its own, of so many bytes.
+func mountImage(t *testing.T, bytes int64) (dir string) {
+	t.Helper()
 	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 8<<20), run(t, "mkfs.ext4", "-q", image))
+	err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, bytes), run(t, "mkfs.ext4", "-q", image))
 	if err == nil {
 		err = run(t, "mount", "-o", "loop", image, dir)
 	}
@@ -269,18 +268,28 @@ func TestHangingDiskIsSeen(t *testing.T) {
 		t.Skipf("no image of a file system can be mounted here: %v", err)
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "--lazy", dir).Run() })
-	w := watch(t, dir)
+	return dir
+}
+
+// freeze has a file system hang until the returned function is called, or the test ends.
+func freeze(t *testing.T, dir string) (thaw func()) {
+	t.Helper()
 	if err := run(t, "fsfreeze", "--freeze", dir); err != nil {
 		t.Skip(err)
 	}
-	thawed := false
-	thaw := func() {
-		if !thawed {
-			thawed = true
-			_ = exec.Command("fsfreeze", "--unfreeze", dir).Run()
-		}
-	}
+	thaw = sync.OnceFunc(func() { _ = exec.Command("fsfreeze", "--unfreeze", dir).Run() })
 	t.Cleanup(thaw)
+	return thaw
+}
+
+// A real file system hangs: that is slow. Nothing is lost, and it is over when it is.
+func TestHangingDiskIsSeen(t *testing.T) {
+	if !withMounts(t) {
+		return
+	}
+	dir := mountImage(t, 8<<20)
+	w := watch(t, dir)
+	thaw := freeze(t, dir)
 	published := make(chan error, 1)
 	go func() {
 		_, err := w.Publish(t.Context(), "/feed", "orders", numbered(2, 4096))
