@@ -16,10 +16,10 @@ import (
 // Lookup returns a namespace, nil if none of that path is declared.
 func (s *Server) Lookup(path string) *Namespace { return s.byPath.Find(path) }
 
-// Namespace returns a namespace, and before Run declares it on the first door if no option
-// did, which a line of the log says. It panics for what is no path of a namespace and, once the
-// server runs, for one that is not declared: clients could join it before its checks and
-// handlers are there. Declare makes one at any time, and Lookup only looks.
+// Namespace declares a namespace on the first door if no option did, before Run, and returns it: a line of the log says so,
+// as a path that is mistyped is declared too. Once the server runs it panics for one that is not declared, as clients could
+// join it before its checks and handlers are there, and always for what is no path of a namespace. Declare makes one at any
+// time, and Lookup only looks.
 func (s *Server) Namespace(path string) *Namespace {
 	if n := s.byPath.Find(path); n != nil {
 		return n

@@ -20,10 +20,10 @@ type Limits struct {
 
 // TopicOptions declare a topic, or every topic with a prefix.
 type TopicOptions struct {
-	Name     string // ends in "*" for a prefix; the longest prefix wins, an exact name before any
-	Mode     Mode
-	Overflow Overflow
-	Max      Limits
+	Name     string   // ends in "*" for a prefix; the longest prefix wins, an exact name before any
+	Mode     Mode     // zero: BestEffort
+	Overflow Overflow // zero: DropOldest
+	Max      Limits   // of each client's lane; zero: 64 messages, 512 KiB
 
 	// Key is an RFC 6901 JSON pointer into the payload, "/symbol": the value there
 	// is the coalescing key. A key given at publish wins. COALESCE only.

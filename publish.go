@@ -89,16 +89,16 @@ func InRoom(room string) PublishOption {
 // did with the message; Receipt.Complete says whether that was long enough.
 func WithReceipt() PublishOption { return func(p *publishing) { p.receipt = true } }
 
-// Publish gives a message to the subscribers of a topic. payload: json.RawMessage
-// goes out verbatim, []byte as a binary part, anything else as encoding/json makes
-// it; it must not be changed after the call. JSON that is not UTF-8 is ErrInvalid: it
+// Publish gives a message to the subscribers of a topic. payload: json.RawMessage goes out verbatim, []byte as a binary part,
+// anything else as encoding/json makes it; it must not be changed after the call. JSON that is not UTF-8 is ErrInvalid: it
 // would end the connection of every client that got it.
 //
-// It waits for room in the server's inboxes as long as ctx allows, and for a reliable topic until every lane has
-// answered, or ctx ends: see Receipt.Complete. Where the topic has a journal it returns when the message is written, of a
-// BEST_EFFORT topic after a second at most if the disk hangs: see Receipt.Unkept. Errors: ErrUnknown, ErrInvalid,
-// ErrTooLarge, ErrBusy, ErrLimited (ServerLimits.TopicsPerNamespace), ErrDraining, ErrUnavailable (the topic's journal
-// takes nothing, or the broker is away; best-effort messages still reach who has room); then nobody gets the message.
+// It waits for room in the server's inboxes as long as ctx allows, which is for ever with context.Background(), and for a
+// reliable topic until every lane has answered, or ctx ends: see Receipt.Complete. Where the topic has a journal it returns
+// when the message is written, of a BEST_EFFORT topic after a second at most if the disk hangs: see Receipt.Unkept. Errors:
+// ErrUnknown, ErrInvalid, ErrTooLarge, ErrBusy, ErrLimited (ServerLimits.TopicsPerNamespace), ErrDraining, ErrUnavailable
+// (the topic's journal takes nothing, or the broker is away; best-effort messages still reach who has room); then nobody gets
+// the message.
 func (s *Server) Publish(ctx context.Context, namespace, topic string, payload any, opts ...PublishOption) (Receipt, error) {
 	n := s.byPath.Find(namespace)
 	if n == nil {

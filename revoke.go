@@ -52,12 +52,12 @@ func (r *Revocation) what() guard.Revoked {
 	return guard.Revoked{Token: r.TokenID, Principal: r.Principal}
 }
 
-// Revoke has a token, or a principal, not be accepted any more until r.Until, in the place of an earlier revocation of
-// the same, and ends the sockets that have proved who they are with it: weir:error (token_expired for a token,
-// forbidden for a principal), then DISCONNECT; official clients do not come back by themselves. It returns how many
-// those were, when they are told. What the token of one topic has opened (subscribe with token) goes on. Until is when
-// the token expires, or its principal's last token does: at most 366 days ahead. 65,536 revocations may be in force at
-// a time. They are kept in memory: after a restart only Options.Revoked count.
+// Revoke has a token, or a principal, not be accepted any more until r.Until, in the place of an earlier revocation of the
+// same, and ends the sockets that have proved who they are with it: weir:error (token_expired for a token, forbidden for a
+// principal), then DISCONNECT; official clients do not come back by themselves. It returns how many those were, when they are
+// told. It is this node's alone: each node of a cluster has to be told. What the token of one topic has opened (subscribe
+// with token) goes on. Until is when the token expires, or its principal's last token does: at most 366 days ahead. 65,536
+// revocations may be in force at a time. They are kept in memory: after a restart only Options.Revoked count.
 //
 // Errors: ErrInvalid; ErrLimited when as many are in force as may be; then nothing is revoked. ErrTimeout, ErrBusy, and
 // ErrDraining where the server does not run: then it is revoked, and some sockets may still be connected.

@@ -514,11 +514,10 @@ func (s *shedding) nextRound() {
 func (c *Conn) evict(d *Declared, before int64) (gone, pinned int) {
 	look := func(l *outLane) {
 		if l.topic.Declared == d {
-			if n := l.Evict(before); n > 0 && l.lagging() {
-				gone += n
+			n := l.Evict(before)
+			gone += n
+			if n > 0 && l.lagging() {
 				c.shard.fill(l)
-			} else {
-				gone += n
 			}
 		}
 		pinned += l.Bytes() + lane.EntryBytes*l.Depth()
@@ -530,8 +529,8 @@ func (c *Conn) evict(d *Declared, before int64) (gone, pinned int) {
 		for _, l := range s.lanes {
 			look(l)
 		}
-		for _, c := range s.ties.catchUps() {
-			look(&c.outLane)
+		for _, u := range s.ties.catchUps() {
+			look(&u.outLane)
 		}
 	}
 	return gone, pinned

@@ -61,9 +61,10 @@ func (l *outLane) lagging() bool { return l.stage >= stageLagging && l.stage != 
 // spills reports whether what the lane has no room for waits in the topic's log.
 func (l *outLane) spills() bool { return l.Class().Policy.Overflow == base.SpillToDisk }
 
-// trail makes a lane one that is behind, with all up to an offset given to it. What is up to since it has not counted.
-func (sh *Shard) trail(l *outLane, epoch string, at, since uint64) *lag {
-	g := &lag{lane: l, epoch: epoch, place: place.Begin(at, since), began: at, since: sh.now}
+// trail makes a lane one that is behind, with all up to an offset given to it. Records up to existing were there before the
+// lane was behind, and are counted when they are read.
+func (sh *Shard) trail(l *outLane, epoch string, at, existing uint64) *lag {
+	g := &lag{lane: l, epoch: epoch, place: place.Begin(at, existing), began: at, since: sh.now}
 	l.Feed(true)
 	if l.stage = stageLagging; sh.lags == nil {
 		sh.lags = make(map[*outLane]*lag)

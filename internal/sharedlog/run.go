@@ -19,7 +19,7 @@ type news struct {
 	leaves   bool
 }
 
-// take is what there is, and nothing is left. Of the own entries those that were heard already are left out.
+// takeNews is what there is, and nothing is left. Of the own entries those that were heard already are left out.
 func (g *Log) takeNews() (n news) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
