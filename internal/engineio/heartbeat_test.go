@@ -201,9 +201,12 @@ func TestHeartbeatOfAPeerThatIsNotReadForItsOwnUnreadAnswers(t *testing.T) {
 	for range 3 { // whoever takes something lives, though its POST is not read
 		r.advance(interval)
 		h.send("tick")
+		calls := 0
+		h.do(func() { calls = h.calls })
 		if got := r.request("GET", q, ""); got.status != 200 {
 			t.Fatalf("GET: %d", got.status)
 		}
+		h.until(func() bool { return h.calls == calls+2 }) // the GET has come, and its response is noted as written
 	}
 	r.advance(interval + timeout - time.Millisecond)
 	h.wantOpen()
