@@ -213,6 +213,26 @@ func TestOnlyTheMachineLosesWhatWasWritten(t *testing.T) {
 	}
 }
 
+// What a killed process has written is durable before anything that the next one writes, whether its log places at once, so that
+// its state names no run of the machine, or late: what a machine loses is an end, and no middle.
+func TestWhatAKilledProcessHasWrittenOutlivesTheNextOnes(t *testing.T) {
+	for _, prompt := range []bool{false, true} {
+		fs := memfs.New()
+		l := mustBeginAs(t, options(fs, journal.Interval), prompt)
+		if _, err := l.put(numbered(1)); err != nil {
+			t.Fatal(err)
+		}
+		l.die(fs.Kill)
+		l = mustBeginAs(t, options(fs, journal.Interval), prompt)
+		l.die(func() { fs.Crash(nil) })
+		l = mustBeginAs(t, options(fs, journal.Interval), prompt)
+		if got, _ := l.read(0); len(got) != 1 {
+			t.Errorf("prompt %v: read %q", prompt, got)
+		}
+		l.end()
+	}
+}
+
 // Under always a record is delivered when it was synced, not before.
 func TestAlwaysDeliversWhatIsDurable(t *testing.T) {
 	fs := memfs.New()

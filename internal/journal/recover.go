@@ -340,7 +340,8 @@ func (r *recovery) goOn() {
 	l.next = reserved + 1
 	boot := l.j.fs.Boot()
 	same := boot != "" && boot == r.state.Boot
-	if n := len(l.segments); same && !r.state.Synced && n > 0 {
+	older := boot != "" && r.state.Boot != "" && !same // the machine has started since: what can be read is durable
+	if !older && !r.state.Synced && len(l.segments) > 0 {
 		r.syncAll()
 	}
 	if reserved > 0 && (r.damaged || !r.known || !(r.state.Synced || same) || len(l.segments) == 0) {
