@@ -54,7 +54,8 @@ func (l *loopSocket) enqueue(job workers.Job, bytes int) {
 		if _, event := job.(*eventJob); event {
 			l.ns.count.skipped.Add(1)
 		}
-	case workers.Accepted, workers.NoRoom: // there is room: the mailbox's home takes any number
+	case workers.Accepted: // there is room
+	case workers.NoRoom: // only of a mailbox whose home takes a number; this one's takes any
 	}
 }
 

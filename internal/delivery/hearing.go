@@ -39,15 +39,8 @@ func (n *Namespace) Hear(ctx context.Context, name string) (*Topic, error) {
 		if o == nil {
 			continue // it hears now, or is gone
 		}
-		select {
-		case <-o.done:
-		case <-ctx.Done():
-			return nil, ErrOpening
-		case <-n.hub.done:
-			return nil, ErrClosed
-		}
-		if o.err != nil {
-			return nil, o.err
+		if err := n.hub.awaitOpening(ctx, o); err != nil {
+			return nil, err
 		}
 	}
 }

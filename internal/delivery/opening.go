@@ -73,16 +73,21 @@ func (n *Namespace) Await(ctx context.Context, name string) (*Topic, error) {
 		case o == nil:
 			continue // it is there, or gone again
 		}
-		select {
-		case <-o.done:
-		case <-ctx.Done():
-			return nil, ErrOpening
-		case <-n.hub.done:
-			return nil, ErrClosed
+		if err := n.hub.awaitOpening(ctx, o); err != nil {
+			return nil, err
 		}
-		if o.err != nil {
-			return nil, o.err
-		}
+	}
+}
+
+// awaitOpening waits for the end of an opening, or of a hearing, and returns how it ended: ErrOpening if ctx ended first.
+func (h *Hub) awaitOpening(ctx context.Context, o *opening) error {
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+		return ErrOpening
+	case <-h.done:
+		return ErrClosed
 	}
 }
 
