@@ -73,11 +73,29 @@ func (d decision) Run() {
 		d.err = s.stillAccepted() // it may have been revoked since it was checked
 	}
 	if d.err == nil {
+		d.err = s.enroll()
+	}
+	if d.err == nil {
 		s.client.Accept(s.loop())
 		return
 	}
 	message, data := connectRefusal(d.err)
 	s.client.Refuse(s.loop(), message, data)
+}
+
+// errManyConnections is what a client is told that would be one too many of its principal.
+var errManyConnections = &Error{Code: ErrLimited, Reason: "as many connections of this principal are open as may be (limits.perPrincipal)"}
+
+// enroll counts a client that is about to be let in for its principal.
+//
+//weir:loop
+func (s *Socket) enroll() error {
+	principal := s.Principal()
+	if s.client.Enroll(s.ns.path, principal) {
+		return nil
+	}
+	s.ns.srv.refusesPrincipal(s.ns.door, principal, s.client.Remote())
+	return errManyConnections
 }
 
 func connectRefusal(err error) (message string, data []byte) {

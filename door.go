@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -33,6 +32,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 		Name: o.Name, Engine: o.engine(), Origins: o.Origins, Auth: o.Auth,
 		Limits: guard.AdmissionLimits{
 			Connections: o.Limits.Connections, Pending: o.Limits.Pending, HandshakesPerSecond: o.Limits.HandshakesPerSecond,
+			PerAddress: o.Limits.PerAddress, PerPrincipal: o.Limits.PerPrincipal, HandshakesOfAddress: o.Limits.HandshakesPerSecondPerAddress,
 		},
 		Inbound: o.Limits.rules(), ConnectTimeout: o.SocketIO.ConnectTimeout, HeaderTimeout: o.Limits.HeaderTimeout, SlowPenalty: defaultSlowPenalty,
 		Epoll: o.epoll(), Log: d.log,
@@ -72,7 +72,7 @@ func (s *ServerOptions) engine() engineio.Options {
 // shared is what the doors of a server have in common.
 func (s *Server) shared() link.Shared {
 	return link.Shared{
-		Hub: s.hub, Readers: s.readers, Lobby: s.lobby, Failures: s.failures, Penalties: s.penalties, Agents: s.agents, Comers: &s.comers,
+		Hub: s.hub, Readers: s.readers, Lobby: s.lobby, Failures: s.failures, Penalties: s.penalties, Agents: s.agents, Comers: s.comers,
 		Pollers: s.pollers, AuthLimited: &s.count.authLimited, Descriptors: s.ownDescriptors,
 	}
 }
@@ -133,9 +133,9 @@ func (d *door) Penalty(path string) time.Duration {
 }
 
 // Refuses implements link.Reception.
-func (d *door) Refuses(kind string, addr netip.Addr, detail string, r *http.Request) {
-	if kind == link.RefusedVersion {
-		detail = "EIO=" + clipped(detail)
+func (d *door) Refuses(k guard.RefusalKey, until time.Time, r *http.Request) {
+	if k.Kind == link.RefusedVersion {
+		k.Detail = "EIO=" + clipped(k.Detail)
 	}
-	d.srv.refuses(d, kind, addr, detail, r)
+	d.srv.refuses(d, k, until, r)
 }

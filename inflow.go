@@ -187,7 +187,7 @@ func (s *Server) beyond(l *loopSocket, r *guard.InboundRule, event string) {
 		return
 	}
 	key := guard.RefusalKey{Kind: link.RefusedInbound, Addr: c.Remote(), Detail: r.Says}
-	if !s.refusals.Note(key, time.Now()) {
+	if !s.refusals.Note(key, time.Now(), time.Time{}) {
 		return
 	}
 	said := "a client has sent more than limits.inbound allows"
@@ -198,10 +198,10 @@ func (s *Server) beyond(l *loopSocket, r *guard.InboundRule, event string) {
 		"event", clipped(event), "rule", r.Says, "action", r.Action.String())
 }
 
-// sweepInbound forgets principals and addresses that have sent nothing lately.
-func (s *Server) sweepInbound() {
+// sweepDoors forgets principals and addresses that have sent nothing lately, and those that have not come.
+func (s *Server) sweepDoors() {
 	for _, d := range s.doors {
-		d.Inbound.Sweep(s.hub.Now())
+		d.Sweep(s.hub.Now())
 	}
 }
 

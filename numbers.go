@@ -62,6 +62,9 @@ func (s *ServerOptions) numbers(p *problems, at string) {
 	within(p, at+".Limits.Connections", l.Connections, 0, maxNumber)
 	within(p, at+".Limits.Pending", l.Pending, 0, maxNumber)
 	within(p, at+".Limits.HandshakesPerSecond", l.HandshakesPerSecond, 0, maxNumber)
+	within(p, at+".Limits.PerAddress", l.PerAddress, 0, maxNumber)
+	within(p, at+".Limits.PerPrincipal", l.PerPrincipal, 0, maxNumber)
+	within(p, at+".Limits.HandshakesPerSecondPerAddress", l.HandshakesPerSecondPerAddress, 0, maxNumber)
 	io := &s.SocketIO
 	within(p, at+".SocketIO.PingInterval", io.PingInterval, time.Millisecond, maxDuration)
 	within(p, at+".SocketIO.PingTimeout", io.PingTimeout, time.Millisecond, maxDuration)

@@ -161,6 +161,12 @@ type ServerLimits struct {
 	// but for Connections what the process has descriptors for, less those it needs
 	// itself: 64, and three for each event loop.
 	Connections, Pending, HandshakesPerSecond int
+	// PerAddress is how many connections an address may have at once, HandshakesPerSecondPerAddress how many new ones it may
+	// have in a second, twice as many at most within any one; beyond them its handshakes are answered 429 with a Retry-After,
+	// and take nothing from HandshakesPerSecond. An address is that of the connection's other end, of IPv6 its /64; who has no IP
+	// address is not counted. PerPrincipal is how many connections a principal may have at once, whatever their addresses:
+	// beyond it CONNECT is answered with ErrLimited. 0: no limit. Each server counts by itself, and each node.
+	PerAddress, PerPrincipal, HandshakesPerSecondPerAddress int
 	// Inbound bounds what clients may send, once they have joined a namespace; an event is held against each that is about
 	// it. The default is none; at most 32.
 	Inbound []InboundLimit

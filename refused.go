@@ -22,21 +22,33 @@ var refusalAdvice = map[string]string{
 	"max_connections":   "clients were refused: limits.maxConnections is reached",
 	"max_pending":       "clients were refused: limits.maxPending is reached",
 	"handshake_rate":    "clients were refused: limits.handshakesPerSecond is reached",
+	"per_address":       "an address was refused: limits.perAddress connections of it are open",
+	"address_rate":      "an address was refused: limits.handshakesPerSecondPerAddress is reached",
+	"per_principal":     "a principal was refused: limits.perPrincipal connections of it are open",
 }
 
 // refuses notes a handshake that is refused, and logs the first of its kind and address
 // at once. Any goroutine, loops included.
-func (s *Server) refuses(d *door, kind string, addr netip.Addr, detail string, r *http.Request) {
-	if addr.IsValid() || detail != "" {
+func (s *Server) refuses(d *door, k guard.RefusalKey, until time.Time, r *http.Request) {
+	if k.Addr.IsValid() || k.Detail != "" {
 		// What one client has shown; else the limit is the door's, whoever comes.
-		if s.refusals.Note(guard.RefusalKey{Kind: kind, Addr: addr, Detail: detail}, time.Now()) {
-			d.log.Warn(advise(kind, r), "reason", kind, "address", addr, "shown", clipped(detail),
+		if s.refusals.Note(k, time.Now(), until) {
+			d.log.Warn(advise(k.Kind, r), "reason", k.Kind, "address", k.Addr, "shown", clipped(k.Detail),
 				"host", clipped(r.Host), "agent", clipped(r.Header.Get("User-Agent")))
 		}
 		return
 	}
-	if s.refusals.Note(guard.RefusalKey{Kind: kind, Detail: "server " + d.opts.Name}, time.Now()) {
-		d.log.Warn(refusalAdvice[kind], "reason", kind)
+	k.Detail = "server " + d.opts.Name
+	if s.refusals.Note(k, time.Now(), until) {
+		d.log.Warn(refusalAdvice[k.Kind], "reason", k.Kind)
+	}
+}
+
+// refusesPrincipal notes a CONNECT that is refused, as refuses does.
+func (s *Server) refusesPrincipal(d *door, principal string, addr netip.Addr) {
+	k := guard.RefusalKey{Kind: link.RefusedPrincipal, Addr: addr, Detail: "principal " + clipped(principal)}
+	if s.refusals.Note(k, time.Now(), time.Time{}) {
+		d.log.Warn(refusalAdvice[k.Kind], "reason", k.Kind, "address", addr, "principal", clipped(principal))
 	}
 }
 
@@ -71,7 +83,7 @@ func (l refusedList) List() (list []admin.RefusedView) {
 		list = append(list, admin.RefusedView{Kind: refusedPenalty, Address: b.Addr.String(), Count: 1, Since: b.Since, Until: b.Until})
 	}
 	for _, r := range l.s.refusals.List(now) {
-		v := admin.RefusedView{Kind: r.Kind, Shown: r.Detail, Count: r.Count, Since: r.First, Last: r.Last}
+		v := admin.RefusedView{Kind: r.Kind, Shown: r.Detail, Count: r.Count, Since: r.First, Last: r.Last, Until: r.Until}
 		if r.Addr.IsValid() {
 			v.Address = r.Addr.String()
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/streamweir/weir/internal/admin"
 	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
@@ -61,7 +62,7 @@ type Server struct {
 	lines     *logqueue.Queue // what log writes to
 	herald    *herald         // calls opts.Events, which tell it
 	stalls    stallLog
-	comers    guard.Comers
+	comers    *guard.Comers
 	exposed   *metrics.Collector
 	registry  *prometheus.Registry
 
@@ -142,9 +143,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.failures = guard.NewFailures(guard.FailureLimit{Max: o.AuthFailures.Max, Window: o.AuthFailures.Window})
-	s.revoked = guard.NewRevocations(o.Revoked.Tokens, o.Revoked.Principals, s.began)
-	s.penalties, s.strikes, s.refusals, s.agents = guard.NewPenalties(), guard.NewStrikes(), guard.NewRefusals(), guard.NewAgents()
+	s.remember()
 	for _, so := range servers {
 		d, err := newDoor(s, so)
 		if err != nil {
@@ -164,6 +163,15 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// remember makes the tables of what is remembered of clients, their addresses and their tokens: all of them are in the budget.
+func (s *Server) remember() {
+	o, hold := &s.opts, s.hub.Holder(budget.Limits)
+	s.failures = guard.NewFailures(guard.FailureLimit{Max: o.AuthFailures.Max, Window: o.AuthFailures.Window}, hold)
+	s.revoked = guard.NewRevocations(o.Revoked.Tokens, o.Revoked.Principals, s.began, hold)
+	s.penalties, s.strikes, s.refusals = guard.NewPenalties(hold), guard.NewStrikes(hold), guard.NewRefusals(hold)
+	s.agents, s.comers = guard.NewAgents(hold), guard.NewComers(hold)
 }
 
 func (s *Server) running() bool { return s.state.Load() == stateRunning || s.leaving() }
@@ -349,7 +357,7 @@ func (s *Server) housekeep(done <-chan struct{}) {
 			s.failures.Sweep(now)
 			s.penalties.Sweep(now)
 			s.strikes.Sweep(now)
-			s.sweepInbound()
+			s.sweepDoors()
 			s.revoked.Sweep(now)
 			s.sumUpRefusals(now)
 			s.disk.sweep(now)

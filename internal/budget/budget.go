@@ -23,7 +23,7 @@ const (
 	Kept                     // the newest messages of topics, kept for who subscribes later
 	History                  // the newest publications of topics that keep them in memory, and messages made of them for who asks
 	Queues                   // what queues and windows of lanes take beyond their entries
-	Limits                   // what clients have sent lately, where limits count it
+	Limits                   // what is remembered of clients, addresses, principals and tokens: what they sent, failed, were refused
 	Journal                  // of the journal: the newest records of topics, what was read from disk, where records are
 	Cluster                  // what waits for other nodes, and what has come from them and waits
 

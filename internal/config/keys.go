@@ -227,7 +227,9 @@ type cookieKeys struct {
 type limitKeys struct {
 	MaxConnections         int            `key:"maxConnections" default:"0" min:"0" doc:"sessions at once; beyond it handshakes get 503; 0: no limit"`
 	MaxPending             int            `key:"maxPending" default:"0" min:"0" doc:"sessions at once that have joined no namespace yet; 0: no limit"`
-	PerAddress             int            `key:"perAddress" default:"0" min:"0" later:"limits per address" doc:"connections of one address; 0: no limit"`
+	PerAddress             int            `key:"perAddress" default:"0" min:"0" doc:"sessions at once of one address, of IPv6 a /64; beyond it handshakes get 429; 0: no limit"`
+	PerPrincipal           int            `key:"perPrincipal" default:"0" min:"0" doc:"connections at once of one principal; beyond it CONNECT is refused; 0: no limit"`
+	AddressHandshakes      int            `key:"handshakesPerSecondPerAddress" default:"0" min:"0" doc:"new sessions a second of one address, of IPv6 a /64; beyond it handshakes get 429; 0: no limit"`
 	HandshakesPerSecond    int            `key:"handshakesPerSecond" default:"0" min:"0" doc:"new sessions a second; beyond it handshakes get 503; 0: no limit"`
 	TrustedProxies         []string       `key:"trustedProxies" later:"trusted proxies" doc:"networks whose X-Forwarded-For is believed"`
 	HeaderTimeout          time.Duration  `key:"headerTimeoutMs" default:"5000" min:"1" doc:"for a request's header to arrive"`

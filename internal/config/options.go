@@ -217,12 +217,17 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 		Origins: r.origins(path, s), Credentials: s.Credentials, Auth: s.Auth == "TOKEN",
 		NotSentLowat: s.NotSentLowatBytes, Driver: weir.Driver(strings.TrimPrefix(s.Driver, "auto")),
 		Limits: weir.ServerLimits{
-			HeaderTimeout:          s.Limits.HeaderTimeout,
-			KeepAlive:              s.Limits.KeepAliveTimeout,
-			MaxSilence:             s.Limits.MaxSilence,
-			Connections:            s.Limits.MaxConnections,
-			Pending:                s.Limits.MaxPending,
-			HandshakesPerSecond:    s.Limits.HandshakesPerSecond,
+			HeaderTimeout:       s.Limits.HeaderTimeout,
+			KeepAlive:           s.Limits.KeepAliveTimeout,
+			MaxSilence:          s.Limits.MaxSilence,
+			Connections:         s.Limits.MaxConnections,
+			Pending:             s.Limits.MaxPending,
+			HandshakesPerSecond: s.Limits.HandshakesPerSecond,
+			PerAddress:          s.Limits.PerAddress,
+			PerPrincipal:        s.Limits.PerPrincipal,
+
+			HandshakesPerSecondPerAddress: s.Limits.AddressHandshakes,
+
 			SubscriptionsPerSocket: s.Limits.SubscriptionsPerSocket,
 			RoomsPerSocket:         s.Limits.RoomsPerSocket,
 			TopicsPerNamespace:     s.Limits.TopicsPerNamespace,

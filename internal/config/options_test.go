@@ -69,6 +69,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 				Cookie: &http.Cookie{Name: "sid", Path: "/live", Domain: "example.com", Secure: true, SameSite: http.SameSiteStrictMode, MaxAge: 60},
 			},
 			Limits: weir.ServerLimits{HeaderTimeout: 100 * time.Millisecond, KeepAlive: 61 * time.Second, MaxSilence: 99 * time.Second, SubscriptionsPerSocket: 11, RoomsPerSocket: 12, TopicsPerNamespace: 16, Connections: 13, Pending: 14, HandshakesPerSecond: 15,
+				PerAddress: 17, PerPrincipal: 18, HandshakesPerSecondPerAddress: 19,
 				Inbound: []weir.InboundLimit{{Events: "chat:*", Topics: "prices*", Messages: 20, Bytes: 5000, Window: 250 * time.Millisecond, Action: weir.InboundDrop, Per: weir.InboundPerPrincipal, DryRun: true}},
 			},
 			Namespaces: []weir.NamespaceOptions{{

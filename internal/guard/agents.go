@@ -21,10 +21,10 @@ type Agents struct {
 	texts ledger[uint32, string]
 }
 
-// NewAgents returns an empty one.
-func NewAgents() *Agents {
+// NewAgents returns an empty one; hold is told of its memory.
+func NewAgents(hold Hold) *Agents {
 	a := &Agents{}
-	a.texts.init(maxAgents)
+	a.texts.init(maxAgents, hold, func(_ uint32, text *string) int { return len(*text) })
 	return a
 }
 

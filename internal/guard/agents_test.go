@@ -14,7 +14,7 @@ func browser(text string) http.Header { return http.Header{"User-Agent": {text}}
 
 // TestAgentsAreKnownByFourBytes, as many as there is room for, those that came last; none takes more than its room.
 func TestAgentsAreKnownByFourBytes(t *testing.T) {
-	a := guard.NewAgents()
+	a := guard.NewAgents(nil)
 	first := a.Came(browser("first"))
 	if first != guard.Agent(browser("first")) || a.Text(first) != "first" {
 		t.Errorf("%d is %q", first, a.Text(first))

@@ -7,8 +7,9 @@ import (
 )
 
 // Comers counts clients that come back after having been cut, by Subnet: an estimate, since many clients may share
-// one. The zero value is ready; any goroutine may call its methods.
+// one. Any goroutine may call its methods.
 type Comers struct {
+	hold Hold
 	mu   sync.Mutex
 	away map[netip.Addr]int
 	some atomic.Bool // away is not empty
@@ -18,6 +19,9 @@ type Comers struct {
 // maxAway bounds how many addresses are remembered.
 const maxAway = 65_536
 
+// NewComers returns one that has seen nobody; hold is told of its memory.
+func NewComers(hold Hold) *Comers { return &Comers{hold: hold} }
+
 // Left says that a client of that address was cut.
 func (c *Comers) Left(a netip.Addr) {
 	a = Subnet(a)
@@ -26,7 +30,10 @@ func (c *Comers) Left(a netip.Addr) {
 	if c.away == nil {
 		c.away = make(map[netip.Addr]int)
 	}
-	if len(c.away) < maxAway || c.away[a] > 0 {
+	if n := c.away[a]; n > 0 || len(c.away) < maxAway {
+		if n == 0 && c.hold != nil {
+			c.hold(placeBytes(a))
+		}
 		c.away[a]++
 		c.some.Store(true)
 	}
@@ -48,6 +55,9 @@ func (c *Comers) Came(a netip.Addr) {
 		c.away[a] = n
 	} else {
 		delete(c.away, a)
+		if c.hold != nil {
+			c.hold(-placeBytes(a))
+		}
 		c.some.Store(len(c.away) > 0)
 	}
 	c.back.Add(1)

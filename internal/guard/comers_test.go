@@ -8,7 +8,7 @@ import (
 )
 
 func TestComersCountsWhoComesBackOnce(t *testing.T) {
-	var c guard.Comers
+	c := guard.NewComers(nil)
 	a, b := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
 	c.Came(a)
 	c.Left(a)

@@ -36,8 +36,8 @@ type failure struct {
 	count int
 }
 
-// NewFailures returns a limiter that has seen nothing.
-func NewFailures(limit FailureLimit) *Failures {
+// NewFailures returns a limiter that has seen nothing; hold is told of its memory.
+func NewFailures(limit FailureLimit, hold Hold) *Failures {
 	f := &Failures{max: limit.Max, window: limit.Window}
 	if f.max <= 0 {
 		f.max = defaultFailureMax
@@ -45,7 +45,7 @@ func NewFailures(limit FailureLimit) *Failures {
 	if f.window <= 0 {
 		f.window = defaultFailureWindow
 	}
-	f.failed.init(maxLedger)
+	f.failed.init(maxLedger, hold, nil)
 	return f
 }
 

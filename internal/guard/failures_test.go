@@ -22,7 +22,7 @@ func blocked(f *guard.Failures, addr string, now time.Time) bool {
 }
 
 func TestAddressIsBlockedOnceItsFailuresAreUsedUp(t *testing.T) {
-	f := guard.NewFailures(guard.FailureLimit{})
+	f := guard.NewFailures(guard.FailureLimit{}, nil)
 	fail(f, "192.0.2.1", 19, noon)
 	if blocked(f, "192.0.2.1", noon) {
 		t.Error("blocked after 19 failures")
@@ -37,7 +37,7 @@ func TestAddressIsBlockedOnceItsFailuresAreUsedUp(t *testing.T) {
 }
 
 func TestWindowBeginsWithTheFirstFailureAndEnds(t *testing.T) {
-	f := guard.NewFailures(guard.FailureLimit{Max: 2, Window: 10 * time.Second})
+	f := guard.NewFailures(guard.FailureLimit{Max: 2, Window: 10 * time.Second}, nil)
 	fail(f, "192.0.2.1", 1, noon)
 	fail(f, "192.0.2.1", 5, noon.Add(9*time.Second))
 	if !blocked(f, "192.0.2.1", noon.Add(10*time.Second-1)) {
@@ -67,7 +67,7 @@ func TestAddressesOfOneCustomerAreOne(t *testing.T) {
 		{"fe80::1%eth0", "fe80::2%eth1", true},
 		{"192.0.2.1", "192.0.2.2", false},
 	} {
-		f := guard.NewFailures(guard.FailureLimit{Max: 1})
+		f := guard.NewFailures(guard.FailureLimit{Max: 1}, nil)
 		fail(f, c.a, 1, noon)
 		if !blocked(f, c.a, noon) {
 			t.Errorf("%s itself is not blocked", c.a)
@@ -79,7 +79,7 @@ func TestAddressesOfOneCustomerAreOne(t *testing.T) {
 }
 
 func TestPeerWithoutAddressIsNeverBlocked(t *testing.T) {
-	f := guard.NewFailures(guard.FailureLimit{Max: 1})
+	f := guard.NewFailures(guard.FailureLimit{Max: 1}, nil)
 	f.Fail(netip.Addr{}, noon)
 	if f.Blocked(netip.Addr{}, noon) || f.Len() != 0 {
 		t.Error("a peer without an address is counted")
@@ -93,7 +93,7 @@ func address(i int) netip.Addr {
 
 func TestFailuresRememberABoundedNumberTheNewest(t *testing.T) {
 	const bound, over = 65536, 100
-	f := guard.NewFailures(guard.FailureLimit{Max: 1})
+	f := guard.NewFailures(guard.FailureLimit{Max: 1}, nil)
 	for i := range bound + over {
 		f.Fail(address(i), noon)
 	}
@@ -108,7 +108,7 @@ func TestFailuresRememberABoundedNumberTheNewest(t *testing.T) {
 }
 
 func TestFailuresForgetWhatIsOver(t *testing.T) {
-	f := guard.NewFailures(guard.FailureLimit{})
+	f := guard.NewFailures(guard.FailureLimit{}, nil)
 	for i := range 100 {
 		f.Fail(address(i), noon)
 	}
@@ -130,7 +130,7 @@ func TestFailuresForgetWhatIsOver(t *testing.T) {
 }
 
 func TestFailuresOfManyAtOnceAreAllCounted(t *testing.T) {
-	f := guard.NewFailures(guard.FailureLimit{Max: 8 * 50})
+	f := guard.NewFailures(guard.FailureLimit{Max: 8 * 50}, nil)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {

@@ -86,7 +86,7 @@ type inboundRule struct {
 
 // NewInbound returns the rules of a server; nil if there are none. hold is told of the memory that it takes for senders, as
 // they come and go, in bytes; any goroutine calls it.
-func NewInbound(rules []InboundRule, hold func(n int)) *Inbound {
+func NewInbound(rules []InboundRule, hold Hold) *Inbound {
 	if len(rules) == 0 {
 		return nil
 	}
@@ -188,31 +188,32 @@ func matches[T string | []byte](pattern string, name T) bool {
 }
 
 // take counts a Load if there is room for it.
-func (r *inboundRule) take(s *Sender, l *Load, now int64) bool {
-	if r.shared == nil {
-		return s.Meters[r.meter].Take(&r.Quota, now, l.Bytes)
-	}
-	k, counts := s.key(r.Per)
-	if !counts {
-		return true
-	}
-	r.shared.mu.Lock()
-	defer r.shared.mu.Unlock()
-	return r.shared.ofLocked(k, &r.Quota, now).Take(&r.Quota, now, l.Bytes)
+func (r *inboundRule) take(s *Sender, l *Load, now int64) (taken bool) {
+	taken = true
+	r.metered(s, now, func(m *Meter) { taken = m.Take(&r.Quota, now, l.Bytes) })
+	return taken
 }
 
 // reserve counts a Load and says when its turn is.
-func (r *inboundRule) reserve(s *Sender, l *Load, now int64) int64 {
+func (r *inboundRule) reserve(s *Sender, l *Load, now int64) (at int64) {
+	at = now
+	r.metered(s, now, func(m *Meter) { at = m.Reserve(&r.Quota, now, l.Bytes) })
+	return at
+}
+
+// metered calls f with the Meter of a sender, unless it is not counted. f is not kept, so that it costs no allocation.
+func (r *inboundRule) metered(s *Sender, now int64, f func(*Meter)) {
 	if r.shared == nil {
-		return s.Meters[r.meter].Reserve(&r.Quota, now, l.Bytes)
+		f(&s.Meters[r.meter])
+		return
 	}
 	k, counts := s.key(r.Per)
 	if !counts {
-		return now
+		return
 	}
 	r.shared.mu.Lock()
 	defer r.shared.mu.Unlock()
-	return r.shared.ofLocked(k, &r.Quota, now).Reserve(&r.Quota, now, l.Bytes)
+	f(r.shared.ofLocked(k, &r.Quota, now))
 }
 
 // Idle reports whether a socket's Meters may be forgotten at now.

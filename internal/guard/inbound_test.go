@@ -167,7 +167,7 @@ func TestInboundRemembersABoundedNumberOfSenders(t *testing.T) {
 	if n := in.Senders(); n != bound {
 		t.Errorf("%d senders remembered, want %d", n, bound)
 	}
-	if n := held.Load(); n < bound*256 || n > bound*(256+64) {
+	if n := held.Load(); n < bound*160 || n > bound*(256+64) {
 		t.Errorf("%d bytes held for them", n)
 	}
 	in.Sweep(now + int64(time.Second))
@@ -278,7 +278,7 @@ func TestInboundSaysWhatIsBeyond(t *testing.T) {
 }
 
 func TestStrikesAreOutAtTheThirdWithinTenMinutes(t *testing.T) {
-	s := guard.NewStrikes()
+	s := guard.NewStrikes(nil)
 	at := func(d time.Duration) bool { return s.Strike("ann", noon.Add(d)) }
 	if at(0) || at(time.Minute) || !at(9*time.Minute) || !at(10*time.Minute) {
 		t.Error("want the third and the fourth within ten minutes out")

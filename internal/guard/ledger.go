@@ -1,5 +1,11 @@
 package guard
 
+import "unsafe"
+
+// Hold is told of memory that is held for strangers, for the budget: n bytes more, or less. It is called with locks held, by any
+// goroutine, and waits for nothing. nil: nobody asks.
+type Hold func(n int)
+
 // maxLedger bounds what strangers can make the server remember: some ten megabytes at the most.
 const maxLedger = 65536
 
@@ -7,6 +13,8 @@ const maxLedger = 65536
 // not safe for concurrent use.
 type ledger[K comparable, V any] struct {
 	limit int
+	hold  Hold
+	text  func(K, *V) int // how many bytes of text a page refers to; nil: none
 	pages map[K]*page[K, V]
 	root  page[K, V] // ring: root.next is the oldest, root.prev the newest
 }
@@ -17,8 +25,8 @@ type page[K comparable, V any] struct {
 	value      V
 }
 
-func (l *ledger[K, V]) init(limit int) {
-	l.limit = limit
+func (l *ledger[K, V]) init(limit int, hold Hold, text func(K, *V) int) {
+	l.limit, l.hold, l.text = limit, hold, text
 	l.pages = make(map[K]*page[K, V])
 	l.root.next, l.root.prev = &l.root, &l.root
 }
@@ -44,7 +52,11 @@ func (l *ledger[K, V]) renew(key K, value V) {
 		p = &page[K, V]{key: key}
 		l.pages[key] = p
 	}
+	if ok {
+		l.count(p, -1)
+	}
 	p.value = value
+	l.count(p, 1)
 	last := l.root.prev
 	p.prev, p.next = last, &l.root
 	last.next, l.root.prev = p, p
@@ -74,8 +86,26 @@ func (l *ledger[K, V]) dropIf(over func(K, *V) bool) (n int) {
 }
 
 func (l *ledger[K, V]) drop(p *page[K, V]) {
+	l.count(p, -1)
 	delete(l.pages, p.key)
 	p.unlink()
+}
+
+// count tells the budget of a page that has come, or with -1 goes.
+func (l *ledger[K, V]) count(p *page[K, V], sign int) {
+	if l.hold == nil {
+		return
+	}
+	n := int(unsafe.Sizeof(*p)) + placeBytes(p.key)
+	if l.text != nil {
+		n += l.text(p.key, &p.value)
+	}
+	l.hold(sign * n)
+}
+
+// placeBytes is what a place in a map takes that leads from a key to a pointer or a number: a map is half full on average.
+func placeBytes[K comparable](key K) int {
+	return 2 * int(unsafe.Sizeof(key)+unsafe.Sizeof(uintptr(0)))
 }
 
 func (p *page[K, V]) unlink() {

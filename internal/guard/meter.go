@@ -69,6 +69,13 @@ func (m *Meter) Reserve(q *Quota, now int64, bytes int) (at int64) {
 	return max(turn, now)
 }
 
+// Next is when Take would count a message of so many bytes, which are not beyond the quota's, if nothing came before it: at now,
+// in nanoseconds, or later.
+func (m *Meter) Next(q *Quota, now int64, bytes int) (at int64) {
+	m.roll(q, now)
+	return max(m.fitsAt(q, bytes)*int64(time.Microsecond), now)
+}
+
 // Idle reports whether nothing that was counted matters any more at now, in nanoseconds: the Meter may be forgotten.
 func (m *Meter) Idle(q *Quota, now int64) bool {
 	return now/int64(time.Microsecond)-m.began >= 2*micros(q.Window)

@@ -37,10 +37,10 @@ type penalty struct {
 	length time.Duration
 }
 
-// NewPenalties returns an empty box.
-func NewPenalties() *Penalties {
+// NewPenalties returns an empty box; hold is told of its memory.
+func NewPenalties(hold Hold) *Penalties {
 	p := &Penalties{}
-	p.served.init(maxLedger)
+	p.served.init(maxLedger, hold, func(key string, _ *penalty) int { return len(key) })
 	return p
 }
 

@@ -12,7 +12,7 @@ import (
 const base = 5 * time.Second
 
 func TestPenaltyDoublesUpToAMinute(t *testing.T) {
-	p, now := guard.NewPenalties(), noon
+	p, now := guard.NewPenalties(nil), noon
 	for _, want := range []time.Duration{5, 10, 20, 40, 60, 60} {
 		want *= time.Second
 		if got := p.Offend("alice", base, now); got != want {
@@ -33,7 +33,7 @@ func TestPenaltyDoublesUpToAMinute(t *testing.T) {
 
 func TestPenaltyIsForgottenAfterTwiceItsLengthInGoodStanding(t *testing.T) {
 	for _, c := range []struct{ good, want time.Duration }{{20*time.Second - 1, 20 * time.Second}, {20 * time.Second, base}} {
-		p := guard.NewPenalties()
+		p := guard.NewPenalties(nil)
 		p.Offend("alice", base, noon)
 		p.Offend("alice", base, noon.Add(5*time.Second)) // 10 s, ends at 15 s
 		if got := p.Offend("alice", base, noon.Add(15*time.Second+c.good)); got != c.want {
@@ -43,7 +43,7 @@ func TestPenaltyIsForgottenAfterTwiceItsLengthInGoodStanding(t *testing.T) {
 }
 
 func TestConnectionsCutTogetherAreOneOffence(t *testing.T) {
-	p := guard.NewPenalties()
+	p := guard.NewPenalties(nil)
 	for i := range 10 {
 		now := noon.Add(time.Duration(i) * time.Millisecond)
 		if got, want := p.Offend("alice", base, now), base-time.Duration(i)*time.Millisecond; got != want {
@@ -56,7 +56,7 @@ func TestConnectionsCutTogetherAreOneOffence(t *testing.T) {
 }
 
 func TestPenaltyBase(t *testing.T) {
-	p := guard.NewPenalties()
+	p := guard.NewPenalties(nil)
 	if got := p.Offend("a", 0, noon); got != 0 || p.Len() != 0 {
 		t.Errorf("no base costs %v", got)
 	}
@@ -74,7 +74,7 @@ func TestPenaltyBase(t *testing.T) {
 
 func TestPenaltiesRememberABoundedNumberTheNewest(t *testing.T) {
 	const bound = 65536
-	p := guard.NewPenalties()
+	p := guard.NewPenalties(nil)
 	p.Offend("first", base, noon)
 	p.Offend("second", base, noon)
 	p.Offend("first", base, noon.Add(base)) // renewed: now the newest
@@ -102,7 +102,7 @@ func TestPenaltiesRememberABoundedNumberTheNewest(t *testing.T) {
 }
 
 func TestPenaltiesOfManyAtOnce(t *testing.T) {
-	p := guard.NewPenalties()
+	p := guard.NewPenalties(nil)
 	var all sync.WaitGroup
 	for g := range 8 {
 		all.Go(func() {
@@ -121,7 +121,7 @@ func TestPenaltiesOfManyAtOnce(t *testing.T) {
 }
 
 func TestPenaltiesSayWhetherAnybodyIsRemembered(t *testing.T) {
-	p := guard.NewPenalties()
+	p := guard.NewPenalties(nil)
 	now := time.Unix(100, 0)
 	if p.Any() {
 		t.Error("somebody is remembered in an empty box")

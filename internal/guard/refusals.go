@@ -27,13 +27,15 @@ type RefusalKey struct {
 
 type refused struct {
 	first, last time.Time
-	count, told uint64 // refusals, and those a line has told of
+	until       time.Time // when it would be let in, as of the last; zero: nobody knows
+	count, told uint64    // refusals, and those a line has told of
 }
 
 // RefusalSummary is what Refusals remembers of one RefusalKey.
 type RefusalSummary struct {
 	RefusalKey
 	First, Last time.Time
+	Until       time.Time // when it would be let in by itself, as of Last; zero: nobody knows
 	Count       uint64
 	New         uint64 // in Due: of them, since the last line
 }
@@ -45,16 +47,16 @@ const (
 	maxDetail    = 200
 )
 
-// NewRefusals returns an empty book.
-func NewRefusals() *Refusals {
+// NewRefusals returns an empty book; hold is told of its memory.
+func NewRefusals(hold Hold) *Refusals {
 	r := &Refusals{said: make(map[string]int)}
-	r.seen.init(maxRefusals)
+	r.seen.init(maxRefusals, hold, func(k RefusalKey, _ *refused) int { return len(k.Detail) })
 	return r
 }
 
-// Note counts a refusal and reports whether it is worth a line in the log now: it is the first of its key, and not one
-// of too many new ones. Others are summed up by Due.
-func (r *Refusals) Note(k RefusalKey, now time.Time) (say bool) {
+// Note counts a refusal, which would be none at until, if that is known; and reports whether it is worth a line in the log now:
+// it is the first of its key, and not one of too many new ones. Others are summed up by Due.
+func (r *Refusals) Note(k RefusalKey, now, until time.Time) (say bool) {
 	k.Addr = Subnet(k.Addr)
 	if len(k.Detail) > maxDetail {
 		k.Detail = strings.ToValidUTF8(k.Detail[:maxDetail], "") + "…"
@@ -69,7 +71,7 @@ func (r *Refusals) Note(k RefusalKey, now time.Time) (say bool) {
 		v.told, say = 1, true
 	}
 	v.count++
-	v.last = now
+	v.last, v.until = now, until
 	r.seen.renew(k, v)
 	return say
 }
@@ -83,7 +85,7 @@ func (r *Refusals) Due(now time.Time) (due []RefusalSummary) {
 	r.seen.forget(maxRefusals, func(v *refused) bool { return now.Sub(v.last) >= refusalsFor })
 	for p := r.seen.root.next; p != &r.seen.root; p = p.next {
 		if v := &p.value; v.count > v.told {
-			due = append(due, RefusalSummary{p.key, v.first, v.last, v.count, v.count - v.told})
+			due = append(due, v.summary(p.key))
 			v.told = v.count
 		}
 	}
@@ -96,10 +98,14 @@ func (r *Refusals) List(now time.Time) (list []RefusalSummary) {
 	defer r.mu.Unlock()
 	for p := r.seen.root.prev; p != &r.seen.root; p = p.prev {
 		if v := &p.value; now.Sub(v.last) < refusalsFor {
-			list = append(list, RefusalSummary{p.key, v.first, v.last, v.count, v.count - v.told})
+			list = append(list, v.summary(p.key))
 		}
 	}
 	return list
+}
+
+func (v *refused) summary(k RefusalKey) RefusalSummary {
+	return RefusalSummary{k, v.first, v.last, v.until, v.count, v.count - v.told}
 }
 
 // Forget forgets those of a kind and an address, "" and the zero Addr meaning all, and returns how many.

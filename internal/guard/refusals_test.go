@@ -11,13 +11,13 @@ import (
 )
 
 func TestRefusalsSayTheFirstAtOnceAndSumUpTheRest(t *testing.T) {
-	r := guard.NewRefusals()
+	r := guard.NewRefusals(nil)
 	key := guard.RefusalKey{Kind: "origin", Addr: netip.MustParseAddr("192.0.2.1"), Detail: "https://a.example"}
-	if !r.Note(key, noon) {
+	if !r.Note(key, noon, time.Time{}) {
 		t.Error("the first is not said")
 	}
 	for range 4 {
-		if r.Note(key, noon) {
+		if r.Note(key, noon, time.Time{}) {
 			t.Error("another is said at once")
 		}
 	}
@@ -32,9 +32,9 @@ func TestRefusalsSayTheFirstAtOnceAndSumUpTheRest(t *testing.T) {
 
 // A stranger with many addresses, or many origins, fills neither the log nor the memory.
 func TestRefusalsAreBounded(t *testing.T) {
-	r, said := guard.NewRefusals(), 0
+	r, said := guard.NewRefusals(nil), 0
 	for i := range 5000 {
-		if r.Note(guard.RefusalKey{Kind: "origin", Detail: fmt.Sprint(i, strings.Repeat("ä", 500))}, noon) {
+		if r.Note(guard.RefusalKey{Kind: "origin", Detail: fmt.Sprint(i, strings.Repeat("ä", 500))}, noon, time.Time{}) {
 			said++
 		}
 	}
@@ -46,7 +46,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		t.Errorf("%d remembered, the latest %q", len(list), list[0].Detail)
 	}
 	r.Due(noon)
-	if !r.Note(guard.RefusalKey{Kind: "origin"}, noon) {
+	if !r.Note(guard.RefusalKey{Kind: "origin"}, noon, time.Time{}) {
 		t.Error("the next minute has no lines")
 	}
 	if r.Due(noon.Add(time.Hour)); len(r.List(noon.Add(time.Hour))) != 0 {
@@ -55,10 +55,10 @@ func TestRefusalsAreBounded(t *testing.T) {
 }
 
 func TestRefusalsForgetWhomTheyAreTold(t *testing.T) {
-	r := guard.NewRefusals()
+	r := guard.NewRefusals(nil)
 	for _, kind := range []string{"origin", "protocol_version"} {
 		for _, a := range []string{"192.0.2.1", "192.0.2.2"} {
-			r.Note(guard.RefusalKey{Kind: kind, Addr: netip.MustParseAddr(a)}, noon)
+			r.Note(guard.RefusalKey{Kind: kind, Addr: netip.MustParseAddr(a)}, noon, time.Time{})
 		}
 	}
 	if n := r.Forget("origin", netip.MustParseAddr("192.0.2.1")); n != 1 || len(r.List(noon)) != 3 {
@@ -70,7 +70,7 @@ func TestRefusalsForgetWhomTheyAreTold(t *testing.T) {
 }
 
 func TestBlockedAddressesAreListedAndClearedOneByOne(t *testing.T) {
-	f := guard.NewFailures(guard.FailureLimit{Max: 2})
+	f := guard.NewFailures(guard.FailureLimit{Max: 2}, nil)
 	fail(f, "192.0.2.1", 2, noon)
 	fail(f, "2001:db8::1", 3, noon.Add(time.Second))
 	fail(f, "192.0.2.3", 1, noon)
@@ -84,7 +84,7 @@ func TestBlockedAddressesAreListedAndClearedOneByOne(t *testing.T) {
 	if n := f.Clear(netip.Addr{}, noon); n != 1 || f.Len() != 0 {
 		t.Errorf("cleared %d, %d remembered", n, f.Len())
 	}
-	p := guard.NewPenalties()
+	p := guard.NewPenalties(nil)
 	key := guard.PenaltyKey(netip.MustParseAddr("192.0.2.1"), 7)
 	p.Offend(key, time.Second, noon)
 	if list := p.List(noon); len(list) != 1 || list[0].Addr.String() != "192.0.2.1" || !list[0].Until.Equal(noon.Add(time.Second)) {
@@ -99,7 +99,7 @@ func TestBlockedAddressesAreListedAndClearedOneByOne(t *testing.T) {
 }
 
 func TestTheFailureThatBlocksIsToldOnce(t *testing.T) {
-	f := guard.NewFailures(guard.FailureLimit{Max: 3})
+	f := guard.NewFailures(guard.FailureLimit{Max: 3}, nil)
 	var told []int
 	for i := range 6 {
 		if until, now := f.Fail(netip.MustParseAddr("192.0.2.1"), noon); now {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // The most revocations that may be in force beside those of the configuration, and bytes of a token's id or a principal.
@@ -33,6 +34,7 @@ type Revocation struct {
 // Revocations are what is revoked. What has come at run time ends by itself, and is at most MaxRevocations; what the configuration
 // names stays. Any goroutine may use it, loops as well: its lock is held for steps of a map and a heap.
 type Revocations struct {
+	hold  Hold
 	fixed map[Revoked]time.Time // does not change; since when
 	any   atomic.Bool           // something is, or was
 
@@ -41,9 +43,9 @@ type Revocations struct {
 	ends   endings
 }
 
-// NewRevocations returns those of the configuration.
-func NewRevocations(tokens, principals []string, now time.Time) *Revocations {
-	r := &Revocations{fixed: make(map[Revoked]time.Time, len(tokens)+len(principals)), passed: make(map[Revoked]*Revocation)}
+// NewRevocations returns those of the configuration; hold is told of the memory of others, as they come and go.
+func NewRevocations(tokens, principals []string, now time.Time, hold Hold) *Revocations {
+	r := &Revocations{hold: hold, fixed: make(map[Revoked]time.Time, len(tokens)+len(principals)), passed: make(map[Revoked]*Revocation)}
 	for _, t := range tokens {
 		r.fixed[Revoked{Token: t}] = now
 	}
@@ -69,6 +71,7 @@ func (r *Revocations) Add(what Revoked, now, until time.Time) error {
 	}
 	v := &Revocation{Revoked: what, Since: now, Until: until}
 	r.passed[what] = v
+	r.count(v, 1)
 	heap.Push(&r.ends, v)
 	r.any.Store(true)
 	return nil
@@ -111,6 +114,7 @@ func (r *Revocations) Lift(what Revoked, now time.Time) bool {
 	}
 	heap.Remove(&r.ends, v.at)
 	delete(r.passed, what)
+	r.count(v, -1)
 	return v.Until.After(now)
 }
 
@@ -160,12 +164,21 @@ func (r *Revocations) Sweep(now time.Time) {
 
 func (r *Revocations) forgetLocked(most int, now time.Time) (n int) {
 	for ; n < most && len(r.ends) > 0 && !r.ends[0].Until.After(now); n++ {
-		delete(r.passed, heap.Pop(&r.ends).(*Revocation).Revoked)
+		v := heap.Pop(&r.ends).(*Revocation)
+		delete(r.passed, v.Revoked)
+		r.count(v, -1)
 	}
 	if len(r.passed) == 0 && n > 0 {
 		r.passed, r.ends = make(map[Revoked]*Revocation), nil // an emptied map keeps its memory
 	}
 	return n
+}
+
+// count tells the budget of a revocation that has come, or with -1 goes.
+func (r *Revocations) count(v *Revocation, sign int) {
+	if r.hold != nil {
+		r.hold(sign * (int(unsafe.Sizeof(*v)) + placeBytes(v.Revoked) + 2*int(unsafe.Sizeof(v)) + len(v.Token) + len(v.Principal)))
+	}
 }
 
 // endings are revocations, the one that ends first at the front.

@@ -15,7 +15,7 @@ func TestRevocationsAgainstAModel(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		now := time.Unix(1_000_000, 0)
-		r := guard.NewRevocations([]string{"t0"}, []string{"p0"}, now)
+		r := guard.NewRevocations([]string{"t0"}, []string{"p0"}, now, nil)
 		model := map[guard.Revoked]time.Time{}
 		fixed := map[guard.Revoked]bool{{Token: "t0"}: true, {Principal: "p0"}: true}
 		for range 300 {
@@ -64,7 +64,7 @@ func TestRevocationsAgainstAModel(t *testing.T) {
 // TestRevocationsAreBounded: beyond the limit there is an error, and room again when some have ended.
 func TestRevocationsAreBounded(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
-	r := guard.NewRevocations(nil, nil, now)
+	r := guard.NewRevocations(nil, nil, now, nil)
 	for i := range guard.MaxRevocations {
 		if err := r.Add(guard.Revoked{Token: fmt.Sprint(i)}, now, now.Add(time.Duration(i+1)*time.Second)); err != nil {
 			t.Fatal(err)
@@ -89,7 +89,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 // TestNobodyIsRevokedByNothing: a token without an id, and a client without a principal, are not what "" would revoke.
 func TestNobodyIsRevokedByNothing(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
-	r := guard.NewRevocations([]string{"t"}, nil, now)
+	r := guard.NewRevocations([]string{"t"}, nil, now, nil)
 	if what, is := r.Of("", "", now); is {
 		t.Errorf("nobody is revoked as %v", what)
 	}

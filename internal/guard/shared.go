@@ -23,25 +23,25 @@ func (s *Sender) key(per InboundScope) (k senderKey, counts bool) {
 // remembered, those being forgotten first who have sent nothing for the longest: who commands more than that is beyond
 // this limit.
 type shared struct {
-	hold func(n int)
-
 	mu     sync.Mutex
-	meters ledger[senderKey, sharedMeter]
+	meters ledger[senderKey, Meter]
 }
 
-// sharedMeter is the Meter of a sender, and what is held for it.
-type sharedMeter struct {
-	Meter
-	bytes int32
-}
-
-// senderBytes is what a sender takes, beside the text of its principal: a page of the ledger, and its place in a map.
-const senderBytes = 256
-
-func newShared(hold func(n int)) *shared {
-	s := &shared{hold: hold}
-	s.meters.init(maxLedger)
+func newShared(hold Hold) *shared {
+	s := new(shared)
+	s.meters.init(maxLedger, hold, func(k senderKey, _ *Meter) int { return len(k.principal) })
 	return s
+}
+
+// take counts what a sender has sent, unless it is beyond the quota; then until is when it would not be.
+func (s *shared) take(k senderKey, q *Quota, now int64, bytes int) (until int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.ofLocked(k, q, now)
+	if m.Take(q, now, bytes) {
+		return 0, true
+	}
+	return m.Next(q, now, bytes), false
 }
 
 // ofLocked is the Meter of a sender, who is now the one that has sent something last. It is valid as long as the lock is held.
@@ -49,27 +49,16 @@ func (s *shared) ofLocked(k senderKey, q *Quota, now int64) *Meter {
 	m, known := s.meters.find(k)
 	if !known {
 		s.forgetLocked(2, q, now) // two for one: the past shrinks faster than it grows
-		if len(s.meters.pages) >= s.meters.limit {
-			s.hold(-int(s.meters.root.next.value.bytes)) // it gives way
-		}
-		fresh := sharedMeter{bytes: int32(senderBytes + len(k.principal))}
-		s.hold(int(fresh.bytes))
-		s.meters.renew(k, fresh)
+		s.meters.renew(k, Meter{})
 	} else {
 		s.meters.renew(k, *m)
 	}
 	m, _ = s.meters.find(k)
-	return &m.Meter
+	return m
 }
 
 func (s *shared) forgetLocked(n int, q *Quota, now int64) {
-	s.meters.forget(n, func(m *sharedMeter) bool {
-		over := m.Idle(q, now)
-		if over {
-			s.hold(-int(m.bytes))
-		}
-		return over
-	})
+	s.meters.forget(n, func(m *Meter) bool { return m.Idle(q, now) })
 }
 
 // sweepSenders is how many senders are forgotten while the lock is held, which loops take.

@@ -22,10 +22,10 @@ type Strikes struct {
 // strikes are the times of a client's latest offences, the oldest first.
 type strikes [strikesOut]time.Time
 
-// NewStrikes returns an empty one.
-func NewStrikes() *Strikes {
+// NewStrikes returns an empty one; hold is told of its memory.
+func NewStrikes(hold Hold) *Strikes {
 	s := &Strikes{}
-	s.made.init(maxLedger)
+	s.made.init(maxLedger, hold, func(key string, _ *strikes) int { return len(key) })
 	return s
 }
 

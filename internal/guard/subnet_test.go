@@ -30,7 +30,7 @@ func TestSubnetIsWhatCountsAsOneAddress(t *testing.T) {
 func TestAddressesOfOneSubnetAreOneToAllThatCountByAddress(t *testing.T) {
 	one, other, foreign := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db8:0:1::1")
 
-	p := guard.NewPenalties()
+	p := guard.NewPenalties(nil)
 	p.Offend(guard.PenaltyKey(one, 7), time.Second, noon)
 	if _, refused := p.Until(guard.PenaltyKey(other, 7), noon); !refused {
 		t.Error("Penalties: the next address of the /64 escapes")
@@ -42,21 +42,21 @@ func TestAddressesOfOneSubnetAreOneToAllThatCountByAddress(t *testing.T) {
 		t.Errorf("Penalties: cleared %d by another address of the /64", n)
 	}
 
-	f := guard.NewFailures(guard.FailureLimit{Max: 1})
+	f := guard.NewFailures(guard.FailureLimit{Max: 1}, nil)
 	f.Fail(one, noon)
 	if !f.Blocked(other, noon) || f.Blocked(foreign, noon) {
 		t.Error("Failures: want the /64 blocked, and no other")
 	}
 
-	var c guard.Comers
+	c := guard.NewComers(nil)
 	c.Left(one)
 	c.Came(foreign)
 	if c.Came(other); c.Back() != 1 {
 		t.Errorf("Comers: %d have come back, want the one of the /64", c.Back())
 	}
 
-	r := guard.NewRefusals()
-	if first, again := r.Note(guard.RefusalKey{Kind: "origin", Addr: one}, noon), r.Note(guard.RefusalKey{Kind: "origin", Addr: other}, noon); !first || again {
+	r := guard.NewRefusals(nil)
+	if first, again := r.Note(guard.RefusalKey{Kind: "origin", Addr: one}, noon, time.Time{}), r.Note(guard.RefusalKey{Kind: "origin", Addr: other}, noon, time.Time{}); !first || again {
 		t.Errorf("Refusals: a line for the first %v and for the second %v, want one for the /64", first, again)
 	}
 	if n := r.Forget("origin", other); n != 1 {

@@ -66,8 +66,8 @@ func newClient(d *Door, s *engineio.Session, h *engineio.Handshake) *Client {
 	c.out = sh.Open(s, c)
 	c.out.Speak(base.NewDialect(base.JSON, h.Protocol))
 	c.timer.Init(c)
-	if !d.admission.Enter() { // others were faster since Admit
-		d.refused[full].Add(1)
+	if v := d.admission.Enter(c.Remote()); v != guard.Welcome { // others were faster since Admit
+		d.refused[refusalOfVerdict[v]].Add(1)
 		s.Close(base.CauseForcedClose)
 	}
 	d.Comers.Came(c.Remote())
@@ -152,12 +152,13 @@ func (c *Client) trim() {
 // Closed implements engineio.Host: the session has ended, whoever ended it.
 func (c *Client) Closed(cause base.Cause, err error) {
 	c.closed = true
-	c.door.admission.Leave(c.joined)
+	c.door.admission.Leave(c.Remote(), c.joined)
 	c.Deadline(0)
 	c.finishBacklog()
 	c.door.Hub.Hold(budget.Inbound, -c.proto.Held())
 	c.abandon(cause)
 	c.out.Close(cause)
+	c.resign(func(*enrolment) bool { return true })
 	c.forgetMeters(nil)
 	c.tidy()
 	if err != nil {

@@ -50,8 +50,9 @@ type Reception interface {
 	//
 	//weir:loop
 	Penalty(path string) time.Duration
-	// Refuses notes a handshake that was refused: an address and a detail if it is the client's doing. Any goroutine.
-	Refuses(kind string, addr netip.Addr, detail string, r *http.Request)
+	// Refuses notes a handshake that was refused: with an address and a detail if it is the client's doing, and until when, if
+	// that is known. Any goroutine.
+	Refuses(k guard.RefusalKey, until time.Time, r *http.Request)
 }
 
 // House is the server as its doors know it. Any goroutine.
@@ -127,24 +128,34 @@ const (
 	room
 	crowded
 	fast
+	addressFull
+	addressFast
+	principalFull
 	refusals
 )
 
-var refusalNames = [refusals]string{"slow_consumer", "auth_failures", "draining", "max_connections", "no_room", "max_pending", "handshake_rate"}
+var refusalNames = [refusals]string{"slow_consumer", "auth_failures", "draining", "max_connections", "no_room", "max_pending", "handshake_rate", "per_address", "address_rate", "per_principal"}
 
 // refusalOfVerdict are the reasons of an admission that is not welcome.
-var refusalOfVerdict = [...]refusal{guard.Full: full, guard.Crowded: crowded, guard.TooFast: fast}
+var refusalOfVerdict = [guard.Verdicts]refusal{
+	guard.Full: full, guard.Crowded: crowded, guard.TooFast: fast, guard.AddressFull: addressFull, guard.AddressFast: addressFast, guard.PrincipalFull: principalFull,
+}
 
 // The kinds of refusals that a door notes by what the client has shown.
 const (
 	RefusedOrigin  = "origin"
 	RefusedVersion = "protocol_version"
 	RefusedInbound = "inbound_limit" // of what a client sends, and not of a handshake
+
+	RefusedPrincipal = "per_principal" // of a CONNECT
 )
 
 // RefusedLimits are the kinds of refusals by a limit that a door notes.
 func RefusedLimits() []string {
-	return []string{refusalNames[full], refusalNames[room], refusalNames[crowded], refusalNames[fast]}
+	return []string{
+		refusalNames[full], refusalNames[room], refusalNames[crowded], refusalNames[fast],
+		refusalNames[addressFull], refusalNames[addressFast], RefusedPrincipal,
+	}
 }
 
 // NewDoor returns a door that lets nobody in until its house runs.
@@ -153,7 +164,7 @@ func NewDoor(sh Shared, o Options, h House, r Reception) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Door{Shared: sh, opts: o, house: h, reception: r, origins: origins, admission: guard.NewAdmission(o.Limits)}
+	d := &Door{Shared: sh, opts: o, house: h, reception: r, origins: origins, admission: guard.NewAdmission(o.Limits, sh.Hub.Holder(budget.Limits))}
 	d.Inbound = guard.NewInbound(o.Inbound, sh.Hub.Holder(budget.Limits))
 	d.Curious.Store(o.Auth)
 	d.Strict.Store(o.Auth) // until a namespace is declared that asks for none
@@ -193,6 +204,12 @@ func (d *Door) Close() error {
 	return nil
 }
 
+// Sweep forgets principals and addresses that have neither come nor sent anything lately.
+func (d *Door) Sweep(now int64) {
+	d.admission.Sweep(now)
+	d.Inbound.Sweep(now)
+}
+
 // Stats are the figures of the sessions.
 func (d *Door) Stats() engineio.Stats { return d.engine.Stats() }
 
@@ -219,7 +236,7 @@ func (d *Door) checkOrigin(r *http.Request) engineio.Origin {
 		}
 		return engineio.OriginAllowed
 	default: // foreign; malformed ones the engine has refused already
-		d.reception.Refuses(RefusedOrigin, guard.AddressOf(r), origin, r)
+		d.reception.Refuses(guard.RefusalKey{Kind: RefusedOrigin, Addr: guard.AddressOf(r), Detail: origin}, time.Time{}, r)
 		return engineio.OriginRefused
 	}
 }
@@ -231,7 +248,7 @@ func afterScheme(origin string) string {
 
 // obsolete notes a client of an older Engine.IO.
 func (d *Door) obsolete(r *http.Request) {
-	d.reception.Refuses(RefusedVersion, guard.AddressOf(r), r.URL.Query().Get("EIO"), r)
+	d.reception.Refuses(guard.RefusalKey{Kind: RefusedVersion, Addr: guard.AddressOf(r), Detail: r.URL.Query().Get("EIO")}, time.Time{}, r)
 }
 
 // Admit implements engineio.Acceptor: nobody is let in while the server drains,
@@ -242,14 +259,14 @@ func (d *Door) Admit(r *http.Request) *engineio.Refusal {
 		d.refused[draining].Add(1)
 		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(5 * time.Second)}
 	}
-	now := time.Now()
-	if d.Strict.Load() && d.Failures.Blocked(guard.AddressOf(r), now) {
+	now, addr := time.Now(), guard.AddressOf(r)
+	if d.Strict.Load() && d.Failures.Blocked(addr, now) {
 		d.refused[auth].Add(1)
 		d.AuthLimited.Add(1)
 		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: guard.Jitter(30 * time.Second)}
 	}
 	if d.Penalties.Any() {
-		if wait, is := d.Penalties.Until(guard.PenaltyKey(guard.AddressOf(r), guard.Agent(r.Header)), now); is {
+		if wait, is := d.Penalties.Until(guard.PenaltyKey(addr, guard.Agent(r.Header)), now); is {
 			d.refused[slow].Add(1)
 			return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(wait)}
 		}
@@ -257,17 +274,38 @@ func (d *Door) Admit(r *http.Request) *engineio.Refusal {
 	if d.opts.Limits.Connections == 0 && d.house.Crowded() {
 		return d.beyond(room, r)
 	}
-	if v := d.admission.Check(now); v != guard.Welcome {
+	ticks := d.Hub.Now()
+	switch v, until := d.admission.Check(addr, ticks); v {
+	case guard.Welcome:
+		return nil
+	case guard.AddressFull:
+		return d.tooMany(addressFull, addr, 0, r)
+	case guard.AddressFast:
+		return d.tooMany(addressFast, addr, time.Duration(until-ticks), r)
+	default:
 		return d.beyond(refusalOfVerdict[v], r)
 	}
-	return nil
 }
 
-// beyond refuses a handshake beyond a limit.
+// knockAgain is in how long who was refused by a limit may try again, and half as long again.
+const knockAgain = 2 * time.Second
+
+// beyond refuses a handshake beyond a limit of the door.
 func (d *Door) beyond(why refusal, r *http.Request) *engineio.Refusal {
 	d.refused[why].Add(1)
-	d.reception.Refuses(refusalNames[why], netip.Addr{}, "", r)
-	return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(2 * time.Second)}
+	d.reception.Refuses(guard.RefusalKey{Kind: refusalNames[why]}, time.Time{}, r)
+	return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(knockAgain)}
+}
+
+// tooMany refuses a handshake beyond a limit of its address; wait is how long until it would not be, 0 if nobody knows.
+func (d *Door) tooMany(why refusal, addr netip.Addr, wait time.Duration, r *http.Request) *engineio.Refusal {
+	var until time.Time
+	if wait > 0 {
+		until = time.Now().Add(wait)
+	}
+	d.refused[why].Add(1)
+	d.reception.Refuses(guard.RefusalKey{Kind: refusalNames[why], Addr: addr}, until, r)
+	return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: guard.Jitter(max(wait, knockAgain))}
 }
 
 // Assign implements engineio.Acceptor: the loops take turns, for each transport

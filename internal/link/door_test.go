@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -28,8 +27,8 @@ func (h *house) NoRoom()       {}
 
 func (h *house) Apply(*link.Client, string, []byte) (link.Socket, func()) { return nil, nil }
 func (h *house) Penalty(string) time.Duration                             { return 0 }
-func (h *house) Refuses(kind string, _ netip.Addr, _ string, _ *http.Request) {
-	h.noted = append(h.noted, kind)
+func (h *house) Refuses(k guard.RefusalKey, _ time.Time, _ *http.Request) {
+	h.noted = append(h.noted, k.Kind)
 }
 
 // A handshake is refused for the first reason there is, which is counted, and noted where it is a limit's.
@@ -39,9 +38,9 @@ func TestDoorRefusesForTheFirstReason(t *testing.T) {
 	t.Cleanup(hub.Close)
 	var limited atomic.Uint64
 	h := &house{running: true, leaving: true, crowded: true}
-	failures, penalties := guard.NewFailures(guard.FailureLimit{Max: 1, Window: time.Hour}), guard.NewPenalties()
+	failures, penalties := guard.NewFailures(guard.FailureLimit{Max: 1, Window: time.Hour}, nil), guard.NewPenalties(nil)
 	d, err := link.NewDoor(link.Shared{
-		Hub: hub, Failures: failures, Penalties: penalties, Agents: guard.NewAgents(), Comers: new(guard.Comers), AuthLimited: &limited,
+		Hub: hub, Failures: failures, Penalties: penalties, Agents: guard.NewAgents(nil), Comers: guard.NewComers(nil), AuthLimited: &limited,
 		Descriptors: func() int { return 0 },
 	}, link.Options{Name: "default", Auth: true, Log: slog.New(slog.DiscardHandler)}, h, h)
 	if err != nil {

@@ -80,5 +80,6 @@ func (c *Client) abandon(cause base.Cause) {
 // Left says that a socket of the client has left its namespace.
 func (c *Client) Left(path string) {
 	c.proto.Leave(path)
+	c.resign(func(e *enrolment) bool { return e.namespace == path })
 	c.forgetMeters(func(m *socketMeters) bool { return m.namespace.Path == path })
 }

@@ -10,19 +10,20 @@ type rareClient struct {
 
 // waiting is what waits for somebody else at a connection, or because of them.
 type waiting struct {
-	undecided []Socket  // asked to join a namespace, and others decide: see entrance.go
-	pauses    int       // reasons not to read: see backlog.go
-	backlog   []message // what had been read when reading was held: at most one batch
-	catching  bool      // the backlog is being handled, so it is neither forgotten nor begun anew
-	reading   *reading  // the large message that a reader has; it is one of the pauses
-	tokens    bool      // a socket's token ends some day: see mortal.go
-	inflow    *inflow   // what the client has sent, for limits: see inflow.go; nil: nothing to keep
-	leaving   bool      // what it had sent is dealt with for the last time
+	undecided []Socket   // asked to join a namespace, and others decide: see entrance.go
+	pauses    int        // reasons not to read: see backlog.go
+	backlog   []message  // what had been read when reading was held: at most one batch
+	catching  bool       // the backlog is being handled, so it is neither forgotten nor begun anew
+	reading   *reading   // the large message that a reader has; it is one of the pauses
+	tokens    bool       // a socket's token ends some day: see mortal.go
+	inflow    *inflow    // what the client has sent, for limits: see inflow.go; nil: nothing to keep
+	enrolled  *enrolment // who its sockets have proved to be, where that is counted: see enrolment.go; nil: nobody
+	leaving   bool       // what it had sent is dealt with for the last time
 }
 
 // nothing reports whether it can be forgotten.
 func (w *waiting) nothing() bool {
-	return len(w.undecided) == 0 && w.pauses == 0 && len(w.backlog) == 0 && !w.catching && w.reading == nil && !w.tokens && w.inflow.nothing()
+	return len(w.undecided) == 0 && w.pauses == 0 && len(w.backlog) == 0 && !w.catching && w.reading == nil && !w.tokens && w.enrolled == nil && w.inflow.nothing()
 }
 
 // waiting returns what waits, nil if nothing does.

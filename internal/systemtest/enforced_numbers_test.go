@@ -98,11 +98,16 @@ var ranges = map[string][2]float64{
 	"Servers[0].Limits.Connections":            {0, math.MaxInt32},
 	"Servers[0].Limits.Pending":                {0, math.MaxInt32},
 	"Servers[0].Limits.HandshakesPerSecond":    {0, math.MaxInt32},
-	"Servers[0].SocketIO.PingInterval":         {millisecond, maxMilliseconds},
-	"Servers[0].SocketIO.PingTimeout":          {millisecond, maxMilliseconds},
-	"Servers[0].SocketIO.ConnectTimeout":       {millisecond, maxMilliseconds},
-	"Servers[0].SocketIO.UpgradeTimeout":       {millisecond, maxMilliseconds},
-	"Servers[0].SocketIO.MaxHTTPBufferSize":    {1, math.MaxInt32},
+	"Servers[0].Limits.PerAddress":             {0, math.MaxInt32},
+	"Servers[0].Limits.PerPrincipal":           {0, math.MaxInt32},
+
+	"Servers[0].Limits.HandshakesPerSecondPerAddress": {0, math.MaxInt32},
+
+	"Servers[0].SocketIO.PingInterval":      {millisecond, maxMilliseconds},
+	"Servers[0].SocketIO.PingTimeout":       {millisecond, maxMilliseconds},
+	"Servers[0].SocketIO.ConnectTimeout":    {millisecond, maxMilliseconds},
+	"Servers[0].SocketIO.UpgradeTimeout":    {millisecond, maxMilliseconds},
+	"Servers[0].SocketIO.MaxHTTPBufferSize": {1, math.MaxInt32},
 
 	"Servers[0].Namespaces[0].EventsLane.Messages":            {1, 1 << 24},
 	"Servers[0].Namespaces[0].EventsLane.Bytes":               {1, math.MaxInt32},
