@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/internal/anchor"
 )
 
 // appending is one Append: an id that all its attempts bear.
@@ -41,14 +42,14 @@ func (m *member) Append(ctx context.Context, log string, o cluster.AppendOptions
 	if err := cluster.CheckAppend(log, o, data...); err != nil {
 		return nil, err
 	}
-	if err := m.ready(ctx); err != nil {
+	if err := m.Ready(ctx); err != nil {
 		return nil, err
 	}
 	size := 0
 	for _, d := range data {
 		size += len(d)
 	}
-	leave, err := m.enter(ctx, size)
+	leave, err := m.Enter(ctx, size)
 	if err != nil {
 		return nil, err
 	}
@@ -77,17 +78,17 @@ func (m *member) Append(ctx context.Context, log string, o cluster.AppendOptions
 // wait waits until another attempt makes sense, which fails where there will be none.
 func (a *appending) wait(ctx context.Context) (why error) {
 	select {
-	case <-time.After(retryEvery):
+	case <-time.After(anchor.RetryEvery):
 		return nil
 	case <-ctx.Done():
 		why = ctx.Err()
-	case <-a.life.Done():
+	case <-a.Life().Done():
 		why = cluster.ErrClosed
 	}
 	if a.tried {
 		return fmt.Errorf("%w: %w", cluster.ErrUndecided, why)
 	}
-	return away(why)
+	return anchor.Away(why)
 }
 
 // attempt has the script append, unless an earlier attempt has done so. Without an answer nobody knows whether it was
@@ -107,7 +108,7 @@ func (a *appending) attempt(ctx context.Context) ([]cluster.Position, error) {
 	for _, d := range a.data {
 		args = append(args, string(d))
 	}
-	within, cancel := a.call(ctx)
+	within, cancel := a.Call(ctx)
 	defer cancel()
 	answer, err := appendScript.Exec(within, a.client, a.names.keys(a.log), args).ToArray()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/internal/anchor"
 )
 
 // Options say which Redis, and how to use it.
@@ -84,20 +85,18 @@ func clientOption(url string) (rueidis.ClientOption, error) {
 	o.ForceSingleClient, o.DisableCache, o.DisableRetry = true, true, true
 	o.PipelineMultiplex, o.RingScaleEachConn = -1, 10
 	o.ReadBufferEachConn, o.WriteBufferEachConn = bufferSize, bufferSize
-	o.Dialer.Timeout, o.Dialer.KeepAlive, o.ConnWriteTimeout = dialTime, probeEvery, probeTime
+	o.Dialer.Timeout, o.Dialer.KeepAlive, o.ConnWriteTimeout = dialTime, keepAlive, writeTime
 	return o, nil
 }
 
-// How a member is connected, and how soon it notices that it is not.
+// How a member is connected; what else there is to know is package anchor's.
 const (
 	bufferSize = 64 << 10
 
 	dialTime   = 2 * time.Second
-	callTime   = 2 * time.Second        // of one command
-	probeEvery = time.Second            // how often a member sends itself a message
-	probeTime  = 2 * time.Second        // how long that may take
-	retryEvery = 100 * time.Millisecond // how often an engine that is away is tried
-	appendTime = time.Second            // how long an append that is on its way is of any use, on the engine's clock
+	keepAlive  = time.Second
+	writeTime  = 2 * time.Second
+	appendTime = time.Second // how long an append that is on its way is of any use, on the engine's clock
 )
 
 // Join implements cluster.Broker.
@@ -105,36 +104,35 @@ func (b *Broker) Join(ctx context.Context, node string, l cluster.Listener) (clu
 	if err := cluster.CheckName(node); err != nil {
 		return nil, err
 	}
+	client, err := b.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &member{of: b, names: newNames(b.opts.KeyPrefix), id: newID(), client: client}
+	m.Anchor = anchor.New(anchor.Options{Engine: b.engine(), Listener: l, Connect: m.connect, Own: m.names.probe + m.id})
+	if err := m.Start(ctx); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// engine is what errors call it.
+func (b *Broker) engine() string { return "redis at " + b.target }
+
+// reach makes a client, which does not work before it has had a connection.
+func (b *Broker) reach(ctx context.Context) (rueidis.Client, error) {
 	for {
-		m, err := b.join(ctx, l)
+		client, err := rueidis.NewClient(b.client)
 		if err == nil {
-			return m, nil
+			return client, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("join by redis at %s: %w: %w", b.target, cluster.ErrAway, err)
-		case <-time.After(retryEvery):
+			return nil, fmt.Errorf("%s: %w: %w", b.engine(), cluster.ErrAway, err)
+		case <-time.After(anchor.RetryEvery):
 		}
 	}
-}
-
-// join is one attempt.
-func (b *Broker) join(ctx context.Context, l cluster.Listener) (*member, error) {
-	client, err := rueidis.NewClient(b.client)
-	if err != nil {
-		return nil, err
-	}
-	m := newMember(b, client, l)
-	m.queue = cluster.NewQueue(l)
-	f, err := m.connect(ctx)
-	if err != nil {
-		m.queue.Close()
-		client.Close()
-		return nil, err
-	}
-	m.live(f)
-	m.running.Go(m.run)
-	return m, nil
 }
 
 //go:embed append.lua
