@@ -7,14 +7,18 @@ import (
 	"github.com/streamweir/weir/internal/loadtest/swarm"
 )
 
-// events measures clients that send and want an ack for each event.
+// events measures clients that send and want an ack for each event. They begin together, once all are in: a server that is
+// busy with the first would keep the last out, and be measured with fewer.
 func (b *bench) events(ctx context.Context) error {
 	e := b.o.Events
 	group := swarm.Group{
 		Name: "clients", Clients: b.o.Clients, Rate: b.o.Arrival,
-		Emit: &swarm.Emit{Event: e.Event, Size: e.Size, Window: e.Window, Rate: e.Rate},
+		Emit: &swarm.Emit{Event: e.Event, Size: e.Size, Window: e.Window, Rate: e.Rate, Held: true},
 	}
 	if err := b.gather(ctx, group); err != nil || b.over() {
+		return err
+	}
+	if err := b.fleet.Do(order{Begin: group.Name}); err != nil {
 		return err
 	}
 	if err := b.measure(ctx); err != nil {

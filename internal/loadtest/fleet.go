@@ -20,6 +20,7 @@ type order struct {
 	Add   *swarm.Group `json:"add,omitempty"`
 	Cut   *cutOrder    `json:"cut,omitempty"`
 	Leave string       `json:"leave,omitempty"` // a group
+	Begin string       `json:"begin,omitempty"` // a group whose events were held
 	Read  *readOrder   `json:"read,omitempty"`
 }
 
@@ -30,6 +31,8 @@ func (o order) group() string {
 		return o.Cut.Group
 	case o.Read != nil:
 		return o.Read.Group
+	case o.Begin != "":
+		return o.Begin
 	}
 	return o.Leave
 }
@@ -67,6 +70,8 @@ func (l *local) Do(o order) error {
 		return l.swarm.Read(o.Read.Group, o.Read.Rate)
 	case o.Leave != "":
 		return l.swarm.Leave(o.Leave)
+	case o.Begin != "":
+		return l.swarm.Begin(o.Begin)
 	}
 	return nil
 }

@@ -48,6 +48,31 @@ func TestAClosedLoopKeepsItsWindowFull(t *testing.T) {
 	}
 }
 
+func TestAGroupThatIsHeldSendsNothingBeforeItBegins(t *testing.T) {
+	srv := serve(t)
+	spec := swarm.Spec{URL: url(srv), Namespace: "/feed"}
+	held := func(name string) swarm.Group {
+		return swarm.Group{Name: name, Clients: 20, Emit: &swarm.Emit{Event: "echo", Size: 64, Window: 2, Held: true}}
+	}
+	h := gather(t, spec, held("waits"), held("begins"))
+	h.allReady("waits")
+	h.allReady("begins")
+	if err := h.Begin("begins"); err != nil {
+		t.Fatal(err)
+	}
+	h.until("begins", "answers", func(s *swarm.Snapshot) bool { return s.Acked >= 1000 })
+	if s := h.of("waits"); s.Emitted != 0 {
+		t.Errorf("%d events by clients that are held", s.Emitted)
+	}
+	if err := h.Begin("waits"); err != nil {
+		t.Fatal(err)
+	}
+	h.until("waits", "answers", func(s *swarm.Snapshot) bool { return s.Acked >= 1000 })
+	if err := h.Begin("nobody"); err == nil {
+		t.Error("a group that is not there begins")
+	}
+}
+
 func TestAnEmittedEventHasItsSizeNumberAndTime(t *testing.T) {
 	const size = 100
 	srv := serve(t)

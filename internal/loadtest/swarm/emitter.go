@@ -53,10 +53,10 @@ func (e *emitter) release(id uint64) (since int64, ok bool) {
 	return p.since, true
 }
 
-// beginEmit lets a client that has become ready emit. The clients of an open loop spread over its interval.
+// beginEmit lets a client that is ready emit, unless its group is held. The clients of an open loop spread over its interval.
 func (c *client) beginEmit() {
 	g := c.group
-	if g.spec.Emit == nil {
+	if g.spec.Emit == nil || g.held {
 		return
 	}
 	if c.emitter == nil {

@@ -27,6 +27,7 @@ type group struct {
 
 	event []byte // the text of an emitted event between its id and its number
 	step  int64  // nanos between two emitted events of a client; 0: closed loop
+	held  bool   // nobody emits yet
 }
 
 func newGroup(l *loop, spec Group, index int) *group {
@@ -38,6 +39,7 @@ func newGroup(l *loop, spec Group, index int) *group {
 	}
 	g.counts[idle] = spec.Clients
 	if e := spec.Emit; e != nil {
+		g.held = e.Held
 		g.event = append(sio.AppendString([]byte{'['}, e.Event), `,{"n":`...)
 		if e.Rate > 0 {
 			g.step = max(int64(float64(time.Second)/e.Rate), 1)

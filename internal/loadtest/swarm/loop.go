@@ -213,6 +213,20 @@ func (l *loop) pace(g *group, rate int) {
 	})
 }
 
+// begin is Swarm.Begin.
+func (l *loop) begin(g *group) {
+	if !g.held {
+		return
+	}
+	g.held = false
+	l.each(g, func(c *client) {
+		if c.state == ready {
+			c.beginEmit()
+			c.settle(nil)
+		}
+	})
+}
+
 // leave is Swarm.Leave.
 func (l *loop) leave(g *group) {
 	g.leaving = true

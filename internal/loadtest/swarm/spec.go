@@ -63,6 +63,7 @@ type Emit struct {
 	Size   int     `json:"size"`           // bytes of the payload, at least what its numbers need
 	Window int     `json:"window"`         // outstanding per client; 0: 1
 	Rate   float64 `json:"rate,omitempty"` // per client a second: open loop, latency counts from the intended time; 0: closed loop
+	Held   bool    `json:"held,omitempty"` // nothing is sent before Swarm.Begin
 }
 
 func (s Spec) target() (peer.Target, error) {

@@ -88,6 +88,11 @@ func (s *Swarm) Leave(name string) error {
 	return s.order(name, s.loop.leave)
 }
 
+// Begin lets a group send whose Emit is held. Who comes in later sends at once.
+func (s *Swarm) Begin(name string) error {
+	return s.order(name, s.loop.begin)
+}
+
 // Read makes all of a group read at another rate from now on: bytes a second, 0 for as they come, Stalled for never.
 func (s *Swarm) Read(name string, rate int) error {
 	if rate < Stalled {
