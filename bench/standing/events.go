@@ -10,7 +10,7 @@ func eventRows(s size) []row {
 	}
 	const latency, rate = "event until its ack", "events/s"
 	return []row{{
-		name: "events-1000", shows: "events with ack, 4 in flight per client; a handler decodes each on a worker", pairs: s.pairs(3),
+		name: "events-1000", shows: "events with ack, 4 in flight per client; a handler decodes each on a worker", pairs: s.pairs(5),
 		variants: []variant{
 			{name: weir, run: bench(server{program: appServer}, o, nil)},
 			{name: socketio, peer: true, run: bench(server{program: npmServer}, o, nil)},
