@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -124,6 +125,7 @@ type Pool struct {
 	running  atomic.Int64
 	panics   atomic.Uint64
 	refused  atomic.Uint64
+	statuses atomic.Int64 // workers with a thread of their own: the first watchMost keep its status open
 	niceFail sync.Once
 }
 
@@ -133,13 +135,14 @@ type seat struct {
 	job    chan *visit
 	since  atomic.Int64 // when it began its job, in nanoseconds of Pool.start; 0 while idle
 	thread atomic.Int32 // the one it is locked to; 0 = none
+	status *os.File     // of that thread, set before it; nil: the watch opens it
 	upkept int64        // the worker's: when it last called Upkeep, as since
 	seen   sighting     // the watch's
 }
 
 // upkeepEvery is how often a worker that has no end of jobs calls Upkeep: often enough to be small beside what a job waits for
-// its worker then, and seldom enough that some tens of jobs share what is put off.
-const upkeepEvery = 500 * time.Microsecond
+// its worker then, and seldom enough that a hundred short jobs share what is put off.
+const upkeepEvery = time.Millisecond
 
 // New returns a pool without goroutines, or every problem of its options.
 func New(o Options) (*Pool, error) {
@@ -311,6 +314,9 @@ func (w *Pool) run(s *seat, job *visit) {
 // ends with the worker, since no thread may raise its priority again.
 func (w *Pool) slowDown(s *seat) {
 	runtime.LockOSThread()
+	if w.statuses.Add(1) <= watchMost {
+		s.status = openStatus()
+	}
 	s.thread.Store(int32(threadID()))
 	if err := setThreadNice(w.nice); err != nil {
 		w.niceFail.Do(func() { w.log.Warn("workers run at normal priority", "nice", w.nice, "error", err) })
@@ -366,6 +372,12 @@ func (w *Pool) vacate(s *seat) bool {
 // leave is the end of a worker, also one whose job called runtime.Goexit: then the queue may need a successor.
 func (w *Pool) leave(s *seat) {
 	w.upkeep()
+	if s.thread.Load() != 0 {
+		w.statuses.Add(-1)
+	}
+	if s.status != nil {
+		_ = s.status.Close() // it was only read, and may be while it is closed
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i := slices.Index(w.crew, s)

@@ -2,6 +2,7 @@ package workers_test
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,7 @@ func TestNicedWorkersLowerOnlyThemselves(t *testing.T) {
 }
 
 func sleeps(thread int) bool {
-	waiting, _ := workers.Waits(thread)
+	waiting, _ := workers.Waits(thread, nil)
 	return waiting
 }
 
@@ -90,7 +91,7 @@ func TestWatchKnowsWhatThreadsDo(t *testing.T) {
 	close(stop)
 	<-done
 	const none = 1 << 22 // the kernel numbers threads below that
-	if _, known := workers.Waits(none); known || workers.ThreadTime(none) != 0 {
+	if _, known := workers.Waits(none, nil); known || workers.ThreadTime(none) != 0 {
 		t.Error("something is known of threads that are none")
 	}
 }
@@ -126,4 +127,24 @@ func TestNicedWorkersThatComputeAreRelieved(t *testing.T) {
 	}
 	submit(t, w, func(context.Context) { short.Add(1) })
 	closePool(t, w)
+}
+
+// BenchmarkWaits pays for the status that workers keep open: the watch asks for it once a millisecond while anybody works.
+func BenchmarkWaits(b *testing.B) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	status := workers.OpenStatus()
+	defer status.Close() //nolint:errcheck // it was only read
+	for _, c := range []struct {
+		name   string
+		status *os.File
+	}{{"open", status}, {"opened", nil}} {
+		b.Run(c.name, func(b *testing.B) {
+			for range b.N {
+				if _, known := workers.Waits(workers.ThreadID(), c.status); !known {
+					b.Fatal("nothing is known of this thread")
+				}
+			}
+		})
+	}
 }

@@ -4,6 +4,7 @@ package workers
 
 import (
 	"errors"
+	"os"
 	"time"
 )
 
@@ -14,6 +15,8 @@ func setThreadNice(int) error { return errors.ErrUnsupported }
 
 func threadID() int { return 0 }
 
-func waits(int) (waiting, known bool) { return false, false }
+func openStatus() *os.File { return nil }
+
+func waits(int, *os.File) (waiting, known bool) { return false, false }
 
 func threadTime(int) time.Duration { return 0 }

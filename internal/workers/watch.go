@@ -110,7 +110,7 @@ func (s *seat) judge(now int64) bool {
 	if s.seen.since != since {
 		s.seen = sighting{since: since, used: threadTime(thread)}
 	}
-	switch waiting, known := waits(thread); {
+	switch waiting, known := waits(thread, s.status); {
 	case !known:
 		s.seen.stuck = now-since > int64(watchEvery)
 	case waiting:
