@@ -25,10 +25,8 @@ type answering struct {
 
 const bigAnswer = 256 << 10
 
-func startAnswering(t *testing.T, o weir.Options, driver weir.Driver) *answering {
+func startAnswering(t *testing.T, o weir.Options) *answering {
 	t.Helper()
-	o = withDriver(o)
-	o.Servers[0].Driver = driver
 	a := &answering{disconnected: make(chan string, 10), sockets: make(chan *weir.Socket, 10)}
 	padding := strings.Repeat("x", bigAnswer)
 	a.Server = start(t, o, func(srv *weir.Server) {
@@ -78,40 +76,34 @@ func answers(t *testing.T, total int, next func() string) {
 	}
 }
 
-var bothDrivers = []weir.Driver{weir.DriverEpoll, weir.DriverGoroutine}
-
-// TestAnswersAreNotMadeForWhoDoesNotRead: a client asks 10,000 times and reads nothing. What is held for it is half of its
+// TestAnswersAreNotMadeForWhoDoesNotRead: a client asks thousands of times and reads nothing. What is held for it is half of its
 // events lane and one answer; others are served meanwhile; and when it reads, it gets every answer, in order (P1, P3).
 func TestAnswersAreNotMadeForWhoDoesNotRead(t *testing.T) {
-	const total, bigs = 10_000, 200 // an eighth of them used to be held at once
-	for _, driver := range bothDrivers {
-		t.Run(string(driver), func(t *testing.T) {
-			srv := startAnswering(t, feed(), driver)
-			healthy := newLean(t, addr(srv.Server), "/feed", leanOptions{})
-			<-srv.sockets
-			c := newLean(t, addr(srv.Server), "/feed", leanOptions{receiveBuffer: 64 << 10})
-			s := <-srv.sockets
-			before := measure(t)
-			var all []byte
-			for _, text := range asks(total, bigs) {
-				all = ws.AppendMasked(all, ws.Text, [4]byte{}, []byte(text))
-			}
-			sent := make(chan error, 1)
-			go func() { _, err := c.conn.Write(all); sent <- err }()
-			stopped(t, srv.Server, s)
-			isBounded(t, srv, c.sid, before)
-			for i := range 100 {
-				if err := healthy.send(fmt.Sprintf(`42/feed,%d["small",%d]`, i, i)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			answers(t, 100, func() string { return textOf(t, healthy) })
-			isBounded(t, srv, c.sid, before)
-			answers(t, total, func() string { return textOf(t, c) })
-			if err := <-sent; err != nil {
-				t.Error(err)
-			}
-		})
+	const total, bigs = 10_000 / heavy, 200 // an eighth of them used to be held at once
+	srv := startAnswering(t, feed())
+	healthy := newLean(t, addr(srv.Server), "/feed", leanOptions{})
+	<-srv.sockets
+	c := newLean(t, addr(srv.Server), "/feed", leanOptions{receiveBuffer: 64 << 10})
+	s := <-srv.sockets
+	before := measure(t)
+	var all []byte
+	for _, text := range asks(total, bigs) {
+		all = ws.AppendMasked(all, ws.Text, [4]byte{}, []byte(text))
+	}
+	sent := make(chan error, 1)
+	go func() { _, err := c.conn.Write(all); sent <- err }()
+	stopped(t, srv.Server, s)
+	isBounded(t, srv, c.sid, before)
+	for i := range 100 {
+		if err := healthy.send(fmt.Sprintf(`42/feed,%d["small",%d]`, i, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers(t, 100, func() string { return textOf(t, healthy) })
+	isBounded(t, srv, c.sid, before)
+	answers(t, total, func() string { return textOf(t, c) })
+	if err := <-sent; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -138,32 +130,28 @@ func isBounded(t *testing.T, srv *answering, id string, before footprint) {
 
 // The same over polling, where a POST has many packets.
 func TestAnswersAreNotMadeForWhoDoesNotPoll(t *testing.T) {
-	const total, bigs = 10_000, 200
-	for _, driver := range bothDrivers {
-		t.Run(string(driver), func(t *testing.T) {
-			srv := startAnswering(t, feed(), driver)
-			p := newPoller(t, addr(srv.Server))
-			p.post("40/feed,")
-			s := <-srv.sockets
-			p.get()
-			before := measure(t)
-			posted := make(chan string, 1)
-			go func() { posted <- p.ask("POST", strings.Join(asks(total, bigs), "\x1e")) }()
-			stopped(t, srv.Server, s)
-			isBounded(t, srv, s.ID(), before)
-			var got []string
-			answers(t, total, func() string {
-				for len(got) == 0 {
-					got = strings.Split(p.get(), "\x1e")
-				}
-				next := got[0]
-				got = got[1:]
-				return next
-			})
-			if body := <-posted; body != "ok" {
-				t.Errorf("POST: %q", body)
-			}
-		})
+	const total, bigs = 10_000 / heavy, 200
+	srv := startAnswering(t, feed())
+	p := newPoller(t, addr(srv.Server))
+	p.post("40/feed,")
+	s := <-srv.sockets
+	p.get()
+	before := measure(t)
+	posted := make(chan string, 1)
+	go func() { posted <- p.ask("POST", strings.Join(asks(total, bigs), "\x1e")) }()
+	stopped(t, srv.Server, s)
+	isBounded(t, srv, s.ID(), before)
+	var got []string
+	answers(t, total, func() string {
+		for len(got) == 0 {
+			got = strings.Split(p.get(), "\x1e")
+		}
+		next := got[0]
+		got = got[1:]
+		return next
+	})
+	if body := <-posted; body != "ok" {
+		t.Errorf("POST: %q", body)
 	}
 }
 
@@ -193,74 +181,68 @@ func TestWhoDoesNotReadItsAnswersIsGivenUp(t *testing.T) {
 		},
 	}
 	for name, comes := range ways {
-		for _, driver := range bothDrivers {
-			t.Run(name+", "+string(driver), func(t *testing.T) {
-				o := withDriver(feed())
-				o.Servers[0].SocketIO = weir.SocketIOOptions{PingInterval: time.Second, PingTimeout: time.Second}
-				srv := startAnswering(t, o, driver)
-				comes(t, srv)
-				select {
-				case reason := <-srv.disconnected:
-					if reason != "ping timeout" && (name == "polling" || reason != "transport error") {
-						t.Errorf("left for %q", reason)
-					}
-				case <-time.After(patience):
-					t.Error("a client that reads nothing, and whose asks wait for that, is never given up")
+		t.Run(name, func(t *testing.T) {
+			o := withDriver(feed())
+			o.Servers[0].SocketIO = weir.SocketIOOptions{PingInterval: time.Second, PingTimeout: time.Second}
+			srv := startAnswering(t, o)
+			comes(t, srv)
+			select {
+			case reason := <-srv.disconnected:
+				if reason != "ping timeout" && (name == "polling" || reason != "transport error") {
+					t.Errorf("left for %q", reason)
 				}
-			})
-		}
+			case <-time.After(patience):
+				t.Error("a client that reads nothing, and whose asks wait for that, is never given up")
+			}
+		})
 	}
 }
 
 // TestAcknowledgementsAreReadWhileHandlersWait: what needs no answer does not wait for the answers to be read; what the client
 // asks of the server itself is answered in turn.
 func TestAcknowledgementsAreReadWhileHandlersWait(t *testing.T) {
-	for _, driver := range bothDrivers {
-		t.Run(string(driver), func(t *testing.T) {
-			orders := weir.TopicOptions{Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew}
-			srv := startAnswering(t, feed(orders), driver)
-			c := dial(t, addr(srv.Server), "/feed", nil, dialOptions{receiveBuffer: 64 << 10})
-			c.subscribe("/feed", "orders")
-			publish(t, srv.Server, "orders", 1)
-			id := idOf(t, c.next())
-			answered := make(chan error, 1)
-			go func() {
-				_, err := (<-srv.sockets).Ask(t.Context(), "q")
-				answered <- err
-			}()
-			question := c.next()
-			const bigs = 40
-			for _, text := range asks(bigs, bigs) {
-				c.send(text)
-			}
-			eventually(t, "answers wait to be read", func() bool { return lane(client(t, srv.Server, c.sid), "").Bytes >= 1<<19 })
+	orders := weir.TopicOptions{Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.RejectNew}
+	srv := startAnswering(t, feed(orders))
+	c := dial(t, addr(srv.Server), "/feed", nil, dialOptions{receiveBuffer: 64 << 10})
+	c.subscribe("/feed", "orders")
+	publish(t, srv.Server, "orders", 1)
+	id := idOf(t, c.next())
+	answered := make(chan error, 1)
+	go func() {
+		_, err := (<-srv.sockets).Ask(t.Context(), "q")
+		answered <- err
+	}()
+	question := c.next()
+	const bigs = 40
+	for _, text := range asks(bigs, bigs) {
+		c.send(text)
+	}
+	eventually(t, "answers wait to be read", func() bool { return lane(client(t, srv.Server, c.sid), "").Bytes >= 1<<19 })
 
-			c.send("43" + strings.TrimPrefix(question[:strings.IndexByte(question, '[')], "42") + "[]")
-			if err := <-answered; err != nil {
-				t.Errorf("Ask: %v", err)
-			}
-			c.emit("/feed", 101, "weir:ack", map[string]any{"topic": "orders", "messageId": id})
-			eventually(t, "the message is acknowledged", func() bool { return lane(client(t, srv.Server, c.sid), "orders").Acked == 1 })
-			c.emit("/feed", 102, "weir:unsubscribe", map[string]any{"topic": "orders"})
-			c.emit("/feed", 103, "weir:subscribe", map[string]any{"topic": "orders"})
-			c.emit("/feed", 104, "weir:subscribe", map[string]any{"topic": "none"})
+	c.send("43" + strings.TrimPrefix(question[:strings.IndexByte(question, '[')], "42") + "[]")
+	if err := <-answered; err != nil {
+		t.Errorf("Ask: %v", err)
+	}
+	c.emit("/feed", 101, "weir:ack", map[string]any{"topic": "orders", "messageId": id})
+	eventually(t, "the message is acknowledged", func() bool { return lane(client(t, srv.Server, c.sid), "orders").Acked == 1 })
+	c.emit("/feed", 102, "weir:unsubscribe", map[string]any{"topic": "orders"})
+	c.emit("/feed", 103, "weir:subscribe", map[string]any{"topic": "orders"})
+	c.emit("/feed", 104, "weir:subscribe", map[string]any{"topic": "none"})
 
-			want := map[string]string{
-				"101": `[{"ok":true,"settled":true}]`, "102": `[{"ok":true,`, "103": `[{"ok":true,`, "104": `[{"ok":false,`,
-			}
-			for i := 0; i < bigs || len(want) > 0; {
-				got := c.next()
-				if strings.HasPrefix(got, fmt.Sprintf(`43/feed,%d["%d xxx`, i, i)) {
-					i++
-					continue
-				}
-				ack, rest, _ := strings.Cut(strings.TrimPrefix(got, "43/feed,"), "[")
-				if prefix, asked := want[ack]; !asked || !strings.HasPrefix("["+rest, prefix) {
-					t.Fatalf("after %d answers: %.80q", i, got)
-				}
-				delete(want, ack)
-			}
-		})
+	want := map[string]string{
+		"101": `[{"ok":true,"settled":true}]`, "102": `[{"ok":true,`, "103": `[{"ok":true,`, "104": `[{"ok":false,`,
+	}
+	for i := 0; i < bigs || len(want) > 0; {
+		got := c.next()
+		if strings.HasPrefix(got, fmt.Sprintf(`43/feed,%d["%d xxx`, i, i)) {
+			i++
+			continue
+		}
+		ack, rest, _ := strings.Cut(strings.TrimPrefix(got, "43/feed,"), "[")
+		if prefix, asked := want[ack]; !asked || !strings.HasPrefix("["+rest, prefix) {
+			t.Fatalf("after %d answers: %.80q", i, got)
+		}
+		delete(want, ack)
 	}
 }
 
@@ -277,7 +259,7 @@ func idOf(t *testing.T, packet string) string {
 
 // TestHandlersOfWhoHasLeftDoNotWait: what had arrived is handled, though nobody has read the answers.
 func TestHandlersOfWhoHasLeftDoNotWait(t *testing.T) {
-	srv := startAnswering(t, feed(), "")
+	srv := startAnswering(t, feed())
 	c := newLean(t, addr(srv.Server), "/feed", leanOptions{receiveBuffer: 64 << 10})
 	s := <-srv.sockets
 	var all []byte

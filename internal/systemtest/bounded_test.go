@@ -142,7 +142,7 @@ func publishNumbers(srv *weir.Server, topic string, size int) func(int) error {
 // TestStalledClientHoldsNoMoreThanItsLane is streamfence.md W1: there the
 // process grew by 352 MiB, and nothing was counted as dropped.
 func TestStalledClientHoldsNoMoreThanItsLane(t *testing.T) {
-	const warm, total, size = 800, 20_000, 16 << 10
+	const warm, total, size = 800, 20_000 / heavy, 16 << 10
 	srv := start(t, feed(narrow))
 	healthy := crowd(t, addr(srv), "prices", 1, leanOptions{})
 	var p pace

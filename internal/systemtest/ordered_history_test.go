@@ -226,44 +226,39 @@ func TestManagementReadsHistory(t *testing.T) {
 // TestHistoryIsNotReadForWhoDoesNotRead: a client that asks 3,000 times and does not read has the log read for it until half
 // of its events lane is full; the rest waits, and is answered when it reads (P1).
 func TestHistoryIsNotReadForWhoDoesNotRead(t *testing.T) {
-	const asked = 3000
-	for _, driver := range bothDrivers {
-		t.Run(string(driver), func(t *testing.T) {
-			o := withDriver(remembering(weir.TopicOptions{Name: "ticks", History: 1000, HistoryBytes: 1 << 20}))
-			o.Servers[0].Driver = driver
-			sockets := make(chan *weir.Socket, 1)
-			srv := start(t, o, func(srv *weir.Server) {
-				srv.Namespace("/feed").OnConnect(func(_ context.Context, s *weir.Socket) error { sockets <- s; return nil })
-			})
-			for range 400 {
-				publish(t, srv, "ticks", strings.Repeat("x", 1000))
-			}
-			p := dial(t, addr(srv), "/feed", nil, dialOptions{receiveBuffer: 64 << 10})
-			s := <-sockets
-			before := measure(t)
-			var all []byte
-			for i := range asked {
-				limit := 1000 // a page of half of the events lane
-				if i >= 200 {
-					limit = 1
-				}
-				all = ws.AppendMasked(all, ws.Text, [4]byte{}, fmt.Appendf(nil, `42/feed,%d["weir:history",{"topic":"ticks","from":1,"limit":%d}]`, i, limit))
-			}
-			sent := make(chan error, 1)
-			go func() { _, err := p.conn.Write(all); sent <- err }()
-			stopped(t, srv, s)
-			if l := lane(client(t, srv, p.sid), ""); l.Bytes > 1<<20 || l.Depth == 0 {
-				t.Errorf("%d B in %d answers wait for a client that reads nothing", l.Bytes, l.Depth)
-			}
-			before.grewLess(t, 4<<20)
-			for i := range asked {
-				if got, want := p.next(), fmt.Sprintf(`43/feed,%d[{"ok":true`, i); !strings.HasPrefix(got, want) {
-					t.Fatalf("answer %.60q, want %q", got, want)
-				}
-			}
-			if err := <-sent; err != nil {
-				t.Error(err)
-			}
-		})
+	const asked = 3000 / heavy
+	o := withDriver(remembering(weir.TopicOptions{Name: "ticks", History: 1000, HistoryBytes: 1 << 20}))
+	sockets := make(chan *weir.Socket, 1)
+	srv := start(t, o, func(srv *weir.Server) {
+		srv.Namespace("/feed").OnConnect(func(_ context.Context, s *weir.Socket) error { sockets <- s; return nil })
+	})
+	for range 400 {
+		publish(t, srv, "ticks", strings.Repeat("x", 1000))
+	}
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{receiveBuffer: 64 << 10})
+	s := <-sockets
+	before := measure(t)
+	var all []byte
+	for i := range asked {
+		limit := 1000 // a page of half of the events lane
+		if i >= 200/heavy {
+			limit = 1
+		}
+		all = ws.AppendMasked(all, ws.Text, [4]byte{}, fmt.Appendf(nil, `42/feed,%d["weir:history",{"topic":"ticks","from":1,"limit":%d}]`, i, limit))
+	}
+	sent := make(chan error, 1)
+	go func() { _, err := p.conn.Write(all); sent <- err }()
+	stopped(t, srv, s)
+	if l := lane(client(t, srv, p.sid), ""); l.Bytes > 1<<20 || l.Depth == 0 {
+		t.Errorf("%d B in %d answers wait for a client that reads nothing", l.Bytes, l.Depth)
+	}
+	before.grewLess(t, 4<<20)
+	for i := range asked {
+		if got, want := p.next(), fmt.Sprintf(`43/feed,%d[{"ok":true`, i); !strings.HasPrefix(got, want) {
+			t.Fatalf("answer %.60q, want %q", got, want)
+		}
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
 	}
 }

@@ -87,7 +87,7 @@ func start(t *testing.T, o weir.Options, setup ...func(*weir.Server)) *weir.Serv
 func addr(srv *weir.Server) string { return srv.Addr("default").String() }
 
 // withDriver gives every server that has not chosen a driver the one of
-// WEIR_TEST_DRIVER: scripts/unit and scripts/race run this package for each.
+// WEIR_TEST_DRIVER: scripts/race runs this package for each.
 func withDriver(o weir.Options) weir.Options {
 	if o.Servers == nil {
 		o.Servers = []weir.ServerOptions{{Addr: o.Addr, Namespaces: o.Namespaces}}
