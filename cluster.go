@@ -400,6 +400,9 @@ func (f *fleet) Entries(log string, entries []cluster.Entry) { f.logs.Entries(lo
 func (f *fleet) Lapsed() {
 	f.of.log.Warn("messages of other nodes may have been missed: topics with a log at the broker read on from there")
 	f.logs.Lapsed()
+	if r := f.nodes.Load(); r != nil {
+		r.Lapsed()
+	}
 }
 
 // Changed implements cluster.Listener.

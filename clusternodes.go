@@ -2,10 +2,12 @@ package weir
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/streamweir/weir/cluster"
 	"github.com/streamweir/weir/internal/nodes"
 	"github.com/streamweir/weir/internal/op"
 )
@@ -74,8 +76,13 @@ func answersFor(id string) string { return "answers:" + id }
 
 // listen has the node answer what others ask, and hear what they answer.
 func (f *fleet) listen(ctx context.Context) error {
-	f.questions = nodes.NewQuestions(f.id, nodes.QuestionOptions{Send: f.say, Answer: f.answer, Hold: f.Hold})
-	for channel, hear := range map[string]func([]byte){channelOfQuestions: f.questions.HearQuestion, answersFor(f.id): f.questions.HearAnswer} {
+	f.questions = nodes.NewQuestions(f.id, nodes.QuestionOptions{
+		Send: func(ctx context.Context, to string, data []byte) error {
+			return f.member.Load().Publish(ctx, answersFor(to), data)
+		},
+		Begin: f.begin, Hold: f.Hold, Claim: f.Claim,
+	})
+	for channel, hear := range map[string]func([]byte){channelOfQuestions: f.questions.Hear, answersFor(f.id): f.questions.HearAnswer} {
 		if err := f.subscribe(ctx, channel, func(_ string, data []byte) { hear(data) }); err != nil {
 			return fmt.Errorf("hear what other nodes ask: %w", err)
 		}
@@ -83,63 +90,75 @@ func (f *fleet) listen(ctx context.Context) error {
 	return nil
 }
 
-// say sends a question to all nodes, or an answer to the one that has asked.
-func (f *fleet) say(ctx context.Context, to string, data []byte) error {
-	channel := channelOfQuestions
-	if to != "" {
-		channel = answersFor(to)
-	}
-	return f.member.Load().Publish(ctx, channel, data)
-}
-
-// answer is what another node is answered: of what is asked of sockets, what was found on this one.
-func (f *fleet) answer(ctx context.Context, asked []byte) []byte {
+// begin is how a question of another node is answered: what is asked of sockets, by what is found on this one.
+func (f *fleet) begin(asked []byte) (answer func(ctx context.Context, most int) []byte) {
 	o, err := op.Parse(asked)
 	if err != nil || o.Kind != op.Fetch {
 		return nil // of a newer node
 	}
-	out, err := f.of.hub.Do(ctx, o)
-	if err != nil && len(out.Sockets) == 0 {
-		return nil
+	return func(ctx context.Context, most int) []byte {
+		out, err := f.of.hub.Do(ctx, o)
+		if err != nil && len(out.Sockets) == 0 {
+			return nil
+		}
+		data, err := op.AppendPart(nil, o.Kind, &out, most)
+		if err != nil {
+			return nil
+		}
+		return data
 	}
-	data, err := op.AppendOutcome(nil, o.Kind, &out)
-	if err != nil {
-		return nil
-	}
-	return data
 }
 
-// ask asks all other nodes that are there. The names are those of nodes that have not answered, or not in full.
-func (f *fleet) ask(ctx context.Context, o *op.Op) (found map[string][]op.Description, missing []string, err error) {
+// missing are the nodes that have not answered, or not in full, by their names.
+type missing []string
+
+// err says which; nil: all have answered.
+func (m missing) err() error {
+	if len(m) == 0 {
+		return nil
+	}
+	slices.Sort(m)
+	return coded(ErrTimeout, "not all nodes have answered: "+strings.Join(slices.Compact(m), ", "))
+}
+
+// ask asks all other nodes that are there, once that is known, and gives use the answer of each: what that does not
+// understand wholly makes a node missing.
+//
+// Errors: ErrUnavailable, nobody could be asked; ErrTimeout; ErrBusy.
+func (f *fleet) ask(ctx context.Context, channel string, asked []byte, use func(n nodes.Node, answer []byte) (whole bool)) (missing, error) {
 	r := f.nodes.Load()
 	if r == nil {
-		return nil, nil, nil
+		return nil, nil
 	}
-	if s := f.member.Load().State(); !s.Up { // whoever is there is not known
-		return nil, nil, cluster.ErrAway
+	m := f.member.Load()
+	if s := m.State(); !s.Up { // whoever is there is not known
+		return nil, coded(ErrUnavailable, "other nodes cannot be asked: the broker is away")
 	}
-	asked, err := op.Append(nil, o)
-	if err != nil {
-		return nil, nil, err
+	if !r.Whole(ctx) {
+		return nil, coded(ErrTimeout, "not all nodes have answered: this one has not heard yet which there are")
 	}
-	answers, silent, err := f.questions.Ask(ctx, r.Others(), asked)
-	if err != nil {
-		return nil, nil, err
+	var unheard missing
+	silent, err := f.questions.Ask(ctx, nodes.Question{
+		Of: r.Others(), Data: asked,
+		Send: func(ctx context.Context, data []byte) error { return m.Publish(ctx, channel, data) },
+		Use: func(answers []nodes.Answer) {
+			for _, a := range answers {
+				if !use(a.Node, a.Data) {
+					unheard = append(unheard, a.Node.Name)
+				}
+			}
+		},
+	})
+	switch {
+	case errors.Is(err, nodes.ErrBusy):
+		return nil, &Error{Code: ErrBusy, Reason: err.Error(), Cause: err}
+	case err != nil:
+		return nil, &Error{Code: ErrUnavailable, Reason: "other nodes cannot be asked", Cause: err}
 	}
 	for _, n := range silent {
-		missing = append(missing, n.Name)
+		unheard = append(unheard, n.Name)
 	}
-	found = make(map[string][]op.Description)
-	for _, a := range answers {
-		_, out, err := op.ParseOutcome(a.Data)
-		if err != nil || out.Partial {
-			missing = append(missing, a.Node.Name)
-		}
-		if err == nil {
-			found[a.Node.Name] = append(found[a.Node.Name], out.Sockets...)
-		}
-	}
-	return found, missing, nil
+	return unheard, nil
 }
 
 // nodeName is what this node is called; "": it is in no cluster.

@@ -2,10 +2,9 @@ package weir
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
+	"github.com/streamweir/weir/internal/nodes"
 	"github.com/streamweir/weir/internal/op"
 )
 
@@ -22,9 +21,10 @@ type SocketInfo struct {
 const fetchPatience = 5 * time.Second
 
 // Fetch describes the sockets chosen, on all nodes unless Local narrows the choice. It waits for every loop of this
-// node, and for the other nodes that are there, as long as ctx allows, 5 s if it has no deadline. Errors are those of
-// Sockets. With ErrTimeout, whose text names the nodes that have not answered, and with ErrUnavailable, if the broker
-// is away and nobody else could be asked, it returns those found.
+// node, and for the other nodes that are there, as long as ctx allows, 5 s if it has no deadline: which those are is known
+// two seconds after the broker was reached. Errors are those of Sockets. With ErrTimeout, whose text names the nodes that
+// have not answered, or not in full (4 MiB of descriptions each), and with ErrUnavailable, if the broker is away and nobody
+// else could be asked, it returns those found.
 func (b Broadcast) Fetch(ctx context.Context) ([]SocketInfo, error) {
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc
@@ -37,18 +37,22 @@ func (b Broadcast) Fetch(ctx context.Context) ([]SocketInfo, error) {
 	if err != nil || b.local {
 		return list, err
 	}
-	found, missing, err := f.ask(ctx, &op.Op{Kind: op.Fetch, Namespace: b.ns.path, Target: b.to, Describe: true})
-	for node, there := range found {
-		list = describe(list, node, there)
+	asked, err := op.Append(nil, &op.Op{Kind: op.Fetch, Namespace: b.ns.path, Target: b.to, Describe: true})
+	if err != nil {
+		return list, wrap(err, "")
 	}
-	switch {
-	case err != nil:
-		return list, coded(ErrUnavailable, "other nodes cannot be asked")
-	case len(missing) > 0:
-		slices.Sort(missing)
-		return list, coded(ErrTimeout, "not all nodes have answered: "+strings.Join(missing, ", "))
+	missing, err := f.ask(ctx, channelOfQuestions, asked, func(n nodes.Node, answer []byte) bool {
+		kind, out, err := op.ParseOutcome(answer)
+		if err != nil || kind != op.Fetch {
+			return false
+		}
+		list = describe(list, n.Name, out.Sockets)
+		return !out.Partial
+	})
+	if err != nil {
+		return list, err
 	}
-	return list, nil
+	return list, missing.err()
 }
 
 func describe(list []SocketInfo, node string, found []op.Description) []SocketInfo {

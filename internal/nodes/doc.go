@@ -5,5 +5,6 @@
 //	first heartbeat ──> known ──> goodbye, or a lease without a heartbeat ──> gone
 //	      └─ whoever hears an unknown node answers with its own heartbeat, so that the newcomer knows all at once
 //
-// A node is one run of a server: one that comes back is another, whatever its name.
+// A node is one run of a server: one that comes back is another, whatever its name. One that does not hear its own
+// heartbeats takes nobody for dead, and says that it may not know all: then whoever asks it waits.
 package nodes

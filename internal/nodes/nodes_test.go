@@ -1,6 +1,7 @@
 package nodes_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -18,12 +19,13 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 type network struct {
 	mu   sync.Mutex
 	all  map[string]*nodes.Registry
-	cut  map[string]bool // nodes that neither hear nor are heard
+	cut  map[string]bool // nodes that neither hear nor are heard, not even by themselves
+	gone map[string]bool // nodes that are not heard
 	sent int
 }
 
 func newNetwork() *network {
-	return &network{all: make(map[string]*nodes.Registry), cut: make(map[string]bool)}
+	return &network{all: make(map[string]*nodes.Registry), cut: make(map[string]bool), gone: make(map[string]bool)}
 }
 
 func (w *network) separate(id string, on bool) {
@@ -32,13 +34,20 @@ func (w *network) separate(id string, on bool) {
 	w.cut[id] = on
 }
 
+// kill has a node not be heard any more.
+func (w *network) kill(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone[id] = true
+}
+
 // hearers are those whom a node reaches.
 func (w *network) hearers(from string) (list []*nodes.Registry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sent++
 	for id, r := range w.all {
-		if !w.cut[from] && !w.cut[id] {
+		if !w.gone[from] && (!w.cut[from] && !w.cut[id]) {
 			list = append(list, r)
 		}
 	}
@@ -104,7 +113,7 @@ func TestNodesKnowWhoIsThere(t *testing.T) {
 		want(t, "one was not heard for less than a lease", a, "b")
 		time.Sleep(2*nodes.Every + time.Second)
 		want(t, "one was not heard for a lease", a)
-		want(t, "it hears nobody", b)
+		want(t, "it hears nobody, and knows whom it knew", b, "a")
 		again, _ := w.start("b2", "y")
 		time.Sleep(nodes.Every)
 		want(t, "one of its name has come", a, "b2")
@@ -116,6 +125,49 @@ func TestNodesKnowWhoIsThere(t *testing.T) {
 		}
 		for _, r := range []*nodes.Registry{a, b, again, c} {
 			r.Close()
+		}
+	})
+}
+
+// Who hears nobody, itself not either, takes nobody for dead: the lease of others goes on when it is back, and until
+// a heartbeat's time is over it says that it may not know all. So a node that came and one that died meanwhile are known,
+// and not known, by then.
+func TestWhoCannotHearTakesNobodyForDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork()
+		a, _ := w.start("a", "x")
+		b, _ := w.start("b", "y")
+		c, _ := w.start("c", "z")
+		if !a.Whole(t.Context()) {
+			t.Error("it never knows who is there")
+		}
+		want(t, "it knows all", a, "b", "c")
+		w.separate("a", true)
+		time.Sleep(10 * nodes.Lease)
+		want(t, "after a long time alone", a, "b", "c")
+		soon, cancel := context.WithTimeout(t.Context(), nodes.Lease)
+		defer cancel()
+		if a.Whole(soon) {
+			t.Error("it says that it knows all, alone")
+		}
+		w.kill("c")
+		d, _ := w.start("d", "zz")
+		time.Sleep(10 * nodes.Lease)
+		want(t, "the others know", b, "d")
+		w.separate("a", false)
+		a.Lapsed()
+		if !a.Whole(t.Context()) {
+			t.Error("it never knows who is there again")
+		}
+		want(t, "back, it asks whom it knew and who came", a, "b", "c", "d")
+		time.Sleep(nodes.Lease + nodes.Every)
+		want(t, "after a lease", a, "b", "d")
+		time.Sleep(10 * nodes.Lease) // what is stopped as a whole wakes up with all that was said meanwhile
+		for _, r := range []*nodes.Registry{a, b, c, d} {
+			r.Close()
+		}
+		if a.Whole(t.Context()) {
+			t.Error("closed, it says that it knows all")
 		}
 	})
 }
@@ -135,9 +187,11 @@ func TestManyNodes(t *testing.T) {
 				t.Errorf("it knows %d", n)
 			}
 		}
+		w.mu.Lock()
 		if w.sent > 100*5 {
 			t.Errorf("%d heartbeats until they know each other", w.sent)
 		}
+		w.mu.Unlock()
 		for _, r := range all {
 			r.Close()
 		}

@@ -2,7 +2,6 @@ package nodes
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ const (
 	maxAsked     = 1024     // that wait for answers at the same time
 	maxAnswering = 64       // of others, that are being answered here: beyond that a question is left alone
 	maxAnswers   = 64 << 20 // bytes of the answers to one question: who has no room is missing
+	maxAnswer    = 4 << 20  // bytes of one of them: more at a time is too much for a broker that many nodes answer through
 )
 
 // ErrBusy says that too many questions wait for answers already.
@@ -26,15 +26,26 @@ type Answer struct {
 
 // QuestionOptions are those of Questions.
 type QuestionOptions struct {
-	// Send gives data to a node, by its id, or with "" to all. It may wait as long as ctx allows.
+	// Send gives an answer to the node that has asked, by its id. It may wait as long as ctx allows.
 	Send func(ctx context.Context, to string, data []byte) error
 
-	// Answer is called on goroutines, many at a time, with what another node asks; ctx ends when nobody waits for the
-	// answer any more.
-	Answer func(ctx context.Context, asked []byte) []byte
+	// Begin is called by Hear with what another node asks, and returns how it is answered, or nil: there is no answer,
+	// which whoever asks is told. That is called on a goroutine of its own, many at a time, unless too many are: ctx ends
+	// when nobody waits any more, and the answer has at most that many bytes.
+	Begin func(asked []byte) (answer func(ctx context.Context, most int) []byte)
 
-	// Hold counts bytes of answers more, or less, with a lock held.
-	Hold func(bytes int)
+	// Claim counts bytes of answers that are not there yet, and reports whether they may be; Hold counts bytes more, or less.
+	// Both are called with a lock held.
+	Claim func(bytes int) bool
+	Hold  func(bytes int)
+}
+
+// Question is what a node asks others.
+type Question struct {
+	Of   []Node
+	Data []byte
+	Send func(ctx context.Context, data []byte) error // gives data to all nodes; it may wait as long as ctx allows
+	Use  func([]Answer)                               // has what was answered, which counts as held until it returns
 }
 
 // Questions are those of a node to all others, and its answers. Any goroutine may call any method.
@@ -68,39 +79,40 @@ func NewQuestions(self string, o QuestionOptions) *Questions {
 	return q
 }
 
-// Ask asks nodes, and waits until all have answered or are gone, or ctx ends; then it returns what has been answered, and who has
-// not. A nil error with nodes that are missing is a partial answer.
+// Ask asks nodes, and waits until all have answered or are gone, or ctx ends; then it has the answers used, and returns who
+// has not answered. A nil error with nodes that are missing is a partial answer. Answers have room for 64 MiB together, each for
+// an equal part of it, 4 MiB at most.
 //
-// Errors: ErrBusy, that of Send: nobody was asked.
-func (q *Questions) Ask(ctx context.Context, of []Node, data []byte) (answers []Answer, missing []Node, err error) {
-	if len(of) == 0 {
-		return nil, nil, nil
-	}
-	x := &question{missing: make(map[string]Node, len(of)), waits: make(map[string]bool, len(of)), done: make(chan struct{})}
-	for _, n := range of {
+// Errors: ErrBusy: nobody was asked; that of Send: perhaps nobody was.
+func (q *Questions) Ask(ctx context.Context, o Question) (missing []Node, err error) {
+	x := &question{missing: make(map[string]Node, len(o.Of)), waits: make(map[string]bool, len(o.Of)), done: make(chan struct{})}
+	for _, n := range o.Of {
 		x.missing[n.ID], x.waits[n.ID] = n, true
 	}
 	number, err := q.enter(x)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	defer q.leave(number)
-	if err := q.opts.Send(ctx, "", appendQuestion(nil, q.self, number, timeLeft(ctx), data)); err != nil {
-		return nil, nil, err
+	defer q.leave(x)
+	l := letter{from: q.self, number: number, left: timeLeft(ctx), most: min(maxAnswer, maxAnswers/max(len(o.Of), 1)), data: o.Data}
+	if err = o.Send(ctx, l.append(nil)); err == nil && len(o.Of) > 0 {
+		select {
+		case <-x.done:
+		case <-ctx.Done():
+		case <-q.life.Done():
+		}
 	}
-	select {
-	case <-x.done:
-	case <-ctx.Done():
-	case <-q.life.Done():
+	q.drop(number)
+	if err != nil {
+		return nil, err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, n := range of {
+	for _, n := range o.Of {
 		if _, is := x.missing[n.ID]; is {
 			missing = append(missing, n)
 		}
 	}
-	return x.answers, missing, nil
+	o.Use(x.answers)
+	return missing, nil
 }
 
 // timeLeft is how long somebody waits, a minute at most.
@@ -123,11 +135,18 @@ func (q *Questions) enter(x *question) (number uint64, err error) {
 	return q.number, nil
 }
 
-func (q *Questions) leave(number uint64) {
+// drop has nothing more come to a question.
+func (q *Questions) drop(number uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.opts.Hold(-q.asked[number].bytes)
 	delete(q.asked, number)
+}
+
+// leave counts the answers to a question, which was dropped, as held no more.
+func (q *Questions) leave(x *question) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.opts.Hold(-x.bytes)
 }
 
 // Gone says that a node is not there any more: it is waited for no longer, and stays missing.
@@ -149,12 +168,13 @@ func (x *question) endLocked(id string) {
 	}
 }
 
-// HearQuestion takes what another node asks, and has it answered.
-func (q *Questions) HearQuestion(data []byte) {
-	from, number, left, asked, err := parseQuestion(data)
-	if err != nil || from == q.self {
+// Hear takes what another node asks, and has it answered.
+func (q *Questions) Hear(data []byte) {
+	l, err := parseLetter(data)
+	if err != nil || l.from == q.self {
 		return
 	}
+	answer := q.opts.Begin(l.data)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -162,41 +182,49 @@ func (q *Questions) HearQuestion(data []byte) {
 	}
 	select {
 	case q.seats <- struct{}{}:
-		q.running.Go(func() { q.answer(from, number, left, asked) })
+		q.running.Go(func() { q.answer(&l, answer) })
 	default: // whoever asks is told that this node has not answered
 	}
 }
 
-func (q *Questions) answer(to string, number uint64, left time.Duration, asked []byte) {
+// answer answers a question, in a goroutine of its own; Close waits for it.
+func (q *Questions) answer(l *letter, answer func(context.Context, int) []byte) {
 	defer func() { <-q.seats }()
-	ctx, cancel := context.WithTimeout(q.life, left)
+	ctx, cancel := context.WithTimeout(q.life, l.left)
 	defer cancel()
-	data := q.opts.Answer(ctx, asked)
+	var data []byte
+	if answer != nil {
+		data = answer(ctx, l.most)
+	}
 	if ctx.Err() != nil {
 		return // nobody waits any more
 	}
-	_ = q.opts.Send(ctx, to, appendQuestion(nil, q.self, number, 0, data)) // if it does not go, this node is missing there
+	if len(data) > l.most {
+		data = nil // there is an answer, and no room for it
+	}
+	back := letter{from: q.self, number: l.number, data: data}
+	_ = q.opts.Send(ctx, l.from, back.append(nil)) // if it does not go, this node is missing there
 }
 
-// HearAnswer takes what another node has answered to this one.
+// HearAnswer takes what another node has answered to this one. One without data says that there is none.
 func (q *Questions) HearAnswer(data []byte) {
-	from, number, _, answer, err := parseQuestion(data)
+	l, err := parseLetter(data)
 	if err != nil {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	x := q.asked[number]
+	x := q.asked[l.number]
 	if x == nil {
 		return // it comes too late
 	}
-	if n, is := x.missing[from]; is && x.bytes+len(answer) <= maxAnswers {
-		q.opts.Hold(len(answer))
-		x.bytes += len(answer)
-		x.answers = append(x.answers, Answer{n, answer})
-		delete(x.missing, from)
+	n, is := x.missing[l.from]
+	if is && len(l.data) > 0 && x.bytes+len(l.data) <= maxAnswers && q.opts.Claim(len(l.data)) {
+		x.bytes += len(l.data)
+		x.answers = append(x.answers, Answer{n, l.data})
+		delete(x.missing, l.from)
 	}
-	x.endLocked(from)
+	x.endLocked(l.from)
 }
 
 // Close ends what is under way, and waits for it. It may be called twice.
@@ -206,38 +234,4 @@ func (q *Questions) Close() {
 	q.mu.Unlock()
 	q.end()
 	q.running.Wait()
-}
-
-// The form of a question and of an answer: version, kind, who sends it, the number of the question, the milliseconds
-// that its asker waits, the rest.
-const kindQuestion = 3
-
-func appendQuestion(b []byte, from string, number uint64, left time.Duration, data []byte) []byte {
-	b = append(b, version, kindQuestion)
-	b = append(binary.AppendUvarint(b, uint64(len(from))), from...)
-	b = binary.AppendUvarint(b, number)
-	b = binary.AppendUvarint(b, uint64(left.Milliseconds())) //nolint:gosec // not negative
-	return append(b, data...)
-}
-
-func parseQuestion(b []byte) (from string, number uint64, left time.Duration, data []byte, err error) {
-	if len(b) < 2 || b[0] != version || b[1] != kindQuestion {
-		return "", 0, 0, nil, errForm
-	}
-	b = b[2:]
-	size, used := binary.Uvarint(b)
-	if used <= 0 || size > maxText || size > uint64(len(b)-used) {
-		return "", 0, 0, nil, errForm
-	}
-	from, b = string(b[used:used+int(size)]), b[used+int(size):]
-	number, used = binary.Uvarint(b)
-	if used <= 0 {
-		return "", 0, 0, nil, errForm
-	}
-	b = b[used:]
-	ms, used := binary.Uvarint(b)
-	if used <= 0 || ms > uint64(time.Minute.Milliseconds()) {
-		return "", 0, 0, nil, errForm
-	}
-	return from, number, time.Duration(ms) * time.Millisecond, b[used:], nil //nolint:gosec // at most a minute
 }

@@ -15,23 +15,39 @@ import (
 type hall struct {
 	all  map[string]*nodes.Questions
 	held int
+	full bool
 }
 
 func (h *hall) enter(id string, answer func(context.Context, []byte) []byte) {
 	h.all[id] = nodes.NewQuestions(id, nodes.QuestionOptions{
 		Send: func(_ context.Context, to string, data []byte) error {
-			if to != "" {
-				h.all[to].HearAnswer(data)
+			h.all[to].HearAnswer(data)
+			return nil
+		},
+		Begin: func(asked []byte) func(context.Context, int) []byte {
+			if answer == nil {
 				return nil
 			}
+			return func(ctx context.Context, _ int) []byte { return answer(ctx, asked) }
+		},
+		Hold:  func(n int) { h.held += n },
+		Claim: func(n int) bool { h.held += n; return !h.full },
+	})
+}
+
+// ask is a question of me.
+func (h *hall) ask(ctx context.Context, of []nodes.Node, data string) (answers []nodes.Answer, missing []nodes.Node, err error) {
+	missing, err = h.all["me"].Ask(ctx, nodes.Question{
+		Of: of, Data: []byte(data),
+		Send: func(_ context.Context, data []byte) error {
 			for _, q := range h.all {
-				q.HearQuestion(data)
+				q.Hear(data)
 			}
 			return nil
 		},
-		Answer: answer,
-		Hold:   func(n int) { h.held += n },
+		Use: func(list []nodes.Answer) { answers = list },
 	})
+	return answers, missing, err
 }
 
 func (h *hall) close() {
@@ -60,10 +76,11 @@ func TestAnswersNameWhoIsMissing(t *testing.T) {
 		h.enter("a", echo("a"))
 		h.enter("b", echo("b"))
 		h.enter("mute", func(ctx context.Context, _ []byte) []byte { <-ctx.Done(); return nil })
-		h.enter("large", func(context.Context, []byte) []byte { return make([]byte, 65<<20) })
+		h.enter("large", func(context.Context, []byte) []byte { return make([]byte, 5<<20) })
+		h.enter("dumb", nil)
 		defer h.close()
 		me := h.all["me"]
-		answers, missing, err := me.Ask(t.Context(), named("a", "b"), []byte("how"))
+		answers, missing, err := h.ask(t.Context(), named("a", "b"), "how")
 		if err != nil || len(missing) != 0 || len(answers) != 2 {
 			t.Errorf("%v, %v, %v", answers, missing, err)
 		}
@@ -74,8 +91,8 @@ func TestAnswersNameWhoIsMissing(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		answers, missing, err = me.Ask(ctx, named("a", "mute", "large", "nobody"), nil)
-		if err != nil || len(answers) != 1 || fmt.Sprint(missing) != fmt.Sprint(named("mute", "large", "nobody")) {
+		answers, missing, err = h.ask(ctx, named("a", "mute", "large", "dumb", "nobody"), "")
+		if err != nil || len(answers) != 1 || fmt.Sprint(missing) != fmt.Sprint(named("mute", "large", "dumb", "nobody")) {
 			t.Errorf("%d answers, missing %v, %v", len(answers), missing, err)
 		}
 		go func() {
@@ -84,11 +101,20 @@ func TestAnswersNameWhoIsMissing(t *testing.T) {
 			me.Gone(nodes.Node{ID: "nobody"})
 			me.Gone(nodes.Node{ID: "stranger"})
 		}()
-		if answers, missing, _ = me.Ask(t.Context(), named("a", "nobody"), nil); len(answers) != 1 || fmt.Sprint(missing) != fmt.Sprint(named("nobody")) {
+		if answers, missing, _ = h.ask(t.Context(), named("a", "nobody"), ""); len(answers) != 1 || fmt.Sprint(missing) != fmt.Sprint(named("nobody")) {
 			t.Errorf("a node that goes: %d answers, missing %v", len(answers), missing)
 		}
 		if h.held != 0 {
 			t.Errorf("%d bytes of answers are held", h.held)
+		}
+		for _, none := range []string{"large", "dumb"} { // which is told at once
+			if answers, missing, _ = h.ask(t.Context(), named(none), ""); len(answers) != 0 || len(missing) != 1 {
+				t.Errorf("%s: %d answers, missing %v", none, len(answers), missing)
+			}
+		}
+		h.full = true
+		if answers, missing, _ = h.ask(t.Context(), named("a"), ""); len(answers) != 0 || len(missing) != 1 {
+			t.Errorf("without memory for it: %d answers, missing %v", len(answers), missing)
 		}
 	})
 }
@@ -103,12 +129,12 @@ func TestQuestionsAreBounded(t *testing.T) {
 		ended := make(chan error, 2000)
 		for range 1024 {
 			go func() {
-				_, _, err := h.all["me"].Ask(t.Context(), named("busy"), nil)
+				_, _, err := h.ask(t.Context(), named("busy"), "")
 				ended <- err
 			}()
 			synctest.Wait()
 		}
-		if _, _, err := h.all["me"].Ask(t.Context(), named("busy"), nil); !errors.Is(err, nodes.ErrBusy) {
+		if _, _, err := h.ask(t.Context(), named("busy"), ""); !errors.Is(err, nodes.ErrBusy) {
 			t.Errorf("one too many: %v", err)
 		}
 		if at != 64 {
@@ -125,14 +151,24 @@ func TestQuestionsAreBounded(t *testing.T) {
 
 // FuzzQuestion: whatever comes as a question or an answer, nothing breaks, and nothing is answered that was not asked.
 func FuzzQuestion(f *testing.F) {
-	f.Add([]byte{1, 3, 1, 'a', 1, 10, 'x'})
+	f.Add([]byte{1, 3, 1, 'a', 1, 10, 0, 'x'})
+	f.Add([]byte{1, 3, 1, 'a', 1, 10, 5, 'x'})
+	f.Add([]byte{1, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		q := nodes.NewQuestions("me", nodes.QuestionOptions{
-			Send:   func(context.Context, string, []byte) error { return nil },
-			Answer: func(_ context.Context, asked []byte) []byte { return asked },
-			Hold:   func(int) { t.Error("something is held") },
+			Send: func(_ context.Context, _ string, answer []byte) error {
+				if len(answer) > len(data)+16 {
+					t.Errorf("%q is answered by %d bytes", data, len(answer))
+				}
+				return nil
+			},
+			Begin: func(asked []byte) func(context.Context, int) []byte {
+				return func(context.Context, int) []byte { return asked }
+			},
+			Hold:  func(int) { t.Error("something is held") },
+			Claim: func(int) bool { t.Error("something is held"); return true },
 		})
-		q.HearQuestion(data)
+		q.Hear(data)
 		q.HearAnswer(data)
 		q.Close()
 	})

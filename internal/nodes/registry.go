@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ const (
 	Lease = 10 * time.Second // how long it is known without that
 
 	answerAfter = 100 * time.Millisecond // how soon a newcomer is answered: one heartbeat for all who come together
+	deafAfter   = 2 * Every              // without a heartbeat of its own a node has missed others'
 	maxNodes    = 1024                   // others that are known: beyond that newcomers are not taken note of
 )
 
@@ -37,28 +39,37 @@ type Options struct {
 }
 
 // Registry is the nodes that are there. Any goroutine may call its methods.
+//
+// Its clock is what it hears of itself: a node hears its own heartbeats like those of others, and where they do not come back
+// nobody's would. So who cannot hear takes nobody for dead, and knows that it may have missed who came.
 type Registry struct {
 	self    Node
 	opts    Options
 	running sync.WaitGroup
-	soon    chan struct{} // has room for one: a newcomer waits for an answer
+	soon    chan struct{} // has room for one: somebody waits for a heartbeat
 	end     chan struct{}
 	once    sync.Once
 
-	mu     sync.Mutex
-	others map[string]*other // by id
-	gone   bool              // closed
+	mu      sync.Mutex
+	others  map[string]*other // by id
+	heard   time.Time         // when this node last heard itself
+	clock   time.Duration     // how long it has heard itself: leases end by it
+	since   time.Time         // nothing was missed since then; zero: nothing is heard
+	changed chan struct{}     // closed when since changes
+	gone    bool              // closed
 }
 
 // other is what is known of another node.
 type other struct {
 	Node
-	heard time.Time
+	heard time.Duration // on the registry's clock
 }
 
 // New returns a registry that says from now on that a node lives, until Close.
 func New(self Node, o Options) *Registry {
-	r := &Registry{self: self, opts: o, soon: make(chan struct{}, 1), end: make(chan struct{}), others: make(map[string]*other)}
+	r := &Registry{
+		self: self, opts: o, soon: make(chan struct{}, 1), end: make(chan struct{}), others: make(map[string]*other), changed: make(chan struct{}),
+	}
 	r.running.Go(r.run)
 	return r
 }
@@ -67,7 +78,6 @@ func New(self Node, o Options) *Registry {
 func (r *Registry) Others() []Node {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.expireLocked(time.Now())
 	list := make([]Node, 0, len(r.others))
 	for _, e := range r.others {
 		list = append(list, e.Node)
@@ -76,10 +86,72 @@ func (r *Registry) Others() []Node {
 	return list
 }
 
-// Hear takes what a node has sent. What is of no form that this version knows is left alone.
+// Whole waits until whoever is there is known, which takes a heartbeat's time from when something may have been missed;
+// false: ctx has ended, or the registry was closed.
+func (r *Registry) Whole(ctx context.Context) bool {
+	for !r.ended() && ctx.Err() == nil {
+		left, changed := r.untilWhole(time.Now())
+		if left <= 0 {
+			return true
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-changed:
+		case <-ctx.Done():
+		case <-r.end:
+		}
+		timer.Stop()
+	}
+	return false
+}
+
+// untilWhole is how long to wait at least, or until changed is closed.
+func (r *Registry) untilWhole(now time.Time) (left time.Duration, changed <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.since.IsZero() || now.Sub(r.heard) > deafAfter {
+		return Every, r.changed
+	}
+	return r.since.Add(Every + answerAfter).Sub(now), r.changed
+}
+
+func (r *Registry) ended() bool {
+	select {
+	case <-r.end:
+		return true
+	default:
+		return false
+	}
+}
+
+// Lapsed says that something may have been missed: the others are asked to say that they live by a heartbeat of this node.
+func (r *Registry) Lapsed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.missedSinceLocked(time.Time{})
+	r.signal()
+}
+
+// missedSinceLocked takes note that nothing was missed since a moment, but before it.
+func (r *Registry) missedSinceLocked(now time.Time) {
+	r.since = now
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// signal has a heartbeat sent soon.
+func (r *Registry) signal() {
+	select {
+	case r.soon <- struct{}{}:
+	default:
+	}
+}
+
+// Hear takes what a node has sent, this one too. What is of no form that this version knows is left alone.
 func (r *Registry) Hear(data []byte) {
 	n, kind, err := parse(data)
-	if err != nil || n.ID == r.self.ID {
+	if err != nil {
 		return
 	}
 	r.mu.Lock()
@@ -87,20 +159,36 @@ func (r *Registry) Hear(data []byte) {
 	e := r.others[n.ID]
 	switch {
 	case r.gone:
+	case n.ID == r.self.ID:
+		r.hearSelfLocked(time.Now())
 	case kind == kindLeaves:
 		if e != nil {
 			r.forgetLocked(e, true)
 		}
 	case e != nil:
-		e.heard = time.Now()
+		e.heard = r.clock
 	case len(r.others) < maxNodes:
-		r.others[n.ID] = &other{n, time.Now()}
+		r.others[n.ID] = &other{n, r.clock}
 		if r.opts.Came != nil {
 			r.opts.Came(n)
 		}
-		select {
-		case r.soon <- struct{}{}:
-		default:
+		r.signal()
+	}
+}
+
+// hearSelfLocked moves the clock, by what can have been heard, and forgets who was not heard for a lease.
+func (r *Registry) hearSelfLocked(now time.Time) {
+	gap := now.Sub(r.heard)
+	if r.since.IsZero() || gap > deafAfter {
+		r.missedSinceLocked(now)
+	}
+	if !r.heard.IsZero() {
+		r.clock += min(gap, deafAfter)
+	}
+	r.heard = now
+	for _, e := range r.others {
+		if r.clock-e.heard > Lease {
+			r.forgetLocked(e, false)
 		}
 	}
 }
@@ -130,9 +218,6 @@ func (r *Registry) run() {
 			r.opts.Send(appendMessage(nil, kindLeaves, &r.self))
 			return
 		}
-		r.mu.Lock()
-		r.expireLocked(time.Now())
-		r.mu.Unlock()
 	}
 }
 
@@ -145,15 +230,6 @@ func (r *Registry) pause(d time.Duration) bool {
 		return true
 	case <-r.end:
 		return false
-	}
-}
-
-// expireLocked forgets who was not heard for a lease.
-func (r *Registry) expireLocked(now time.Time) {
-	for _, e := range r.others {
-		if now.Sub(e.heard) > Lease {
-			r.forgetLocked(e, false)
-		}
 	}
 }
 

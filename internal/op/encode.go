@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -183,6 +184,27 @@ func AppendOutcome(dst []byte, k Kind, o *Outcome) ([]byte, error) {
 		w.number(tagPartial, 1)
 	}
 	return w.end(dst)
+}
+
+// AppendPart is AppendOutcome for an outcome that may have only so many bytes: sockets and answers that do not fit are left
+// out, and the outcome is partial. ErrTooLarge says that its counts do not fit.
+func AppendPart(dst []byte, k Kind, o *Outcome, most int) ([]byte, error) {
+	part := *o
+	for {
+		out, err := AppendOutcome(dst, k, &part)
+		if err != nil && !errors.Is(err, ErrTooLarge) {
+			return dst, err
+		}
+		if err == nil && len(out)-len(dst) <= most {
+			return out, nil
+		}
+		if len(part.Sockets)+len(part.Answers) == 0 {
+			return dst, fmt.Errorf("%w: %d bytes of at most %d", ErrTooLarge, len(out)-len(dst), most)
+		}
+		part.Partial = true
+		part.Sockets = part.Sockets[:len(part.Sockets)/2]
+		part.Answers = part.Answers[:len(part.Answers)/2]
+	}
 }
 
 // nested is what another writer has written.

@@ -1,0 +1,182 @@
+package systemtest_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/redistest"
+)
+
+// onNode are the options of a node with a name, on a Redis.
+func onNode(t *testing.T, redis, name string) weir.Options {
+	t.Helper()
+	o := clustered(onRedis(t, redis))
+	o.Cluster.Node = name
+	return o
+}
+
+// nodeProcess is a node with one client that runs as a process of its own, until it is killed.
+type nodeProcess struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.Closer // the process ends with it
+	out *bufio.Reader
+}
+
+// nodeAddress tells TestNodeProcess where Redis is.
+const nodeAddress = "WEIR_TEST_NODE_REDIS"
+
+// startNode starts a process with a node, and returns when that serves and has a client.
+func startNode(t *testing.T, redis, name string) *nodeProcess {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &nodeProcess{t: t, cmd: exec.Command(program, "-test.run", "^TestNodeProcess$", "-test.count", "1")}
+	p.cmd.Env = append(os.Environ(), nodeAddress+"="+redis, "WEIR_TEST_NODE_NAME="+name)
+	p.cmd.Stderr = os.Stderr
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.kill)
+	p.out = bufio.NewReader(out)
+	if line := p.line(); line != "serves" {
+		t.Fatalf("the process says %q", line)
+	}
+	return p
+}
+
+// line is the next that the process prints.
+func (p *nodeProcess) line() string {
+	p.t.Helper()
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		p.t.Fatalf("a node's process: %q, %v", line, err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// kill ends the process by SIGKILL, if it runs.
+func (p *nodeProcess) kill() {
+	if p.cmd.ProcessState != nil {
+		return
+	}
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.t.Error(err)
+	}
+	_ = p.cmd.Wait() // it says that it was killed
+}
+
+// TestNodeProcess is what such a process does.
+func TestNodeProcess(t *testing.T) {
+	redis := os.Getenv(nodeAddress)
+	if redis == "" {
+		t.Skip("this is a part of other tests")
+	}
+	srv := start(t, onNode(t, redis, os.Getenv("WEIR_TEST_NODE_NAME")))
+	gather(t, srv)
+	eventually(t, "the socket is there", func() bool { return metric(t, srv, "weir_sockets") == 1 })
+	if _, err := os.Stdout.WriteString("serves\n"); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin) // until whoever has started it ends
+}
+
+// fetched asks a node for all sockets, and returns by node how many there are.
+func fetched(t *testing.T, srv *weir.Server, patience time.Duration) (map[string]int, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	found, err := srv.Lookup("/feed").All().Fetch(ctx)
+	nodes := make(map[string]int)
+	for _, s := range found {
+		nodes[s.Node]++
+	}
+	return nodes, err
+}
+
+// partial checks that an answer says that it is not whole, names who is missing and has what the others have.
+func partial(t *testing.T, got map[string]int, err error, missing, there string) {
+	t.Helper()
+	if !errors.Is(err, weir.ErrTimeout) || !strings.Contains(err.Error(), missing) || got[there] != 1 {
+		t.Errorf("found %v, %v: want that of %s, and that %s is missing", got, err, there, missing)
+	}
+}
+
+// whole asks until an answer says nothing of anybody missing, which has to be the whole then.
+func whole(t *testing.T, srv *weir.Server, want string) {
+	t.Helper()
+	var got map[string]int
+	eventually(t, "an answer is whole", func() bool {
+		var err error
+		got, err = fetched(t, srv, time.Second)
+		return err == nil
+	})
+	if fmt.Sprint(got) != want {
+		t.Errorf("an answer without an error has %v, want %s", got, want)
+	}
+}
+
+// TestNodesThatCannotAnswerAreNamed: a node that was killed, one behind a network that says nothing, and a Redis that is away:
+// every question is answered by its end, by what the others know and with the names of those who are missing; a node
+// that is dead is asked no more when its lease is over, and one that was away for longer than that asks whom it knew.
+func TestNodesThatCannotAnswerAreNamed(t *testing.T) {
+	s := redistest.Start(t)
+	network := redistest.NewProxy(t, s.Addr())
+	a, b := start(t, onNode(t, s.Addr(), "a")), start(t, onNode(t, network.Addr(), "b"))
+	gather(t, a)
+	gather(t, b)
+	c := startNode(t, s.Addr(), "c")
+	for _, srv := range []*weir.Server{a, b} {
+		eventually(t, "the socket is there", func() bool { return metric(t, srv, "weir_sockets") == 1 })
+		whole(t, srv, "map[a:1 b:1 c:1]")
+	}
+	c.kill()
+	got, err := fetched(t, a, time.Second)
+	partial(t, got, err, "c", "b")
+	network.Hold(true)
+	got, err = fetched(t, a, time.Second)
+	partial(t, got, err, "b", "a")
+	if got, err = fetched(t, b, time.Second); err == nil || got["b"] != 1 {
+		t.Errorf("behind a network that says nothing: %v, %v", got, err)
+	}
+	eventually(t, "the leases of both are over", func() bool { return metric(t, a, "weir_cluster_nodes") == 1 })
+	whole(t, a, "map[a:1]")
+	if got, err = fetched(t, b, time.Second); !errors.Is(err, weir.ErrUnavailable) || got["b"] != 1 {
+		t.Errorf("without a broker for long: %v, %v", got, err)
+	}
+	network.Hold(false)
+	whole(t, b, "map[a:1 b:1]")
+	eventually(t, "the other one hears it too", func() bool { return metric(t, a, "weir_cluster_nodes") == 2 })
+	whole(t, a, "map[a:1 b:1]")
+	network.Cut()
+	whole(t, b, "map[a:1 b:1]")
+	s.Kill()
+	for _, srv := range []*weir.Server{a, b} {
+		if got, err = fetched(t, srv, time.Second); err == nil || len(got) != 1 {
+			t.Errorf("without Redis: %v, %v", got, err)
+		}
+	}
+	s.Restart(true)
+	whole(t, a, "map[a:1 b:1]")
+	whole(t, b, "map[a:1 b:1]")
+	network.Deafen()
+	whole(t, b, "map[a:1 b:1]")
+}
