@@ -48,7 +48,7 @@ func (s *Server) extra() metrics.Extra {
 	e.EventsDropped, e.EventsPanics = s.herald.read(&s.herald.dropped), s.herald.read(&s.herald.panics)
 	e.Workers = metrics.Workers{Running: w.Running, Queued: w.Queued, Panics: w.Panics + s.count.panics.Load()}
 	o := s.outside.Stats()
-	e.Workers.Panics += o.Panics + s.readers.Stats().Panics
+	e.Workers.Panics += o.Panics + s.readers.Stats().Panics + s.requests.Stats().Panics
 	e.Outside = metrics.Outside{Running: o.Running, Queued: o.Queued, Refused: o.Refused}
 	e.Build = metrics.Build{Version: build.Version(), Revision: build.Revision(), GoVersion: runtime.Version()}
 	for _, d := range s.doors {

@@ -44,6 +44,31 @@ func (l *loopSocket) Trim() {
 // jobFunc is a function as a job of a mailbox.
 type jobFunc = workers.JobFunc
 
+// ownFunc is jobFunc for work of Weir's own, of which nobody hears if the server has stopped.
+type ownFunc struct{ jobFunc }
+
+// Refused implements workers.Refusable.
+func (ownFunc) Refused(error) {}
+
+// request gives work of Weir's own to the pool for that, in turn with the socket's other jobs: handlers that compute hold it
+// up only where they are this socket's.
+func (l *loopSocket) request(job workers.Refusable, bytes int) {
+	l.put(l.ns.srv.requests, job, bytes)
+}
+
+// put gives a job for another pool than the mailbox's own to the socket's mailbox.
+func (l *loopSocket) put(w *workers.Pool, job workers.Refusable, bytes int) {
+	switch l.box().PushTo(w, job, bytes) {
+	case workers.NoRoom:
+		job.Refused(workers.ErrFull)
+	case workers.Refused:
+		job.Refused(workers.ErrClosed)
+	case workers.AcceptedFull:
+		l.pauseReading()
+	case workers.Accepted:
+	}
+}
+
 // enqueue gives a job to the socket's mailbox; when that is full the client is
 // not read until it has room again. The budget counts its bytes until then.
 func (l *loopSocket) enqueue(job workers.Job, bytes int) {
@@ -129,7 +154,7 @@ const answerBytes = 256
 //
 //weir:loop
 func (s *Socket) later(f func()) {
-	s.loop().enqueue(jobFunc(func(context.Context) { s.onItsLoop(f) }), answerBytes)
+	s.loop().request(ownFunc{func(context.Context) { s.onItsLoop(f) }}, answerBytes)
 }
 
 // onItsLoop is post that waits for the end of f.

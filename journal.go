@@ -286,7 +286,7 @@ func (n *Namespace) await(ctx context.Context, topic string) error {
 //
 //weir:loop
 func (s *Socket) subscribeLater(topic string, o delivery.SubscribeOptions) {
-	s.loop().enqueue(jobFunc(func(ctx context.Context) {
+	s.loop().request(ownFunc{func(ctx context.Context) {
 		err := s.ns.await(ctx, topic)
 		s.post(func() {
 			if err == nil {
@@ -296,5 +296,5 @@ func (s *Socket) subscribeLater(topic string, o delivery.SubscribeOptions) {
 				s.ns.log.Warn("not subscribed automatically", "topic", topic, "socket", s.ID(), "error", err)
 			}
 		})
-	}), 0)
+	}}, 0)
 }

@@ -206,7 +206,8 @@ type ServerOptions struct {
 type WorkerOptions struct {
 	Max int // handlers at the same time; default 256; 100,000 at most
 	// Nice from 1 to 19 runs each worker on an OS thread of its own at that
-	// niceness, so that CPU-bound handlers yield to the shards. Linux only.
+	// niceness, so that CPU-bound handlers yield to the shards. Linux only. Of those as many compute at once as GOMAXPROCS is above
+	// Shards when New is called, or as there are CPUs if it is not: each loop then finds one of Go's processors free.
 	Nice int
 	// MailboxEvents and MailboxBytes bound the events of one socket that wait for
 	// its handlers; beyond that the socket is not read. Defaults 128 and 1 MiB.

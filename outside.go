@@ -25,15 +25,7 @@ var (
 //
 //weir:loop
 func (s *Socket) ask(job workers.Refusable, bytes int) {
-	switch s.loop().box().PushTo(s.ns.srv.outside, job, bytes) {
-	case workers.NoRoom:
-		job.Refused(workers.ErrFull)
-	case workers.Refused:
-		job.Refused(workers.ErrClosed)
-	case workers.AcceptedFull:
-		s.loop().pauseReading()
-	case workers.Accepted:
-	}
+	s.loop().put(s.ns.srv.outside, job, bytes)
 }
 
 // refusedCall is what a client is told in place of an answer that nobody was asked for.
@@ -132,17 +124,26 @@ func (q *inquiry) Run(ctx context.Context) {
 	}
 }
 
+// Refused implements workers.Refusable.
+func (q *inquiry) Refused(why error) {
+	q.err = refusedCall(why)
+	q.r.s.post(q.decided)
+}
+
 // end goes back to the loop.
 func (q *inquiry) end() {
-	s := q.r.s
-	then := func() {
-		s.deciding--
-		q.r.due = true
-		q.then(q.err)
-	}
-	if q.r.name == "publish" { // takes effect in work, other requests in then
-		s.post(then)
+	if q.r.name == "publish" { // takes effect in work, other requests in decided
+		q.r.s.post(q.decided)
 		return
 	}
-	s.onItsLoop(then)
+	q.r.s.onItsLoop(q.decided)
+}
+
+// decided is what is left for the loop.
+//
+//weir:loop
+func (q *inquiry) decided() {
+	q.r.s.deciding--
+	q.r.due = true
+	q.then(q.err)
 }

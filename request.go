@@ -214,7 +214,7 @@ func (r *request) decide(bytes int, may, work func(context.Context) error, then 
 	if may != nil {
 		s.ask(permission{q}, 0)
 	}
-	s.loop().enqueue(q, bytes)
+	s.loop().request(q, bytes)
 }
 
 // post runs f on the socket's shard, unless the socket has left; the channel is closed

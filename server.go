@@ -50,6 +50,7 @@ type Server struct {
 
 	workers   *workers.Pool // run handlers
 	outside   *workers.Pool // ask the application's checks, which may hang
+	requests  *workers.Pool // do what clients request of Weir itself and no loop may wait for
 	readers   *workers.Pool // read large messages; they wait for nobody
 	failures  *guard.Failures
 	revoked   *guard.Revocations
@@ -129,7 +130,13 @@ func New(o Options) (*Server, error) {
 	lobby := NamespaceOptions{}
 	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
 	var err error
-	s.workers, err = workers.New(workers.Options{Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Upkeep: s.upkeep, Logger: s.log})
+	s.workers, err = workers.New(workers.Options{
+		Max: orDefault(o.Workers.Max, 256), Nice: o.Workers.Nice, Compute: computing(o.Workers.Nice, shards), Upkeep: s.upkeep, Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.requests, err = workers.New(workers.Options{Max: orDefault(o.Workers.Max, 256), Logger: s.log})
 	if err != nil {
 		return nil, err
 	}
@@ -315,7 +322,7 @@ func (s *Server) stop() error {
 		errs = append(errs, d.Close())
 	}
 	// What was read, and what comes back from outside, ends on the workers.
-	errs = append(errs, s.ports.Close(), closePool(s.readers), closePool(s.outside), closePool(s.workers))
+	errs = append(errs, s.ports.Close(), closePool(s.readers), closePool(s.outside), closePool(s.requests), closePool(s.workers))
 	s.hub.Close()
 	errs = append(errs, s.disk.close())
 	s.fleet.close()
@@ -327,6 +334,19 @@ func (s *Server) stop() error {
 	s.herald.close()
 	s.lines.Flush(lastLines)
 	return errors.Join(errs...)
+}
+
+// computing is how many handlers may compute at once, so that each loop finds one of Go's processors free; 0, any number, where the
+// operating system is told nothing of them.
+func computing(nice, shards int) int {
+	switch spare := runtime.GOMAXPROCS(0) - shards; {
+	case nice == 0:
+		return 0
+	case spare > 0:
+		return spare
+	default:
+		return runtime.NumCPU()
+	}
 }
 
 // lastJobs is how long the jobs of a pool have when the server stops. Each pool has it for itself: calls that hang outside

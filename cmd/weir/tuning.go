@@ -35,13 +35,19 @@ func cpus() int {
 }
 
 // tune decides for a number of CPUs. shards 0 is one for each; workers are the handlers that may run at once. There
-// is always a thread besides those of the shards: with one for both, a busy shard starves net/http.
+// is always a thread besides those of the shards: with one for both, a busy shard starves net/http. Handlers have one more than
+// there are CPUs: those that compute for long take as many as there are, and the others go on beside them. On one CPU they
+// take turns: a third thread costs every event a twentieth.
 func tune(cpus, shards, workers int) tuning {
 	t := tuning{shards: shards}
 	if t.shards == 0 {
 		t.shards = cpus
 	}
-	t.procs = t.shards + max(min(workers, cpus), 1)
+	handlers := cpus
+	if cpus > 1 {
+		handlers++
+	}
+	t.procs = t.shards + max(min(workers, handlers), 1)
 	if runtime.GOOS == "linux" {
 		t.nice = workerNice
 	}

@@ -6,10 +6,10 @@ func TestTuneAlwaysLeavesAThreadBesidesTheShards(t *testing.T) {
 	for _, c := range []struct{ cpus, shards, workers, wantShards, wantProcs int }{
 		{1, 0, 256, 1, 2},
 		{1, 0, 1, 1, 2},
-		{2, 0, 256, 2, 4},
+		{2, 0, 256, 2, 5},
 		{2, 0, 0, 2, 3},
 		{8, 0, 3, 8, 11},
-		{8, 2, 256, 2, 10},
+		{8, 2, 256, 2, 11},
 		{2, 6, 1, 6, 7},
 	} {
 		got := tune(c.cpus, c.shards, c.workers)

@@ -26,7 +26,7 @@ func TestExcessWithGoexitLeavesSomebody(t *testing.T) {
 	w.awake = true
 	w.mu.Unlock()
 	look := func(held, others int) {
-		l := look{stuck: held, others: others - held}
+		l := look{waiting: held, others: others - held}
 		if l.others > 0 {
 			l.sample = make([]*seat, l.others)
 		}
@@ -83,7 +83,7 @@ func TestExcessWithGoexitLeavesSomebody(t *testing.T) {
 	select {
 	case <-ran:
 	case <-time.After(time.Minute):
-		t.Errorf("a job is never run: all %d workers are idle, %d jobs queued, the watch is set: %v", w.Stats().Live, w.queue.len(), w.awake)
+		t.Errorf("a job is never run: all %d workers are idle, %d jobs queued, the watch is set: %v", w.Stats().Live, w.line.len(), w.awake)
 	}
 	_ = w.Close(context.Background())
 }

@@ -5,5 +5,5 @@ var (
 	ThreadID   = threadID
 	OpenStatus = openStatus
 	ThreadTime = threadTime
-	Waits      = waits
+	Asleep     = asleep
 )

@@ -100,6 +100,7 @@ type Refusable interface {
 type Mailbox struct {
 	home   *Pool
 	at     *Pool // whose turn is queued or running; changed between turns
+	slow   bool  // a job of its last turn computed for long; as at
 	owner  Owner // nil: always ready, and nobody hears of Drained
 	limits *MailboxLimits
 
@@ -298,10 +299,11 @@ const (
 	turnTime = 200 * time.Microsecond
 )
 
-// run works off jobs until the mailbox is empty, the next one is for another pool, or its turn is over and somebody else
-// waits for the worker.
-func (t *visit) run() {
+// run works off jobs, on the worker of that seat, until the mailbox is empty, the next one is for another pool, or its turn is
+// over and somebody else waits for the worker.
+func (t *visit) run(s *seat) {
 	defer t.end()
+	defer func() { t.slow = s.heavy.Load() == s.since.Load() }()
 	w, began := t.at, time.Now()
 	for n := 1; !w.dropped.Load() && t.deliver(w); n++ {
 		if w.queued.Load() > 0 && (n >= turnJobs || time.Since(began) > turnTime) {

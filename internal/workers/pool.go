@@ -48,6 +48,11 @@ type Options struct {
 	// Nice from 1 to 19 runs every worker on an OS thread of its own at that niceness, so that CPU-bound handlers
 	// yield to the shards (architecture.md D8). It needs NiceSupported. 0 means plain goroutines.
 	Nice int
+	// Compute is how many jobs may compute at once, as far as the kernel tells: so many of Go's processors are the pool's, and a
+	// job beyond them would take one from somebody else, for ten milliseconds at a time. Jobs that wait do not count. The
+	// mailboxes whose jobs compute for long stand in a queue of their own then, and leave one of the places to the others.
+	// It needs Nice. 0 means any number.
+	Compute int
 	// Upkeep is called by a worker before it waits, every upkeepEvery while it does not, and beside it every watchEvery. What
 	// jobs put off until then, because it is cheaper for several of them at once, is done there. It must not block and is
 	// called concurrently. Nil: nothing is put off.
@@ -69,6 +74,9 @@ func (o Options) validate() error {
 	}
 	if o.Nice < 0 || o.Nice > 19 {
 		errs = append(errs, fmt.Errorf("workers nice %d is not within 0 and 19", o.Nice))
+	}
+	if o.Compute < 0 || (o.Compute > 0 && o.Nice == 0) {
+		errs = append(errs, fmt.Errorf("workers compute %d: want at least 0, and a nice with it", o.Compute))
 	}
 	if o.Nice > 0 && !NiceSupported {
 		errs = append(errs, fmt.Errorf("workers nice %d: %s has no niceness per thread", o.Nice, runtime.GOOS))
@@ -95,23 +103,25 @@ type Stats struct {
 // What enters the queue is one visit per Mailbox, which bounds what its owner may pile up. Of a pool for calls that may
 // hang, Options.Queue bounds it besides.
 type Pool struct {
-	max    int
-	most   int // that may wait in queue; 0 = any number
-	floor  int // how many are kept free of jobs that take long, see watch
-	idle   time.Duration
-	nice   int
-	upkeep func()
-	start  time.Time
-	log    *slog.Logger
-	ctx    context.Context
-	cancel context.CancelFunc
-	done   chan struct{} // closed when Close was called and the last worker has left
+	max     int
+	most    int // that may wait in line; 0 = any number
+	floor   int // how many are kept free of jobs that take long, see watch
+	idle    time.Duration
+	nice    int
+	compute int // how many may compute; 0 = any number
+	upkeep  func()
+	start   time.Time
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when Close was called and the last worker has left
 
 	mu      sync.Mutex
-	queue   jobQueue
+	line    line
 	seats   []*seat     // idle workers, the most recently busy last
 	crew    []*seat     // all workers
 	long    int         // workers that were found with a job that takes long when last looked at
+	waiting int         // of them, those that wait
 	excess  int         // workers that were found too many then, and have not stepped back yet
 	turn    int         // where in crew the next look begins
 	alarm   *time.Timer // of the watch; nil before the first job
@@ -119,7 +129,7 @@ type Pool struct {
 	closing bool
 
 	dropped  atomic.Bool  // Close gave up: jobs that have not started never will
-	queued   atomic.Int64 // length of queue, for those without the lock
+	queued   atomic.Int64 // length of line, for those without the lock
 	popped   atomic.Int64 // visits that workers have taken off the queue
 	pending  atomic.Int64 // jobs accepted and not started
 	running  atomic.Int64
@@ -136,6 +146,8 @@ type seat struct {
 	since  atomic.Int64 // when it began its job, in nanoseconds of Pool.start; 0 while idle
 	thread atomic.Int32 // the one it is locked to; 0 = none
 	status *os.File     // of that thread, set before it; nil: the watch opens it
+	heavy  atomic.Int64 // since of the job that the watch found computing for long
+	slow   bool         // Pool.mu guards it: it counts in line.slowly
 	upkept int64        // the worker's: when it last called Upkeep, as since
 	seen   sighting     // the watch's
 }
@@ -150,7 +162,7 @@ func New(o Options) (*Pool, error) {
 		return nil, err
 	}
 	w := &Pool{
-		max: o.Max, most: o.Queue, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, upkeep: o.Upkeep, log: o.Logger, start: time.Now(), done: make(chan struct{}),
+		max: o.Max, most: o.Queue, floor: runtime.NumCPU(), idle: o.Idle, nice: o.Nice, compute: o.Compute, line: line{apart: o.Compute > 0, most: max(1, o.Compute-1)}, upkeep: o.Upkeep, log: o.Logger, start: time.Now(), done: make(chan struct{}),
 	}
 	if w.max == 0 {
 		w.max = defaultMaxWorkers
@@ -176,7 +188,7 @@ func (w *Pool) enter(t *visit) error {
 		w.mu.Unlock()
 		return ErrClosed
 	}
-	if w.most > 0 && w.queue.len() >= w.most {
+	if w.most > 0 && w.line.len() >= w.most {
 		w.mu.Unlock()
 		w.refused.Add(1)
 		return ErrFull
@@ -253,15 +265,18 @@ func (w *Pool) Stats() Stats {
 // queue. Of an idle one the seat is returned, for the caller to hand the job to once it has let go of the lock.
 func (w *Pool) dispatchLocked(job *visit) *seat {
 	w.watchLocked()
-	if len(w.crew)-len(w.seats)-w.long < w.floor {
+	if busy := len(w.crew) - len(w.seats); busy-w.long < w.floor && w.mayComputeLocked(busy) && w.line.may(job) {
 		if s, ok := w.callLocked(job); ok {
 			return s
 		}
 	}
-	w.queue.push(job)
-	w.queued.Store(int64(w.queue.len()))
+	w.line.push(job)
+	w.queued.Store(int64(w.line.len()))
 	return nil
 }
+
+// mayComputeLocked reports whether another worker may compute beside so many that are busy.
+func (w *Pool) mayComputeLocked(busy int) bool { return w.compute == 0 || busy-w.waiting < w.compute }
 
 // callLocked gives job to an idle worker, whose seat it returns, or to a new one; false if there may be none.
 func (w *Pool) callLocked(job *visit) (*seat, bool) {
@@ -269,6 +284,7 @@ func (w *Pool) callLocked(job *visit) (*seat, bool) {
 		s := w.seats[n-1]
 		w.seats[n-1] = nil
 		w.seats = w.seats[:n-1]
+		s.slow = w.line.begin(job)
 		return s, true
 	}
 	if len(w.crew) >= w.max {
@@ -279,7 +295,7 @@ func (w *Pool) callLocked(job *visit) (*seat, bool) {
 }
 
 func (w *Pool) startLocked(job *visit) {
-	s := &seat{job: make(chan *visit, 1)}
+	s := &seat{job: make(chan *visit, 1), slow: w.line.begin(job)}
 	w.crew = append(w.crew, s)
 	go w.run(s, job)
 }
@@ -306,7 +322,7 @@ func (w *Pool) run(s *seat, job *visit) {
 			s.upkept = began
 			w.upkeep()
 		}
-		job.run()
+		job.run(s)
 	}
 }
 
@@ -326,10 +342,12 @@ func (w *Pool) slowDown(s *seat) {
 // next waits for a job; false tells the worker to leave.
 func (w *Pool) next(s *seat, idle *time.Timer) (*visit, bool) {
 	w.mu.Lock()
+	w.line.end(s.slow)
+	s.slow = false
 	if w.excess > 0 && !w.closing {
-		w.excess-- // the others work off the queue
-	} else if job, ok := w.queue.pop(); ok {
-		w.queued.Store(int64(w.queue.len()))
+		w.excess-- // the others work off the line
+	} else if job, ok := w.popLocked(); ok {
+		s.slow = w.line.begin(job)
 		w.popped.Add(1)
 		w.mu.Unlock()
 		return job, true
@@ -353,6 +371,13 @@ func (w *Pool) next(s *seat, idle *time.Timer) (*visit, bool) {
 		return nil, false
 	}
 	job, ok := <-s.job
+	return job, ok
+}
+
+// popLocked takes the visit off the line that is next; false if there is none that may begin.
+func (w *Pool) popLocked() (*visit, bool) {
+	job, ok := w.line.pop()
+	w.queued.Store(int64(w.line.len()))
 	return job, ok
 }
 
@@ -383,8 +408,8 @@ func (w *Pool) leave(s *seat) {
 	i := slices.Index(w.crew, s)
 	w.crew = slices.Delete(w.crew, i, i+1)
 	w.excess = max(0, w.excess-1)
-	if job, ok := w.queue.pop(); ok {
-		w.queued.Store(int64(w.queue.len()))
+	w.line.end(s.slow)
+	if job, ok := w.popLocked(); ok {
 		w.startLocked(job)
 		return
 	}
@@ -415,12 +440,13 @@ func (w *Pool) abandon() (dropped, running int) {
 	w.mu.Lock()
 	w.dropped.Store(true)
 	dropped, running = int(w.pending.Load()), int(w.running.Load())
-	queue := w.queue
-	w.queue = jobQueue{}
+	queues := w.line.empty()
 	w.queued.Store(0)
 	w.mu.Unlock()
-	for t, ok := queue.pop(); ok; t, ok = queue.pop() {
-		t.drop(w)
+	for i := range queues {
+		for t, ok := queues[i].pop(); ok; t, ok = queues[i].pop() {
+			t.drop(w)
+		}
 	}
 	return dropped, running
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,11 +62,11 @@ wait:
 
 // Whatever jobs do, each is run once and the pool ends.
 func TestEveryJobRunsWhateverTheOthersDo(t *testing.T) {
-	for _, nice := range []int{0, 1} {
+	for _, o := range []workers.Options{{}, {Nice: 1}, {Nice: 1, Compute: 1}, {Nice: 1, Compute: 3}} {
 		for _, most := range []int{1, 2, 3, 40} {
-			t.Run(fmt.Sprintf("nice %d max %d", nice, most), func(t *testing.T) {
+			t.Run(fmt.Sprintf("nice %d compute %d max %d", o.Nice, o.Compute, most), func(t *testing.T) {
 				var rests, late atomic.Int64
-				w, err := workers.New(workers.Options{Max: most, Nice: nice, Idle: 2 * time.Millisecond, Logger: discard(), Upkeep: func() { rests.Add(1); late.Store(0) }})
+				w, err := workers.New(workers.Options{Max: most, Nice: o.Nice, Compute: o.Compute, Idle: 2 * time.Millisecond, Logger: discard(), Upkeep: func() { rests.Add(1); late.Store(0) }})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -127,6 +128,71 @@ func TestEveryJobRunsWhateverTheOthersDo(t *testing.T) {
 			})
 		}
 	}
+}
+
+// spin computes for so much time of its thread.
+func spin(d time.Duration) {
+	for from := workers.ThreadTime(workers.ThreadID()); workers.ThreadTime(workers.ThreadID()) < from+d; {
+	}
+}
+
+// TestJobsThatComputeLeaveAPlaceToTheOthers: mailboxes whose jobs compute wait for one another, and not others for them.
+func TestJobsThatComputeLeaveAPlaceToTheOthers(t *testing.T) {
+	w := pool(t, workers.Options{Max: 64, Nice: 1, Compute: 3})
+	var ending atomic.Bool
+	var burnt atomic.Int64
+	var boxes [20]workers.Mailbox
+	var again func(i int) workers.JobFunc
+	again = func(i int) workers.JobFunc {
+		return func(context.Context) {
+			spin(5 * time.Millisecond)
+			burnt.Add(1)
+			if !ending.Load() {
+				boxes[i].Push(again(i), 0)
+			}
+		}
+	}
+	for i := range boxes {
+		boxes[i].Init(w, &workers.MailboxLimits{}, nil)
+		boxes[i].Push(again(i), 0)
+	}
+	for burnt.Load() < 3*int64(len(boxes)) { // all are known
+		runtime.Gosched()
+	}
+	var waited []int64
+	for range 50 {
+		before, ran := burnt.Load(), make(chan int64, 1)
+		submit(t, w, func(context.Context) { ran <- burnt.Load() })
+		waited = append(waited, <-ran-before)
+	}
+	ending.Store(true)
+	slices.Sort(waited)
+	if n := waited[len(waited)/2]; n > 4 {
+		t.Errorf("a short job waits for %d of those that compute, of %v", n, waited)
+	}
+	closePool(t, w)
+}
+
+// TestJobsThatNeverEndHoldTheirOwnWorkers, also where no more may compute.
+func TestJobsThatNeverEndHoldTheirOwnWorkers(t *testing.T) {
+	w := pool(t, workers.Options{Max: 64, Nice: 1, Compute: 2})
+	var ending atomic.Bool
+	for range 5 {
+		submit(t, w, func(context.Context) {
+			for !ending.Load() {
+				spin(time.Millisecond)
+			}
+		})
+	}
+	ran := make(chan struct{})
+	submit(t, w, func(context.Context) { close(ran) })
+	select {
+	case <-ran:
+	case <-time.After(time.Minute):
+		t.Error("behind five that never end, nobody has run the sixth")
+	}
+	ending.Store(true)
+	closePool(t, w)
 }
 
 // BenchmarkBehindWaiting: short jobs while others wait, as handlers of slow databases do.

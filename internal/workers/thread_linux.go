@@ -21,7 +21,7 @@ func setThreadNice(nice int) error {
 // threadID is the calling thread's.
 func threadID() int { return unix.Gettid() }
 
-// openStatus opens the status of the calling thread, for waits; nil if that cannot be had: no /proc, or no descriptor left.
+// openStatus opens the status of the calling thread, for asleep; nil if that cannot be had: no /proc, or no descriptor left.
 func openStatus() *os.File {
 	f, err := os.Open("/proc/thread-self/stat")
 	if err != nil {
@@ -30,9 +30,9 @@ func openStatus() *os.File {
 	return f
 }
 
-// waits reports whether a thread of this process neither runs nor waits for a processor (proc(5), stat); known is false
+// asleep reports whether a thread of this process neither runs nor waits for a processor (proc(5), stat); known is false
 // if that cannot be found out. status is the thread's, or nil: then it is opened and closed, which costs three times as much.
-func waits(thread int, status *os.File) (waiting, known bool) {
+func asleep(thread int, status *os.File) (asleep, known bool) {
 	if status == nil {
 		f, err := os.Open("/proc/self/task/" + strconv.Itoa(thread) + "/stat")
 		if err != nil {

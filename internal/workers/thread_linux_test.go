@@ -49,7 +49,7 @@ func TestNicedWorkersLowerOnlyThemselves(t *testing.T) {
 }
 
 func sleeps(thread int) bool {
-	waiting, _ := workers.Waits(thread, nil)
+	waiting, _ := workers.Asleep(thread, nil)
 	return waiting
 }
 
@@ -91,7 +91,7 @@ func TestWatchKnowsWhatThreadsDo(t *testing.T) {
 	close(stop)
 	<-done
 	const none = 1 << 22 // the kernel numbers threads below that
-	if _, known := workers.Waits(none, nil); known || workers.ThreadTime(none) != 0 {
+	if _, known := workers.Asleep(none, nil); known || workers.ThreadTime(none) != 0 {
 		t.Error("something is known of threads that are none")
 	}
 }
@@ -129,8 +129,8 @@ func TestNicedWorkersThatComputeAreRelieved(t *testing.T) {
 	closePool(t, w)
 }
 
-// BenchmarkWaits pays for the status that workers keep open: the watch asks for it once a millisecond while anybody works.
-func BenchmarkWaits(b *testing.B) {
+// BenchmarkAsleep pays for the status that workers keep open: the watch asks for it once a millisecond while anybody works.
+func BenchmarkAsleep(b *testing.B) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	status := workers.OpenStatus()
@@ -141,7 +141,7 @@ func BenchmarkWaits(b *testing.B) {
 	}{{"open", status}, {"opened", nil}} {
 		b.Run(c.name, func(b *testing.B) {
 			for range b.N {
-				if _, known := workers.Waits(workers.ThreadID(), c.status); !known {
+				if _, known := workers.Asleep(workers.ThreadID(), c.status); !known {
 					b.Fatal("nothing is known of this thread")
 				}
 			}

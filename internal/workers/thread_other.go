@@ -17,6 +17,6 @@ func threadID() int { return 0 }
 
 func openStatus() *os.File { return nil }
 
-func waits(int, *os.File) (waiting, known bool) { return false, false }
+func asleep(int, *os.File) (asleep, known bool) { return false, false }
 
 func threadTime(int) time.Duration { return 0 }
