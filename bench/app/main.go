@@ -1,6 +1,6 @@
-// Command app is an application on Weir as the row events-1000 measures it: a typed handler decodes each event on a
-// worker and what it returns answers the ack. It logs as the rig reads it: a JSON object a line on stderr, "listening",
-// then "ready".
+// Command app is an application on Weir as the rows about events measure it: a typed handler decodes each event on a
+// worker and what it returns answers the ack; another one burns processor time. Beside them is the topic of the rows about
+// deliveries. It logs as the rig reads it: a JSON object a line on stderr, "listening", then "ready".
 package main
 
 import (
@@ -34,13 +34,19 @@ var errNegative = errors.New("n is negative")
 
 func main() {
 	driver := flag.String("driver", "auto", "how connections are held: auto, epoll, goroutine")
+	inbound := flag.String("inbound", "", "bound the events of each client: throttle, drop, disconnect; default no bound")
+	messages := flag.Int("messages", 0, "events a second that a client may send; 0: the default of a bound")
 	flag.Parse()
 	if *driver == "auto" {
 		*driver = string(weir.DriverAuto)
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := serve(ctx, log, weir.Driver(*driver))
+	o := options{driver: weir.Driver(*driver)}
+	if *inbound != "" {
+		o.inbound = []weir.InboundLimit{{Events: "event", Messages: *messages, Bytes: weir.Off, Action: weir.InboundAction(*inbound)}}
+	}
+	err := serve(ctx, log, o)
 	stop()
 	if err != nil {
 		log.Error(err.Error())
@@ -48,13 +54,26 @@ func main() {
 	}
 }
 
-// serve runs as the binary does: an event loop for each CPU, a thread besides them, and workers that yield (architecture.md D8).
-func serve(ctx context.Context, log *slog.Logger, driver weir.Driver) error {
+// options are what the rows vary.
+type options struct {
+	driver  weir.Driver
+	inbound []weir.InboundLimit
+}
+
+// serve runs as the binary does (cmd/weir/tuning.go): an event loop for each CPU, threads for workers besides, which yield.
+func serve(ctx context.Context, log *slog.Logger, o options) error {
 	shards := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(shards + 1)
+	if procs := 2 * shards; shards > 1 {
+		runtime.GOMAXPROCS(procs + 1)
+	} else {
+		runtime.GOMAXPROCS(procs)
+	}
 	srv, err := weir.New(weir.Options{
 		Servers: []weir.ServerOptions{{
-			Name: "bench", Addr: "127.0.0.1:0", Driver: driver, Namespaces: []weir.NamespaceOptions{{Path: "/feed"}},
+			Name: "bench", Addr: "127.0.0.1:0", Driver: o.driver, Limits: weir.ServerLimits{Inbound: o.inbound},
+			Namespaces: []weir.NamespaceOptions{{
+				Path: "/feed", ClientPublish: true, Topics: []weir.TopicOptions{{Name: "tick", Overflow: weir.DropOldest}},
+			}},
 		}},
 		Shards: shards, Workers: weir.WorkerOptions{Nice: 10}, Logger: log,
 		Drain: weir.DrainOptions{ClientsPerSecond: 100_000, Timeout: time.Second},
@@ -63,6 +82,7 @@ func serve(ctx context.Context, log *slog.Logger, driver weir.Driver) error {
 		return err
 	}
 	weir.Handle(srv.Namespace("/feed"), "event", take)
+	weir.Handle(srv.Namespace("/feed"), "burn", burn)
 	if err := srv.Listen(); err != nil {
 		return err
 	}
@@ -75,6 +95,17 @@ func serve(ctx context.Context, log *slog.Logger, driver weir.Driver) error {
 func take(_ context.Context, _ *weir.Socket, e event) (answer, error) {
 	if e.N < 0 {
 		return answer{}, errNegative
+	}
+	return answer{OK: true, N: e.N}, nil
+}
+
+// burnTime is how long burn computes.
+const burnTime = 100 * time.Millisecond
+
+// burn is a handler that computes: as long as the clock says, so that one that has to yield its processor computes less.
+func burn(_ context.Context, _ *weir.Socket, e event) (answer, error) {
+	for until := time.Now().Add(burnTime); time.Now().Before(until); {
+		e.N++
 	}
 	return answer{OK: true, N: e.N}, nil
 }

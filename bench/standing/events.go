@@ -2,12 +2,17 @@ package main
 
 import "time"
 
-// eventRows are about clients that send.
-func eventRows(s size) []row {
-	o := load{
+// eventLoad is a closed loop of clients that send.
+func eventLoad(s size) load {
+	return load{
 		scenario: "events", clients: s.clients(1000), warmup: s.time(2 * time.Second), duration: s.time(8 * time.Second),
 		flags: []string{"--window", "4"},
 	}
+}
+
+// eventRows are about clients that send.
+func eventRows(s size) []row {
+	o := eventLoad(s)
 	const latency, rate = "event until its ack", "events/s"
 	return []row{{
 		name: "events-1000", shows: "events with ack, 4 in flight per client; a handler decodes each on a worker", pairs: s.pairs(5),

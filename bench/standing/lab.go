@@ -39,6 +39,7 @@ type server struct {
 	program    program
 	config     string   // of weirServer, beside the usual one; "": the usual one
 	set        []string // `weir serve --set`
+	flags      []string // of appServer
 	env        []string
 	everywhere bool   // on the load's CPU too
 	netns      string // network namespace it runs in
@@ -52,9 +53,10 @@ type load struct {
 	clients                int
 	warmup, duration, hold time.Duration
 	flags                  []string
-	everywhere             bool // on the server's CPU too
-	metrics                bool // it reads the server's counters: what was dropped and cut
-	management             bool // it publishes over the management API
+	everywhere             bool  // on the server's CPU too
+	metrics                bool  // it reads the server's counters: what was dropped and cut
+	management             bool  // it publishes over the management API
+	beside                 *load // what others do to the server meanwhile, from before the first until after the last client
 }
 
 // bench is a trial of a server under a load; derive, if there is one, adds figures from what the server was seen to do.
@@ -100,6 +102,7 @@ func (l *lab) command(s server, log func(string)) rig.Command {
 		c.Args = append(c.Args, l.floor, "http", "-answer", strconv.Itoa(s.answer))
 	case appServer:
 		c.Args = append(c.Args, l.app, "-driver", l.driver)
+		c.Args = append(c.Args, s.flags...)
 	case weirServer:
 		config := l.config
 		if s.config != "" {
@@ -117,22 +120,49 @@ func (l *lab) command(s server, log func(string)) rig.Command {
 	return c
 }
 
-// bench runs the load to its end. That the server did not do what it had to is in the run's verdicts.
-func (l *lab) bench(ctx context.Context, o load, s *rig.Server, file string) (*report.Run, error) {
+// bench runs the load to its end, and what is beside it as long.
+func (l *lab) bench(ctx context.Context, o load, s *rig.Server, file string) (run *report.Run, err error) {
+	defer func() { l.last = run }()
+	if o.beside == nil {
+		return l.benchAlone(ctx, o, s, file)
+	}
+	within, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	var others *report.Run
+	go func() {
+		var err error
+		others, err = l.benchAlone(within, *o.beside, s, file+".beside")
+		ended <- err
+	}()
+	defer func() {
+		cancel()
+		if e := <-ended; e != nil {
+			err = errors.Join(err, fmt.Errorf("beside: %w", e))
+			return
+		}
+		for _, g := range others.Figures {
+			g.Name, g.Main = "beside, "+g.Name, false
+			run.Figures = append(run.Figures, g)
+		}
+	}()
+	return l.benchAlone(ctx, o, s, file)
+}
+
+// benchAlone runs a load to its end. That the server did not do what it had to is in the run's verdicts.
+func (l *lab) benchAlone(ctx context.Context, o load, s *rig.Server, file string) (*report.Run, error) {
 	c := rig.Command{CPU: l.loadCPU, Args: append([]string{l.weir}, o.args(s)...)}
 	if o.everywhere {
 		c.CPU = l.serverCPU + "," + l.loadCPU
 	}
 	c.Args = append(c.Args, "--quiet", "--json", file)
 	err := rig.Run(ctx, c)
-	if code := rig.ExitCode(err); code != 0 && code != 1 {
+	if code := rig.ExitCode(err); code != 0 && code != 1 && !errors.Is(err, context.Canceled) { // who is interrupted tells what was so far
 		return nil, err
 	}
 	run, unreadable := readRun(file)
 	if unreadable != nil {
 		return nil, errors.Join(err, unreadable)
 	}
-	l.last = run
 	return run, nil
 }
 

@@ -38,7 +38,7 @@ func (e errNotMeasured) Error() string { return "not measured: " + string(e) }
 
 // rows are all of them, in the order of the table in bench/README.md.
 func rows(s size) []row {
-	return slices.Concat(idleRows(s), comingRows(s), fanoutRows(s), slowRows(s), eventRows(s), shardRows(s), publishRows(s), journalRows(s), diskRows(s))
+	return slices.Concat(idleRows(s), comingRows(s), fanoutRows(s), slowRows(s), eventRows(s), protectRows(s), shardRows(s), publishRows(s), journalRows(s), diskRows(s))
 }
 
 // measure runs a row.
@@ -160,8 +160,11 @@ func figure(r *report.Run, name string) float64 {
 }
 
 // p99s are those of a latency, in milliseconds.
-func (f *finding) p99s(variant, latency string) []float64 {
-	return f.column(variant, func(r *report.Run) float64 { return percentile(r, latency, 99) })
+func (f *finding) p99s(variant, latency string) []float64 { return f.percentiles(variant, latency, 99) }
+
+// percentiles of a latency of a variant's runs, in milliseconds.
+func (f *finding) percentiles(variant, latency string, percent float64) []float64 {
+	return f.column(variant, func(r *report.Run) float64 { return percentile(r, latency, percent) })
 }
 
 // percentile of a latency of a run in milliseconds; NaN without one.
