@@ -20,7 +20,7 @@ func (r *request) publish(in *socketio.Incoming) {
 	early := r.s.ns.opts.InboundAck == AckOnReceipt
 	answer := map[string]any{"ok": true}
 	later.decide(in.Bytes(), may, func(ctx context.Context) error {
-		pending, err := later.s.ns.begin(ctx, later.topic, p, !early)
+		pending, err := later.s.ns.begin(ctx, byClient, later.topic, p, !early)
 		if err != nil {
 			return err
 		}

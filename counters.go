@@ -77,6 +77,7 @@ func (s *Server) extra() metrics.Extra {
 			Opened: c.opened.Load(), Closed: c.closed.Load(), Received: c.received.Load(),
 			ReceivedBytes: c.receivedBytes.Load(), AuthRejected: c.authRejected.Load(), AuthUnavailable: c.authUnavailable.Load(), NoHandler: c.noHandler.Load(),
 			EventsSkipped: c.skipped.Load(), AnswersUnheard: c.unheard.Load(),
+			Schemas: n.schemas.Load().figures(),
 		}
 	}
 	return e

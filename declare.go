@@ -58,7 +58,7 @@ func (s *Server) declare(d *door, o NamespaceOptions, setUp func(*Namespace)) (*
 	if o.validate(&p, "Namespace", d.opts.Auth, s.opts.Journal.Path); p != nil {
 		return nil, coded(ErrInvalid, errors.Join(p...).Error())
 	}
-	o.Topics, o.AutoSubscribe = slices.Clone(o.Topics), slices.Clone(o.AutoSubscribe)
+	o.Topics, o.AutoSubscribe, o.Schemas = slices.Clone(o.Topics), slices.Clone(o.AutoSubscribe), slices.Clone(o.Schemas)
 	n := s.newNamespace(d, o)
 	if err := s.openLogsOf(n); err != nil {
 		return nil, err
@@ -129,6 +129,7 @@ func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
 		d: s.hub.NewNamespace(spec), topics: make(map[*delivery.Declared]*TopicOptions),
 	}
 	n.mail = n.mailboxLimits()
+	n.schemas.Store(newSchemaSet(o.Schemas, nil))
 	for i, decl := range n.d.Topics() {
 		n.topics[decl] = &o.Topics[i]
 		n.request = max(n.request, spec.Topics[i].Policy.MaxBytes)

@@ -18,19 +18,20 @@ type Code string
 
 // The codes that Go callers meet.
 const (
-	ErrInvalid      Code = "invalid"       // an argument, a name or a payload is not what it must be; the reason names it
-	ErrUnauthorized Code = "unauthorized"  // the token is wrong
-	ErrTokenExpired Code = "token_expired" // the token was good, and is no longer
-	ErrForbidden    Code = "forbidden"     // the right is lacking
-	ErrUnknown      Code = "unknown"       // no such namespace or topic is declared
-	ErrTooLarge     Code = "too_large"     // larger than the lane's limit of bytes
-	ErrBusy         Code = "busy"          // no room in the time given, or the memory budget is spent; retryable
-	ErrLimited      Code = "limited"       // a limit was reached, the reason names it; retryable
-	ErrDraining     Code = "draining"      // the server does not run yet, leaves, or has stopped; retryable elsewhere or later
-	ErrUnavailable  Code = "unavailable"   // what the answer depends on could not be asked, the topic's journal takes nothing, or the broker is away; retryable
-	ErrTimeout      Code = "timeout"       // the context ended before there was an answer; retryable
-	ErrDisconnected Code = "disconnected"  // the client has left, or was not let in
-	ErrUnsupported  Code = "unsupported"   // this version does not have it
+	ErrInvalid      Code = "invalid"          // an argument, a name or a payload is not what it must be; the reason names it
+	ErrSchema       Code = "schema_violation" // a value is not as its JSON Schema says; the reason names the path and the rule
+	ErrUnauthorized Code = "unauthorized"     // the token is wrong
+	ErrTokenExpired Code = "token_expired"    // the token was good, and is no longer
+	ErrForbidden    Code = "forbidden"        // the right is lacking
+	ErrUnknown      Code = "unknown"          // no such namespace or topic is declared
+	ErrTooLarge     Code = "too_large"        // larger than the lane's limit of bytes
+	ErrBusy         Code = "busy"             // no room in the time given, or the memory budget is spent; retryable
+	ErrLimited      Code = "limited"          // a limit was reached, the reason names it; retryable
+	ErrDraining     Code = "draining"         // the server does not run yet, leaves, or has stopped; retryable elsewhere or later
+	ErrUnavailable  Code = "unavailable"      // what the answer depends on could not be asked, the topic's journal takes nothing, or the broker is away; retryable
+	ErrTimeout      Code = "timeout"          // the context ended before there was an answer; retryable
+	ErrDisconnected Code = "disconnected"     // the client has left, or was not let in
+	ErrUnsupported  Code = "unsupported"      // this version does not have it
 )
 
 // Codes that only clients meet.

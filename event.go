@@ -8,6 +8,7 @@ import (
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/packet"
+	"github.com/streamweir/weir/internal/schema"
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
@@ -65,7 +66,11 @@ type refusalBody = packet.Refusal
 // refusalOf turns an error into what a client may know of it.
 func refusalOf(err error) refusalBody {
 	if e := known(err); e != nil {
-		return refusalBody{Code: string(e.Code), Reason: e.Reason, Retryable: e.Code.Retryable()}
+		body := refusalBody{Code: string(e.Code), Reason: e.Reason, Retryable: e.Code.Retryable()}
+		if v, ok := errors.AsType[*schema.Violation](e.Cause); ok {
+			body.Path, body.Rule = &v.Path, v.Rule
+		}
+		return body
 	}
 	return refusalBody{Code: string(codeInternal), Reason: "the handler failed"}
 }
@@ -126,6 +131,9 @@ func (j *eventJob) Run(ctx context.Context) {
 func (j *eventJob) run(ctx context.Context) (err error) {
 	s := j.socket
 	defer s.ns.caught("handler", j.Name, s, &err)
+	if err := s.ns.checkEvent(s, &j.Event); err != nil {
+		return err
+	}
 	chain, handled := s.ns.handlers(s, j.Name)
 	for _, h := range chain {
 		if err := h(ctx, s, &j.Event); err != nil {
@@ -185,8 +193,12 @@ func (j *eventJob) unhandled(ctx context.Context) {
 // Handle sets a typed handler: the event's first argument is decoded into In by
 // encoding/json, binary parts into []byte, and what f returns answers the client's
 // ack callback. For more arguments, or none, make In a struct{} and use
-// Namespace.On. A decoding error is answered with the code "invalid". It panics as On does.
-func Handle[In, Out any](n *Namespace, event string, f func(ctx context.Context, s *Socket, in In) (Out, error)) {
+// Namespace.On. A decoding error is answered with the code "invalid". WithSchema has the argument held to a JSON Schema before
+// anybody sees it. It panics as On does, and for a schema that Options.Validate would refuse.
+func Handle[In, Out any](n *Namespace, event string, f func(ctx context.Context, s *Socket, in In) (Out, error), opts ...HandleOption) {
+	for _, o := range opts {
+		o(n, event)
+	}
 	n.On(event, func(ctx context.Context, s *Socket, e *Event) error {
 		var in In
 		if err := e.Decode(&in); err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/survey"
 	"github.com/streamweir/weir/internal/workers"
@@ -49,3 +50,11 @@ func PressedForTest(s *Server) (pressed func() bool, work func(job func())) {
 
 // SweepJournal does what the server does every minute, as of that time.
 func (s *Server) SweepJournal(now time.Time) { s.disk.sweep(now) }
+
+// EventCheckForTest returns what holds an event to its schema, as a worker does before the event's handlers run: one argument, raw
+// JSON, of an event of that name.
+func EventCheckForTest(s *Server, namespace, event, arg string) func() error {
+	n := s.byPath.Find(namespace)
+	e := &Event{Name: event, Args: Args{args.New([]byte(`["`+event+`",`+arg+`]`), 1, nil)}, socket: &Socket{}}
+	return func() error { return n.checkEvent(nil, e) }
+}

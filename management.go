@@ -210,7 +210,7 @@ func (p publisher) Publish(ctx context.Context, r *admin.PublishRequest) (*deliv
 	if r.Room != "" {
 		pub.Target.Rooms = []string{r.Room}
 	}
-	pending, err := n.begin(ctx, r.Topic, pub, r.Receipt)
+	pending, err := n.begin(ctx, byApplication, r.Topic, pub, r.Receipt)
 	return pending, inward(err)
 }
 

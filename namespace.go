@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
@@ -50,6 +51,7 @@ type Namespace struct {
 	request int                   // the longest delivery event of a client that is looked into
 	mail    workers.MailboxLimits // of each socket's mailbox
 	count   figures
+	schemas atomic.Pointer[schemaSet] // nil: nothing is held to one
 
 	mu         sync.RWMutex
 	admit      []ConnectFunc
@@ -61,6 +63,7 @@ type Namespace struct {
 	any        []Handler
 	sent       []func(event string, args []any)
 	unhandled  map[string]struct{} // names logged once
+	coded      []SchemaOptions     // of WithSchema
 }
 
 // maxUnhandledNames bounds what is remembered of events nobody handles.

@@ -107,6 +107,8 @@ type NamespaceOptions struct {
 	AuthRequired bool
 	// InboundAck says when a client's publish is answered.
 	InboundAck InboundAck
+	// Schemas are what events and publications of clients have to be like; at most 1,000.
+	Schemas []SchemaOptions
 }
 
 // InboundAck says when a client's publish is answered.

@@ -113,7 +113,7 @@ func (n *Namespace) Publish(ctx context.Context, topic string, payload any, opts
 	if err != nil {
 		return Receipt{}, err
 	}
-	pending, err := n.begin(ctx, topic, &p.pub, p.receipt)
+	pending, err := n.begin(ctx, byApplication, topic, &p.pub, p.receipt)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -162,11 +162,17 @@ func encodePayload(payload any) (data []byte, binary bool, err error) {
 //	Go      Namespace.Publish ─┐                                    ┌─ placedReceipt, or countedReceipt
 //	HTTP    publisher.Publish ─┼─> begin ─> hub.Publish ─> Pending ─┼─ the answer's body, by internal/admin
 //	client  request.publish ───┘                                    └─ the ack of its event
-func (n *Namespace) begin(ctx context.Context, topic string, p *delivery.Publication, receipt bool) (*delivery.Pending, error) {
+//
+// What a schema is about is held to it here, on the goroutine of whoever publishes, before the id is looked at: a worker's, for
+// a client.
+func (n *Namespace) begin(ctx context.Context, from publisherKind, topic string, p *delivery.Publication, receipt bool) (*delivery.Pending, error) {
 	if n.srv.state.Load() == stateStopped { // while it drains, those who are still there are served
 		return nil, coded(ErrDraining, "the server has stopped")
 	}
 	if _, err := n.topic(topic); err != nil {
+		return nil, err
+	}
+	if err := n.checkPublication(from, topic, p); err != nil {
 		return nil, err
 	}
 	pending, err := n.srv.hub.Publish(ctx, n.d, topic, p, receipt)

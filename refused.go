@@ -14,6 +14,7 @@ import (
 const (
 	refusedTokens  = "auth_failures"
 	refusedPenalty = "slow_consumer"
+	refusedSchema  = "schema"
 )
 
 // refusalAdvice is what the log says of a kind of refusal.
@@ -94,7 +95,7 @@ func (l refusedList) List() (list []admin.RefusedView) {
 
 // Kinds implements admin.Refused.
 func (l refusedList) Kinds() []string {
-	return append([]string{link.RefusedOrigin, link.RefusedVersion, link.RefusedInbound, refusedTokens, refusedPenalty}, link.RefusedLimits()...)
+	return append([]string{link.RefusedOrigin, link.RefusedVersion, link.RefusedInbound, refusedSchema, refusedTokens, refusedPenalty}, link.RefusedLimits()...)
 }
 
 // Clear implements admin.Refused.

@@ -152,6 +152,7 @@ func (n *NamespaceOptions) validate(p *problems, at string, auth bool, journal s
 	}
 	n.numbers(p, at)
 	n.validateRooms(p, at)
+	n.validateSchemas(p, at)
 	seen := map[string]bool{}
 	for i := range n.Topics {
 		t := &n.Topics[i]

@@ -53,6 +53,19 @@ func (a *Args) Raw() []byte {
 	return append(append([]byte{'['}, bytes.Join(split(a.raw, a.skip, nil), []byte{','})...), ']')
 }
 
+// Sole is the one argument as raw JSON; false: there is none, or more than one.
+func (a *Args) Sole() (raw []byte, ok bool) {
+	if len(a.raw) == 0 {
+		return nil, false
+	}
+	e := newElements(a.raw, a.skip)
+	if !e.more() {
+		return nil, false
+	}
+	raw = e.pass()
+	return raw, !e.more()
+}
+
 // Attachments returns the binary parts in the order of their placeholders.
 func (a *Args) Attachments() [][]byte { return a.attachments }
 

@@ -16,6 +16,7 @@ type Code struct {
 // The codes.
 var (
 	CodeInvalid        = &Code{"invalid", http.StatusBadRequest, false, "API, ack, Go", "Mend the request; the reason names the field and the value."}
+	CodeSchema         = &Code{"schema_violation", http.StatusBadRequest, false, "API, ack, event, Go, metric", "Mend the value: path says where it is wrong, rule which keyword of the JSON Schema it breaks."}
 	CodeUnauthorized   = &Code{"unauthorized", http.StatusUnauthorized, false, "API, ack, event, Go, metric", "Send a valid token or key."}
 	CodeTokenExpired   = &Code{"token_expired", http.StatusUnauthorized, false, "ack, event, Go, metric", "Get a fresh token; connected, send it as weir:token before the old one ends."}
 	CodeForbidden      = &Code{"forbidden", http.StatusForbidden, false, "API, ack, event, Go, metric", "The key or principal lacks the right; the configuration decides."}
@@ -36,7 +37,7 @@ var (
 
 // Codes lists the table in the order of docs/errors.md.
 var Codes = []*Code{
-	CodeInvalid, CodeUnauthorized, CodeTokenExpired, CodeForbidden, CodeUnknown, CodeTooLarge, CodeBusy, CodeLimited, CodeDraining,
+	CodeInvalid, CodeSchema, CodeUnauthorized, CodeTokenExpired, CodeForbidden, CodeUnknown, CodeTooLarge, CodeBusy, CodeLimited, CodeDraining,
 	CodeUnavailable, CodeTimeout, CodeDisconnected, CodeNoHandler, CodeNotSubscribed, CodeNeedsWebsocket, CodeUnsupported, CodeInternal,
 }
 

@@ -253,18 +253,27 @@ type inboundLimit struct {
 }
 
 type namespace struct {
-	Path             string            `key:"path" required:"true" example:"/feed" doc:"/ or /name"`
-	Dialect          weir.Shape        `key:"dialect" default:"js" enum:"js,envelope" doc:"how deliveries look: js (payload) or (payload, metadata), envelope ({metadata, payload})"`
-	AutoSubscribe    []string          `key:"autoSubscribe" doc:"topics every socket gets at connect"`
-	ClientPublish    string            `key:"clientPublish" default:"deny" enum:"deny,allow,permitted" doc:"whether clients may publish; permitted: to topics that their token grants"`
-	ClientHistory    string            `key:"clientHistory" default:"deny" enum:"deny,allow" doc:"whether clients may read what topics keep (weir:history)"`
-	ClientRooms      []string          `key:"clientRooms" doc:"rooms that clients may join by weir:join: names, or prefixes that end in *"`
-	EventsLane       eventsLaneKeys    `key:"eventsLane" doc:"bounds what waits for a client besides topics: plain events, acks and namespace packets"`
-	SlowPenalty      time.Duration     `key:"slowPenaltyMs" default:"5000" min:"1" max:"60000" doc:"how long a client that was cut for being slow is refused; doubles with each cut up to a minute"`
-	InboundAckPolicy string            `key:"inboundAckPolicy" default:"ACK_ON_RECEIPT" enum:"ACK_ON_RECEIPT,ACK_AFTER_HANDLER_SUCCESS" doc:"when a client's publish is answered"`
-	Schemas          map[string]string `key:"schemas" later:"payload schemas" doc:"event or topic: JSON Schema file"`
+	Path             string                 `key:"path" required:"true" example:"/feed" doc:"/ or /name"`
+	Dialect          weir.Shape             `key:"dialect" default:"js" enum:"js,envelope" doc:"how deliveries look: js (payload) or (payload, metadata), envelope ({metadata, payload})"`
+	AutoSubscribe    []string               `key:"autoSubscribe" doc:"topics every socket gets at connect"`
+	ClientPublish    string                 `key:"clientPublish" default:"deny" enum:"deny,allow,permitted" doc:"whether clients may publish; permitted: to topics that their token grants"`
+	ClientHistory    string                 `key:"clientHistory" default:"deny" enum:"deny,allow" doc:"whether clients may read what topics keep (weir:history)"`
+	ClientRooms      []string               `key:"clientRooms" doc:"rooms that clients may join by weir:join: names, or prefixes that end in *"`
+	EventsLane       eventsLaneKeys         `key:"eventsLane" doc:"bounds what waits for a client besides topics: plain events, acks and namespace packets"`
+	SlowPenalty      time.Duration          `key:"slowPenaltyMs" default:"5000" min:"1" max:"60000" doc:"how long a client that was cut for being slow is refused; doubles with each cut up to a minute"`
+	InboundAckPolicy string                 `key:"inboundAckPolicy" default:"ACK_ON_RECEIPT" enum:"ACK_ON_RECEIPT,ACK_AFTER_HANDLER_SUCCESS" doc:"when a client's publish is answered"`
+	Schemas          map[string]*schemaKeys `key:"schemas" doc:"event or topic, a name or a prefix that ends in *: JSON Schema file, or a mapping"`
 	policy
 	Topics []topic `key:"topics" example:"prices" doc:"a name, a prefix that ends in *, or a mapping; the longest prefix wins"`
+}
+
+type schemaKeys struct {
+	File       string `key:"file" required:"true" short:"true" doc:"a JSON Schema (draft 2020-12); it may refer to files beside it and below, and to nothing else"`
+	Arguments  bool   `key:"arguments" default:"false" doc:"it is about the array of all arguments of the event, in the place of the one it has to have"`
+	PublishAPI bool   `key:"publishApi" default:"false" doc:"holds to it also what the application publishes to the topic, by the management API or in Go"`
+	MaxBytes   int    `key:"maxBytes" default:"65536" min:"1" doc:"of the JSON that is looked into; more is refused"`
+	MaxDepth   int    `key:"maxDepth" default:"32" min:"1" max:"512" doc:"of arrays and objects in each other; more is refused"`
+	DryRun     bool   `key:"dryRun" default:"false" doc:"counts and logs what it would refuse, and lets everything through"`
 }
 
 type eventsLaneKeys struct {

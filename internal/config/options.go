@@ -351,6 +351,7 @@ func (r *reader) namespace(path string, n *namespace) weir.NamespaceOptions {
 		r.inherit(&n.policy, &n.Topics[i].policy, at)
 		o.Topics = append(o.Topics, r.topic(&n.Topics[i], policyPaths{namespace: path, topic: at}))
 	}
+	o.Schemas = r.schemas(path+".schemas", n)
 	r.warnNamespace(path, n)
 	return o
 }

@@ -20,6 +20,9 @@ import (
 // functions hides what cannot be compared: functions.
 var functions = cmp.FilterPath(func(p cmp.Path) bool { return p.Last().Type().Kind() == reflect.Func }, cmp.Ignore())
 
+// anySchema has schemas be compared by whether there is one.
+var anySchema = cmp.Comparer(func(a, b *weir.Schema) bool { return (a == nil) == (b == nil) })
+
 func mustLoad(t *testing.T, path string) *config.Config {
 	t.Helper()
 	c, err := load(path)
@@ -76,6 +79,10 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 				Path: "/", Dialect: weir.ShapeEnvelope, AutoSubscribe: []string{"prices.AAPL"}, ClientPublish: true, ClientHistory: true, ClientRooms: []string{"chat:*", "lobby"},
 				EventsLane: weir.Limits{Messages: 10, Bytes: 20000}, EventsOverflow: weir.EventsRejectNew,
 				SlowPenalty: 700 * time.Millisecond, AuthRequired: true, InboundAck: weir.AckAfterHandlerSuccess,
+				Schemas: []weir.SchemaOptions{ // of the schemas themselves it is compared that there is one
+					{Name: "move", Schema: new(weir.Schema), Arguments: true, MaxBytes: 6000, MaxDepth: 7, DryRun: true},
+					{Name: "prices*", Schema: new(weir.Schema), Publish: true, MaxBytes: 5000, MaxDepth: 6, DryRun: true},
+				},
 				Topics: []weir.TopicOptions{
 					{
 						Name: "orders", Mode: weir.AtLeastOnce, Overflow: weir.DisconnectClient, Max: weir.Limits{Messages: 9, Bytes: 10000},
@@ -92,7 +99,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 			}},
 		}},
 	}
-	if diff := cmp.Diff(want, c.Options, functions); diff != "" {
+	if diff := cmp.Diff(want, c.Options, functions, anySchema); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if c.Log != (config.Log{Level: slog.LevelDebug, Format: "json"}) {
@@ -122,7 +129,8 @@ func TestNoOptionIsWithoutAKey(t *testing.T) {
 		".Servers[0].Namespaces[0].Topics[0].Key", ".Servers[0].Namespaces[0].Topics[1].Mode",
 		".Servers[0].Namespaces[0].Topics[1].WebsocketOnly", ".Servers[0].Namespaces[0].Topics[1].AuthRequired",
 		".Servers[0].SocketIO.Cookie",
-		".Servers[0].Namespaces[0].ClientPublishGranted", // another word of clientPublish
+		".Servers[0].Namespaces[0].ClientPublishGranted",                                                 // another word of clientPublish
+		".Servers[0].Namespaces[0].Schemas[0].Publish", ".Servers[0].Namespaces[0].Schemas[1].Arguments", // an event has the one, a topic the other
 		".Cluster.", // excludes the journal: TestClusterKeysReachTheOptions
 	}
 	eachLeaf(reflect.ValueOf(c.Options), "", func(path string, v reflect.Value) {
@@ -208,7 +216,7 @@ func TestShownConfigurationLoadsToTheSameOptions(t *testing.T) {
 		secrets := cmp.FilterPath(func(p cmp.Path) bool {
 			return strings.HasSuffix(p.GoString(), ".Key") && strings.Contains(p.GoString(), "Management")
 		}, cmp.Ignore())
-		if diff := cmp.Diff(c.Options, again.Options, functions, secrets); diff != "" {
+		if diff := cmp.Diff(c.Options, again.Options, functions, secrets, anySchema); diff != "" {
 			t.Errorf("%s: -loaded +shown and loaded:\n%s", name, diff)
 		}
 	}

@@ -27,6 +27,12 @@ var (
 	}
 )
 
+// schemaField takes the schema and its option from a problem of one, and schemaKeyOf says which key it is.
+var (
+	schemaField = regexp.MustCompile(`(?s)^Servers\[(\d+)\]\.Namespaces\[(\d+)\]\.Schemas\[(\d+)\] \(.*?\)(?:\.([A-Z]\w*))?:? (.*)$`)
+	schemaKeyOf = map[string]string{"Arguments": ".arguments", "Publish": ".publishApi", "MaxBytes": ".maxBytes", "MaxDepth": ".maxDepth", "Schema": ".file"}
+)
+
 // fieldKeys are the keys whose option has another name.
 var fieldKeys = map[string]string{
 	"Addr": "port", "Overflow": "overflowAction", "Mode": "deliveryMode", "Max": "maxQueuedMessagesPerClient",
@@ -90,6 +96,9 @@ func (r *reader) locate(o *weir.Options, text string) (path, message string) {
 			return path, m[4]
 		}
 	}
+	if path, message, is := locateSchema(o, text); is {
+		return path, message
+	}
 	m := located.FindStringSubmatch(text)
 	if m == nil {
 		return "", text
@@ -124,6 +133,21 @@ func (r *reader) locate(o *weir.Options, text string) (path, message string) {
 		return policyPaths{namespace: space, topic: path}.of(r, name), m[6]
 	}
 	return path + "." + name, m[6]
+}
+
+// locateSchema is locate for a problem of a schema, whose key is its name.
+func locateSchema(o *weir.Options, text string) (path, message string, is bool) {
+	m := schemaField.FindStringSubmatch(text)
+	if m == nil {
+		return "", "", false
+	}
+	var at [3]int
+	for i := range at {
+		at[i], _ = strconv.Atoi(m[1+i]) // digits, as the expression says
+	}
+	s := &o.Servers[at[0]]
+	path = below("servers", s.Name) + ".namespaces[" + m[2] + "].schemas"
+	return below(path, s.Namespaces[at[1]].Schemas[at[2]].Name) + schemaKeyOf[m[4]], m[5], true
 }
 
 // booked reports whether a problem of this path is known already.

@@ -107,6 +107,10 @@ func collectNamespace(s sink, n *delivery.Namespace, x NamespaceFigures) {
 	s.put(noHandler, float64(x.NoHandler), n.Path)
 	s.put(eventsSkipped, float64(x.EventsSkipped), n.Path)
 	s.put(answersUnheard, float64(x.AnswersUnheard), n.Path)
+	for _, f := range x.Schemas {
+		s.put(schemaViolation, float64(f.Violations), n.Path, f.Name, "false")
+		s.put(schemaViolation, float64(f.Dry), n.Path, f.Name, "true")
+	}
 	s.books(n.EventTotals(), n.Path, eventsLane)
 	for _, d := range n.Topics() {
 		topic := d.Spec.Name

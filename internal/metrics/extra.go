@@ -109,6 +109,13 @@ type NamespaceFigures struct {
 	NoHandler               uint64 // client events that nothing handles
 	EventsSkipped           uint64 // client events not handled: the application had disconnected the client, or the server has stopped
 	AnswersUnheard          uint64 // answers of handlers to clients that had left
+	Schemas                 []SchemaFigures
+}
+
+// SchemaFigures are those of what one name of a namespace is held to.
+type SchemaFigures struct {
+	Name            string // as declared
+	Violations, Dry uint64 // values refused, and those that would have been, were it in force
 }
 
 // connected is how many sockets are in the namespace. The two counters are read

@@ -42,6 +42,7 @@ var (
 	receivedBytes   = counter("received_bytes_total", "Bytes of events received from clients.", "namespace")
 	authRejected    = counter("auth_rejected_total", "Tokens refused.", "namespace")
 	authUnavailable = counter("auth_unavailable_total", "Tokens that could not be checked: Authenticate failed.", "namespace")
+	schemaViolation = counter("schema_violations_total", "Events and publications that were not as their JSON Schema says; with dry_run, that were let through.", "namespace", "schema", "dry_run")
 	noHandler       = counter("no_handler_total", "Events from clients that nothing handles.", "namespace")
 
 	eventsSkipped  = counter("events_skipped_total", "Events from clients not handled: the application had disconnected the client, or the server has stopped.", "namespace")

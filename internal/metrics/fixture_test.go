@@ -45,7 +45,7 @@ func extra() metrics.Extra {
 	return metrics.Extra{
 		Sessions: map[string]int{"websocket": 3, "polling": 1}, Refused: map[string]uint64{"origin": 2},
 		Namespaces: map[string]metrics.NamespaceFigures{
-			"/feed":       {Opened: 5, Closed: 1, Received: 10, ReceivedBytes: 1000, AuthRejected: 6, AuthUnavailable: 4, NoHandler: 7, EventsSkipped: 8, AnswersUnheard: 9},
+			"/feed":       {Opened: 5, Closed: 1, Received: 10, ReceivedBytes: 1000, AuthRejected: 6, AuthUnavailable: 4, NoHandler: 7, EventsSkipped: 8, AnswersUnheard: 9, Schemas: []metrics.SchemaFigures{{Name: "prices*", Violations: 3, Dry: 2}}},
 			"/undeclared": {Opened: 99},
 		},
 		AuthRateLimited: 8, AuthRevoked: 17, Revocations: 18, Reconnects: 11, Workers: metrics.Workers{Running: 1, Queued: 2, Panics: 3}, Outside: metrics.Outside{Running: 14, Queued: 15, Refused: 16},

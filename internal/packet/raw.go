@@ -62,12 +62,16 @@ func parse(f *base.Frame) (p sio.Packet, err error) {
 // Refusal is how a client reads that something is refused, or that it is sent away: as the
 // argument of weir:error, or as an answer (protocol.md 4).
 type Refusal struct {
-	OK        bool   `json:"ok"`
-	Topic     string `json:"topic,omitempty"`
-	Event     string `json:"event,omitempty"`
-	Code      string `json:"code"`
-	Reason    string `json:"reason"`
-	Retryable bool   `json:"retryable"`
+	OK     bool   `json:"ok"`
+	Topic  string `json:"topic,omitempty"`
+	Event  string `json:"event,omitempty"`
+	Code   string `json:"code"`
+	Reason string `json:"reason"`
+
+	Path *string `json:"path,omitempty"` // of what breaks a schema, and the rule that it breaks
+	Rule string  `json:"rule,omitempty"`
+
+	Retryable bool `json:"retryable"`
 }
 
 // Refused is the event weir:error.
