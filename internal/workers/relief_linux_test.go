@@ -195,12 +195,15 @@ func TestJobsThatNeverEndHoldTheirOwnWorkers(t *testing.T) {
 	closePool(t, w)
 }
 
+// benched are plain goroutines, threads, and threads as the binary has them.
+var benched = []workers.Options{{}, {Nice: 1}, {Nice: 1, Compute: 3}}
+
 // BenchmarkBehindWaiting: short jobs while others wait, as handlers of slow databases do.
 func BenchmarkBehindWaiting(b *testing.B) {
-	for _, nice := range []int{0, 1} {
+	for _, o := range benched {
 		for _, waiting := range []int{0, 4, 30, 100} {
-			b.Run(fmt.Sprintf("nice %d waiting %d", nice, waiting), func(b *testing.B) {
-				w := pool(b, workers.Options{Max: 256, Nice: nice})
+			b.Run(fmt.Sprintf("nice %d compute %d waiting %d", o.Nice, o.Compute, waiting), func(b *testing.B) {
+				w := pool(b, workers.Options{Max: 256, Nice: o.Nice, Compute: o.Compute})
 				gate := make(chan struct{})
 				var began sync.WaitGroup
 				began.Add(waiting)
@@ -298,9 +301,9 @@ func BenchmarkRunnableLooksWaiting(b *testing.B) {
 // BenchmarkShortWaits: every job waits for 2 ms, as handlers do that ask a cache. More of them must be under way than there
 // are CPUs.
 func BenchmarkShortWaits(b *testing.B) {
-	for _, nice := range []int{0, 1} {
-		b.Run(fmt.Sprintf("nice %d", nice), func(b *testing.B) {
-			w := pool(b, workers.Options{Max: 256, Nice: nice})
+	for _, o := range benched {
+		b.Run(fmt.Sprintf("nice %d compute %d", o.Nice, o.Compute), func(b *testing.B) {
+			w := pool(b, workers.Options{Max: 256, Nice: o.Nice, Compute: o.Compute})
 			var left sync.WaitGroup
 			for range b.N {
 				left.Add(1)
