@@ -8,8 +8,8 @@ import (
 	"github.com/streamweir/weir/internal/wire/sio"
 )
 
-// publish is a client's publish: it goes through a worker, so that no shard ever
-// waits for an inbox (architecture.md D3).
+// publish is a client's publish: it leaves the loop, so that no shard ever waits for an inbox (architecture.md D3). One that has
+// to be held to a schema goes to a worker, as what computes does.
 func (r *request) publish(in *socketio.Incoming) {
 	p, may, err := r.wantsPublished(in)
 	if err != nil {
@@ -17,6 +17,7 @@ func (r *request) publish(in *socketio.Incoming) {
 		return
 	}
 	later := *r
+	later.computes = r.s.ns.schemas.Load().find(r.topic) != nil
 	early := r.s.ns.opts.InboundAck == AckOnReceipt
 	answer := map[string]any{"ok": true}
 	later.decide(in.Bytes(), may, func(ctx context.Context) error {

@@ -34,6 +34,8 @@ type request struct {
 	id    uint64
 	asks  bool
 	due   bool // it has had its turn: its answer need not wait for one
+
+	computes bool // what is to be done for it computes, as a handler may: it is for a worker
 }
 
 // deliveryEvent handles subscribe, unsubscribe, publish and ack. It reports false
@@ -206,13 +208,17 @@ func (r *request) refuse(err error) {
 
 // decide finds out elsewhere what the loop may not wait for, and does the rest on the loop. Until that is done, whatever
 // else changes the socket's subscriptions, and its handlers, wait behind it: what a client asks for takes effect in the
-// order it asked. may asks the application, and work is done by a worker if it may; either may be nil.
+// order it asked. may asks the application, and work is done elsewhere if it may; either may be nil.
 func (r *request) decide(bytes int, may, work func(context.Context) error, then func(error)) {
 	s := r.s
 	s.deciding++
 	q := &inquiry{r: r, until: s.until(), may: may, work: work, then: then}
 	if may != nil {
 		s.ask(permission{q}, 0)
+	}
+	if r.computes {
+		s.loop().enqueue(q, bytes)
+		return
 	}
 	s.loop().request(q, bytes)
 }

@@ -13,7 +13,12 @@ import (
 
 // TestHandlersThatHangHoldUpNoRequest: where every worker is taken, what clients ask of Weir itself is done all the same.
 func TestHandlersThatHangHoldUpNoRequest(t *testing.T) {
-	o := feed(weir.TopicOptions{Name: "prices", History: 10})
+	o := feed(weir.TopicOptions{Name: "prices", History: 10}, weir.TopicOptions{Name: "checked"})
+	whatever, err := weir.ParseSchema([]byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Namespaces[0].Schemas = []weir.SchemaOptions{{Name: "checked", Schema: whatever}}
 	o.Namespaces[0].ClientPublish, o.Namespaces[0].ClientHistory = true, true
 	o.Workers.Max = 1
 	hung, release := make(chan struct{}), make(chan struct{})
@@ -24,9 +29,11 @@ func TestHandlersThatHangHoldUpNoRequest(t *testing.T) {
 			return nil
 		})
 	})
-	t.Cleanup(func() { close(release) })
-	dial(t, addr(srv), "/feed", nil, dialOptions{}).emit("/feed", 1, "hang")
+	held := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	held.emit("/feed", 1, "hang")
 	<-hung
+	computed := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	computed.emit("/feed", 1, "publish", map[string]any{"topic": "checked", "payload": 1})
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	for _, c := range []struct {
 		event string
@@ -44,6 +51,13 @@ func TestHandlersThatHangHoldUpNoRequest(t *testing.T) {
 		if !strings.Contains(got, `"ok":true`) {
 			t.Errorf("%s is answered %.200s", c.event, got)
 		}
+	}
+	if n := metric(t, srv, "weir_workers_queued"); n != 1 {
+		t.Errorf("%v jobs wait for a worker, want that of the publish that has to be held to a schema", n)
+	}
+	close(release)
+	if got := computed.next(); !strings.Contains(got, `"ok":true`) {
+		t.Errorf("what waited for the handler is answered %.200s", got)
 	}
 }
 
