@@ -1,0 +1,106 @@
+package nats_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	client "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"github.com/streamweir/weir/cluster/clustertest"
+	"github.com/streamweir/weir/cluster/nats"
+	"github.com/streamweir/weir/internal/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t testing.TB, o nats.Options) *nats.Broker {
+	t.Helper()
+	b, err := nats.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// serve runs a server in this process.
+func serve(t testing.TB) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, ServerName: "test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	for !s.ReadyForConnections(time.Minute) {
+		t.Fatal("the server does not start")
+	}
+	return s
+}
+
+// do has an operator's client do something at a server.
+func do(t testing.TB, url string, what func(ctx context.Context, js jetstream.JetStream) error) {
+	t.Helper()
+	c, err := client.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	js, err := jetstream.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := what(t.Context(), js); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// forget deletes the stream.
+func forget(t testing.TB, url string) {
+	t.Helper()
+	do(t, url, func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, "weir") })
+}
+
+// The suite, through a proxy that cuts and deafens.
+func TestNATSIsABroker(t *testing.T) {
+	clustertest.Run(t, func(t testing.TB) *clustertest.Engine {
+		s := serve(t)
+		p := redistest.NewProxy(t, s.Addr().String())
+		return &clustertest.Engine{
+			Broker:  open(t, nats.Options{URL: "nats://" + p.Addr()}),
+			Cut:     func(testing.TB) { p.Cut() },
+			Stop:    func(testing.TB) { p.Refuse(true); p.Cut() },
+			Start:   func(testing.TB) { p.Refuse(false) },
+			Forget:  func(t testing.TB) { forget(t, s.ClientURL()) },
+			Deafen:  func(testing.TB) { p.Deafen() },
+			Overrun: 64<<20/(64<<10) + 100,
+		}
+	})
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, o := range []nats.Options{
+		{}, {URL: "redis://x"}, {URL: "nats://"}, {URL: "nats://a:1,http://b"}, {URL: "nats://a:1", KeyPrefix: "a.b"}, {URL: "nats://a:1", LogTTL: 1},
+		{URL: "nats://a:1", KeyPrefix: "ü"}, {URL: "nats://a:1", Replicas: 2}, {URL: "nats://a:1", Replicas: -1},
+		{URL: "nats://a:1", InProcess: (*server.Server)(nil)},
+	} {
+		if _, err := nats.New(o); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+	if _, err := nats.New(nats.Options{URL: "nats://u:secret@[::1"}); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("the password is told: %v", err)
+	}
+	if b := open(t, nats.Options{URL: "nats://u:secret@a:1, tls://b"}); b.Addr() != "a:1, b" {
+		t.Errorf("the address is %q", b.Addr())
+	}
+}
