@@ -84,13 +84,24 @@ func (a *appending) run(ctx context.Context) ([]cluster.Position, error) {
 			return nil, fmt.Errorf("%w: %w", cluster.ErrUndecided, err)
 		case errors.Is(err, errMoved):
 			pause = rand.N(time.Duration(min(again, 10)+1) * time.Millisecond) // so that of many who append each has its time
-		case !a.tried:
-			return nil, a.failed(ctx, err)
+		case !a.tried: // none has a place, whatever it was
+			return nil, a.unplaced(err)
 		}
 		if err := a.wait(ctx, pause); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// unplaced is the error of an append of which nothing was done.
+func (a *appending) unplaced(err error) error {
+	switch {
+	case a.Life().Err() != nil:
+		return cluster.ErrClosed
+	case errors.Is(err, cluster.ErrInvalid), errors.Is(err, cluster.ErrAway):
+		return err
+	}
+	return anchor.Away(err)
 }
 
 // wait waits until another attempt makes sense, which fails where there will be none.

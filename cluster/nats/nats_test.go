@@ -1,19 +1,16 @@
 package nats_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	client "github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/streamweir/weir/cluster/clustertest"
 	"github.com/streamweir/weir/cluster/nats"
-	"github.com/streamweir/weir/internal/redistest"
+	"github.com/streamweir/weir/internal/enginetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -47,34 +44,11 @@ func serve(t testing.TB) *server.Server {
 	return s
 }
 
-// do has an operator's client do something at a server.
-func do(t testing.TB, url string, what func(ctx context.Context, js jetstream.JetStream) error) {
-	t.Helper()
-	c, err := client.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	js, err := jetstream.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := what(t.Context(), js); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// forget deletes the stream.
-func forget(t testing.TB, url string) {
-	t.Helper()
-	do(t, url, func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, "weir") })
-}
-
 // The suite, through a proxy that cuts and deafens.
 func TestNATSIsABroker(t *testing.T) {
 	clustertest.Run(t, func(t testing.TB) *clustertest.Engine {
 		s := serve(t)
-		p := redistest.NewProxy(t, s.Addr().String())
+		p := enginetest.NewProxy(t, s.Addr().String())
 		return &clustertest.Engine{
 			Broker:  open(t, nats.Options{URL: "nats://" + p.Addr()}),
 			Cut:     func(testing.TB) { p.Cut() },
@@ -83,6 +57,20 @@ func TestNATSIsABroker(t *testing.T) {
 			Forget:  func(t testing.TB) { forget(t, s.ClientURL()) },
 			Deafen:  func(testing.TB) { p.Deafen() },
 			Overrun: 64<<20/(64<<10) + 100,
+		}
+	})
+}
+
+// The suite, with a process that is killed and started again, with its data or without.
+func TestNATSThatIsKilledIsABroker(t *testing.T) {
+	clustertest.Run(t, func(t testing.TB) *clustertest.Engine {
+		s := spawn(t, "one", "")
+		return &clustertest.Engine{
+			Broker: open(t, nats.Options{URL: "nats://" + s.Addr()}),
+			Cut:    func(testing.TB) { s.Kill(); s.Restart(false) },
+			Stop:   func(testing.TB) { s.Kill() },
+			Start:  func(testing.TB) { s.Restart(false) },
+			Forget: func(testing.TB) { s.Kill(); s.Restart(true) },
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/internal/anchor"
 )
 
 // reading reads one log up to where its leader has said that it ends. What replicas answer may be behind that: then they are
@@ -42,10 +43,17 @@ func (m *member) Read(ctx context.Context, log string, after uint64, most cluste
 	for errors.Is(err, errSkipped) && within.Err() == nil { // what was to be read has given way meanwhile
 		p, err = r.page(within, after, most)
 	}
-	if err != nil {
-		return cluster.Page{}, m.failed(ctx, err)
+	switch {
+	case err == nil:
+		return p, nil
+	case m.Life().Err() != nil:
+		err = cluster.ErrClosed
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case !errors.Is(err, cluster.ErrAway):
+		err = anchor.Away(err)
 	}
-	return p, nil
+	return cluster.Page{}, err
 }
 
 // page is what Read returns.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/internal/enginetest"
 	"github.com/streamweir/weir/internal/redistest"
 )
 
@@ -84,7 +85,7 @@ func read(t *testing.T, m cluster.Member, log string, after uint64) cluster.Page
 func TestAppendThatArrivesLateIsNotDoneTwice(t *testing.T) {
 	s := redistest.Start(t)
 	for round := range 2 {
-		p := redistest.NewProxy(t, s.Addr())
+		p := enginetest.NewProxy(t, s.Addr())
 		e := newEar()
 		m := join(t, p.Addr(), "", e)
 		other := join(t, s.Addr(), "", newEar())
@@ -113,7 +114,7 @@ func TestAppendThatArrivesLateIsNotDoneTwice(t *testing.T) {
 // Who gives up waiting in the middle is told that nobody knows.
 func TestAppendThatIsGivenUpIsUndecided(t *testing.T) {
 	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	p := enginetest.NewProxy(t, s.Addr())
 	m := join(t, p.Addr(), "", newEar())
 	put(t, m, "log", "before")
 	p.Hold(true)
@@ -217,7 +218,7 @@ func (h *holding) Claim(bytes int) bool { h.Hold(bytes); return true }
 // What is on its way to an engine that takes nothing is bounded and counted, however many publish.
 func TestWhatIsOnItsWayIsBounded(t *testing.T) {
 	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
+	p := enginetest.NewProxy(t, s.Addr())
 	h := &holding{ear: newEar()}
 	m, err := open(t, p.Addr(), "bounded").Join(t.Context(), "a", h)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/streamweir/weir/cluster/clustertest"
 	"github.com/streamweir/weir/cluster/redis"
+	"github.com/streamweir/weir/internal/enginetest"
 	"github.com/streamweir/weir/internal/redistest"
 )
 
@@ -27,7 +28,7 @@ func TestRedisIsABroker(t *testing.T) {
 	s := redistest.Start(t, "--client-output-buffer-limit", "pubsub 4mb 1mb 1")
 	clustertest.Run(t, func(t testing.TB) *clustertest.Engine {
 		s.Do("FLUSHALL")
-		p := redistest.NewProxy(t, s.Addr())
+		p := enginetest.NewProxy(t, s.Addr())
 		return &clustertest.Engine{
 			Broker:  open(t, p.Addr(), ""),
 			Cut:     func(testing.TB) { p.Cut() },

@@ -41,7 +41,8 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "cluster/clustertest", StdOnly: true, May: []string{"cluster"}},
 		{Path: "cluster/*", May: []string{"internal/base", "cluster", "internal/anchor"}},
 		{Path: "internal/anchor", May: []string{"cluster"}},
-		{Path: "internal/redistest", StdOnly: true},
+		{Path: "internal/enginetest", StdOnly: true},
+		{Path: "internal/redistest", StdOnly: true, May: []string{"internal/enginetest"}},
 		{Path: "internal/nodes", StdOnly: true},
 		{Path: "internal/sharedlog", StdOnly: true, May: []string{"internal/topiclog", "cluster"}},
 

@@ -15,7 +15,7 @@ import (
 // or a machine, or stand at the client's side.
 var wordless = []string{
 	"internal/wire", "internal/vfs", "internal/config", "cmd/weir/internal", "internal/peer",
-	"internal/loadtest", "internal/build", "internal/lint", "internal/redistest",
+	"internal/loadtest", "internal/build", "internal/lint", "internal/redistest", "internal/enginetest",
 }
 
 // word is a row of the page of words.

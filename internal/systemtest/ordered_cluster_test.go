@@ -16,6 +16,7 @@ import (
 	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/cluster"
 	"github.com/streamweir/weir/cluster/redis"
+	"github.com/streamweir/weir/internal/enginetest"
 	"github.com/streamweir/weir/internal/redistest"
 )
 
@@ -259,10 +260,10 @@ func ready(t *testing.T, srv *weir.Server) string {
 func TestPartitionLosesNothingThatWasAnswered(t *testing.T) {
 	s := redistest.Start(t)
 	var nodes []*weir.Server
-	var networks []*redistest.Proxy
+	var networks []*enginetest.Proxy
 	var clients []*gathering
 	for range 3 {
-		p := redistest.NewProxy(t, s.Addr())
+		p := enginetest.NewProxy(t, s.Addr())
 		n := start(t, clustered(onRedis(t, p.Addr())))
 		networks, nodes, clients = append(networks, p), append(nodes, n), append(clients, gather(t, n, "sure"))
 	}
@@ -345,7 +346,7 @@ func TestPartitionLosesNothingThatWasAnswered(t *testing.T) {
 // clients that some are gone, of which nobody knows how many, and goes on in order.
 func TestSubscribersAreToldWhatTheirNodeHasMissed(t *testing.T) {
 	s := redistest.Start(t)
-	network := redistest.NewProxy(t, s.Addr())
+	network := enginetest.NewProxy(t, s.Addr())
 	o := clustered(onRedis(t, s.Addr()))
 	o.Cluster.LogRecords = 10
 	there := start(t, o)

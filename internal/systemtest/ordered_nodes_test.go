@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/enginetest"
 	"github.com/streamweir/weir/internal/redistest"
 )
 
@@ -139,7 +140,7 @@ func whole(t *testing.T, srv *weir.Server, want string) {
 // that is dead is asked no more when its lease is over, and one that was away for longer than that asks whom it knew.
 func TestNodesThatCannotAnswerAreNamed(t *testing.T) {
 	s := redistest.Start(t)
-	network := redistest.NewProxy(t, s.Addr())
+	network := enginetest.NewProxy(t, s.Addr())
 	a, b := start(t, onNode(t, s.Addr(), "a")), start(t, onNode(t, network.Addr(), "b"))
 	gather(t, a)
 	gather(t, b)
