@@ -20,7 +20,9 @@ type Options struct {
 	// one is chosen, another one when it cannot be reached. A member learns of the cluster's other servers by itself.
 	URL string
 
-	// InProcess is a server in this process, instead of URL.
+	// InProcess is a server in this process, instead of URL. The pipe between them holds nothing, so that a large message and
+	// what comes the other way may wait for each other until a time-out of two seconds breaks the connection: seen with 3
+	// MiB. Where messages are large, have the server listen on loopback, and use URL.
 	InProcess nats.InProcessConnProvider
 
 	// Credentials is the path of a file with a user's token and key (.creds); empty: the URL says who it is, or nobody asks.
