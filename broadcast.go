@@ -213,6 +213,15 @@ func (b Broadcast) disconnect(ctx context.Context, transport bool) error {
 // do has an operation done to every socket chosen and waits until it is, or ctx ends: then it
 // goes on. It returns nil if nothing was begun.
 func (b Broadcast) do(ctx context.Context, o *op.Op) (*delivery.Doing, op.Outcome, error) {
+	return b.doWith(ctx, o, func() {
+		if !b.local && o.Kind != op.Fetch {
+			b.ns.srv.fleet.do(ctx, o)
+		}
+	})
+}
+
+// doWith is do; elsewhere is called when the operation has its place here, to have it done on other nodes.
+func (b Broadcast) doWith(ctx context.Context, o *op.Op, elsewhere func()) (*delivery.Doing, op.Outcome, error) {
 	if b.wrong != "" {
 		return nil, op.Outcome{}, coded(ErrInvalid, b.wrong)
 	}
@@ -224,9 +233,7 @@ func (b Broadcast) do(ctx context.Context, o *op.Op) (*delivery.Doing, op.Outcom
 	if err != nil {
 		return nil, op.Outcome{}, wrap(err, "")
 	}
-	if !b.local && o.Kind != op.Fetch {
-		b.ns.srv.fleet.do(ctx, o)
-	}
+	elsewhere()
 	out, err := d.Wait(ctx)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return d, out, wrap(err, "the context ended before every loop had answered; what was begun goes on")

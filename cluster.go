@@ -14,7 +14,6 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/nodes"
-	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/sharedlog"
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -187,7 +186,7 @@ func (f *fleet) close() {
 
 // serve hears the operations of a namespace that other nodes send.
 func (f *fleet) serve(ctx context.Context, n *Namespace) error {
-	err := f.subscribe(ctx, operations(n.path), func(_ string, data []byte) { f.operate(data) })
+	err := f.subscribe(ctx, operations(n.path), func(_ string, data []byte) { f.questions.Hear(data) })
 	if err != nil {
 		return fmt.Errorf("hear the operations of %s: %w", n.path, err)
 	}
@@ -312,11 +311,13 @@ func (f *fleet) publish(ctx context.Context, n *Namespace, topic, id string, p *
 }
 
 // send gives other nodes something, at most once. What does not go is counted.
-func (f *fleet) send(ctx context.Context, kind int, channel string, data []byte) {
+func (f *fleet) send(ctx context.Context, kind int, channel string, data []byte) (sent bool) {
 	m := f.member.Load()
 	if m == nil || m.Publish(ctx, channel, data) != nil {
 		f.unsent[kind].Add(1)
+		return false
 	}
+	return true
 }
 
 // adopt publishes here what another node has published.
@@ -338,49 +339,6 @@ func (f *fleet) adopt(namespace, topic string, data []byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), adoptTimeout)
 	defer cancel()
 	f.of.hub.Adopt(ctx, n.d, topic, &p) // what is refused is counted there
-}
-
-// do tells the other nodes of an operation on sockets.
-func (f *fleet) do(ctx context.Context, o *op.Op) {
-	if f.of.opts.Cluster.Broker == nil {
-		return
-	}
-	data, err := op.Append(append(make([]byte, 0, 256), f.id...), o)
-	if err != nil {
-		f.unsent[kindOperation].Add(1)
-		f.of.log.Error("an operation cannot be sent to other nodes", "kind", o.Kind.String(), "namespace", o.Namespace, "error", err)
-		return
-	}
-	f.send(ctx, kindOperation, operations(o.Namespace), data)
-}
-
-// emit tells them of an event.
-func (f *fleet) emit(ctx context.Context, n *Namespace, e *delivery.Emission, to *delivery.Target) {
-	if f.of.opts.Cluster.Broker == nil {
-		return
-	}
-	v, err := e.Value()
-	if err != nil {
-		f.unsent[kindOperation].Add(1)
-		return
-	}
-	f.do(ctx, &op.Op{Kind: op.Emit, Namespace: n.path, Target: *to, Event: v})
-}
-
-// operate does here what another node has told.
-func (f *fleet) operate(data []byte) {
-	if len(data) < len(f.id) || string(data[:len(f.id)]) == f.id {
-		return
-	}
-	o, err := op.Parse(data[len(f.id):])
-	if err != nil || o.Kind == op.Ask || o.Kind == op.Fetch {
-		return // of a newer node, which says so
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), adoptTimeout)
-	defer cancel()
-	if _, err := f.of.hub.Begin(ctx, o); err != nil && !errors.Is(err, delivery.ErrClosed) {
-		f.of.log.Warn("an operation of another node was not done here", "kind", o.Kind.String(), "namespace", o.Namespace, "error", err)
-	}
 }
 
 // Message implements cluster.Listener.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/nodes"
-	"github.com/streamweir/weir/internal/op"
 )
 
 // channelOfNodes is where nodes say that they live. It is no namespace's.
@@ -88,25 +87,6 @@ func (f *fleet) listen(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// begin is how a question of another node is answered: what is asked of sockets, by what is found on this one.
-func (f *fleet) begin(asked []byte) (answer func(ctx context.Context, most int) []byte) {
-	o, err := op.Parse(asked)
-	if err != nil || o.Kind != op.Fetch {
-		return nil // of a newer node
-	}
-	return func(ctx context.Context, most int) []byte {
-		out, err := f.of.hub.Do(ctx, o)
-		if err != nil && len(out.Sockets) == 0 {
-			return nil
-		}
-		data, err := op.AppendPart(nil, o.Kind, &out, most)
-		if err != nil {
-			return nil
-		}
-		return data
-	}
 }
 
 // missing are the nodes that have not answered, or not in full, by their names.

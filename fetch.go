@@ -41,7 +41,7 @@ func (b Broadcast) Fetch(ctx context.Context) ([]SocketInfo, error) {
 	if err != nil {
 		return list, wrap(err, "")
 	}
-	missing, err := f.ask(ctx, channelOfQuestions, asked, func(n nodes.Node, answer []byte) bool {
+	missing, err := f.ask(ctx, operations(b.ns.path), asked, func(n nodes.Node, answer []byte) bool {
 		kind, out, err := op.ParseOutcome(answer)
 		if err != nil || kind != op.Fetch {
 			return false

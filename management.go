@@ -2,7 +2,6 @@ package weir
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -14,12 +13,10 @@ import (
 
 	"github.com/streamweir/weir/internal/admin"
 	"github.com/streamweir/weir/internal/attach"
-	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
-	"github.com/streamweir/weir/internal/op"
 	"github.com/streamweir/weir/internal/ports"
 	"github.com/streamweir/weir/internal/transport"
 )
@@ -212,112 +209,4 @@ func (p publisher) Publish(ctx context.Context, r *admin.PublishRequest) (*deliv
 	}
 	pending, err := n.begin(ctx, byApplication, r.Topic, pub, r.Receipt)
 	return pending, inward(err)
-}
-
-// Emit implements admin.Publisher.
-func (p publisher) Emit(ctx context.Context, r *admin.EmitRequest) (pending *delivery.Pending, err error) {
-	n := p.s.byPath.Find(r.Namespace)
-	switch {
-	case n == nil:
-		return nil, inward(coded(ErrUnknown, "unknown namespace "+r.Namespace))
-	case p.s.state.Load() == stateStopped:
-		return nil, inward(coded(ErrDraining, "the server has stopped"))
-	}
-	b := n.All()
-	if r.Rooms != nil {
-		b = b.To(r.Rooms...)
-	}
-	b = b.Except(r.Except...)
-	b.to.Socket, b.to.Principal = r.Socket, r.Principal
-	args := make([]any, len(r.Args))
-	for i, a := range r.Args {
-		args[i] = json.RawMessage(a)
-	}
-	err = b.emit(r.Event, args, func(e delivery.Emission) (err error) {
-		if pending, err = p.s.hub.EmitWithReceipt(ctx, n.d, r.Event, e, b.to); err == nil {
-			p.s.fleet.emit(ctx, n, &e, &b.to)
-		}
-		return err
-	})
-	return pending, inward(err)
-}
-
-// sockets implements admin.Sockets.
-type sockets struct{ s *Server }
-
-// Join implements admin.Sockets.
-func (a sockets) Join(ctx context.Context, f admin.Filter, rooms []string) (n, skipped int, err error) {
-	out, err := a.do(ctx, f, &op.Op{Kind: op.Join, Rooms: rooms})
-	skipped = out.Skipped + out.Short
-	return out.Done + skipped, skipped, inward(err)
-}
-
-// Leave implements admin.Sockets.
-func (a sockets) Leave(ctx context.Context, f admin.Filter, rooms []string) (int, error) {
-	out, err := a.do(ctx, f, &op.Op{Kind: op.Leave, Rooms: rooms})
-	return out.Done, inward(err)
-}
-
-// do has an operation done to every socket that a filter means.
-func (a sockets) do(ctx context.Context, f admin.Filter, o *op.Op) (op.Outcome, error) {
-	ns := a.s.byPath.Find(f.Namespace)
-	if ns == nil {
-		return op.Outcome{}, coded(ErrUnknown, "unknown namespace "+f.Namespace)
-	}
-	b := ns.All()
-	b.to.Socket, b.to.Principal = f.ID, f.Principal
-	if f.Room != "" {
-		b = b.To(f.Room)
-	}
-	o.Only = op.Only{Topic: f.Topic, Address: f.Address}
-	_, out, err := b.do(ctx, o)
-	return out, err
-}
-
-// Disconnect implements admin.Sockets: the sockets are found now and sent away by
-// a goroutine of the server's.
-func (a sockets) Disconnect(ctx context.Context, r admin.DisconnectRequest) (int, error) {
-	out, err := a.do(ctx, r.Filter, &op.Op{Kind: op.Fetch})
-	if err != nil || r.DryRun || out.Done == 0 {
-		return out.Done, inward(err)
-	}
-	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
-	if a.s.state.Load() == stateStopped {
-		return 0, inward(coded(ErrDraining, "the server has stopped"))
-	}
-	o := op.Op{Kind: op.Disconnect, Namespace: r.Filter.Namespace, Cause: base.CauseAdmin}
-	if !r.Reconnect {
-		o.Cause, o.Reason = base.CauseForbidden, "disconnected by an operator"
-	}
-	a.s.wg.Add(1)
-	go a.s.expel(out.Sockets, r.Rate, o)
-	return out.Done, nil
-}
-
-// expel does an operation to sockets one by one, rate a second or all as fast as the loops take
-// it. It ends early when the server stops.
-func (s *Server) expel(found []op.Description, rate int, o op.Op) {
-	defer s.wg.Done()
-	var pause <-chan time.Time
-	if rate > 0 {
-		t := time.NewTicker(time.Second / time.Duration(rate))
-		defer t.Stop()
-		pause = t.C
-	}
-	for _, d := range found {
-		one := o
-		one.Target.Socket = d.ID
-		if _, err := s.hub.Begin(context.Background(), &one); err != nil {
-			return // the loops have ended
-		}
-		if pause == nil {
-			continue
-		}
-		select {
-		case <-pause:
-		case <-s.closing:
-			return
-		}
-	}
 }

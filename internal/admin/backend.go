@@ -16,9 +16,25 @@ type Publisher interface {
 	// long as ctx allows. It does not wait for the receipt. Two calls one after the
 	// other are published in that order. Nothing of r is kept but its strings.
 	Publish(ctx context.Context, r *PublishRequest) (*delivery.Pending, error)
-	// Emit broadcasts a plain Socket.IO event; the result has a receipt.
-	Emit(ctx context.Context, r *EmitRequest) (*delivery.Pending, error)
+	// Emit broadcasts a plain Socket.IO event on all nodes; wait is called once, for what it met, at most until its ctx ends.
+	Emit(ctx context.Context, r *EmitRequest) (wait func(ctx context.Context) Emitted, err error)
 }
+
+// Emitted is what an event met at the lanes of those it was meant for, on the nodes that have answered.
+type Emitted struct {
+	delivery.Receipt
+	Nodes *Nodes
+}
+
+// Nodes says which nodes of a cluster an answer is of. nil: there is no cluster.
+type Nodes struct {
+	Answered int      `json:"answered"`          // with the one that was asked
+	Missing  []string `json:"missing,omitempty"` // by name: those that have not answered, or not in full
+	Unknown  bool     `json:"unknown,omitempty"` // the one that was asked does not know all that are there
+}
+
+// Whole reports whether nothing is missing.
+func (n *Nodes) Whole() bool { return n == nil || (len(n.Missing) == 0 && !n.Unknown) }
 
 // PublishRequest is the body of POST /api/publish. Namespace and Topic are
 // declared; at most one of Socket, Principal and Room is set.
@@ -48,16 +64,23 @@ type EmitRequest struct {
 	Principal string
 }
 
-// Sockets is what the API does to connected clients. Methods may be called from
-// any goroutine; n is how many sockets were meant. An error that ends a call early does
-// not end what it had begun.
+// Sockets is what the API does to the connected clients of all nodes. Methods may be called from
+// any goroutine. An error that ends a call early does not end what it had begun.
 type Sockets interface {
 	// Join leaves sockets that are in too many rooms already as they are: skipped.
-	Join(ctx context.Context, f Filter, rooms []string) (n, skipped int, err error)
-	Leave(ctx context.Context, f Filter, rooms []string) (n int, err error)
+	Join(ctx context.Context, f Filter, rooms []string) (Reached, error)
+	Leave(ctx context.Context, f Filter, rooms []string) (Reached, error)
 	// Disconnect returns when the sockets are found; they are then sent away in the
 	// background at the rate asked for.
-	Disconnect(ctx context.Context, r DisconnectRequest) (n int, err error)
+	Disconnect(ctx context.Context, r DisconnectRequest) (Reached, error)
+}
+
+// Reached is what a call has done to sockets, on the nodes that have answered.
+type Reached struct {
+	Sockets int    `json:"sockets"`           // how many the filter meant
+	Skipped int    `json:"skipped,omitempty"` // of them, in too many rooms already to be put into another
+	DryRun  bool   `json:"dryRun,omitempty"`
+	Nodes   *Nodes `json:"nodes,omitempty"`
 }
 
 // Filter says which sockets of a namespace are meant: exactly one of ID,

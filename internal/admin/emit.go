@@ -26,27 +26,30 @@ func (a *api) emit(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)
 	defer cancel()
-	pending, err := a.Publisher.Emit(ctx, request)
+	wait, err := a.Publisher.Emit(ctx, request)
 	if err != nil {
 		return err
 	}
 	patience, stop := context.WithTimeout(r.Context(), a.ReceiptTimeout)
 	defer stop()
-	out := pending.Receipt(patience)
+	out := wait(patience)
 	a.wrote(r, "emit", slog.String("namespace", request.Namespace), slog.String("event", request.Event), slog.Int("recipients", out.Subscribers))
 	return writeJSON(w, http.StatusOK, emitted{
-		Recipients: out.Subscribers, Queued: out.Queued, Coalesced: out.Coalesced, Dropped: out.Dropped, Rejected: out.Rejected, Complete: out.Complete,
+		Recipients: out.Subscribers, Queued: out.Queued, Coalesced: out.Coalesced, Dropped: out.Dropped, Rejected: out.Rejected,
+		Complete: out.Complete && out.Nodes.Whole(), Nodes: out.Nodes,
 	})
 }
 
-// emitted is the answer to POST /api/emit: what the event met at the lanes of this node.
+// emitted is the answer to POST /api/emit: what the event met at the lanes.
 type emitted struct {
 	Recipients int  `json:"recipients"`
 	Queued     int  `json:"queued"`
 	Coalesced  int  `json:"coalesced"` // in the place of an older one, under a topic's name
 	Dropped    int  `json:"dropped"`   // older ones, to make room
 	Rejected   int  `json:"rejected"`  // by full lanes
-	Complete   bool `json:"complete"`  // all loops have answered
+	Complete   bool `json:"complete"`  // all loops of all nodes have answered
+
+	Nodes *Nodes `json:"nodes,omitempty"`
 }
 
 func takeEmit(o *object) *EmitRequest {

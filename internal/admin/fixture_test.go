@@ -127,34 +127,35 @@ func (b *backend) Publish(ctx context.Context, r *admin.PublishRequest) (*delive
 	}, r.Receipt)
 }
 
-func (b *backend) Emit(_ context.Context, r *admin.EmitRequest) (*delivery.Pending, error) {
+func (b *backend) Emit(_ context.Context, r *admin.EmitRequest) (func(context.Context) admin.Emitted, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.emitted = append(b.emitted, *r)
-	return &delivery.Pending{}, b.fail
+	return func(context.Context) admin.Emitted { return admin.Emitted{Receipt: delivery.Receipt{Complete: true}} }, b.fail
 }
 
-func (b *backend) Join(_ context.Context, f admin.Filter, rooms []string) (n, skipped int, err error) {
-	n, err = b.move("join", f, rooms)
-	return n, 1, err
+func (b *backend) Join(_ context.Context, f admin.Filter, rooms []string) (admin.Reached, error) {
+	out, err := b.move("join", f, rooms)
+	out.Skipped = 1
+	return out, err
 }
 
-func (b *backend) Leave(_ context.Context, f admin.Filter, rooms []string) (int, error) {
+func (b *backend) Leave(_ context.Context, f admin.Filter, rooms []string) (admin.Reached, error) {
 	return b.move("leave", f, rooms)
 }
 
-func (b *backend) move(action string, f admin.Filter, rooms []string) (int, error) {
+func (b *backend) move(action string, f admin.Filter, rooms []string) (admin.Reached, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.moved = append(b.moved, move{action, f, rooms})
-	return 3, b.fail
+	return admin.Reached{Sockets: 3}, b.fail
 }
 
-func (b *backend) Disconnect(_ context.Context, r admin.DisconnectRequest) (int, error) {
+func (b *backend) Disconnect(_ context.Context, r admin.DisconnectRequest) (admin.Reached, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cut = append(b.cut, r)
-	return 7, b.fail
+	return admin.Reached{Sockets: 7}, b.fail
 }
 
 func (b *backend) Ready() error {

@@ -12,13 +12,6 @@ import (
 // maxRate bounds the clients per second of a disconnect: more is "at once".
 const maxRate = 1_000_000
 
-// reached is the answer to a request about sockets.
-type reached struct {
-	Sockets int  `json:"sockets"`           // how many the filter meant
-	Skipped int  `json:"skipped,omitempty"` // of them, in too many rooms already to be put into another
-	DryRun  bool `json:"dryRun,omitempty"`
-}
-
 // join serves POST /api/sockets/join.
 func (a *api) join(w http.ResponseWriter, r *http.Request) error {
 	return a.moveRooms(w, r, "sockets/join", a.Sockets.Join)
@@ -26,14 +19,11 @@ func (a *api) join(w http.ResponseWriter, r *http.Request) error {
 
 // leave serves POST /api/sockets/leave.
 func (a *api) leave(w http.ResponseWriter, r *http.Request) error {
-	return a.moveRooms(w, r, "sockets/leave", func(ctx context.Context, f Filter, rooms []string) (n, skipped int, err error) {
-		n, err = a.Sockets.Leave(ctx, f, rooms)
-		return n, 0, err
-	})
+	return a.moveRooms(w, r, "sockets/leave", a.Sockets.Leave)
 }
 
 func (a *api) moveRooms(w http.ResponseWriter, r *http.Request, action string,
-	move func(context.Context, Filter, []string) (n, skipped int, err error),
+	move func(context.Context, Filter, []string) (Reached, error),
 ) error {
 	o, err := a.readObject(w, r)
 	if err != nil {
@@ -54,13 +44,13 @@ func (a *api) moveRooms(w http.ResponseWriter, r *http.Request, action string,
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)
 	defer cancel()
-	n, skipped, err := move(ctx, f, rooms)
+	out, err := move(ctx, f, rooms)
 	if err != nil { // what was begun goes on
 		a.wrote(r, action, slog.Any("filter", f), slog.Any("rooms", rooms), slog.Any("error", err))
 		return err
 	}
-	a.wrote(r, action, slog.Any("filter", f), slog.Any("rooms", rooms), slog.Int("sockets", n), slog.Int("skipped", skipped))
-	return writeJSON(w, http.StatusOK, reached{Sockets: n, Skipped: skipped})
+	a.wrote(r, action, slog.Any("filter", f), slog.Any("rooms", rooms), slog.Int("sockets", out.Sockets), slog.Int("skipped", out.Skipped))
+	return writeJSON(w, http.StatusOK, out)
 }
 
 // meaningful refuses a filter of a namespace that is not the caller's, or of a namespace or topic that does not exist:
@@ -95,15 +85,16 @@ func (a *api) disconnect(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)
 	defer cancel()
-	n, err := a.Sockets.Disconnect(ctx, d)
+	out, err := a.Sockets.Disconnect(ctx, d)
 	if err != nil {
 		return err
 	}
 	if !d.DryRun {
 		a.wrote(r, "sockets/disconnect", slog.Any("filter", d.Filter), slog.Int("rate", d.Rate),
-			slog.Bool("reconnect", d.Reconnect), slog.Int("sockets", n))
+			slog.Bool("reconnect", d.Reconnect), slog.Int("sockets", out.Sockets))
 	}
-	return writeJSON(w, http.StatusOK, reached{Sockets: n, DryRun: d.DryRun})
+	out.DryRun = d.DryRun
+	return writeJSON(w, http.StatusOK, out)
 }
 
 // filter takes namespace and filter. Nobody is meant by accident: exactly one

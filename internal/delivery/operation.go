@@ -19,7 +19,9 @@ var ErrAsk = errors.New("a question is not begun here")
 // Doing is an operation under way on this node.
 type Doing struct {
 	hub *Hub
-	job *operation // nil: there is nothing to wait for
+	job *operation // nil: there is nothing to wait for but emitted
+	// emitted is the event of an Emit whose outcome is wanted.
+	emitted *Pending
 	// Sockets are those that a Fetch has found, once Wait has returned: what the outcome names, as
 	// this node's own.
 	Sockets []*Socket
@@ -46,7 +48,9 @@ func (h *Hub) Begin(ctx context.Context, o *op.Op) (*Doing, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Doing{hub: h}, h.Emit(ctx, n, event, e, o.Target)
+		d := &Doing{hub: h}
+		d.emitted, err = h.emit(ctx, n, event, e, o.Target, o.Wait > 0)
+		return d, err
 	}
 	j := &operation{ns: n, op: o, load: load{weight: inbox.Cost(0)}, tally: newTally(h.Receivers(&o.Target))}
 	if err := h.put(ctx, j); err != nil {
@@ -60,7 +64,7 @@ func (h *Hub) Begin(ctx context.Context, o *op.Op) (*Doing, error) {
 // is partial, with the context's error or ErrClosed: what was begun goes on. It is called once.
 func (d *Doing) Wait(ctx context.Context) (out op.Outcome, err error) {
 	if d.job == nil {
-		return out, nil
+		return d.emission(ctx), nil
 	}
 	if wait := d.job.op.Wait; wait > 0 {
 		var cancel context.CancelFunc
@@ -80,6 +84,16 @@ func (d *Doing) Wait(ctx context.Context) (out op.Outcome, err error) {
 	out, d.Sockets = d.job.found.take()
 	out.Partial = err != nil
 	return out, err
+}
+
+// emission waits for what an event has met, at most until ctx ends.
+func (d *Doing) emission(ctx context.Context) (out op.Outcome) {
+	if d.emitted == nil {
+		return out
+	}
+	r := d.emitted.Receipt(ctx)
+	met := op.Met{Queued: r.Queued, Coalesced: r.Coalesced, Dropped: r.Dropped, Rejected: r.Rejected}
+	return op.Outcome{Done: r.Subscribers, Met: met, Partial: !r.Complete}
 }
 
 // Do is Begin and Wait with the same context.

@@ -29,7 +29,7 @@ type QuestionOptions struct {
 	// Send gives an answer to the node that has asked, by its id. It may wait as long as ctx allows.
 	Send func(ctx context.Context, to string, data []byte) error
 
-	// Begin is called by Hear with what another node asks, and returns how it is answered, or nil: there is no answer,
+	// Begin is called by Hear with what another node asks or tells, and returns how it is answered, or nil: there is no answer,
 	// which whoever asks is told. That is called on a goroutine of its own, many at a time, unless too many are: ctx ends
 	// when nobody waits any more, and the answer has at most that many bytes.
 	Begin func(asked []byte) (answer func(ctx context.Context, most int) []byte)
@@ -115,6 +115,12 @@ func (q *Questions) Ask(ctx context.Context, o Question) (missing []Node, err er
 	return missing, nil
 }
 
+// Tell is data for others that nobody answers: their Hear begins it.
+func (q *Questions) Tell(data []byte) []byte {
+	l := letter{from: q.self, data: data}
+	return l.append(nil)
+}
+
 // timeLeft is how long somebody waits, a minute at most.
 func timeLeft(ctx context.Context) time.Duration {
 	left := time.Minute
@@ -175,6 +181,9 @@ func (q *Questions) Hear(data []byte) {
 		return
 	}
 	answer := q.opts.Begin(l.data)
+	if l.number == 0 {
+		return // nobody waits for it
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {

@@ -106,6 +106,12 @@ func (r *Registry) Whole(ctx context.Context) bool {
 	return false
 }
 
+// IsWhole reports whether Whole would not have to wait.
+func (r *Registry) IsWhole() bool {
+	left, _ := r.untilWhole(time.Now())
+	return left <= 0
+}
+
 // untilWhole is how long to wait at least, or until changed is closed.
 func (r *Registry) untilWhole(now time.Time) (left time.Duration, changed <-chan struct{}) {
 	r.mu.Lock()

@@ -132,6 +132,10 @@ const (
 	tagSockets
 	tagAnswers
 	tagPartial
+	tagQueued
+	tagCoalesced
+	tagDropped
+	tagRejected
 )
 
 const (
@@ -152,7 +156,8 @@ const (
 // AppendOutcome appends the encoded outcome of an operation of that kind. Errors: ErrInvalid,
 // ErrTooLarge.
 func AppendOutcome(dst []byte, k Kind, o *Outcome) ([]byte, error) {
-	if k == 0 || int(k) >= kinds || o.Done < 0 || o.Skipped < 0 || o.Short < 0 {
+	l := &o.Met
+	if k == 0 || int(k) >= kinds || min(o.Done, o.Skipped, o.Short, l.Queued, l.Coalesced, l.Dropped, l.Rejected) < 0 {
 		return dst, fmt.Errorf("%w: outcome of %s: %d done, %d skipped, %d short", ErrInvalid, k, o.Done, o.Skipped, o.Short)
 	}
 	w := &writer{b: dst}
@@ -183,6 +188,10 @@ func AppendOutcome(dst []byte, k Kind, o *Outcome) ([]byte, error) {
 	if o.Partial {
 		w.number(tagPartial, 1)
 	}
+	w.number(tagQueued, uint64(l.Queued))
+	w.number(tagCoalesced, uint64(l.Coalesced))
+	w.number(tagDropped, uint64(l.Dropped))
+	w.number(tagRejected, uint64(l.Rejected))
 	return w.end(dst)
 }
 
@@ -241,6 +250,10 @@ func ParseOutcome(b []byte) (Kind, *Outcome, error) {
 		r.err = in.end()
 	}
 	o.Partial = r.number(tagPartial, 1) != 0
+	o.Met.Queued = int(r.number(tagQueued, math.MaxInt))
+	o.Met.Coalesced = int(r.number(tagCoalesced, math.MaxInt))
+	o.Met.Dropped = int(r.number(tagDropped, math.MaxInt))
+	o.Met.Rejected = int(r.number(tagRejected, math.MaxInt))
 	if err := r.end(); err != nil {
 		return 0, nil, err
 	}

@@ -43,7 +43,7 @@ type Op struct {
 	Namespace string
 	Target    roster.Target
 	Only      Only          // not of Emit and Ask
-	Wait      time.Duration // for how long anybody wants to know what came of it; 0: not said
+	Wait      time.Duration // for how long anybody wants to know what came of it; 0: not said, and of Emit nobody does
 
 	Event    Event      // of Emit and Ask
 	Rooms    []string   // of Join and Leave
@@ -134,12 +134,21 @@ func (o *Op) validDeparture() error {
 
 // Outcome is what came of an operation on one node.
 type Outcome struct {
-	Done    int           // sockets it was done to, or that were found or asked; of Emit nothing is known
+	Done    int           // sockets it was done to, or that were found or asked; of Emit, with a Wait, those meant
 	Skipped int           // of Join: sockets that may not be in so many rooms: they are in as many of those named as fit
 	Short   int           // of Join: sockets for which memory is short: they are in some of the rooms named
 	Sockets []Description // of Fetch
 	Answers []Answer      // of Ask: of some of those asked, where Partial
+	Met     Met           // of Emit, with a Wait
 	Partial bool          // the wait was over before everybody had done their part: what was begun goes on
+}
+
+// Met is what an event has met at the lanes of those it was meant for.
+type Met struct {
+	Queued    int // it waits there
+	Coalesced int // of them, in the place of an older one, under a topic's name
+	Dropped   int // older ones, to make room
+	Rejected  int // by full lanes
 }
 
 // Add adds what came of the same operation elsewhere.
@@ -149,6 +158,10 @@ func (o *Outcome) Add(more *Outcome) {
 	o.Short += more.Short
 	o.Sockets = append(o.Sockets, more.Sockets...)
 	o.Answers = append(o.Answers, more.Answers...)
+	o.Met.Queued += more.Met.Queued
+	o.Met.Coalesced += more.Met.Coalesced
+	o.Met.Dropped += more.Met.Dropped
+	o.Met.Rejected += more.Met.Rejected
 	o.Partial = o.Partial || more.Partial
 }
 

@@ -3,6 +3,7 @@ package op_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -78,6 +79,7 @@ func (r random) op() *op.Op {
 
 func (r random) outcome() *op.Outcome {
 	o := &op.Outcome{Done: r.IntN(1000), Skipped: r.IntN(2), Short: r.IntN(2), Partial: r.IntN(2) == 0}
+	o.Met = op.Met{Queued: r.IntN(1000), Coalesced: r.IntN(2), Dropped: r.IntN(2), Rejected: r.IntN(2)}
 	for range r.IntN(4) {
 		o.Sockets = append(o.Sockets, op.Description{ID: r.text(), Principal: r.text(), Address: r.text(), Rooms: r.some()})
 	}
@@ -237,7 +239,7 @@ func TestInvalidOperationsAreNeitherWrittenNorDone(t *testing.T) {
 			t.Errorf("%s is encoded as %q, %v", name, b, err)
 		}
 	}
-	for _, o := range []op.Outcome{{Done: -1}, {Skipped: -1}, {Short: -1}} {
+	for _, o := range []op.Outcome{{Done: -1}, {Skipped: -1}, {Short: -1}, {Met: op.Met{Queued: -1}}, {Met: op.Met{Rejected: -1}}} {
 		if _, err := op.AppendOutcome(nil, op.Join, &o); !errors.Is(err, op.ErrInvalid) {
 			t.Errorf("%+v: %v", o, err)
 		}
@@ -249,12 +251,38 @@ func TestInvalidOperationsAreNeitherWrittenNorDone(t *testing.T) {
 
 // What came of an operation on two nodes is one outcome.
 func TestOutcomesAddUp(t *testing.T) {
-	sum := op.Outcome{Done: 1, Sockets: []op.Description{{ID: "a"}}}
-	sum.Add(&op.Outcome{Done: 2, Skipped: 1, Short: 4, Sockets: []op.Description{{ID: "b"}}, Answers: []op.Answer{{Socket: "b"}}, Partial: true})
+	met := op.Met{Queued: 1, Coalesced: 2, Dropped: 3, Rejected: 4}
+	sum := op.Outcome{Done: 1, Sockets: []op.Description{{ID: "a"}}, Met: met}
+	sum.Add(&op.Outcome{Done: 2, Skipped: 1, Short: 4, Sockets: []op.Description{{ID: "b"}}, Answers: []op.Answer{{Socket: "b"}}, Partial: true, Met: met})
 	sum.Add(&op.Outcome{})
 	want := op.Outcome{Done: 3, Skipped: 1, Short: 4, Sockets: []op.Description{{ID: "a"}, {ID: "b"}}, Answers: []op.Answer{{Socket: "b"}}, Partial: true}
+	want.Met = op.Met{Queued: 2, Coalesced: 4, Dropped: 6, Rejected: 8}
 	if !reflect.DeepEqual(sum, want) {
 		t.Errorf("%+v, want %+v", sum, want)
+	}
+}
+
+// Of what does not fit a part is told, as one; counts are never left out.
+func TestOutcomesAreCutToFit(t *testing.T) {
+	whole := op.Outcome{Done: 1000}
+	for i := range 1000 {
+		whole.Sockets = append(whole.Sockets, op.Description{ID: fmt.Sprint(i), Rooms: []string{"a room"}})
+	}
+	b, err := op.AppendPart(nil, op.Fetch, &whole, 5000)
+	if err != nil || len(b) > 5000 {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+	if _, out, err := op.ParseOutcome(b); err != nil || !out.Partial || out.Done != 1000 || len(out.Sockets) < 50 {
+		t.Errorf("%d sockets, %v", len(out.Sockets), err)
+	}
+	if b, err = op.AppendPart(nil, op.Fetch, &whole, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if _, out, err := op.ParseOutcome(b); err != nil || !reflect.DeepEqual(*out, whole) {
+		t.Errorf("what fits is not whole: %v", err)
+	}
+	if _, err := op.AppendPart(nil, op.Fetch, &whole, 3); !errors.Is(err, op.ErrTooLarge) {
+		t.Errorf("no room for the counts: %v", err)
 	}
 }
 
@@ -297,6 +325,7 @@ func FuzzParseOutcome(f *testing.F) {
 	b, err := op.AppendOutcome(nil, op.Fetch, &op.Outcome{
 		Done: 300, Skipped: 1, Sockets: []op.Description{{ID: "a", Principal: "p", Address: "::1", Rooms: []string{"a", "red"}}, {}},
 		Answers: []op.Answer{{Socket: "a", Args: []byte("[1]"), Attachments: [][]byte{{}}}, {Code: "busy", Reason: "why"}}, Partial: true,
+		Met: op.Met{Queued: 300, Coalesced: 1, Dropped: 2, Rejected: 3},
 	})
 	if err != nil {
 		f.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -22,6 +24,7 @@ func onNode(t *testing.T, redis, name string) weir.Options {
 	t.Helper()
 	o := clustered(onRedis(t, redis))
 	o.Cluster.Node = name
+	o.Management.ReceiptTimeout = 5 * time.Second // how long other nodes are waited for
 	return o
 }
 
@@ -180,4 +183,62 @@ func TestNodesThatCannotAnswerAreNamed(t *testing.T) {
 	whole(t, b, "map[a:1 b:1]")
 	network.Deafen()
 	whole(t, b, "map[a:1 b:1]")
+}
+
+// manage makes a call of the management API, and returns the answer.
+func manage(t *testing.T, srv *weir.Server, method, path, body string) string {
+	t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	srv.Management().ServeHTTP(w, r)
+	return strings.TrimSpace(w.Body.String())
+}
+
+// TestManagementActsOnAllNodes: emits, rooms and disconnections reach the sockets of all nodes, by id, principal, room, topic and
+// address, and the answer counts them, with the names of nodes that have not answered.
+func TestManagementActsOnAllNodes(t *testing.T) {
+	s := redistest.Start(t)
+	network := enginetest.NewProxy(t, s.Addr())
+	a, b := start(t, onNode(t, s.Addr(), "a")), start(t, onNode(t, network.Addr(), "b"))
+	ca, cb := gather(t, a), gather(t, b, "plain")
+	whole(t, a, "map[a:1 b:1]")
+	both, lone := `"nodes":{"answered":2}}`, `"nodes":{"answered":1,"missing":["b"]`
+	emitted := func(n int) string {
+		return fmt.Sprintf(`{"recipients":%d,"queued":%d,"coalesced":0,"dropped":0,"rejected":0,"complete":`, n, n)
+	}
+	say := func(path, body, want string) {
+		t.Helper()
+		if got := manage(t, a, http.MethodPost, path, `{"namespace":"/feed",`+body+`}`); !strings.HasPrefix(got, want) {
+			t.Errorf("%s %s: %s, want %s", path, body, got, want)
+		}
+	}
+	say("/api/emit", `"event":"e","args":[1]`, emitted(2)+"true,"+both)
+	say("/api/emit", `"event":"e","args":[2],"to":{"socket":"`+cb.sid+`"}`, emitted(1)+"true,"+both)
+	say("/api/emit", `"event":"plain","args":["under a topic's name"]`, emitted(2)+"true,"+both)
+	say("/api/sockets/join", `"filter":{"topic":"plain"},"rooms":["red"]`, `{"sockets":1,`+both)
+	say("/api/sockets/join", `"filter":{"address":"127.0.0.1"},"rooms":["blue"]`, `{"sockets":2,`+both)
+	say("/api/emit", `"event":"e","args":[3],"rooms":["red"]`, emitted(1)+"true,"+both)
+	say("/api/sockets/leave", `"filter":{"room":"blue"},"rooms":["red"]`, `{"sockets":2,`+both)
+	say("/api/emit", `"event":"e","args":[4],"rooms":["red"]`, emitted(0)+"true,"+both)
+	say("/api/sockets/disconnect", `"filter":{"room":"blue"},"dryRun":true`, `{"sockets":2,"dryRun":true,`+both)
+	network.Hold(true)
+	say("/api/emit", `"event":"e","args":[5]`, emitted(1)+"false,"+lone)
+	network.Hold(false)
+	for srv, c := range map[*weir.Server]*gathering{a: ca, b: cb} {
+		eventually(t, "all is heard again", func() bool {
+			return strings.Contains(manage(t, srv, http.MethodPost, "/api/emit", `{"namespace":"/feed","event":"back","args":[1]}`), both)
+		})
+		eventually(t, "the last came", func() bool { return len(c.of("back")) > 0 })
+	}
+	if got := strings.Join(ca.of("e"), " "); got != "1 5" {
+		t.Errorf("the client of a got %s", got)
+	}
+	if got := strings.Join(cb.of("e"), " "); !strings.HasPrefix(got, "1 2 3") {
+		t.Errorf("the client of b got %s", got)
+	}
+	say("/api/sockets/disconnect", `"filter":{"id":"`+cb.sid+`"}`, `{"sockets":1,`+both)
+	<-cb.done
+	say("/api/sockets/disconnect", `"filter":{"room":"blue"},"reconnect":false`, `{"sockets":1,`+both)
+	eventually(t, "it was sent away", func() bool { return metric(t, a, "weir_sockets") == 0 })
 }

@@ -1,0 +1,136 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/streamweir/weir/internal/admin"
+	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/nodes"
+	"github.com/streamweir/weir/internal/op"
+)
+
+// encode is an operation as other nodes get it; what cannot be encoded is counted and logged.
+func (f *fleet) encode(o *op.Op) (data []byte, ok bool) {
+	data, err := op.Append(make([]byte, 0, 256), o)
+	if err != nil {
+		f.unsent[kindOperation].Add(1)
+		f.of.log.Error("an operation cannot be sent to other nodes", "kind", o.Kind.String(), "namespace", o.Namespace, "error", err)
+	}
+	return data, err == nil
+}
+
+// do tells the other nodes of an operation on sockets; it reports whether the broker has it.
+func (f *fleet) do(ctx context.Context, o *op.Op) (sent bool) {
+	if f.of.opts.Cluster.Broker == nil {
+		return true
+	}
+	data, ok := f.encode(o)
+	if !ok {
+		return false
+	}
+	if f.questions == nil { // it has not joined yet
+		f.unsent[kindOperation].Add(1)
+		return false
+	}
+	return f.send(ctx, kindOperation, operations(o.Namespace), f.questions.Tell(data))
+}
+
+// emit tells them of an event.
+func (f *fleet) emit(ctx context.Context, n *Namespace, e *delivery.Emission, to *delivery.Target) {
+	if f.of.opts.Cluster.Broker == nil {
+		return
+	}
+	v, err := e.Value()
+	if err != nil {
+		f.unsent[kindOperation].Add(1)
+		return
+	}
+	f.do(ctx, &op.Op{Kind: op.Emit, Namespace: n.path, Target: *to, Event: v})
+}
+
+// order has the other nodes do an operation, at once, and waits for what comes of it as long as /api/publish waits for its
+// receipt. nil nodes: there is no cluster.
+func (f *fleet) order(ctx context.Context, o *op.Op) (all op.Outcome, of *admin.Nodes) {
+	r, m := f.nodes.Load(), f.member.Load()
+	if r == nil {
+		return all, nil
+	}
+	of = &admin.Nodes{Answered: 1, Unknown: !r.IsWhole() || !m.State().Up}
+	others := r.Others()
+	data, ok := f.encode(o)
+	if !ok {
+		of.Missing = namesOf(others)
+		return all, of
+	}
+	patience, cancel := context.WithTimeout(ctx, f.of.opts.Management.ReceiptTimeout)
+	defer cancel()
+	var part missing
+	silent, err := f.questions.Ask(patience, nodes.Question{
+		Of: others, Data: data,
+		Send: func(ctx context.Context, data []byte) error { return m.Publish(ctx, operations(o.Namespace), data) },
+		Use: func(answers []nodes.Answer) {
+			for _, a := range answers {
+				kind, out, err := op.ParseOutcome(a.Data)
+				if err != nil || kind != o.Kind {
+					part = append(part, a.Node.Name)
+					continue
+				}
+				if of.Answered++; out.Partial {
+					part = append(part, a.Node.Name)
+				}
+				all.Add(out)
+			}
+		},
+	})
+	if err != nil {
+		f.unsent[kindOperation].Add(1)
+		silent, of.Unknown = others, true
+	}
+	of.Missing = slices.Compact(slices.Sorted(slices.Values(append(part, namesOf(silent)...))))
+	return all, of
+}
+
+func namesOf(list []nodes.Node) (names []string) {
+	for _, n := range list {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
+// begin begins here what another node asks of sockets, in the order in which it was asked, and returns how that is answered. It
+// is the listener who calls it.
+func (f *fleet) begin(asked []byte) (answer func(ctx context.Context, most int) []byte) {
+	o, err := op.Parse(asked)
+	if err != nil || o.Kind == op.Ask {
+		return nil // of a newer node
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adoptTimeout)
+	defer cancel()
+	d, err := f.of.hub.Begin(ctx, o)
+	if err != nil {
+		if !errors.Is(err, delivery.ErrClosed) {
+			f.of.log.Warn("an operation of another node was not done here", "kind", o.Kind.String(), "namespace", o.Namespace, "error", err)
+		}
+		return nil
+	}
+	return func(ctx context.Context, most int) []byte {
+		// An answer that comes too late is none: what there is by a moment before is told.
+		if at, limited := ctx.Deadline(); limited {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, at.Add(-time.Until(at)/answerShare))
+			defer cancel()
+		}
+		out, _ := d.Wait(ctx) // it is partial then
+		data, err := op.AppendPart(nil, o.Kind, &out, most)
+		if err != nil {
+			return nil
+		}
+		return data
+	}
+}
+
+// answerShare is the part of the time for an answer that is left for its way back.
+const answerShare = 4
