@@ -102,6 +102,10 @@ type fleet struct {
 	nodes  atomic.Pointer[nodes.Registry]
 
 	questions *nodes.Questions // before nodes is stored
+	untold    chan struct{}    // has room for one: a node may not know of a revocation
+	running   sync.WaitGroup
+	life      context.Context // ends with part
+	end       context.CancelFunc
 	unsent    [kinds]atomic.Uint64
 
 	missed     atomic.Uint64 // gaps in topics: records, nobody knows how many, that this node never delivered
@@ -127,7 +131,9 @@ const (
 var kindNames = [kinds]string{"publish", "operation"}
 
 func newFleet(s *Server) *fleet {
-	return &fleet{of: s, id: sharedlog.NewOrigin(), logs: sharedlog.NewLogs(), heard: make(map[string]func(string, []byte))}
+	f := &fleet{of: s, id: sharedlog.NewOrigin(), logs: sharedlog.NewLogs(), heard: make(map[string]func(string, []byte)), untold: make(chan struct{}, 1)}
+	f.life, f.end = context.WithCancel(context.Background())
+	return f
 }
 
 // join makes the server a member, if it has a broker, and opens what it follows. It is called once the loops run.
@@ -186,7 +192,7 @@ func (f *fleet) close() {
 
 // serve hears the operations of a namespace that other nodes send.
 func (f *fleet) serve(ctx context.Context, n *Namespace) error {
-	err := f.subscribe(ctx, operations(n.path), func(_ string, data []byte) { f.questions.Hear(data) })
+	err := f.subscribe(ctx, operations(n.path), func(_ string, data []byte) { f.questions.Hear(data, f.begin) })
 	if err != nil {
 		return fmt.Errorf("hear the operations of %s: %w", n.path, err)
 	}

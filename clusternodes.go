@@ -39,6 +39,7 @@ func (f *fleet) greet(ctx context.Context, name string) error {
 			f.of.log.Warn("a node of the cluster is not heard any more", "node", n.Name, "id", n.ID, "seconds", nodes.Lease.Seconds())
 		},
 	}))
+	f.running.Go(f.agree)
 	return nil
 }
 
@@ -51,6 +52,8 @@ func (f *fleet) sayHello(data []byte) {
 
 // part says goodbye.
 func (f *fleet) part() {
+	f.end()
+	f.running.Wait()
 	if r := f.nodes.Load(); r != nil {
 		r.Close()
 	}
@@ -68,9 +71,7 @@ func (f *fleet) nodesThere() int {
 	return len(r.Others()) + 1
 }
 
-// The channels of questions: all nodes hear the first, one the other.
-const channelOfQuestions = "ask"
-
+// answersFor is the channel of the answers to a node's questions.
 func answersFor(id string) string { return "answers:" + id }
 
 // listen has the node answer what others ask, and hear what they answer.
@@ -79,9 +80,12 @@ func (f *fleet) listen(ctx context.Context) error {
 		Send: func(ctx context.Context, to string, data []byte) error {
 			return f.member.Load().Publish(ctx, answersFor(to), data)
 		},
-		Begin: f.begin, Hold: f.Hold, Claim: f.Claim,
+		Hold: f.Hold, Claim: f.Claim,
 	})
-	for channel, hear := range map[string]func([]byte){channelOfQuestions: f.questions.Hear, answersFor(f.id): f.questions.HearAnswer} {
+	for channel, hear := range map[string]func([]byte){
+		channelOfRevocations: func(data []byte) { f.questions.Hear(data, f.beginRevocations) },
+		answersFor(f.id):     f.questions.HearAnswer,
+	} {
 		if err := f.subscribe(ctx, channel, func(_ string, data []byte) { hear(data) }); err != nil {
 			return fmt.Errorf("hear what other nodes ask: %w", err)
 		}

@@ -51,37 +51,53 @@ func (f *fleet) emit(ctx context.Context, n *Namespace, e *delivery.Emission, to
 	f.do(ctx, &op.Op{Kind: op.Emit, Namespace: n.path, Target: *to, Event: v})
 }
 
-// order has the other nodes do an operation, at once, and waits for what comes of it as long as /api/publish waits for its
-// receipt. nil nodes: there is no cluster.
+// order has the other nodes do an operation, at once, and returns what comes of it. nil nodes: there is no cluster.
 func (f *fleet) order(ctx context.Context, o *op.Op) (all op.Outcome, of *admin.Nodes) {
-	r, m := f.nodes.Load(), f.member.Load()
-	if r == nil {
+	if f.nodes.Load() == nil {
 		return all, nil
 	}
-	of = &admin.Nodes{Answered: 1, Unknown: !r.IsWhole() || !m.State().Up}
-	others := r.Others()
 	data, ok := f.encode(o)
 	if !ok {
-		of.Missing = namesOf(others)
-		return all, of
+		return all, &admin.Nodes{Answered: 1, Missing: namesOf(f.nodes.Load().Others()), Unknown: true}
 	}
-	patience, cancel := context.WithTimeout(ctx, f.of.opts.Management.ReceiptTimeout)
+	of = f.inquire(ctx, operations(o.Namespace), data, func(answer []byte) (understood, whole bool) {
+		kind, out, err := op.ParseOutcome(answer)
+		if err != nil || kind != o.Kind {
+			return false, false
+		}
+		all.Add(out)
+		return true, !out.Partial
+	})
+	return all, of
+}
+
+// inquire tells the other nodes something, at once, and waits for what each answers as long as /api/publish waits for its
+// receipt. nil: there is no cluster.
+func (f *fleet) inquire(ctx context.Context, channel string, data []byte, use func(answer []byte) (understood, whole bool)) *admin.Nodes {
+	r, m := f.nodes.Load(), f.member.Load()
+	if r == nil {
+		return nil
+	}
+	of := &admin.Nodes{Answered: 1, Unknown: !r.IsWhole() || !m.State().Up}
+	others := r.Others()
+	wait := f.of.opts.Management.ReceiptTimeout
+	if at, limited := ctx.Deadline(); limited { // whoever waits has the answer before that
+		wait = min(wait, time.Until(at)-time.Until(at)/answerShare)
+	}
+	patience, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	var part missing
 	silent, err := f.questions.Ask(patience, nodes.Question{
 		Of: others, Data: data,
-		Send: func(ctx context.Context, data []byte) error { return m.Publish(ctx, operations(o.Namespace), data) },
+		Send: func(ctx context.Context, data []byte) error { return m.Publish(ctx, channel, data) },
 		Use: func(answers []nodes.Answer) {
 			for _, a := range answers {
-				kind, out, err := op.ParseOutcome(a.Data)
-				if err != nil || kind != o.Kind {
-					part = append(part, a.Node.Name)
-					continue
+				understood, whole := use(a.Data)
+				if understood {
+					of.Answered++
 				}
-				if of.Answered++; out.Partial {
-					part = append(part, a.Node.Name)
+				if !whole {
+					of.Missing = append(of.Missing, a.Node.Name)
 				}
-				all.Add(out)
 			}
 		},
 	})
@@ -89,8 +105,8 @@ func (f *fleet) order(ctx context.Context, o *op.Op) (all op.Outcome, of *admin.
 		f.unsent[kindOperation].Add(1)
 		silent, of.Unknown = others, true
 	}
-	of.Missing = slices.Compact(slices.Sorted(slices.Values(append(part, namesOf(silent)...))))
-	return all, of
+	of.Missing = slices.Compact(slices.Sorted(slices.Values(append(of.Missing, namesOf(silent)...))))
+	return of
 }
 
 func namesOf(list []nodes.Node) (names []string) {

@@ -55,21 +55,51 @@ func (r *Revocation) what() guard.Revoked {
 // Revoke has a token, or a principal, not be accepted any more until r.Until, in the place of an earlier revocation of the
 // same, and ends the sockets that have proved who they are with it: weir:error (token_expired for a token, forbidden for a
 // principal), then DISCONNECT; official clients do not come back by themselves. It returns how many those were, when they are
-// told. It is this node's alone: each node of a cluster has to be told. What the token of one topic has opened (subscribe
-// with token) goes on. Until is when the token expires, or its principal's last token does: at most 366 days ahead. 65,536
-// revocations may be in force at a time. They are kept in memory: after a restart only Options.Revoked count.
+// told. All nodes of a cluster do so: those that cannot hear it now do when they can again. What the token of one topic has
+// opened (subscribe with token) goes on. Until is when the token expires, or its principal's last token does: at most
+// 366 days ahead. 65,536 revocations may be in force at a time. They are kept in memory: after a restart only
+// Options.Revoked count, and what other nodes of a cluster know.
 //
 // Errors: ErrInvalid; ErrLimited when as many are in force as may be; then nothing is revoked. ErrTimeout, ErrBusy, and
-// ErrDraining where the server does not run: then it is revoked, and some sockets may still be connected.
+// ErrDraining where the server does not run: then it is revoked, and some sockets may still be connected. With ErrTimeout
+// the text names the nodes that have not answered.
 func (s *Server) Revoke(ctx context.Context, r Revocation) (disconnected int, err error) {
+	n, of, err := s.revoke(ctx, r)
+	if err == nil {
+		err = notAll(of)
+	}
+	return n, err
+}
+
+// notAll is the error of an answer that is not of all nodes; nil: it is.
+func notAll(of *admin.Nodes) error {
+	switch {
+	case of.Whole():
+		return nil
+	case len(of.Missing) > 0:
+		return missing(of.Missing).err()
+	}
+	return coded(ErrTimeout, "not all nodes have answered: this one has not heard yet which there are")
+}
+
+// revoke is Revoke, and says which nodes have answered.
+func (s *Server) revoke(ctx context.Context, r Revocation) (disconnected int, of *admin.Nodes, err error) {
 	now := time.Now()
 	if err := r.valid(now); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if err := s.revoked.Add(r.what(), now, r.Until); err != nil {
-		return 0, &Error{Code: ErrLimited, Reason: err.Error(), Cause: err}
+		return 0, nil, &Error{Code: ErrLimited, Reason: err.Error(), Cause: err}
 	}
-	return s.endSockets(ctx, r.what())
+	if !s.running() {
+		return 0, nil, errNotRunning
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	begun, err := s.beginEnding(ctx, r.what())
+	there, of := s.fleet.tell(ctx, s.revoked.Known(r.what()))
+	here, ended := endingsOf(ctx, begun)
+	return here + there, of, wrap(errors.Join(err, ended), "")
 }
 
 func (r *Revocation) valid(now time.Time) error {
@@ -117,7 +147,13 @@ func (s *Server) endSockets(ctx context.Context, what guard.Revoked) (n int, err
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	var begun []*delivery.Doing
+	begun, err := s.beginEnding(ctx, what)
+	n, ended := endingsOf(ctx, begun)
+	return n, wrap(errors.Join(err, ended), "")
+}
+
+// beginEnding begins that in each namespace.
+func (s *Server) beginEnding(ctx context.Context, what guard.Revoked) (begun []*delivery.Doing, err error) {
 	var errs []error
 	why, cause := revokedAs(what)
 	for path, ns := range s.byPath.All() {
@@ -133,11 +169,17 @@ func (s *Server) endSockets(ctx context.Context, what guard.Revoked) (n int, err
 		}
 		begun = append(begun, d)
 	}
+	return begun, errors.Join(errs...)
+}
+
+// endingsOf waits for what beginEnding has begun, and returns how many sockets those were.
+func endingsOf(ctx context.Context, begun []*delivery.Doing) (n int, err error) {
+	var errs []error
 	for _, d := range begun {
 		out, err := d.Wait(ctx)
 		n, errs = n+out.Done, append(errs, err)
 	}
-	return n, wrap(errors.Join(errs...), "")
+	return n, errors.Join(errs...)
 }
 
 // revokedAs is how whoever shows something revoked is refused, and why cut.
@@ -148,18 +190,33 @@ func revokedAs(what guard.Revoked) (*Error, base.Cause) {
 	return errPrincipalRevoked, base.CauseForbidden
 }
 
-// Unrevoke takes a revocation back. Errors: ErrUnknown when there is none in force, ErrInvalid for one of Options.Revoked.
+// Unrevoke takes a revocation back, on all nodes: those that cannot hear it now do so when they can again. Errors:
+// ErrUnknown when there is none in force, ErrInvalid for one of Options.Revoked.
 func (s *Server) Unrevoke(r Revocation) error {
+	_, err := s.lift(context.Background(), r)
+	return err
+}
+
+// lift is Unrevoke, and says which nodes have answered.
+func (s *Server) lift(ctx context.Context, r Revocation) (*admin.Nodes, error) {
 	if err := r.names(); err != nil {
-		return err
+		return nil, err
 	}
-	switch {
-	case s.revoked.Fixed(r.what()):
-		return coded(ErrInvalid, "the configuration revokes it: that ends when the file does not, with a restart")
-	case !s.revoked.Lift(r.what(), time.Now()):
-		return coded(ErrUnknown, "it is not revoked")
+	if s.revoked.Fixed(r.what()) {
+		return nil, coded(ErrInvalid, "the configuration revokes it: that ends when the file does not, with a restart")
 	}
-	return nil
+	var v guard.Revocation
+	var was bool
+	if s.opts.Cluster.Broker == nil {
+		was = s.revoked.Lift(r.what(), time.Now())
+	} else {
+		v, was = s.revoked.Withdraw(r.what(), time.Now())
+	}
+	if !was {
+		return nil, coded(ErrUnknown, "it is not revoked")
+	}
+	_, of := s.fleet.tell(ctx, v)
+	return of, nil
 }
 
 // Revocations are those in force, newest first, those of Options.Revoked last.
@@ -213,14 +270,15 @@ func (l *loopSocket) TokenID() string { return l.public().Identity().TokenID }
 type revocations struct{ s *Server }
 
 // Revoke implements admin.Revocations.
-func (a revocations) Revoke(ctx context.Context, r admin.Revocation) (int, error) {
-	n, err := a.s.Revoke(ctx, Revocation{TokenID: r.Token, Principal: r.Principal, Until: r.Until})
-	return n, inward(err)
+func (a revocations) Revoke(ctx context.Context, r admin.Revocation) (int, *admin.Nodes, error) {
+	n, of, err := a.s.revoke(ctx, Revocation{TokenID: r.Token, Principal: r.Principal, Until: r.Until})
+	return n, of, inward(err)
 }
 
 // Lift implements admin.Revocations.
-func (a revocations) Lift(r admin.Revocation) error {
-	return inward(a.s.Unrevoke(Revocation{TokenID: r.Token, Principal: r.Principal}))
+func (a revocations) Lift(ctx context.Context, r admin.Revocation) (*admin.Nodes, error) {
+	of, err := a.s.lift(ctx, Revocation{TokenID: r.Token, Principal: r.Principal})
+	return of, inward(err)
 }
 
 // List implements admin.Revocations.

@@ -13,8 +13,8 @@ import (
 type Revocations interface {
 	// Revoke notes one until its end, and ends the sockets it concerns: as many as it returns. With an error it may have been
 	// noted all the same.
-	Revoke(ctx context.Context, r Revocation) (disconnected int, err error)
-	Lift(r Revocation) error
+	Revoke(ctx context.Context, r Revocation) (disconnected int, of *Nodes, err error)
+	Lift(ctx context.Context, r Revocation) (*Nodes, error)
 	List() []Revocation // newest first
 }
 
@@ -48,7 +48,7 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.PublishTimeout)
 	defer cancel()
-	n, err := a.Revocations.Revoke(ctx, v)
+	n, of, err := a.Revocations.Revoke(ctx, v)
 	attrs := []slog.Attr{slog.String("jti", v.Token), slog.String("principal", v.Principal), slog.Time("until", v.Until), slog.Int("disconnected", n)}
 	if err != nil { // it may be revoked, and some sockets not ended
 		a.wrote(r, "revoke", append(attrs, slog.Any("error", err))...)
@@ -58,7 +58,8 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, struct {
 		Disconnected int       `json:"disconnected"`
 		Until        time.Time `json:"until"`
-	}{n, v.Until})
+		Nodes        *Nodes    `json:"nodes,omitempty"`
+	}{n, v.Until, of})
 }
 
 // revocation takes jti or principal, and forMs or until.
@@ -93,13 +94,15 @@ func (a *api) unrevoke(w http.ResponseWriter, r *http.Request) error {
 	if err := q.end(); err != nil {
 		return err
 	}
-	if err := a.Revocations.Lift(v); err != nil {
+	of, err := a.Revocations.Lift(r.Context(), v)
+	if err != nil {
 		return err
 	}
 	a.wrote(r, "revoke/delete", slog.String("jti", v.Token), slog.String("principal", v.Principal))
 	return writeJSON(w, http.StatusOK, struct {
-		Lifted int `json:"lifted"`
-	}{1})
+		Lifted int    `json:"lifted"`
+		Nodes  *Nodes `json:"nodes,omitempty"`
+	}{1, of})
 }
 
 // revoked serves GET /api/revoke.
@@ -128,8 +131,10 @@ func (a *api) revoked(w http.ResponseWriter, r *http.Request) error {
 // noRevocations is an API whose server keeps none.
 type noRevocations struct{}
 
-func (noRevocations) Revoke(context.Context, Revocation) (int, error) { return 0, errNoRevocations }
-func (noRevocations) Lift(Revocation) error                           { return errNoRevocations }
-func (noRevocations) List() []Revocation                              { return nil }
+func (noRevocations) Revoke(context.Context, Revocation) (int, *Nodes, error) {
+	return 0, nil, errNoRevocations
+}
+func (noRevocations) Lift(context.Context, Revocation) (*Nodes, error) { return nil, errNoRevocations }
+func (noRevocations) List() []Revocation                               { return nil }
 
 var errNoRevocations = refuse(base.CodeUnsupported, "this server keeps no revocations")

@@ -13,25 +13,25 @@ import (
 )
 
 // Revoke implements admin.Revocations: three sockets are concerned.
-func (b *backend) Revoke(_ context.Context, r admin.Revocation) (int, error) {
+func (b *backend) Revoke(_ context.Context, r admin.Revocation) (int, *admin.Nodes, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
-		return 0, b.fail
+		return 0, nil, b.fail
 	}
 	b.revoked = append(b.revoked, r)
-	return 3, nil
+	return 3, nil, nil
 }
 
-func (b *backend) Lift(r admin.Revocation) error {
+func (b *backend) Lift(_ context.Context, r admin.Revocation) (*admin.Nodes, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	i := slices.IndexFunc(b.revoked, func(v admin.Revocation) bool { return v.Token == r.Token && v.Principal == r.Principal })
 	if i < 0 {
-		return &base.Error{Code: base.CodeUnknown, Reason: "it is not revoked"}
+		return nil, &base.Error{Code: base.CodeUnknown, Reason: "it is not revoked"}
 	}
 	b.revoked = slices.Delete(b.revoked, i, i+1)
-	return nil
+	return nil, nil
 }
 
 func (b *backend) List() []admin.Revocation {

@@ -27,6 +27,7 @@ type Revoked struct{ Token, Principal string }
 type Revocation struct {
 	Revoked
 	Since, Until time.Time // Until is zero for what the configuration revokes: that has no end
+	Lifted       bool      // it is in force no more, since Since; it is kept so that no other node brings it back
 
 	at int // its place in the heap
 }
@@ -62,7 +63,7 @@ func (r *Revocations) Add(what Revoked, now, until time.Time) error {
 	defer r.mu.Unlock()
 	r.forgetLocked(2, now) // two for one: the past shrinks faster than it grows
 	if known := r.passed[what]; known != nil {
-		known.Since, known.Until = now, until
+		known.Since, known.Until, known.Lifted = later(known.Since, now), until, false
 		heap.Fix(&r.ends, known.at)
 		return nil
 	}
@@ -91,12 +92,15 @@ func (r *Revocations) Of(token, principal string, now time.Time) (what Revoked, 
 		if _, is := r.fixed[what]; is {
 			return what, true
 		}
-		if v := r.passed[what]; v != nil && v.Until.After(now) {
+		if v := r.passed[what]; v.inForce(now) {
 			return what, true
 		}
 	}
 	return Revoked{}, false
 }
+
+// inForce reports whether it is, or is nil.
+func (v *Revocation) inForce(now time.Time) bool { return v != nil && !v.Lifted && v.Until.After(now) }
 
 // Fixed reports whether the configuration revokes something: that cannot be lifted.
 func (r *Revocations) Fixed(what Revoked) bool {
@@ -115,14 +119,14 @@ func (r *Revocations) Lift(what Revoked, now time.Time) bool {
 	heap.Remove(&r.ends, v.at)
 	delete(r.passed, what)
 	r.count(v, -1)
-	return v.Until.After(now)
+	return v.inForce(now)
 }
 
 // List returns what is in force, newest first, those of the configuration last.
 func (r *Revocations) List(now time.Time) (list []Revocation) {
 	r.mu.RLock()
 	for _, v := range r.ends {
-		if v.Until.After(now) {
+		if v.inForce(now) {
 			list = append(list, *v)
 		}
 	}
@@ -143,7 +147,7 @@ func endless(v Revocation) int {
 	return 0
 }
 
-// Len is how many there are.
+// Len is how many there are, with those that were lifted and are kept.
 func (r *Revocations) Len() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -29,11 +29,6 @@ type QuestionOptions struct {
 	// Send gives an answer to the node that has asked, by its id. It may wait as long as ctx allows.
 	Send func(ctx context.Context, to string, data []byte) error
 
-	// Begin is called by Hear with what another node asks or tells, and returns how it is answered, or nil: there is no answer,
-	// which whoever asks is told. That is called on a goroutine of its own, many at a time, unless too many are: ctx ends
-	// when nobody waits any more, and the answer has at most that many bytes.
-	Begin func(asked []byte) (answer func(ctx context.Context, most int) []byte)
-
 	// Claim counts bytes of answers that are not there yet, and reports whether they may be; Hold counts bytes more, or less.
 	// Both are called with a lock held.
 	Claim func(bytes int) bool
@@ -174,13 +169,18 @@ func (x *question) endLocked(id string) {
 	}
 }
 
-// Hear takes what another node asks, and has it answered.
-func (q *Questions) Hear(data []byte) {
+// Begin takes what another node asks or tells, and returns how it is answered, or nil: there is no answer, which whoever
+// asks is told. That is called on a goroutine of its own, many at a time, unless too many are: ctx ends when nobody waits
+// any more, and the answer has at most that many bytes.
+type Begin func(asked []byte) (answer func(ctx context.Context, most int) []byte)
+
+// Hear takes what another node asks or tells, begins it, and has it answered if it is asked.
+func (q *Questions) Hear(data []byte, begin Begin) {
 	l, err := parseLetter(data)
 	if err != nil || l.from == q.self {
 		return
 	}
-	answer := q.opts.Begin(l.data)
+	answer := begin(l.data)
 	if l.number == 0 {
 		return // nobody waits for it
 	}

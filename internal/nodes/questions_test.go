@@ -13,22 +13,27 @@ import (
 
 // hall carries questions and answers between nodes.
 type hall struct {
-	all  map[string]*nodes.Questions
-	held int
-	full bool
+	all    map[string]*nodes.Questions
+	begins map[string]nodes.Begin
+	held   int
+	full   bool
+}
+
+func newHall() *hall {
+	return &hall{all: make(map[string]*nodes.Questions), begins: make(map[string]nodes.Begin)}
 }
 
 func (h *hall) enter(id string, answer func(context.Context, []byte) []byte) {
+	h.begins[id] = func(asked []byte) func(context.Context, int) []byte {
+		if answer == nil {
+			return nil
+		}
+		return func(ctx context.Context, _ int) []byte { return answer(ctx, asked) }
+	}
 	h.all[id] = nodes.NewQuestions(id, nodes.QuestionOptions{
 		Send: func(_ context.Context, to string, data []byte) error {
 			h.all[to].HearAnswer(data)
 			return nil
-		},
-		Begin: func(asked []byte) func(context.Context, int) []byte {
-			if answer == nil {
-				return nil
-			}
-			return func(ctx context.Context, _ int) []byte { return answer(ctx, asked) }
 		},
 		Hold:  func(n int) { h.held += n },
 		Claim: func(n int) bool { h.held += n; return !h.full },
@@ -40,8 +45,8 @@ func (h *hall) ask(ctx context.Context, of []nodes.Node, data string) (answers [
 	missing, err = h.all["me"].Ask(ctx, nodes.Question{
 		Of: of, Data: []byte(data),
 		Send: func(_ context.Context, data []byte) error {
-			for _, q := range h.all {
-				q.Hear(data)
+			for id, q := range h.all {
+				q.Hear(data, h.begins[id])
 			}
 			return nil
 		},
@@ -71,7 +76,7 @@ func echo(id string) func(context.Context, []byte) []byte {
 // answers are too large. What comes later, or twice, or from a stranger, changes nothing.
 func TestAnswersNameWhoIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hall{all: make(map[string]*nodes.Questions)}
+		h := newHall()
 		h.enter("me", echo("me"))
 		h.enter("a", echo("a"))
 		h.enter("b", echo("b"))
@@ -122,7 +127,7 @@ func TestAnswersNameWhoIsMissing(t *testing.T) {
 // Questions are bounded: those that wait for answers, and those that are answered at a time; who leaves waits for nobody.
 func TestQuestionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hall{all: make(map[string]*nodes.Questions)}
+		h := newHall()
 		at := 0
 		h.enter("me", nil)
 		h.enter("busy", func(ctx context.Context, _ []byte) []byte { at++; <-ctx.Done(); return nil })
@@ -162,13 +167,12 @@ func FuzzQuestion(f *testing.F) {
 				}
 				return nil
 			},
-			Begin: func(asked []byte) func(context.Context, int) []byte {
-				return func(context.Context, int) []byte { return asked }
-			},
 			Hold:  func(int) { t.Error("something is held") },
 			Claim: func(int) bool { t.Error("something is held"); return true },
 		})
-		q.Hear(data)
+		q.Hear(data, func(asked []byte) func(context.Context, int) []byte {
+			return func(context.Context, int) []byte { return asked }
+		})
 		q.HearAnswer(data)
 		q.Close()
 	})

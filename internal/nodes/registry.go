@@ -112,6 +112,13 @@ func (r *Registry) IsWhole() bool {
 	return left <= 0
 }
 
+// Missed is closed when something may have been missed since it was called, and when that is over.
+func (r *Registry) Missed() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.changed
+}
+
 // untilWhole is how long to wait at least, or until changed is closed.
 func (r *Registry) untilWhole(now time.Time) (left time.Duration, changed <-chan struct{}) {
 	r.mu.Lock()

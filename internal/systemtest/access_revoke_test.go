@@ -13,19 +13,23 @@ import (
 )
 
 // revocable is a server of signed tokens, some of which its options revoke.
-func revocable(t *testing.T, revoked weir.RevokedOptions) *weir.Server {
+func revocable(t *testing.T, revoked weir.RevokedOptions, change ...func(*weir.Options)) *weir.Server {
 	t.Helper()
 	auth, err := weir.JWT(weir.JWTOptions{Algorithms: []string{"HS256"}, Keys: []weir.JWTKey{{Secret: jwtSecret}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, weir.Options{
+	o := weir.Options{
 		Authenticate: auth, Revoked: revoked, Management: weir.ManagementOptions{Addr: "127.0.0.1:0"},
 		Servers: []weir.ServerOptions{{Auth: true, Namespaces: []weir.NamespaceOptions{
 			{Path: "/feed", AuthRequired: true, ClientPublish: true, Topics: []weir.TopicOptions{{Name: "prices*"}}},
 			{Path: "/other", Topics: []weir.TopicOptions{{Name: "orders", AuthRequired: true}}},
 		}}},
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	return start(t, o)
 }
 
 // tokenOf is a token of that principal with that id.

@@ -242,3 +242,69 @@ func TestManagementActsOnAllNodes(t *testing.T) {
 	say("/api/sockets/disconnect", `"filter":{"room":"blue"},"reconnect":false`, `{"sockets":1,`+both)
 	eventually(t, "it was sent away", func() bool { return metric(t, a, "weir_sockets") == 0 })
 }
+
+// TestRevocationReachesAllNodes: whoever is revoked on one node is cut on all and refused there, on one that could not hear it when
+// it is back, and on one that starts later; what is lifted meanwhile is lifted there too, and is not brought back.
+func TestRevocationReachesAllNodes(t *testing.T) {
+	s := redistest.Start(t)
+	network := enginetest.NewProxy(t, s.Addr())
+	node := func(redis, name string) *weir.Server {
+		return revocable(t, weir.RevokedOptions{}, func(o *weir.Options) {
+			o.Cluster = weir.ClusterOptions{Broker: onRedis(t, redis), Node: name}
+			o.Management.ReceiptTimeout = 5 * time.Second
+		})
+	}
+	a, b := node(s.Addr(), "a"), node(network.Addr(), "b")
+	knows := func(n float64, all ...*weir.Server) {
+		t.Helper()
+		for _, srv := range all {
+			eventually(t, "the nodes know one another", func() bool { return metric(t, srv, "weir_cluster_nodes") == n })
+		}
+	}
+	knows(2, a, b)
+	refused := func(srv *weir.Server, principal, id string, want bool) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%s is refused: %t", id, want), func() bool {
+			return strings.Contains(connects(t, srv, "/feed", tokenOf(t, principal, id)["token"]), "revoked") == want
+		})
+	}
+	mallory := dial(t, addr(b), "/feed", tokenOf(t, "mallory", "m"), dialOptions{})
+	alice := dial(t, addr(b), "/feed", tokenOf(t, "alice", "stolen"), dialOptions{})
+	eventually(t, "both are there", func() bool { return metric(t, b, "weir_sockets") == 2 })
+	const until = `"forMs":3600000}`
+	eventually(t, "both nodes answer", func() bool {
+		return strings.Contains(asksRevoke(t, a, http.MethodPost, "", `{"jti":"nobody",`+until), `"nodes":{"answered":2}`)
+	})
+	if got := asksRevoke(t, a, http.MethodPost, "", `{"principal":"mallory",`+until); !strings.Contains(got, `{"disconnected":1,`) || !strings.Contains(got, `"nodes":{"answered":2}`) {
+		t.Errorf("revoked, it says %s", got)
+	}
+	mallory.hears(t, `42/feed,["weir:error",{"ok":false,"code":"forbidden"`, "41/feed")
+	refused(b, "mallory", "m", true)
+	network.Refuse(true)
+	network.Cut()
+	eventually(t, "the node knows that the broker is away", func() bool { return strings.Contains(ready(t, b), "away") })
+	if got := asksRevoke(t, a, http.MethodPost, "", `{"jti":"stolen",`+until); !strings.Contains(got, `{"disconnected":0,`) || !strings.Contains(got, `"missing":["b"]`) {
+		t.Errorf("revoked without the other, it says %s", got)
+	}
+	if got := asksRevoke(t, a, http.MethodDelete, "?principal=mallory", ""); !strings.Contains(got, `{"lifted":1,`) {
+		t.Errorf("lifted, it says %s", got)
+	}
+	if got := asksRevoke(t, b, http.MethodPost, "", `{"principal":"eve",`+until); !strings.Contains(got, `"missing":["a"]`) {
+		t.Errorf("revoked behind a broken network, it says %s", got)
+	}
+	network.Refuse(false)
+	alice.hears(t, `42/feed,["weir:error",{"ok":false,"code":"token_expired"`, "41/feed")
+	refused(b, "alice", "stolen", true)
+	refused(b, "mallory", "m", false)
+	refused(a, "eve", "e", true)
+	c := node(s.Addr(), "c")
+	refused(c, "alice", "stolen", true)
+	refused(c, "eve", "e", true)
+	knows(3, a, b, c)
+	for _, srv := range []*weir.Server{a, b, c} {
+		refused(srv, "mallory", "m", false)
+		if n := len(srv.Revocations()); n != 3 {
+			t.Errorf("%d revocations are in force, want those of nobody, stolen and eve", n)
+		}
+	}
+}
