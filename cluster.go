@@ -12,6 +12,7 @@ import (
 	"github.com/streamweir/weir/cluster"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/metrics"
 	"github.com/streamweir/weir/internal/nodes"
 	"github.com/streamweir/weir/internal/sharedlog"
@@ -103,6 +104,7 @@ type fleet struct {
 
 	questions *nodes.Questions // before nodes is stored
 	untold    chan struct{}    // has room for one: a node may not know of a revocation
+	uncut     chan struct{}    // has room for one: there is something in owed
 	running   sync.WaitGroup
 	life      context.Context // ends with part
 	end       context.CancelFunc
@@ -113,6 +115,7 @@ type fleet struct {
 
 	mu    sync.Mutex
 	heard map[string]func(from string, data []byte) // by channel
+	owed  []guard.Revoked                           // revoked elsewhere, and whose sockets are to be ended yet
 }
 
 // joined is a member, which no longer changes.
@@ -131,7 +134,7 @@ const (
 var kindNames = [kinds]string{"publish", "operation"}
 
 func newFleet(s *Server) *fleet {
-	f := &fleet{of: s, id: sharedlog.NewOrigin(), logs: sharedlog.NewLogs(), heard: make(map[string]func(string, []byte)), untold: make(chan struct{}, 1)}
+	f := &fleet{of: s, id: sharedlog.NewOrigin(), logs: sharedlog.NewLogs(), heard: make(map[string]func(string, []byte)), untold: make(chan struct{}, 1), uncut: make(chan struct{}, 1)}
 	f.life, f.end = context.WithCancel(context.Background())
 	return f
 }

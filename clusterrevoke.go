@@ -28,7 +28,6 @@ const (
 	agreeEvery      = 2 * nodes.Every  // until all have answered
 	agreePatience   = 10 * time.Second // for a page
 	agreeShare      = 256 << 10        // bytes of a page that a node tells others
-	agreeEnding     = 5 * time.Second  // for the sockets of one that is new here
 )
 
 // tell tells the other nodes of revocations, and returns how many sockets they have ended. What not all have heard is told again
@@ -91,7 +90,9 @@ func (f *fleet) note(list []guard.Revocation) (answer func(ctx context.Context, 
 		news, err := f.take(v)
 		if news {
 			var doing []*delivery.Doing
-			doing, err = f.of.beginEnding(ctx, v.Revoked)
+			if doing, err = f.of.beginEnding(ctx, v.Revoked); err != nil {
+				f.owe(v.Revoked)
+			}
 			begun = append(begun, doing...)
 		}
 		whole = whole && err == nil
@@ -129,11 +130,13 @@ func (f *fleet) agree() {
 	r := f.nodes.Load()
 	owes := false // others may not know of something
 	for {
+		f.endOwed()
 		missed := r.Missed()
 		if !r.Whole(f.life) {
 			return
 		}
 		whole := f.hearRevocations()
+		f.endOwed()
 		if owes {
 			owes = !f.tellAll()
 		}
@@ -146,6 +149,7 @@ func (f *fleet) agree() {
 		case <-again:
 		case <-f.untold:
 			owes = true
+		case <-f.uncut:
 		case <-f.life.Done():
 			return
 		}
@@ -181,7 +185,7 @@ func (f *fleet) hearRevocations() (whole bool) {
 		missing, err := f.ask(ctx, channelOfRevocations, ask, func(_ nodes.Node, answer []byte) bool {
 			list, rest, ok := parsePage(answer)
 			for _, v := range list {
-				f.adoptRevocation(ctx, v)
+				f.adoptRevocation(v)
 			}
 			if rest && len(list) > 0 {
 				if last := list[len(list)-1].Revoked; !more || guard.CompareRevoked(last, next) < 0 {
@@ -208,12 +212,35 @@ func parsePage(b []byte) (list []guard.Revocation, more, ok bool) {
 }
 
 // adoptRevocation takes note of one that another node has told when it was asked, and ends whom it concerns.
-func (f *fleet) adoptRevocation(ctx context.Context, v guard.Revocation) {
+func (f *fleet) adoptRevocation(v guard.Revocation) {
 	if news, err := f.take(v); err != nil || !news {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, agreeEnding)
-	defer cancel()
-	n, err := f.of.endSockets(ctx, v.Revoked)
-	f.of.log.Info("revoked by another node while this one could not hear it", "jti", v.Token, "principal", v.Principal, "disconnected", n, "error", err)
+	f.of.log.Info("revoked by another node while this one could not hear it", "jti", v.Token, "principal", v.Principal)
+	f.owe(v.Revoked)
+}
+
+// owe has agree end the sockets of whoever was revoked elsewhere: their loops may have no room for it now.
+func (f *fleet) owe(what guard.Revoked) {
+	f.mu.Lock()
+	f.owed = append(f.owed, what)
+	f.mu.Unlock()
+	select {
+	case f.uncut <- struct{}{}:
+	default:
+	}
+}
+
+// endOwed does so, waiting for room as long as it takes.
+func (f *fleet) endOwed() {
+	f.mu.Lock()
+	owed := f.owed
+	f.owed = nil
+	f.mu.Unlock()
+	for _, what := range owed {
+		begun, err := f.of.beginEnding(f.life, what)
+		if _, ended := endingsOf(f.life, begun); (err != nil || ended != nil) && f.life.Err() == nil {
+			f.of.log.Error("the sockets of whoever was revoked were not all ended", "jti", what.Token, "principal", what.Principal, "error", errors.Join(err, ended))
+		}
+	}
 }
