@@ -34,6 +34,7 @@ func newDoor(srv *Server, o ServerOptions) (*door, error) {
 			Connections: o.Limits.Connections, Pending: o.Limits.Pending, HandshakesPerSecond: o.Limits.HandshakesPerSecond,
 			PerAddress: o.Limits.PerAddress, PerPrincipal: o.Limits.PerPrincipal, HandshakesOfAddress: o.Limits.HandshakesPerSecondPerAddress,
 		},
+		Proxies: o.proxies(), Introduced: o.ProxyProtocol,
 		Inbound: o.Limits.rules(), ConnectTimeout: o.SocketIO.ConnectTimeout, HeaderTimeout: o.Limits.HeaderTimeout, SlowPenalty: defaultSlowPenalty,
 		Epoll: o.epoll(), Log: d.log,
 	}

@@ -165,10 +165,19 @@ type ServerLimits struct {
 	Connections, Pending, HandshakesPerSecond int
 	// PerAddress is how many connections an address may have at once, HandshakesPerSecondPerAddress how many new ones it may
 	// have in a second, twice as many at most within any one; beyond them its handshakes are answered 429 with a Retry-After,
-	// and take nothing from HandshakesPerSecond. An address is that of the connection's other end, of IPv6 its /64; who has no IP
+	// and take nothing from HandshakesPerSecond. An address is that of the client (TrustedProxies), of IPv6 its /64; who has no IP
 	// address is not counted. PerPrincipal is how many connections a principal may have at once, whatever their addresses:
 	// beyond it CONNECT is answered with ErrLimited. 0: no limit. Each server counts by itself, and each node.
 	PerAddress, PerPrincipal, HandshakesPerSecondPerAddress int
+	// TrustedProxies are networks, "10.0.0.0/8", or single addresses, whose word about the client behind them is believed: what
+	// their requests say in ForwardedHeader, and their PROXY headers with ServerOptions.ProxyProtocol. A client's address is then
+	// the nearest that is not trusted of those its request is said to have come by: for all limits, Handshake.Address, events,
+	// logs and the management API. Of strangers nothing is believed. At most 256; not 0.0.0.0/0. A mounted server trusts by
+	// http.Request.RemoteAddr.
+	TrustedProxies []string
+	// ForwardedHeader is the one field of a request that is believed; default X-Forwarded-For, and none with ProxyProtocol. It must
+	// be one that each of the proxies writes: what a client puts into others is passed on by them.
+	ForwardedHeader ForwardedHeader
 	// Inbound bounds what clients may send, once they have joined a namespace; an event is held against each that is about
 	// it. The default is none; at most 32.
 	Inbound []InboundLimit
@@ -192,6 +201,9 @@ type ServerOptions struct {
 	TLS *TLSOptions
 	// Driver is how connections are held; the zero value chooses.
 	Driver Driver
+	// ProxyProtocol has connections of Limits.TrustedProxies begin with a header of the PROXY protocol, version 1 or 2, before TLS
+	// and HTTP; one that does not is answered 400 and closed. Others are served as without it. It needs an Addr.
+	ProxyProtocol bool
 	// Auth asks Authenticate wherever a namespace or topic requires it, and for
 	// every token offered.
 	Auth bool
@@ -366,7 +378,7 @@ type Handshake struct {
 	Header  http.Header
 	Host    string         // the Host that the request named, with its port if it named one
 	URL     *url.URL       // path and query; never nil, as Header
-	Address netip.AddrPort // of the other end of the connection: a proxy's where there is one
+	Address netip.AddrPort // of the client: behind ServerLimits.TrustedProxies what they say, its port 0 where they do not
 	TLS     bool           // the connection came over TLS to this server
 	Time    time.Time      // when the request came
 	Auth    []byte         // the client's auth object as raw JSON; nil if it sent none

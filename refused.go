@@ -25,6 +25,7 @@ var refusalAdvice = map[string]string{
 	"handshake_rate":    "clients were refused: limits.handshakesPerSecond is reached",
 	"per_address":       "an address was refused: limits.perAddress connections of it are open",
 	"address_rate":      "an address was refused: limits.handshakesPerSecondPerAddress is reached",
+	link.RefusedProxy:   "a trusted proxy was refused: with proxyProtocol its connections begin with a header of the PROXY protocol",
 	"per_principal":     "a principal was refused: limits.perPrincipal connections of it are open",
 }
 

@@ -174,7 +174,7 @@ func New(o Options) (*Server, error) {
 
 // remember makes the tables of what is remembered of clients, their addresses and their tokens: all of them are in the budget.
 func (s *Server) remember() {
-	o, hold := &s.opts, s.hub.Holder(budget.Limits)
+	o, hold := &s.opts, s.hub.Holder(budget.Remembered)
 	s.failures = guard.NewFailures(guard.FailureLimit{Max: o.AuthFailures.Max, Window: o.AuthFailures.Window}, hold)
 	s.revoked = guard.NewRevocations(o.Revoked.Tokens, o.Revoked.Principals, s.began, hold)
 	s.penalties, s.strikes, s.refusals = guard.NewPenalties(hold), guard.NewStrikes(hold), guard.NewRefusals(hold)

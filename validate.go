@@ -115,6 +115,7 @@ func (s *ServerOptions) validate(p *problems, at string, canAuth bool, journal s
 	}
 	s.numbers(p, at)
 	s.Limits.validateInbound(p, at+".Limits")
+	s.validateProxies(p, at)
 	if io := s.SocketIO; s.Limits.MaxSilence != 0 {
 		if least := orDefault(io.PingInterval, 25*time.Second) + orDefault(io.PingTimeout, 20*time.Second); s.Limits.MaxSilence < least {
 			p.add("%s.Limits.MaxSilence %v: want at least PingInterval + PingTimeout, %v", at, s.Limits.MaxSilence, least)

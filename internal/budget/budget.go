@@ -23,16 +23,18 @@ const (
 	Kept                     // the newest messages of topics, kept for who subscribes later
 	History                  // the newest publications of topics that keep them in memory, and messages made of them for who asks
 	Queues                   // what queues and windows of lanes take beyond their entries
-	Limits                   // what is remembered of clients, addresses, principals and tokens: what they sent, failed, were refused
+	Limits                   // who is connected and has come or sent something lately, where limits count it
 	Journal                  // of the journal: the newest records of topics, what was read from disk, where records are
 	Cluster                  // what waits for other nodes, and what has come from them and waits
 
-	Accounts = int(Cluster) + 1
+	Remembered // what is remembered of addresses, principals, tokens and kinds of clients: failures, penalties, refusals, revocations
+
+	Accounts = int(Remembered) + 1
 )
 
 func (a Account) String() string {
 	return [Accounts]string{
-		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "history", "queues", "limits", "journal", "cluster",
+		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "history", "queues", "limits", "journal", "cluster", "remembered",
 	}[a]
 }
 

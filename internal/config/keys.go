@@ -174,6 +174,7 @@ type server struct {
 	TLS               tlsKeys      `key:"tls" idleBut:"transport=WSS" doc:"certificate and key"`
 	Driver            string       `key:"driver" default:"auto" enum:"auto,epoll,goroutine" doc:"how connections are held: epoll needs Linux and transport: WS"`
 	EngineIoTransport string       `key:"engineIoTransport" default:"WEBSOCKET_OR_POLLING" enum:"WEBSOCKET_ONLY,WEBSOCKET_OR_POLLING" doc:"StreamFence's form of socketio.transports"`
+	ProxyProtocol     bool         `key:"proxyProtocol" default:"false" doc:"connections of limits.trustedProxies begin with a header of the PROXY protocol, version 1 or 2"`
 	Auth              string       `key:"auth" default:"NONE" enum:"NONE,TOKEN" doc:"TOKEN asks the tokens under access wherever authRequired is set, and checks every token offered"`
 	Origins           []string     `key:"origins" doc:"browser origins welcome besides the server's own; every origin is * and must be written out; requests without an Origin header are allowed"`
 	Credentials       bool         `key:"credentials" default:"false" doc:"lets browsers send cookies from those origins"`
@@ -231,7 +232,8 @@ type limitKeys struct {
 	PerPrincipal           int            `key:"perPrincipal" default:"0" min:"0" doc:"connections at once of one principal; beyond it CONNECT is refused; 0: no limit"`
 	AddressHandshakes      int            `key:"handshakesPerSecondPerAddress" default:"0" min:"0" doc:"new sessions a second of one address, of IPv6 a /64; beyond it handshakes get 429; 0: no limit"`
 	HandshakesPerSecond    int            `key:"handshakesPerSecond" default:"0" min:"0" doc:"new sessions a second; beyond it handshakes get 503; 0: no limit"`
-	TrustedProxies         []string       `key:"trustedProxies" later:"trusted proxies" doc:"networks whose X-Forwarded-For is believed"`
+	TrustedProxies         []string       `key:"trustedProxies" doc:"networks, or addresses, of proxies whose word about the client's address is believed"`
+	ForwardedHeader        string         `key:"forwardedHeader" default:"auto" enum:"auto,x-forwarded-for,forwarded,none" doc:"the one field of trusted proxies' requests that says where they come from; auto: x-forwarded-for, or none with proxyProtocol"`
 	HeaderTimeout          time.Duration  `key:"headerTimeoutMs" default:"5000" min:"1" doc:"for a request's header to arrive"`
 	KeepAliveTimeout       time.Duration  `key:"keepAliveTimeoutMs" default:"75000" min:"1" doc:"how long a connection between two requests is kept; longer than a proxy in front keeps its own"`
 	MaxSilence             time.Duration  `key:"maxSilenceMs" default:"0" min:"0" doc:"no byte from a client for so long ends its connection, whatever its kernel takes; 0: four times pingInterval + pingTimeout"`

@@ -215,7 +215,8 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 	o := weir.ServerOptions{
 		Name: name, Addr: r.address(path, s.Host, s.Port), SocketIO: r.socketIO(path, s),
 		Origins: r.origins(path, s), Credentials: s.Credentials, Auth: s.Auth == "TOKEN",
-		NotSentLowat: s.NotSentLowatBytes, Driver: weir.Driver(strings.TrimPrefix(s.Driver, "auto")),
+		ProxyProtocol: s.ProxyProtocol,
+		NotSentLowat:  s.NotSentLowatBytes, Driver: weir.Driver(strings.TrimPrefix(s.Driver, "auto")),
 		Limits: weir.ServerLimits{
 			HeaderTimeout:       s.Limits.HeaderTimeout,
 			KeepAlive:           s.Limits.KeepAliveTimeout,
@@ -225,6 +226,9 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 			HandshakesPerSecond: s.Limits.HandshakesPerSecond,
 			PerAddress:          s.Limits.PerAddress,
 			PerPrincipal:        s.Limits.PerPrincipal,
+
+			TrustedProxies:  s.Limits.TrustedProxies,
+			ForwardedHeader: weir.ForwardedHeader(strings.TrimPrefix(s.Limits.ForwardedHeader, "auto")),
 
 			HandshakesPerSecondPerAddress: s.Limits.AddressHandshakes,
 

@@ -63,7 +63,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 		AuthFailures: weir.AuthFailures{Max: 3, Window: 9 * time.Second},
 		Revoked:      weir.RevokedOptions{Tokens: []string{"t-1", "t-2"}, Principals: []string{"mallory"}},
 		Servers: []weir.ServerOptions{{
-			Name: "feed", Addr: "[::1]:3456", Auth: true, Credentials: true, NotSentLowat: weir.Off, Driver: weir.DriverGoroutine, TLS: everyTLS(33),
+			Name: "feed", Addr: "[::1]:3456", Auth: true, Credentials: true, NotSentLowat: weir.Off, Driver: weir.DriverGoroutine, TLS: everyTLS(33), ProxyProtocol: true,
 			Origins: []string{"https://example.com", "https://*.example.org"},
 			SocketIO: weir.SocketIOOptions{
 				Path: "/live/", PingInterval: time.Second, PingTimeout: 2 * time.Second, MaxHTTPBufferSize: 3000,
@@ -72,7 +72,7 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 				Cookie: &http.Cookie{Name: "sid", Path: "/live", Domain: "example.com", Secure: true, SameSite: http.SameSiteStrictMode, MaxAge: 60},
 			},
 			Limits: weir.ServerLimits{HeaderTimeout: 100 * time.Millisecond, KeepAlive: 61 * time.Second, MaxSilence: 99 * time.Second, SubscriptionsPerSocket: 11, RoomsPerSocket: 12, TopicsPerNamespace: 16, Connections: 13, Pending: 14, HandshakesPerSecond: 15,
-				PerAddress: 17, PerPrincipal: 18, HandshakesPerSecondPerAddress: 19,
+				TrustedProxies: []string{"10.0.0.0/8", "::1"}, ForwardedHeader: weir.ForwardedRFC7239, PerAddress: 17, PerPrincipal: 18, HandshakesPerSecondPerAddress: 19,
 				Inbound: []weir.InboundLimit{{Events: "chat:*", Topics: "prices*", Messages: 20, Bytes: 5000, Window: 250 * time.Millisecond, Action: weir.InboundDrop, Per: weir.InboundPerPrincipal, DryRun: true}},
 			},
 			Namespaces: []weir.NamespaceOptions{{

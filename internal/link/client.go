@@ -75,7 +75,7 @@ func newClient(d *Door, s *engineio.Session, h *engineio.Handshake) *Client {
 	return c
 }
 
-// Remote is the address of the other end, a proxy's where there is one.
+// Remote is the client's address: that of the other end, or what a proxy that is trusted says.
 //
 //weir:any
 func (c *Client) Remote() netip.Addr { return c.session.RemoteAddr().Addr().Unmap() }

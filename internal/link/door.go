@@ -89,6 +89,8 @@ type Options struct {
 	Auth           bool // its clients prove who they are
 	Limits         guard.AdmissionLimits
 	Inbound        []guard.InboundRule // what its clients may send
+	Proxies        *guard.Proxies      // whose word about the clients behind them is believed; nil: nobody's
+	Introduced     bool                // their connections begin with a header of the PROXY protocol
 	ConnectTimeout time.Duration       // in which a client has to join a namespace
 	SlowPenalty    time.Duration       // of a client that was too slow and is in no namespace
 	HeaderTimeout  time.Duration
@@ -131,10 +133,11 @@ const (
 	addressFull
 	addressFast
 	principalFull
+	proxyHeader
 	refusals
 )
 
-var refusalNames = [refusals]string{"slow_consumer", "auth_failures", "draining", "max_connections", "no_room", "max_pending", "handshake_rate", "per_address", "address_rate", "per_principal"}
+var refusalNames = [refusals]string{"slow_consumer", "auth_failures", "draining", "max_connections", "no_room", "max_pending", "handshake_rate", "per_address", "address_rate", "per_principal", "proxy_header"}
 
 // refusalOfVerdict are the reasons of an admission that is not welcome.
 var refusalOfVerdict = [guard.Verdicts]refusal{
@@ -148,13 +151,14 @@ const (
 	RefusedInbound = "inbound_limit" // of what a client sends, and not of a handshake
 
 	RefusedPrincipal = "per_principal" // of a CONNECT
+	RefusedProxy     = "proxy_header"  // of a connection
 )
 
 // RefusedLimits are the kinds of refusals by a limit that a door notes.
 func RefusedLimits() []string {
 	return []string{
 		refusalNames[full], refusalNames[room], refusalNames[crowded], refusalNames[fast],
-		refusalNames[addressFull], refusalNames[addressFast], RefusedPrincipal,
+		refusalNames[addressFull], refusalNames[addressFast], RefusedPrincipal, RefusedProxy,
 	}
 }
 
@@ -187,7 +191,24 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the server is not running", http.StatusServiceUnavailable)
 		return
 	}
+	if from, is := d.behind(r); is {
+		r = r.WithContext(r.Context()) // the application's, or its middleware's
+		r.RemoteAddr = from
+	}
 	d.engine.ServeHTTP(w, r)
+}
+
+// behind is the address of the client behind a proxy that is trusted, as RemoteAddr has it; false: r.RemoteAddr is the client's.
+func (d *Door) behind(r *http.Request) (from string, is bool) {
+	if d.opts.Proxies == nil {
+		return "", false
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return "", false
+	}
+	client := d.opts.Proxies.Client(peer, r.Header)
+	return client.String(), client != peer
 }
 
 // lastWords is how long clients have to take their last packet once the time to

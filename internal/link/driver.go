@@ -3,6 +3,9 @@ package link
 import (
 	"fmt"
 	"net"
+	"net/http"
+	"net/netip"
+	"time"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery"
@@ -47,12 +50,23 @@ func (d *Door) Accept(ln net.Listener) (net.Listener, error) {
 	if d.opts.Epoll {
 		return d.intake(ln, o)
 	}
-	l := &transport.Listener{Listener: ln, Options: o, Clear: d.opts.Secure == nil}
+	l := &transport.Listener{Listener: ln, Options: o, Clear: d.opts.Secure == nil, Proxy: d.introductions(), HeadTimeout: d.opts.HeaderTimeout}
 	d.lost.Store(&l.Failed)
 	if d.opts.Secure != nil {
 		return d.opts.Secure(l), nil
 	}
 	return l, nil
+}
+
+// introductions are what the door's ports expect of proxies; nil: nothing.
+func (d *Door) introductions() *transport.ProxyOptions {
+	if !d.opts.Introduced {
+		return nil
+	}
+	return &transport.ProxyOptions{Trusts: d.opts.Proxies.Trusts, Refused: func(from netip.Addr, why error) {
+		d.refused[proxyHeader].Add(1)
+		d.reception.Refuses(guard.RefusalKey{Kind: RefusedProxy, Addr: from, Detail: why.Error()}, time.Time{}, &http.Request{})
+	}}
 }
 
 // Herd is the hub's clients as the drain sees them.

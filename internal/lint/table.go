@@ -73,7 +73,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "internal/logqueue", StdOnly: true, May: []string{"internal/aside"}},
 
 		// At the door, and the readers.
-		{Path: "internal/guard", May: []string{"internal/base"}},
+		{Path: "internal/guard", May: []string{"internal/base", "internal/wire/proxy"}},
 		{Path: "internal/workers"},
 		{Path: "internal/ports", StdOnly: true},
 		{Path: "internal/drain", StdOnly: true},

@@ -137,3 +137,25 @@ func TestConnectionsOfOnePrincipalAreLimited(t *testing.T) {
 		return strings.HasPrefix(p.next(), "40")
 	})
 }
+
+// TestHeadersAreLimited: to 16 KiB with the URL, over either transport and however connections are held.
+func TestHeadersAreLimited(t *testing.T) {
+	ways(t, func(t *testing.T, so weir.ServerOptions) {
+		srv := behindProxies(t, so)
+		for name, long := range map[string]func(n int) (query, header string){
+			"header": func(n int) (string, string) { return "", "X-Long: " + strings.Repeat("x", n) + "\r\n" },
+			"URL":    func(n int) (string, string) { return "&long=" + strings.Repeat("x", n), "" },
+		} {
+			query, header := long(15 << 10)
+			if p, err := upgrade(through(t, srv, ""), addr(srv), dialOptions{query: query, header: header}); err != nil {
+				t.Errorf("%s of 15 KiB: %.200v", name, err)
+			} else if err := p.conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			query, header = long(17 << 10)
+			if _, err := upgrade(through(t, srv, ""), addr(srv), dialOptions{query: query, header: header}); err == nil || !strings.HasPrefix(err.Error(), "431 ") {
+				t.Errorf("%s of 17 KiB: %.200v, want 431", name, err)
+			}
+		}
+	})
+}

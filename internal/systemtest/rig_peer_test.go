@@ -224,12 +224,22 @@ func tryDial(address string, o dialOptions) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return upgrade(conn, address, o)
+}
+
+// upgrade opens a session over websocket on a connection; after an error that is closed.
+func upgrade(conn net.Conn, address string, o dialOptions) (p *peer, err error) {
+	defer func() {
+		if err != nil {
+			_ = conn.Close()
+		}
+	}()
 	_, err = fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"+
 		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", o.query, address, o.header)
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), dec: ws.NewDecoder(64<<20, ws.Client)}
+	p = &peer{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), dec: ws.NewDecoder(64<<20, ws.Client)}
 	resp, err := http.ReadResponse(p.in, nil)
 	if err != nil {
 		return nil, err

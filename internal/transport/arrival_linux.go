@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/streamweir/weir/internal/turns"
+	"github.com/streamweir/weir/internal/wire/proxy"
 	"github.com/streamweir/weir/internal/wire/ws"
 )
 
@@ -36,6 +38,9 @@ type Arrival struct {
 	size   int    // of the header, once it is complete
 	moving func(*Arrival)
 	over   bool // nobody needs it any more
+
+	unnamed bool // a proxy has to introduce it first
+	named   bool // one has: remote is not the other end
 
 	header http.Header
 	status int
@@ -113,7 +118,11 @@ func (a *Arrival) become(o *WebSocketOptions) (*WebSocket, *epollConn) {
 // PassOn gives the connection to the intake's net/http server with what was read of it.
 func (a *Arrival) PassOn() {
 	a.intake.leave(a)
-	a.intake.intake.passOn(a.fd, a.head)
+	var said netip.AddrPort
+	if a.named {
+		said = a.remote
+	}
+	a.intake.intake.passOn(a.fd, a.head, said)
 	a.over = true
 }
 
@@ -161,39 +170,72 @@ func (a *Arrival) Refuse() {
 // ready implements watcher: bytes of the header have come.
 func (a *Arrival) ready(uint32) { a.read() }
 
-// read takes what has come of the request's header:
-//
-//	nothing yet, or empty lines     await more
-//	what cannot be a request        reject: an answer, and the end
-//	a part                          keep it, await more; too long, or with bare line feeds: net/http's
-//	a whole header, and perhaps     arrived: it is parsed, and the application's
-//	  what follows it
+// read takes what has come: of an introduction first, where a proxy has to make one, and then of the request's header.
 func (a *Arrival) read() {
 	buf := a.intake.poller.buf
 	n, errno := readNow(a.fd, buf)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		a.await()
-		return
 	case n == 0: // an error, or the end
 		a.drop()
+	case a.unnamed:
+		a.introduced(buf[:n])
+	default:
+		a.take(buf[:n])
+	}
+}
+
+// introduced takes what has come while a proxy has not said yet for whom it speaks.
+func (a *Arrival) introduced(came []byte) {
+	if len(a.head) > 0 {
+		came = append(a.head, came...)
+	}
+	h, err := proxy.ParseHeader(came)
+	switch {
+	case errors.Is(err, proxy.ErrShort):
+		a.head = bytes.Clone(came) // the next read may be another connection's
+		a.await()
+		return
+	case err != nil:
+		a.intake.intake.options.Proxy.Refused(a.remote.Addr(), err)
+		a.reject(notProxied)
 		return
 	}
+	a.unnamed, a.head = false, nil
+	if h.Source.IsValid() {
+		a.remote, a.named = h.Source, true
+	}
+	if rest := came[h.Size:]; len(rest) > 0 {
+		a.take(rest)
+		return
+	}
+	a.await()
+}
+
+// take takes what has come of the request's header, which may lie in the poller's buffer:
+//
+//	nothing yet, or empty lines     await more
+//	what cannot be a request        reject: an answer, and the end
+//	a part                          keep it, await more; too long, or with bare line feeds: net/http's
+//	a whole header, and perhaps     arrived: it is parsed, and the application's
+//	  what follows it
+func (a *Arrival) take(came []byte) {
 	from := max(0, len(a.head)-len(headEnd)+1) // the end of the header may lie in two reads
 	first := len(a.head) == 0
 	if first {
-		head := buf[emptyLines(buf[:n]):n]
+		head := came[emptyLines(came):]
 		switch {
 		case len(head) == 0:
 			a.await()
 			return
 		case !isTokenByte(head[0]):
-			a.reject()
+			a.reject([]byte(notHTTP))
 			return
 		}
 		a.head = head // it stays in the poller's buffer, as nearly every header comes in one read
 	} else {
-		a.head = append(a.head, buf[:n]...)
+		a.head = append(a.head, came...)
 	}
 	if end := bytes.Index(a.head[from:], headEnd); end >= 0 {
 		a.size = from + end + len(headEnd)
@@ -211,9 +253,9 @@ func (a *Arrival) read() {
 	a.await()
 }
 
-// reject ends a connection that speaks something else than HTTP.
-func (a *Arrival) reject() {
-	_, _ = sendNow(a.fd, []byte(notHTTP))
+// reject ends a connection that speaks something else than it should, with an answer.
+func (a *Arrival) reject(answer []byte) {
+	_, _ = sendNow(a.fd, answer)
 	_ = unix.Shutdown(a.fd, unix.SHUT_WR)
 	a.drop()
 }

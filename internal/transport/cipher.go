@@ -80,6 +80,10 @@ func (c *cipherConn) wait(p []byte) (int, error) {
 
 // fill waits until ciphertext has come. The reader calls it when Read had none.
 func (c *cipherConn) fill(size int) (err error) {
+	if _, ahead := unwrapProxied(c.Conn); len(ahead) > 0 {
+		c.in, c.at, c.full = &buffer{data: ahead}, 0, false
+		return nil
+	}
 	c.in, err = c.descriptor.read(size)
 	c.at = 0
 	c.full = err == nil && len(c.in.data) == size

@@ -130,6 +130,9 @@ func tcpOf(conn net.Conn) *net.TCPConn {
 	if c, ok := conn.(*cipherConn); ok {
 		conn = c.Conn
 	}
+	if c, ok := conn.(*proxiedConn); ok {
+		conn = c.Conn
+	}
 	tcp, _ := conn.(*net.TCPConn)
 	return tcp
 }

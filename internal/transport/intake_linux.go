@@ -33,6 +33,7 @@ type IntakeOptions struct {
 	Socket      TCPOptions
 	HeadTimeout time.Duration  // for a request's header to arrive
 	Keep        func() bool    // whether requests may be kept beyond Arrive; nil: they may
+	Proxy       *ProxyOptions  // whose connections are introduced by the PROXY protocol; nil: nobody's
 	Arrive      func(*Arrival) // takes requests to become a websocket, on the loop that accepted them
 }
 
@@ -210,15 +211,15 @@ func (in *Intake) Close() error {
 	}
 }
 
-// passOn gives a connection to net/http with the bytes read of it.
-func (in *Intake) passOn(fd int, head []byte) {
+// passOn gives a connection to net/http with the bytes read of it, and who it is from.
+func (in *Intake) passOn(fd int, head []byte, remote netip.AddrPort) {
 	conn, err := in.spare.conn(fd)
 	if err != nil {
 		in.Failed.Add(1)
 		return
 	}
 	select {
-	case in.others <- &readConn{Conn: conn, ahead: bytes.Clone(head)}:
+	case in.others <- &readConn{Conn: conn, ahead: bytes.Clone(head), remote: remote}:
 	default:
 		in.Failed.Add(1)
 		_ = conn.Close()
@@ -341,7 +342,7 @@ func (l *intakeLoop) arrive(fd int, remote netip.AddrPort) {
 	if l.idle = nil; a == nil {
 		a = new(Arrival)
 	}
-	*a = Arrival{intake: l, fd: fd, remote: remote, header: a.header}
+	*a = Arrival{intake: l, fd: fd, remote: remote, header: a.header, unnamed: l.intake.options.Proxy.expects(remote.Addr())}
 	clear(a.header)
 	if a.read(); a.intake == l && a.over { // on another loop it is that one's
 		l.idle = a

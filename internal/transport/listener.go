@@ -62,6 +62,10 @@ type Listener struct {
 	// Clear says that HTTP is spoken without TLS: empty lines before the first request are ignored, and a TLS handshake is
 	// answered at once that it is none.
 	Clear bool
+	// Proxy says whose connections are introduced by the PROXY protocol, within HeadTimeout in the clear; over TLS it is part of
+	// the handshake. nil: nobody's.
+	Proxy       *ProxyOptions
+	HeadTimeout time.Duration
 
 	// Failed counts connections closed for want of descriptors.
 	Failed atomic.Uint64
@@ -80,6 +84,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	_ = l.Options.Tune(conn)
+	if l.Proxy.expects(addrOf(conn.RemoteAddr())) {
+		p := &proxiedConn{Conn: conn, proxy: l.Proxy}
+		if l.Clear {
+			p.timeout = l.HeadTimeout
+		}
+		conn = p
+	}
 	if l.Clear {
 		conn = &readConn{Conn: conn, fresh: true}
 	}

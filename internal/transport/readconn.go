@@ -3,14 +3,24 @@ package transport
 import (
 	"io"
 	"net"
+	"net/netip"
 )
 
 // readConn is a connection of which something was read before. It hides that it is TCP: WriteTo and its like would pass
 // by what was read.
 type readConn struct {
 	net.Conn
-	ahead []byte
-	fresh bool // its first request has not begun
+	ahead  []byte
+	fresh  bool           // its first request has not begun
+	remote netip.AddrPort // who it is from, if a proxy has said so; the zero value: the other end
+}
+
+// RemoteAddr implements net.Conn.
+func (c *readConn) RemoteAddr() net.Addr {
+	if c.remote.IsValid() {
+		return net.TCPAddrFromAddrPort(c.remote)
+	}
+	return c.Conn.RemoteAddr()
 }
 
 // Read implements net.Conn. One goroutine at a time may call it.
@@ -55,8 +65,10 @@ func (c *readConn) CloseWrite() error {
 
 // unwrapRead returns the connection below and what of the bytes read before nobody has asked for yet.
 func unwrapRead(conn net.Conn) (net.Conn, []byte) {
+	var ahead []byte
 	if c, ok := conn.(*readConn); ok {
-		return c.Conn, c.ahead
+		conn, ahead = c.Conn, c.ahead
 	}
-	return conn, nil
+	conn, rest := unwrapProxied(conn)
+	return conn, append(ahead, rest...)
 }
