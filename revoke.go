@@ -139,20 +139,8 @@ func revocable(name string) *Error {
 	return nil
 }
 
-// endSockets ends the sockets of whoever is revoked, in all namespaces: begun in each before any is waited for, so that
+// beginEnding begins to end the sockets of whoever is revoked, in all namespaces: in each before any is waited for, so that
 // one that is slow leaves none out.
-func (s *Server) endSockets(ctx context.Context, what guard.Revoked) (n int, err error) {
-	if !s.running() {
-		return 0, errNotRunning
-	}
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	begun, err := s.beginEnding(ctx, what)
-	n, ended := endingsOf(ctx, begun)
-	return n, wrap(errors.Join(err, ended), "")
-}
-
-// beginEnding begins that in each namespace.
 func (s *Server) beginEnding(ctx context.Context, what guard.Revoked) (begun []*delivery.Doing, err error) {
 	var errs []error
 	why, cause := revokedAs(what)
