@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/delivery/inbox"
@@ -20,6 +21,8 @@ var ErrAsk = errors.New("a question is not begun here")
 type Doing struct {
 	hub *Hub
 	job *operation // nil: there is nothing to wait for but emitted
+	// wait is how long Wait waits at most; 0: as long as its context allows.
+	wait time.Duration
 	// emitted is the event of an Emit whose outcome is wanted.
 	emitted *Pending
 	// Sockets are those that a Fetch has found, once Wait has returned: what the outcome names, as
@@ -48,28 +51,31 @@ func (h *Hub) Begin(ctx context.Context, o *op.Op) (*Doing, error) {
 		if err != nil {
 			return nil, err
 		}
-		d := &Doing{hub: h}
-		d.emitted, err = h.emit(ctx, n, event, e, o.Target, o.Wait > 0)
+		d := &Doing{hub: h, wait: o.Wait}
+		pending, err := h.emit(ctx, n, event, e, o.Target, o.Wait > 0)
+		if o.Wait > 0 {
+			d.emitted = pending
+		}
 		return d, err
 	}
 	j := &operation{ns: n, op: o, load: load{weight: inbox.Cost(0)}, tally: newTally(h.Receivers(&o.Target))}
 	if err := h.put(ctx, j); err != nil {
 		return nil, err
 	}
-	return &Doing{hub: h, job: j}, nil
+	return &Doing{hub: h, job: j, wait: o.Wait}, nil
 }
 
 // Wait waits until all shards have done their part, and returns what came of it. When ctx ends
 // first, or o.Wait is over, or the hub is closed, that is what there is by then, as an outcome that
 // is partial, with the context's error or ErrClosed: what was begun goes on. It is called once.
 func (d *Doing) Wait(ctx context.Context) (out op.Outcome, err error) {
+	if d.wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.wait)
+		defer cancel()
+	}
 	if d.job == nil {
 		return d.emission(ctx), nil
-	}
-	if wait := d.job.op.Wait; wait > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, wait)
-		defer cancel()
 	}
 	select {
 	case <-d.job.tally.done:
