@@ -123,7 +123,7 @@ func TestOnlyWrongTokensLockAnAddressOut(t *testing.T) {
 	}
 	for _, c := range []struct{ query, want string }{
 		{"?address=192.0.2.1", `{"cleared":0}`}, {"?kind=auth_failures&address=127.0.0.1", `{"cleared":1}`}, {"", `{"cleared":0}`}, {"?address=x", `want an IP address`},
-		{"?kind=auth_failure", `kind: want one of origin, protocol_version, inbound_limit, auth_failures, slow_consumer, max_connections, no_room, max_pending, handshake_rate, per_address, address_rate, per_principal, proxy_header`},
+		{"?kind=auth_failure", `kind: want one of origin, protocol_version, inbound_limit, schema, auth_failures, slow_consumer, max_connections, no_room, max_pending, handshake_rate, per_address, address_rate, per_principal, proxy_header`},
 	} {
 		if _, body := management(t, srv, http.MethodDelete, "/api/refused"+c.query, map[string]string{"Content-Type": "application/json"}); !strings.Contains(body, c.want) {
 			t.Errorf("DELETE %s: %s, want %s", c.query, body, c.want)
