@@ -69,6 +69,10 @@ func (s *Server) extra() metrics.Extra {
 	for _, t := range s.tls {
 		e.TLS = append(e.TLS, t.figures())
 	}
+	if f := s.extras.Reloads; f != nil {
+		r := f()
+		e.Reloads = &metrics.Reloads{Applied: r.Applied, Refused: r.Refused, Last: r.Last}
+	}
 	e.Requests = s.count.requests.Read()
 	e.Journal = s.disk.figures()
 	for path, n := range s.byPath.All() {

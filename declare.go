@@ -129,6 +129,7 @@ func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
 		d: s.hub.NewNamespace(spec), topics: make(map[*delivery.Declared]*TopicOptions),
 	}
 	n.mail = n.mailboxLimits()
+	n.declared = o.Schemas
 	n.schemas.Store(newSchemaSet(o.Schemas, nil))
 	for i, decl := range n.d.Topics() {
 		n.topics[decl] = &o.Topics[i]

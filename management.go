@@ -35,10 +35,12 @@ func (s *Server) adminOptions() admin.Options {
 		Hub: s.hub, Publisher: publisher{s}, Sockets: sockets{s}, State: state{s}, Refused: refusedList{s}, Revocations: revocations{s}, History: s.history, Extra: s.extra, Troubles: s.disk.troubles,
 		Gatherer: s.registry, Local: guard.CheckLocal, PProf: s.opts.Management.PProf,
 		ReceiptTimeout: s.opts.Management.ReceiptTimeout, Ledger: s.ledger, Logger: s.log, Done: s.closing,
+		Reload: s.extras.Reload,
 	}
-	if keys := s.keys(); keys.Len() > 0 {
+	if keys := s.keys(s.opts.Management.Keys); keys.Len() > 0 {
+		s.bearers.CompareAndSwap(nil, &keys)
 		o.Authorize = func(token string) (string, admin.Allow, bool) {
-			k, ok := keys.Authorize(token)
+			k, ok := s.bearers.Load().Authorize(token)
 			return k.Name, admin.Allow{
 				Publish: k.Allow.Has(guard.AllowPublish), Read: k.Allow.Has(guard.AllowRead), Admin: k.Allow.Has(guard.AllowAdmin), Namespaces: k.Namespaces,
 			}, ok
@@ -48,9 +50,9 @@ func (s *Server) adminOptions() admin.Options {
 }
 
 // keys are the configured ones; Validate has seen that they are in order.
-func (s *Server) keys() guard.Keys {
+func (s *Server) keys(configured []ManagementKey) guard.Keys {
 	var list []guard.Key
-	for _, k := range s.opts.Management.Keys {
+	for _, k := range configured {
 		allow, err := guard.ParseAllow(k.Allow)
 		if err != nil {
 			continue
@@ -104,6 +106,7 @@ func isLoopback(addr string) bool {
 // The binary and weirtest have what embedders are not offered.
 func init() {
 	attach.To = func(server any, e attach.Extras) { server.(*Server).extras = e }
+	attach.Apply = func(server, options any, p attach.Parts) { server.(*Server).apply(options.(*Options), p) }
 	attach.FirstDoor = func(server any) (name, path string) {
 		d := server.(*Server).doors[0]
 		return d.opts.Name, d.path()

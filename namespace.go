@@ -63,6 +63,7 @@ type Namespace struct {
 	any        []Handler
 	sent       []func(event string, args []any)
 	unhandled  map[string]struct{} // names logged once
+	declared   []SchemaOptions     // of the options, or of those that a reload has brought
 	coded      []SchemaOptions     // of WithSchema
 }
 

@@ -56,5 +56,5 @@ func (n *Namespace) observed(event string, args []any, f func(string, []any)) {
 // authenticate asks Options.Authenticate.
 func (s *Socket) authenticate(ctx context.Context, r AuthRequest) (id Identity, err error) {
 	defer s.ns.caught("Authenticate", "", s, &err)
-	return s.ns.srv.opts.Authenticate(ctx, r)
+	return (*s.ns.srv.authenticate.Load())(ctx, r)
 }

@@ -191,7 +191,7 @@ func (s *Server) lift(ctx context.Context, r Revocation) (*admin.Nodes, error) {
 		return nil, err
 	}
 	if s.revoked.Fixed(r.what()) {
-		return nil, coded(ErrInvalid, "the configuration revokes it: that ends when the file does not, with a restart")
+		return nil, coded(ErrInvalid, "the configuration revokes it: that ends when the file does not, with a reload")
 	}
 	var v guard.Revocation
 	var was bool

@@ -135,13 +135,13 @@ func WithSchema(o SchemaOptions) HandleOption {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.coded = append(slices.DeleteFunc(n.coded, func(old SchemaOptions) bool { return old.Name == o.Name }), o)
-		n.schemas.Store(newSchemaSet(n.schemasLocked(n.opts.Schemas), n.schemas.Load()))
+		n.schemas.Store(newSchemaSet(n.schemasLocked(), n.schemas.Load()))
 	}
 }
 
 // schemasLocked are those of the options, and of WithSchema.
-func (n *Namespace) schemasLocked(declared []SchemaOptions) []SchemaOptions {
-	list := slices.DeleteFunc(slices.Clone(declared), func(o SchemaOptions) bool {
+func (n *Namespace) schemasLocked() []SchemaOptions {
+	list := slices.DeleteFunc(slices.Clone(n.declared), func(o SchemaOptions) bool {
 		return slices.ContainsFunc(n.coded, func(c SchemaOptions) bool { return c.Name == o.Name })
 	})
 	return append(list, n.coded...)

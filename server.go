@@ -85,7 +85,10 @@ type Server struct {
 	mu       sync.Mutex
 	wg       sync.WaitGroup // goroutines of housekeeping, of the drain and of Disconnect
 
-	reloading sync.Mutex // held while files are read again
+	reloading sync.Mutex // held while files are read again, or a configuration is
+
+	authenticate atomic.Pointer[AuthFunc]   // Options.Authenticate, or what has taken its place
+	bearers      atomic.Pointer[guard.Keys] // of the management API
 }
 
 // The states of a server, in order.
@@ -110,6 +113,7 @@ func New(o Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.authenticate.Store(&s.opts.Authenticate)
 	s.lines = logqueue.New(s.log.Handler())
 	s.log = slog.New(s.lines.Handler())
 	s.herald = newHerald(s.log)

@@ -8,7 +8,7 @@ import (
 
 // newLogger logs to w without ever waiting for it: format is "text", "json", or "auto" for text on a terminal and JSON
 // elsewhere. flush waits for the lines so far, for a second at most; it is to be called at the end.
-func newLogger(w io.Writer, level slog.Level, format string) (log *slog.Logger, flush func()) {
+func newLogger(w io.Writer, level slog.Leveler, format string) (log *slog.Logger, flush func()) {
 	o := &slog.HandlerOptions{Level: level}
 	if format == "text" || (format != "json" && isTerminal(w)) {
 		lw := newLogWriter(w, lostText)

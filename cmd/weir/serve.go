@@ -112,39 +112,6 @@ func position(file string, line, column int) string {
 	return fmt.Sprintf("%s:%d:%d", file, line, column)
 }
 
-// hangup has files read again that the configuration names, and says what a restart would change: the configuration
-// itself is not reloaded.
-func (f fileFlags) hangup(current *config.Config, srv *weir.Server, log *slog.Logger) {
-	_ = srv.Reload() // it has logged what cannot be used
-	next, err := f.read()
-	if err != nil {
-		log.Error("SIGHUP: the configuration is not usable; the server goes on as it is", "error", err)
-		return
-	}
-	changed := difference(current.Effective(), next.Effective())
-	log.Warn("SIGHUP: certificates were read again; the configuration is not reloaded, a restart changes what is named", "changed", changed)
-}
-
-// difference names what two configurations do not agree in.
-func difference(a, b []config.Setting) []string {
-	changed := []string{}
-	values := make(map[string]string, len(a))
-	for _, s := range a {
-		values[s.Path] = fmt.Sprint(s.Value)
-	}
-	for _, s := range b {
-		if was, ok := values[s.Path]; !ok || was != fmt.Sprint(s.Value) {
-			changed = append(changed, s.Path)
-		}
-		delete(values, s.Path)
-	}
-	for path := range values {
-		changed = append(changed, path)
-	}
-	slices.Sort(changed)
-	return changed
-}
-
 // serve runs until a signal.
 func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	c, err := f.read()
@@ -152,7 +119,9 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 		return misconfigured(err, stderr)
 	}
 	outliveReaders()
-	log, flush := newLogger(stderr, c.Log.Level, c.Log.Format)
+	level := new(slog.LevelVar)
+	level.Set(c.Log.Level)
+	log, flush := newLogger(stderr, level, c.Log.Format)
 	defer flush()
 	for _, w := range c.Warnings {
 		log.Warn(w.Message, "path", w.Path, "file", position(w.File, w.Line, w.Column))
@@ -178,8 +147,10 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 		log.Error("the configuration is not usable", "error", err)
 		return errMisconfigured
 	}
+	r := newReloader(f, c, log, level)
+	r.srv = srv
 	attach.To(srv, c.Extras)
-	ctx, stop := untilSignal(ctx, log, flush, func() { f.hangup(c, srv, log) })
+	ctx, stop := untilSignal(ctx, log, flush, r.hangup)
 	defer stop()
 	if err := srv.Listen(); err != nil {
 		log.Error("failed", "error", err)
@@ -189,6 +160,9 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 	defer startGiveback()()
 	logAddresses(srv, o, log)
 	said := sayReady(srv, log)
+	ended := make(chan struct{})
+	defer close(ended)
+	go r.watch(c.Files(), ended)
 	err = srv.Run(ctx)
 	<-said
 	if err != nil {

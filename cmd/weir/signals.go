@@ -17,7 +17,7 @@ func untilSignal(ctx context.Context, log *slog.Logger, flush, hangup func()) (g
 	ends, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(ends, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
-	go watch(ends, done, cancel, flush, log)
+	go watchEnds(ends, done, cancel, flush, log)
 	if hangup != nil {
 		signal.Notify(hangups, syscall.SIGHUP)
 		go watchHangups(hangups, done, hangup)
@@ -30,8 +30,8 @@ func untilSignal(ctx context.Context, log *slog.Logger, flush, hangup func()) (g
 	}
 }
 
-// watch ends with done, or the process.
-func watch(ends <-chan os.Signal, done <-chan struct{}, leave context.CancelFunc, flush func(), log *slog.Logger) {
+// watchEnds ends with done, or the process.
+func watchEnds(ends <-chan os.Signal, done <-chan struct{}, leave context.CancelFunc, flush func(), log *slog.Logger) {
 	for leaving := false; ; leaving = true {
 		select {
 		case s := <-ends:

@@ -22,6 +22,7 @@ func New(o Options) http.Handler {
 	a.addPlain(rightAdmin, http.MethodPost, "/api/sockets/leave", a.leave)
 	a.addPlain(rightAdmin, http.MethodPost, "/api/sockets/disconnect", a.disconnect)
 	a.addPlain(rightAdmin, http.MethodPost, "/api/drain", a.drain)
+	a.addPlain(rightAdmin, http.MethodPost, "/api/reload", a.reload)
 	a.addPlain(rightRead, http.MethodGet, "/api/drain", a.draining)
 	a.add(rightRead, http.MethodGet, "/api/clients", a.clients)
 	a.add(rightRead, http.MethodGet, "/api/lag", a.lag)

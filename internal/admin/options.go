@@ -22,6 +22,7 @@ type Options struct {
 	Refused   Refused // nil: nobody is
 
 	Revocations Revocations              // nil: there are none
+	Reload      func() (any, error)      // has the configuration read again; its answer. nil: there is none
 	Troubles    func() []metrics.Trouble // what is wrong with the disk; it must not ask it. nil: nothing ever is
 	Extra       func() metrics.Extra     // figures of /api/stats the hub does not know; nil = none
 	Gatherer    prometheus.Gatherer      // what /metrics shows

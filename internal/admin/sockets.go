@@ -121,18 +121,8 @@ func (o *object) filter() Filter {
 
 // drain serves POST /api/drain.
 func (a *api) drain(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
-	if err != nil {
+	if err := a.readNothing(w, r); err != nil {
 		return err
-	}
-	if len(body) > 0 { // an empty object is as good as nothing
-		o, malformed := parseObject(body)
-		if malformed == nil {
-			malformed = o.end()
-		}
-		if malformed != nil {
-			return malformed
-		}
 	}
 	p, err := a.State.Drain()
 	if err != nil {
@@ -140,6 +130,22 @@ func (a *api) drain(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.wrote(r, "drain")
 	return writeJSON(w, http.StatusAccepted, p)
+}
+
+// readNothing reads a body that says nothing: an empty object is as good as none.
+func (a *api) readNothing(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil || len(body) == 0 {
+		return err
+	}
+	o, malformed := parseObject(body)
+	if malformed == nil {
+		malformed = o.end()
+	}
+	if malformed != nil {
+		return malformed
+	}
+	return nil
 }
 
 // draining serves GET /api/drain: how far the drain is, or how long one would take.

@@ -14,8 +14,10 @@ type reader struct {
 	environ    map[string]string
 	known      []string // sorted: variables that override a key of this file
 	references references
-	places     map[string]place // by path: where each value that was set comes from
-	hidden     map[string]bool  // by path: values read from ${file:…}, which are shown to nobody
+	places     map[string]place  // by path: where each value that was set comes from
+	hidden     map[string]bool   // by path: values read from ${file:…}, which are shown to nobody
+	files      []string          // that the file names, and that are read with it
+	contents   map[string]string // by path: a digest of the file that a value names, where it is read at once
 	warnings   []Warning
 	features   map[string]bool // features of later versions already refused, with the section that asked
 }
@@ -24,7 +26,7 @@ func newReader(in *input, environ map[string]string) *reader {
 	return &reader{
 		in: in, environ: environ,
 		references: references{environ: environ, dir: in.dir, used: map[string]bool{}},
-		places:     map[string]place{}, hidden: map[string]bool{}, features: map[string]bool{},
+		places:     map[string]place{}, hidden: map[string]bool{}, contents: map[string]string{}, features: map[string]bool{},
 	}
 }
 

@@ -27,6 +27,8 @@ type shown struct {
 	path   string
 	value  any // nil: below counts
 	origin string
+	raw    string // the value itself, secrets too: it is compared, and shown to nobody
+	live   bool
 	list   bool // below are items
 	below  []*shown
 }
@@ -38,10 +40,11 @@ func (r *reader) effective(d *document) *shown {
 }
 
 func (r *reader) show(k *key, v reflect.Value, name, path string) *shown {
-	s := &shown{name: name, path: path, origin: r.places[path].String()}
+	s := &shown{name: name, path: path, origin: r.places[path].String(), live: k.live}
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
+	s.raw = fmt.Sprint(v.Interface()) + r.contents[path]
 	switch {
 	case k.kind == mappingKind && k.short != nil && k.short.name == "" && !v.FieldByIndex(k.short.index).Bool():
 		s.value = false

@@ -42,6 +42,7 @@ type key struct {
 	enum       []string
 	required   bool
 	secret     bool
+	live       bool   // a server that runs can change it
 	only       string // not "" = StreamFence's key; the advice for files with "weir: 1"
 	later      string // the feature that is missing
 	laterValue string // "" = every value but the default needs it
@@ -76,11 +77,12 @@ func newKey(parent *key, f reflect.StructField) *key {
 	k := &key{
 		name: tag.Get("key"), doc: tag.Get("doc"), index: f.Index, parent: parent,
 		required: tag.Get("required") == "true", secret: tag.Get("secret") == "true", closes: tag.Get("closes") == "true",
+		live: tag.Get("live") == "true",
 		only: tag.Get("only"), later: tag.Get("later"), laterValue: tag.Get("laterValue"), example: tag.Get("example"),
 		idleBut: tag.Get("idleBut"),
 	}
 	if parent != nil {
-		k.secret = k.secret || parent.secret
+		k.secret, k.live = k.secret || parent.secret, k.live || parent.live
 		if k.later == "" && parent.later != "" && parent.laterValue == "" {
 			k.later = parent.later
 		}

@@ -16,6 +16,7 @@ import (
 //	enum        the words allowed, separated by commas
 //	required    must be present
 //	secret      is shown as ***
+//	live        a server that runs can change it, and whatever is below it: see Running
 //	only        "streamfence": refused with "weir: 1", with this advice
 //	later       the feature a value other than the default needs, which this version does not have
 //	laterValue  the one value to which later applies
@@ -43,7 +44,7 @@ type document struct {
 }
 
 type logKeys struct {
-	Level  slog.Level `key:"level" default:"info" enum:"debug,info,warn,error" doc:"the least level that is logged"`
+	Level  slog.Level `key:"level" live:"true" default:"info" enum:"debug,info,warn,error" doc:"the least level that is logged"`
 	Format string     `key:"format" default:"auto" enum:"auto,text,json" doc:"auto: text on a terminal, JSON elsewhere"`
 }
 
@@ -68,7 +69,7 @@ type managementKeys struct {
 	Host           string        `key:"host" default:"127.0.0.1" doc:"off loopback at least one key is required"`
 	Port           int           `key:"port" default:"9393" min:"0" max:"65535" doc:"0: the kernel chooses one; unset and taken by a server of this file: the next free one"`
 	TLS            tlsKeys       `key:"tls" doc:"has it speak TLS, with certChainPemPath and privateKeyPemPath; the probes do not"`
-	Keys           []accessKey   `key:"keys" doc:"who may call it: several keys may be valid at once"`
+	Keys           []accessKey   `key:"keys" live:"true" doc:"who may call it: several keys may be valid at once"`
 	Pprof          bool          `key:"pprof" default:"false" doc:"serves /debug/pprof/ without an admin key"`
 	Probes         probeKeys     `key:"probes" doc:"a second, keyless listener with /healthz, /readyz and /metrics only"`
 	ReceiptTimeout time.Duration `key:"receiptTimeoutMs" default:"1000" min:"1" doc:"how long a publish waits for its receipt"`
@@ -113,9 +114,9 @@ type drainKeys struct {
 }
 
 type accessKeys struct {
-	StaticTokens map[string]*staticToken `key:"staticTokens" doc:"principal: token, or a mapping with what it grants"`
-	JWT          jwtKeys                 `key:"jwt" doc:"JSON Web Tokens, signed by somebody else"`
-	Revoked      revokedKeys             `key:"revoked" doc:"tokens and principals that are not accepted"`
+	StaticTokens map[string]*staticToken `key:"staticTokens" live:"true" doc:"principal: token, or a mapping with what it grants"`
+	JWT          jwtKeys                 `key:"jwt" live:"true" doc:"JSON Web Tokens, signed by somebody else"`
+	Revoked      revokedKeys             `key:"revoked" live:"true" doc:"tokens and principals that are not accepted"`
 	Failures     failureKeys             `key:"failures" doc:"failed attempts of one address before it is refused"`
 }
 
@@ -264,7 +265,7 @@ type namespace struct {
 	EventsLane       eventsLaneKeys         `key:"eventsLane" doc:"bounds what waits for a client besides topics: plain events, acks and namespace packets"`
 	SlowPenalty      time.Duration          `key:"slowPenaltyMs" default:"5000" min:"1" max:"60000" doc:"how long a client that was cut for being slow is refused; doubles with each cut up to a minute"`
 	InboundAckPolicy string                 `key:"inboundAckPolicy" default:"ACK_ON_RECEIPT" enum:"ACK_ON_RECEIPT,ACK_AFTER_HANDLER_SUCCESS" doc:"when a client's publish is answered"`
-	Schemas          map[string]*schemaKeys `key:"schemas" doc:"event or topic, a name or a prefix that ends in *: JSON Schema file, or a mapping"`
+	Schemas          map[string]*schemaKeys `key:"schemas" live:"true" doc:"event or topic, a name or a prefix that ends in *: JSON Schema file, or a mapping"`
 	policy
 	Topics []topic `key:"topics" example:"prices" doc:"a name, a prefix that ends in *, or a mapping; the longest prefix wins"`
 }

@@ -35,7 +35,8 @@ type Config struct {
 	// Warnings are to be shown by check, and logged at start.
 	Warnings []Warning
 
-	tree *shown
+	tree  *shown
+	files []string
 }
 
 // Log is how to log.
@@ -78,6 +79,7 @@ func Parse(name string, src []byte, o LoadOptions) (*Config, error) {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	c.tree = r.effective(doc)
+	c.files = slices.Concat([]string{name}, r.files, r.references.files)
 	c.Extras = attach.Extras{
 		Config:                  func() any { return c.Effective() },
 		ManagementAddrDefaulted: !r.isSet("management.host") && !r.isSet("management.port"),

@@ -18,6 +18,7 @@ type references struct {
 	environ map[string]string
 	dir     string          // of the configuration, where relative paths begin
 	used    map[string]bool // variables the file refers to
+	files   []string        // and files
 }
 
 // expand resolves all references of a value. found says whether there was one. Its errors never show what a
@@ -75,6 +76,7 @@ func (r *references) file(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		full = filepath.Join(r.dir, path)
 	}
+	r.files = append(r.files, full)
 	b, err := readFile(full, maxSecret)
 	if err != nil {
 		return "", fmt.Errorf("${file:%s}: %w", path, err)

@@ -1,7 +1,12 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"hash"
+	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -21,7 +26,8 @@ func (r *reader) schemas(path string, n *namespace) (list []weir.SchemaOptions) 
 			continue
 		}
 		k.File = r.fromHere(k.File)
-		s, err := compileSchema(k.File)
+		s, digest, err := compileSchema(k.File)
+		r.contents[at+".file"], r.files = digest, append(r.files, k.File)
 		if err != nil {
 			r.wrong(at, "%s", reasonOf(err))
 			continue
@@ -34,14 +40,40 @@ func (r *reader) schemas(path string, n *namespace) (list []weir.SchemaOptions) 
 }
 
 // compileSchema compiles a file. What it refers to is looked for in its directory, of which no link leads out.
-func compileSchema(file string) (*weir.Schema, error) {
+// digest is of all that was read.
+func compileSchema(file string) (s *weir.Schema, digest string, err error) {
 	dir, err := os.OpenRoot(filepath.Dir(file))
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { _ = dir.Close() }() // all is read
+	f := &digested{FS: dir.FS(), sum: sha256.New()}
+	s, err = weir.CompileSchema(f, filepath.Base(file))
+	return s, hex.EncodeToString(f.sum.Sum(nil)), err
+}
+
+// digested is a file system that adds up what is read of it.
+type digested struct {
+	fs.FS
+	sum hash.Hash
+}
+
+// Open implements fs.FS.
+func (d *digested) Open(name string) (fs.File, error) {
+	f, err := d.FS.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = dir.Close() }() // all is read
-	return weir.CompileSchema(dir.FS(), filepath.Base(file))
+	return digestedFile{f, io.TeeReader(f, d.sum)}, nil
 }
+
+type digestedFile struct {
+	fs.File
+	in io.Reader
+}
+
+// Read implements fs.File.
+func (f digestedFile) Read(b []byte) (int, error) { return f.in.Read(b) }
 
 // reasonOf is an error without its code, which a file's reader has no use for.
 func reasonOf(err error) string {

@@ -35,26 +35,45 @@ type Revocation struct {
 // Revocations are what is revoked. What has come at run time ends by itself, and is at most MaxRevocations; what the configuration
 // names stays. Any goroutine may use it, loops as well: its lock is held for steps of a map and a heap.
 type Revocations struct {
-	hold  Hold
-	fixed map[Revoked]time.Time // does not change; since when
-	any   atomic.Bool           // something is, or was
+	hold Hold
+	any  atomic.Bool // something is, or was
 
 	mu     sync.RWMutex
+	fixed  map[Revoked]time.Time // since when
 	passed map[Revoked]*Revocation
 	ends   endings
 }
 
 // NewRevocations returns those of the configuration; hold is told of the memory of others, as they come and go.
 func NewRevocations(tokens, principals []string, now time.Time, hold Hold) *Revocations {
-	r := &Revocations{hold: hold, fixed: make(map[Revoked]time.Time, len(tokens)+len(principals)), passed: make(map[Revoked]*Revocation)}
+	r := &Revocations{hold: hold, passed: make(map[Revoked]*Revocation)}
+	r.Fix(tokens, principals, now)
+	return r
+}
+
+// Fix has the configuration name others, and returns those that it did not before.
+func (r *Revocations) Fix(tokens, principals []string, now time.Time) (more []Revoked) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.fixed
+	r.fixed = make(map[Revoked]time.Time, len(tokens)+len(principals))
+	add := func(what Revoked) {
+		since, known := before[what]
+		if !known {
+			since, more = now, append(more, what)
+		}
+		r.fixed[what] = since
+	}
 	for _, t := range tokens {
-		r.fixed[Revoked{Token: t}] = now
+		add(Revoked{Token: t})
 	}
 	for _, p := range principals {
-		r.fixed[Revoked{Principal: p}] = now
+		add(Revoked{Principal: p})
 	}
-	r.any.Store(len(r.fixed) > 0)
-	return r
+	if len(r.fixed) > 0 {
+		r.any.Store(true)
+	}
+	return more
 }
 
 // Add revokes until a time, in the place of an earlier revocation of the same. It fails with ErrRevocationsFull.
@@ -104,6 +123,8 @@ func (v *Revocation) inForce(now time.Time) bool { return v != nil && !v.Lifted 
 
 // Fixed reports whether the configuration revokes something: that cannot be lifted.
 func (r *Revocations) Fixed(what Revoked) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	_, is := r.fixed[what]
 	return is
 }
@@ -130,10 +151,10 @@ func (r *Revocations) List(now time.Time) (list []Revocation) {
 			list = append(list, *v)
 		}
 	}
-	r.mu.RUnlock()
 	for what, since := range r.fixed {
 		list = append(list, Revocation{Revoked: what, Since: since})
 	}
+	r.mu.RUnlock()
 	slices.SortFunc(list, func(a, b Revocation) int {
 		return cmp.Or(endless(a)-endless(b), b.Since.Compare(a.Since), cmp.Compare(a.Token, b.Token), cmp.Compare(a.Principal, b.Principal))
 	})

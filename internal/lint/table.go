@@ -105,7 +105,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "cmd/weir/internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
 		{Path: "cmd/weir", May: []string{
 			"internal/base", ".", "internal/attach", "internal/config", "internal/loadtest", "internal/loadtest/*", "internal/peer",
-			"cmd/weir/internal/doctor", "cmd/weir/internal/demo", "internal/build", "internal/aside", "internal/vfs", "internal/topiclog", "internal/journal", "internal/identity", "cluster", "cluster/*",
+			"cmd/weir/internal/doctor", "cmd/weir/internal/demo", "internal/build", "internal/aside", "internal/vfs", "internal/topiclog", "internal/journal", "internal/identity", "internal/watch", "cluster", "cluster/*",
 		}},
 
 		// The clients' side of the wire, and the load tool on it: neither knows that there is a server here.

@@ -242,6 +242,15 @@ func collectDoor(s sink, x Extra) {
 	for i := range x.Inbound {
 		collectInbound(s, &x.Inbound[i])
 	}
+	if r := x.Reloads; r != nil {
+		s.put(configReloads, float64(r.Applied), "applied")
+		s.put(configReloads, float64(r.Refused), "refused")
+		at := 0.0
+		if !r.Last.IsZero() {
+			at = float64(r.Last.Unix())
+		}
+		s.put(configReloaded, at)
+	}
 	s.put(reconnects, float64(x.Reconnects))
 	s.put(workersRunning, float64(x.Workers.Running))
 	s.put(workersQueued, float64(x.Workers.Queued))

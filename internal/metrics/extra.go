@@ -27,6 +27,7 @@ type Extra struct {
 	Inbound         []Inbound // of the servers that limit what clients may send
 	TLS             []TLS     // of the ports that speak it
 	Journal         *Journal  // nil: none is open
+	Reloads         *Reloads  // nil: there is no configuration to be read again
 	Cluster         *Cluster  // nil: the server is alone
 	Build           Build
 }
@@ -90,6 +91,12 @@ type Beyond struct {
 	Action string // a fixed set
 	DryRun bool   // would have been, were the limits in force
 	Events uint64
+}
+
+// Reloads are the times that the configuration was read again.
+type Reloads struct {
+	Applied, Refused uint64
+	Last             time.Time // when one was put in force; zero: never
 }
 
 // TLS are the figures of a port that speaks it.

@@ -112,6 +112,8 @@ var (
 	reconnects        = counter("reconnects_total", "Clients that came back after the server had cut them.")
 	tlsExpires        = gauge("tls_certificate_expires_timestamp_seconds", "When the certificate expires, in seconds since 1970.", "server")
 	tlsReloads        = counter("tls_certificate_reloads_total", "Certificates whose files had changed: renewed, or refused because they cannot be used.", "server", "result")
+	configReloads     = counter("config_reloads_total", "Times the configuration was read again: applied, as far as it can be while the server runs, or refused.", "result")
+	configReloaded    = gauge("config_last_reload_timestamp_seconds", "When it was applied last, in seconds since 1970; 0: never.")
 	tlsHandshakes     = counter("tls_handshakes_total", "TLS handshakes, by how they ended: done, timeout, gave_way, cleartext, left, failed.", "server", "result")
 	workersRunning    = gauge("workers_running", "Handlers running.")
 	workersQueued     = gauge("workers_queued", "Handlers waiting for a worker.")

@@ -51,6 +51,7 @@ func extra() metrics.Extra {
 		AuthRateLimited: 8, AuthRevoked: 17, Revocations: 18, Reconnects: 11, Workers: metrics.Workers{Running: 1, Queued: 2, Panics: 3}, Outside: metrics.Outside{Running: 14, Queued: 15, Refused: 16},
 		Inbound:    []metrics.Inbound{{Server: "door", Throttled: 19, Senders: 20, Beyond: []metrics.Beyond{{Action: "drop", Events: 9}, {Action: "drop", DryRun: true, Events: 10}}}},
 		Cluster:    &metrics.Cluster{Up: true, Nodes: 3, Unsent: map[string]uint64{"publish": 3, "operation": 0}, Missed: 2, Renumbered: 1},
+		Reloads:    &metrics.Reloads{Applied: 41, Refused: 42},
 		LogDropped: 12, EventsDropped: map[string]uint64{"cut": 13, "room": 0}, EventsPanics: map[string]uint64{"cut": 1, "room": 0},
 		Journal: &metrics.Journal{
 			Appended: 21, AppendedBytes: 22, Failed: 23, Busy: 24, SyncsFailed: 25, TailReads: 26, DiskReads: 27, Blocks: 28, ReadsFailed: 29,
