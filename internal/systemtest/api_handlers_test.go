@@ -376,7 +376,7 @@ func TestManySubscriptionsNoneWaitsForEver(t *testing.T) {
 		var peers sync.WaitGroup
 		ready := make(chan struct{}, 6)
 		for k := range 6 {
-			o := dialOptions{receiveBuffer: 4096}
+			o := dialOptions{receiveBuffer: 8192} // of 4096 the kernel waits for timers
 			p := dial(t, addr(srv), "/feed", nil, o)
 			peers.Go(func() {
 				left := map[string]bool{}

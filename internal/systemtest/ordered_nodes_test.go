@@ -142,6 +142,7 @@ func whole(t *testing.T, srv *weir.Server, want string) {
 // every question is answered by its end, by what the others know and with the names of those who are missing; a node
 // that is dead is asked no more when its lease is over, and one that was away for longer than that asks whom it knew.
 func TestNodesThatCannotAnswerAreNamed(t *testing.T) {
+	betweenNodes(t)
 	s := redistest.Start(t)
 	network := enginetest.NewProxy(t, s.Addr())
 	a, b := start(t, onNode(t, s.Addr(), "a")), start(t, onNode(t, network.Addr(), "b"))
@@ -198,6 +199,7 @@ func manage(t *testing.T, srv *weir.Server, method, path, body string) string {
 // TestManagementActsOnAllNodes: emits, rooms and disconnections reach the sockets of all nodes, by id, principal, room, topic and
 // address, and the answer counts them, with the names of nodes that have not answered.
 func TestManagementActsOnAllNodes(t *testing.T) {
+	betweenNodes(t)
 	s := redistest.Start(t)
 	network := enginetest.NewProxy(t, s.Addr())
 	a, b := start(t, onNode(t, s.Addr(), "a")), start(t, onNode(t, network.Addr(), "b"))
@@ -246,6 +248,7 @@ func TestManagementActsOnAllNodes(t *testing.T) {
 // TestRevocationReachesAllNodes: whoever is revoked on one node is cut on all and refused there, on one that could not hear it when
 // it is back, and on one that starts later; what is lifted meanwhile is lifted there too, and is not brought back.
 func TestRevocationReachesAllNodes(t *testing.T) {
+	betweenNodes(t)
 	s := redistest.Start(t)
 	network := enginetest.NewProxy(t, s.Addr())
 	node := func(redis, name string) *weir.Server {
