@@ -87,7 +87,7 @@ func (a *appending) run(ctx context.Context) ([]cluster.Position, error) {
 		case !a.tried: // none has a place, whatever it was
 			return nil, a.unplaced(err)
 		}
-		if err := a.wait(ctx, pause); err != nil {
+		if err := a.Again(ctx, pause, a.tried); err != nil {
 			return nil, err
 		}
 	}
@@ -102,22 +102,6 @@ func (a *appending) unplaced(err error) error {
 		return err
 	}
 	return anchor.Away(err)
-}
-
-// wait waits until another attempt makes sense, which fails where there will be none.
-func (a *appending) wait(ctx context.Context, pause time.Duration) (why error) {
-	select {
-	case <-time.After(pause):
-		return nil
-	case <-ctx.Done():
-		why = ctx.Err()
-	case <-a.Life().Done():
-		why = cluster.ErrClosed
-	}
-	if a.tried {
-		return fmt.Errorf("%w: %w", cluster.ErrUndecided, why)
-	}
-	return anchor.Away(why)
 }
 
 // attempt places the append, unless an earlier attempt has done so.

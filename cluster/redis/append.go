@@ -69,26 +69,10 @@ func (m *member) Append(ctx context.Context, log string, o cluster.AppendOptions
 		case !a.tried && !errors.Is(err, errLate):
 			return nil, m.failed(ctx, err)
 		}
-		if err := a.wait(ctx); err != nil {
+		if err := a.Again(ctx, anchor.RetryEvery, a.tried); err != nil {
 			return nil, err
 		}
 	}
-}
-
-// wait waits until another attempt makes sense, which fails where there will be none.
-func (a *appending) wait(ctx context.Context) (why error) {
-	select {
-	case <-time.After(anchor.RetryEvery):
-		return nil
-	case <-ctx.Done():
-		why = ctx.Err()
-	case <-a.Life().Done():
-		why = cluster.ErrClosed
-	}
-	if a.tried {
-		return fmt.Errorf("%w: %w", cluster.ErrUndecided, why)
-	}
-	return anchor.Away(why)
 }
 
 // attempt has the script append, unless an earlier attempt has done so. Without an answer nobody knows whether it was

@@ -179,6 +179,23 @@ func (a *Anchor) Ready(ctx context.Context) error {
 // Away is the ErrAway for a cause.
 func Away(err error) error { return fmt.Errorf("%w: %w", cluster.ErrAway, err) }
 
+// Again waits until another attempt of an append makes sense, for as long as pause; where there will be none it says why: that
+// nobody knows whether it was done, if an attempt was tried that may have been executed, else that the engine is away.
+func (a *Anchor) Again(ctx context.Context, pause time.Duration, tried bool) (why error) {
+	select {
+	case <-time.After(pause):
+		return nil
+	case <-ctx.Done():
+		why = ctx.Err()
+	case <-a.life.Done():
+		why = cluster.ErrClosed
+	}
+	if tried {
+		return fmt.Errorf("%w: %w", cluster.ErrUndecided, why)
+	}
+	return Away(why)
+}
+
 // Failed is the error of a member's call whose command has failed; refused says that it was certainly not executed.
 func (a *Anchor) Failed(ctx context.Context, err error, refused bool) error {
 	switch {

@@ -244,3 +244,29 @@ func TestStartWaitsForTheEngine(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoGivesUpSaysWhetherItMayHaveBeenDone: an append that may have been executed is undecided, whatever ended it, and never
+// refused.
+func TestWhoGivesUpSaysWhetherItMayHaveBeenDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := anchor.New(anchor.Options{Listener: &ear{}, Own: "own"})
+		ended, end := context.WithCancel(t.Context())
+		end()
+		says := func(ctx context.Context, why error) {
+			t.Helper()
+			tried, untried := a.Again(ctx, time.Hour, true), a.Again(ctx, time.Hour, false)
+			if !errors.Is(tried, cluster.ErrUndecided) || errors.Is(tried, cluster.ErrAway) || !errors.Is(tried, why) {
+				t.Errorf("tried: %v", tried)
+			}
+			if !errors.Is(untried, cluster.ErrAway) || errors.Is(untried, cluster.ErrUndecided) || !errors.Is(untried, why) {
+				t.Errorf("not tried: %v", untried)
+			}
+		}
+		if err := a.Again(t.Context(), time.Hour, true); err != nil {
+			t.Errorf("after the pause: %v", err)
+		}
+		says(ended, context.Canceled)
+		a.Close()
+		says(t.Context(), cluster.ErrClosed)
+	})
+}
