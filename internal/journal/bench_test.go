@@ -20,7 +20,7 @@ func BenchmarkAppend(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		record := appendRecord(nil, 1, &topiclog.Placement{Record: r})
+		record := appendRecord(nil, 1, &waiting{Placement: topiclog.Placement{Record: r}})
 		b.SetBytes(512)
 		var buffer []byte
 		for b.Loop() {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/streamweir/weir/internal/topiclog"
@@ -29,7 +30,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		"empty": {Record: &topiclog.Record{Payload: []byte{}}, Position: topiclog.Position{Offset: 1}},
 		"long":  {Record: &topiclog.Record{ID: string(make([]byte, 300)), Payload: make([]byte, 1<<20)}, Position: topiclog.Position{Offset: 2, Previous: 1}},
 	} {
-		b := appendRecord([]byte("in front"), testMark, &e)[8:]
+		b := appendRecord([]byte("in front"), testMark, &waiting{Placement: e})[8:]
 		size, err := recordAt(append(b, "behind"...), testMark)
 		if err != nil || size != len(b) || size != encodedSize(e.Record) {
 			t.Fatalf("%s: %d of %d bytes (%d counted), %v", name, size, len(b), encodedSize(e.Record), err)
@@ -41,10 +42,38 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 }
 
+// A sum that Append has made is the one that the writer would make, and none is made of what is large.
+func TestAppendSumsAsTheWriterDoes(t *testing.T) {
+	var m summer
+	text := func(n int) string { return strings.Repeat("x", n) }
+	for _, r := range []*topiclog.Record{
+		full().Record,
+		{Payload: []byte{}},
+		{ID: "0123456789abcdef", Payload: make([]byte, 512)},
+		{ID: text(summedTexts - 6), Payload: []byte("{}")}, // and a length of one byte for each of five, of which this one has two
+		{ID: text(summedTexts - 5), Payload: []byte("{}")},
+		{Key: text(40), To: topiclog.Recipient{Socket: text(20), Principal: text(20), Room: text(20)}, Payload: make([]byte, summedPayload)},
+		{Payload: make([]byte, summedPayload+1)},
+	} {
+		s := m.sum(r)
+		texts := encodedSize(r) - headSize - len(r.Payload)
+		if want := texts <= summedTexts && len(r.Payload) <= summedPayload; s.known != want {
+			t.Errorf("texts of %d B, a payload of %d B: summed %v", texts, len(r.Payload), s.known)
+		}
+		e := topiclog.Placement{Record: r, Position: topiclog.Position{Offset: 2, Previous: 1}}
+		if with, without := appendRecord(nil, 1, &waiting{Placement: e, bodySum: s}), appendRecord(nil, 1, &waiting{Placement: e}); !bytes.Equal(with, without) {
+			t.Errorf("texts of %d B, a payload of %d B: another record with the sum than without", texts, len(r.Payload))
+		}
+	}
+	if s := m.sum(&topiclog.Record{Volatile: true}); s.known {
+		t.Error("a record that is not written is summed")
+	}
+}
+
 // No flipped bit of a record, whatever field it is in, is taken for a record; no cut one is taken for a damaged one.
 func TestRecordKnowsItsDamage(t *testing.T) {
 	e := full()
-	b := appendRecord(nil, testMark, &e)
+	b := appendRecord(nil, testMark, &waiting{Placement: e})
 	for i := range 8 * len(b) {
 		c := bytes.Clone(b)
 		c[i/8] ^= 1 << (i % 8)

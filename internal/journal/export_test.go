@@ -9,7 +9,7 @@ func WithIndexFrom(o *Options, bytes int64) { o.indexFrom = bytes }
 func WithReserveBlock(o *Options, offsets uint64) { o.reserveBlock = offsets }
 
 // WithPortions has so many bytes written together, and beside the numbering of what comes next.
-func WithPortions(o *Options, bytes int) { o.portionBytes, o.besideBytes = bytes, 1 }
+func WithPortions(o *Options, bytes int) { o.portionBytes, o.besideBytes, o.beside = bytes, 1, true }
 
 // Settle waits until nothing is done beside the writer.
 func (l *Log) Settle() { l.awaitTasks() }
@@ -23,3 +23,6 @@ func (j *Journal) Resting() int {
 	defer j.mu.Unlock()
 	return len(j.resting)
 }
+
+// WithPortionsAsNeeded has so many bytes written together, beside the numbering of what comes next where deliveries take long.
+func WithPortionsAsNeeded(o *Options, bytes int) { o.portionBytes, o.besideBytes = bytes, 1 }

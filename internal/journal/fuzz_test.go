@@ -20,7 +20,7 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again := appendRecord(nil, testMark, &e); len(again) > size {
+		if again := appendRecord(nil, testMark, &waiting{Placement: e}); len(again) > size {
 			t.Errorf("%d bytes became %d", size, len(again)) // a longer form of a number becomes shorter
 		} else if len(again) == size && !bytes.Equal(again, b[:size]) {
 			t.Errorf("%x became %x", b[:size], again)

@@ -74,8 +74,9 @@ type Options struct {
 
 	indexFrom    int64  // segments of so many bytes get an index file; 1 MiB
 	reserveBlock uint64 // how many offsets are reserved together; 2^20
-	portionBytes int    // how much is written and delivered together; 512 KiB, which the processor's cache holds, and under Always 1 MiB, which is worth a sync
+	portionBytes int    // how much is written and delivered together; 1 MiB
 	besideBytes  int    // what is worth to be written while the next is numbered and the last delivered; 32 KiB
+	beside       bool   // it is, whatever delivering takes; under Always it always is
 	pace         pace   // of the look after the disk
 }
 
@@ -92,11 +93,9 @@ func (o *Options) defaults() {
 	set(&o.Files, 256)
 	set(&o.indexFrom, 1<<20)
 	set(&o.reserveBlock, 1<<20)
-	if o.Fsync == Always {
-		set(&o.portionBytes, 1<<20)
-	}
-	set(&o.portionBytes, 512<<10)
+	set(&o.portionBytes, 1<<20)
 	set(&o.besideBytes, 32<<10)
+	o.beside = o.beside || o.Fsync == Always
 	o.pace.defaults()
 }
 

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 func killOptions(dir string, fsync Fsync) Options {
-	return Options{FS: vfs.Dir(dir), Fsync: fsync, SegmentBytes: 20_000, indexFrom: 10_000, portionBytes: 700, besideBytes: 300, reserveBlock: 300}
+	return Options{FS: vfs.Dir(dir), Fsync: fsync, SegmentBytes: 20_000, indexFrom: 10_000, portionBytes: 700, besideBytes: 300, beside: true, reserveBlock: 300}
 }
 
 // publishForever appends, with several under way, and says which were confirmed.

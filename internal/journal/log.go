@@ -27,6 +27,7 @@ type Log struct {
 	reads            int            // Journal.readMu guards it: how many are under way, or wait for a reader
 	line             []*read        // the same: those that wait for their log's turn
 	prompt           bool           // it places at once. It never changes
+	summer           summer
 	backlog          backlog
 	syncer           syncer
 
@@ -58,6 +59,16 @@ type backlog struct {
 	places  // of a log that places at once
 }
 
+// lock is mu.Lock for the writer. Publishers hold it often and briefly: to try again is sooner than to be woken.
+func (i *backlog) lock() {
+	for range 2000 {
+		if i.mu.TryLock() {
+			return
+		}
+	}
+	i.mu.Lock()
+}
+
 // laters is how many positions are allocated together.
 const laters = 32
 
@@ -69,11 +80,10 @@ const spareIdle = 64
 
 // waiting is a record that is not written yet.
 type waiting struct {
-	record *topiclog.Record
-	later  *topiclog.Later // nil: nobody is to be told
-	size   int
-
-	offset, previous uint64 // its place, of a log that places at once; else it has none yet
+	topiclog.Placement                 // it has no place yet, unless its log places at once
+	later              *topiclog.Later // nil: nobody is to be told
+	size               int             // of Record.Size
+	bodySum            bodySum
 }
 
 // writer is what only the goroutine that writes touches.
@@ -96,6 +106,7 @@ func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, er
 	if err != nil {
 		return topiclog.Position{}, nil, err
 	}
+	s := l.summer.sum(r)
 	i := &l.backlog
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -107,10 +118,8 @@ func (l *Log) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, er
 		return topiclog.Position{}, nil, ErrBusy
 	}
 	later := i.laterLocked()
-	i.queue = append(i.queue, waiting{record: r, later: later, size: n})
-	i.bytes += n
-	i.queued += n
-	l.startLocked()
+	w := l.queueLocked(n)
+	w.Record, w.later, w.bodySum = r, later, s
 	return topiclog.Position{}, later, nil
 }
 
@@ -124,6 +133,18 @@ func (l *Log) mayAppend(r *topiclog.Record) (size int, err error) {
 		return 0, errTooLarge
 	}
 	return n, nil
+}
+
+// queueLocked has a record of that size written, which its caller puts there.
+func (l *Log) queueLocked(size int) *waiting {
+	i := &l.backlog
+	i.queue = append(i.queue, waiting{})
+	i.bytes += size
+	i.queued += size
+	l.startLocked()
+	w := &i.queue[len(i.queue)-1]
+	w.size = size
+	return w
 }
 
 func (i *backlog) laterLocked() *topiclog.Later {
@@ -179,10 +200,10 @@ func (l *Log) run() {
 	l.scratch = scratches.Get().(*scratch) //nolint:forcetypeassert // New's
 	l.j.outputs.works(l)
 	for {
-		i.mu.Lock()
+		i.lock()
 		now, park, missing := i.now, i.park, i.missing
 		i.now, i.park, i.missing = 0, false, false
-		batch := l.takeLocked()
+		batch := l.takeLocked(true)
 		if len(batch) == 0 && now == 0 && !missing {
 			if l.file != nil && !l.parked && (park || l.j.outputs.rests(l)) {
 				i.mu.Unlock()
@@ -207,25 +228,22 @@ func (l *Log) run() {
 	}
 }
 
-// takeLocked takes the queue. The one that was taken before is not in use any more.
-func (l *Log) takeLocked() []waiting {
+// takeLocked takes the queue, see scratch.swap.
+func (l *Log) takeLocked(idle bool) []waiting {
 	i := &l.backlog
-	clear(l.taken)
-	if cap(l.taken) > spareMost {
-		l.taken = nil
-	}
-	l.taken, i.queue, i.queued = i.queue, l.taken[:0], 0
-	return l.taken
+	batch := i.queue
+	i.queue, i.queued = l.swap(batch, idle), 0
+	return batch
 }
 
 // more takes the queue if a portion is to be had from it.
 func (l *Log) more() []waiting {
-	l.backlog.mu.Lock()
+	l.backlog.lock()
 	defer l.backlog.mu.Unlock()
 	if l.backlog.queued < l.j.options.portionBytes {
 		return nil
 	}
-	return l.takeLocked()
+	return l.takeLocked(false)
 }
 
 // TellsMissed implements topiclog.Log.

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-
-	"github.com/streamweir/weir/internal/topiclog"
+	"time"
 )
 
 // giveTries is how often a topic ends its segment to make room: others may take the room before it does.
@@ -16,23 +15,23 @@ const giveTries = 4
 //
 //	numbered ──> written ──> shown to readers ──> delivered
 type portion struct {
-	batch   []waiting
-	entries []topiclog.Placement
-	buffer  []byte
-	file    *output // nil: it has volatile records only, and there is none
-	at      int64   // where in it the first record is
-	first   uint64  // the offset of the first, volatile or not
-	last    uint64  // of the last
-	kept    int     // records that are in the file
-	ends    uint64  // the offset of the last of them
-	newest  uint64  // what the next record names as the one before it
-	index   index   // a draft of the segment's
-	blocks  []block
+	batch  []waiting // a part of a queue that was taken
+	buffer []byte
+	file   *output // nil: it has volatile records only, and there is none
+	at     int64   // where in it the first record is
+	first  uint64  // the offset of the first, volatile or not
+	last   uint64  // of the last
+	kept   int     // records that are in the file
+	ends   uint64  // the offset of the last of them
+	newest uint64  // what the next record names as the one before it
+	index  index   // a draft of the segment's
+	blocks []block
 
-	beside   bool  // another goroutine writes it
-	chain    int   // those of one chain are written in turn until one of them cannot be
-	err      error // of the write, or the sync
-	unsynced bool  // it was written, and could not be synced
+	beside   bool          // another goroutine writes it
+	took     time.Duration // the write, and the sync if one was made
+	chain    int           // those of one chain are written in turn until one of them cannot be
+	err      error         // of the write, or the sync
+	unsynced bool          // it was written, and could not be synced
 }
 
 // ahead is how many portions may be numbered and not written: the disk has the next one as soon as it is done with one.
@@ -41,25 +40,46 @@ const ahead = 2
 // scratch is what a writer needs only while it writes: idle topics hold none.
 type scratch struct {
 	portions [ahead + 2]portion // besides those one is numbered, and one is delivered
-	turn     int
+	turn     int                // the portion that was used last
 	chain    int
-	under    []*portion // numbered, and not known to be written, the oldest first
-	pen      *pen       // nil: nothing was written beside
-	taken    []waiting  // the queue that is numbered; its memory is that of the one after the next
+	under    []*portion           // numbered, and not known to be written, the oldest first
+	pen      *pen                 // nil: nothing was written beside
+	taken    [ahead + 2][]waiting // queues: one is numbered, and of the others as many are in use as there are other portions
+	take     int                  // the one that was taken last
+	telling  time.Duration        // how long it took to deliver the last portion
+	writing  time.Duration        // and to write it
 }
 
 var scratches = sync.Pool{New: func() any { return &scratch{} }}
 
-// next is an empty portion, the one that was used longest ago.
+// next is an empty portion, the one that was used longest ago, with the buffer of the last one if that is written.
 func (c *scratch) next() *portion {
-	s := &c.portions[c.turn]
+	last := &c.portions[c.turn]
 	c.turn = (c.turn + 1) % len(c.portions)
+	s := &c.portions[c.turn]
+	if !last.beside {
+		s.buffer, last.buffer = last.buffer, s.buffer // which the processor's cache has
+	}
 	buffer := s.buffer[:0]
 	if cap(buffer) > 4<<20 {
 		buffer = nil // of one large record
 	}
-	*s = portion{batch: s.batch[:0], entries: s.entries[:0], blocks: s.blocks, buffer: buffer}
+	*s = portion{blocks: s.blocks, buffer: buffer}
 	return s
+}
+
+// swap takes a queue, and returns an empty one: the one that was taken longest ago. idle says that no portion is in use, so that it
+// is the one taken last, which the processor's cache has.
+func (c *scratch) swap(queue []waiting, idle bool) []waiting {
+	if !idle {
+		c.take = (c.take + 1) % len(c.taken)
+	}
+	empty := c.taken[c.take]
+	c.taken[c.take] = queue
+	if cap(empty) > spareMost {
+		return nil
+	}
+	return empty[:0]
 }
 
 // pen is a goroutine that writes beside the writer's.
@@ -93,22 +113,28 @@ func (c *scratch) rest(queue []waiting) []waiting {
 	}
 	for i := range c.portions {
 		s := &c.portions[i]
-		clear(s.batch[:cap(s.batch)])
-		clear(s.entries[:cap(s.entries)])
 		clear(s.blocks[:cap(s.blocks)])
-		*s = portion{batch: s.batch, entries: s.entries, blocks: s.blocks, buffer: s.buffer}
+		*s = portion{blocks: s.blocks, buffer: s.buffer}
 	}
-	if cap(queue) > cap(c.taken) {
-		c.taken, queue = queue, c.taken
-	}
-	if c.taken = c.taken[:0]; cap(c.taken) > spareMost {
-		c.taken = nil
+	if smallest := c.smallest(); cap(queue) > cap(*smallest) {
+		*smallest, queue = queue, *smallest
 	}
 	scratches.Put(c)
 	if cap(queue) > spareIdle {
 		return nil
 	}
 	return queue[:0]
+}
+
+// smallest is the queue with the least room.
+func (c *scratch) smallest() *[]waiting {
+	s := &c.taken[0]
+	for i := range c.taken {
+		if cap(c.taken[i]) < cap(*s) {
+			s = &c.taken[i]
+		}
+	}
+	return s
 }
 
 // place writes and delivers a batch, in portions. When one is refused the rest is too: nobody waits for the same disk once
@@ -163,10 +189,13 @@ func (l *Log) write(batch []waiting) ([]waiting, error) {
 func (l *Log) fill(batch []waiting) []waiting {
 	for len(l.under) < ahead {
 		last := l.under[len(l.under)-1]
+		if !last.beside {
+			break
+		}
 		if len(batch) == 0 {
 			batch = l.more()
 		}
-		if len(batch) == 0 || last.file == nil || !last.beside || l.rolls(&last.index, &batch[0]) {
+		if len(batch) == 0 || last.file == nil || l.rolls(&last.index, &batch[0]) {
 			break
 		}
 		s := l.encode(batch, &last.index, last.newest)
@@ -191,6 +220,7 @@ func (l *Log) giveBack(batch []waiting) []waiting {
 			l.j.used.Add(-int64(len(s.buffer)))
 		}
 		all = append(all, s.batch...)
+		clear(s.batch)
 	}
 	l.under = l.under[:0]
 	l.chain++
@@ -209,7 +239,7 @@ func (l *Log) prepare(batch []waiting) (*portion, error) {
 
 func (l *Log) number(batch []waiting) (*portion, error) {
 	if l.prompt {
-		l.next = batch[0].offset
+		l.next = batch[0].Offset
 	}
 	if !allVolatile(batch) {
 		if err := l.inPlace(); err != nil {
@@ -243,7 +273,7 @@ func (l *Log) number(batch []waiting) (*portion, error) {
 
 func allVolatile(batch []waiting) bool {
 	for _, w := range batch {
-		if !w.record.Volatile {
+		if !w.Volatile {
 			return false
 		}
 	}
@@ -282,8 +312,8 @@ func (l *Log) passing() string {
 
 // disown puts all of a portion into another epoch.
 func (s *portion) disown(epoch string) {
-	for i := range s.entries {
-		s.entries[i].Epoch = epoch
+	for i := range s.batch {
+		s.batch[i].Epoch = epoch
 	}
 }
 
@@ -296,12 +326,12 @@ func (l *Log) admitted(s *portion) bool {
 	return false
 }
 
-// start writes a portion, or has it written: beside if there is something to be done meanwhile, and enough of it.
+// start writes a portion, or has it written: beside if there is something to be done meanwhile, and that is worth it.
 func (l *Log) start(s *portion, beside bool) {
 	s.chain = l.chain
 	switch {
 	case len(s.buffer) == 0:
-	case len(l.under) > 0 || (beside && len(s.buffer) >= l.j.options.besideBytes):
+	case len(l.under) > 0 || (beside && l.worthBeside(s)):
 		if l.pen == nil {
 			l.pen = &pen{l, make(chan *portion, ahead), make(chan *portion, ahead)}
 			l.running.Go(l.pen.run)
@@ -312,6 +342,13 @@ func (l *Log) start(s *portion, beside bool) {
 		l.put(s)
 	}
 	l.under = append(l.under, s)
+}
+
+// worthBeside reports whether another goroutine is to write a portion. Where delivering is little beside the write it costs more
+// than it saves: what it writes is in the other processor's cache.
+func (l *Log) worthBeside(s *portion) bool {
+	o := &l.j.options
+	return len(s.buffer) >= o.besideBytes && (o.beside || l.telling > l.writing/2)
 }
 
 // await waits until a portion is written, the oldest that is not known to be. What is refused leaves no record behind, if
@@ -332,33 +369,34 @@ func (l *Log) refuse(batch []waiting, err error) (rest []waiting) {
 	if l.prompt {
 		l.passed(len(batch))
 	}
-	lapsed := l.claim(batch[len(batch)-1].offset)
+	lapsed := l.claim(batch[len(batch)-1].Offset)
 	all := allVolatile(batch)
 	bytes := 0
 	for _, w := range batch {
-		if all || !w.record.Volatile {
+		if all || !w.Volatile {
 			bytes += w.size
 		}
 	}
 	l.j.refused(Incident{Namespace: l.namespace, Topic: l.topic, Err: err}, bytes)
 	for _, w := range batch {
-		if w.record.Volatile && !all {
+		if w.Volatile && !all {
 			rest = append(rest, w)
 			continue
 		}
 		l.j.stats.failed.Add(1)
 		l.release(w.size)
-		if w.later != nil && (!l.prompt || w.offset > lapsed) {
+		if w.later != nil && (!l.prompt || w.Offset > lapsed) {
 			w.later.Fail(err)
 		}
 	}
+	clear(batch)
 	return rest
 }
 
 // release gives room in the queue back.
 func (l *Log) release(bytes int) {
 	i := &l.backlog
-	i.mu.Lock()
+	i.lock()
 	i.bytes -= bytes
 	i.moved, i.late = true, false
 	i.mu.Unlock()
@@ -373,21 +411,22 @@ func (l *Log) tell(s *portion) {
 	if s == nil {
 		return
 	}
+	began := time.Now()
 	lapsed := l.claim(s.last)
 	bytes := 0
 	for i := range s.batch {
 		w := &s.batch[i]
 		if !l.prompt {
-			l.deliver(s.entries[i])
+			l.deliver(w.Placement)
 		}
 		bytes += w.size
 		if i == len(s.batch)-1 {
 			l.release(bytes) // before the last one knows: then there is room again
 		}
-		if w.later != nil && (!l.prompt || w.offset > lapsed) {
-			w.later.Place(s.entries[i].Position)
+		if w.later != nil && (!l.prompt || w.Offset > lapsed) {
+			w.later.Place(w.Position)
 		}
 	}
-	clear(s.entries)
 	clear(s.batch)
+	l.telling, l.writing = time.Since(began), s.took
 }

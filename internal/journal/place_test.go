@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/streamweir/weir/internal/journal"
 	"github.com/streamweir/weir/internal/topiclog"
@@ -42,6 +45,59 @@ func TestPortionsOverlapAndFail(t *testing.T) {
 				hit = portionFails(t, fsync, kind, at)
 			}
 		}
+	}
+}
+
+// A delivery that takes long does not hold up the disk: the next portion is written meanwhile.
+func TestTheDiskWorksDuringSlowDeliveries(t *testing.T) {
+	synctest.Test(t, diskWorksDuringSlowDeliveries)
+}
+
+func diskWorksDuringSlowDeliveries(t *testing.T) {
+	fs := memfs.New()
+	o := options(fs, journal.Interval)
+	o.SegmentBytes = 1 << 20
+	journal.WithPortionsAsNeeded(&o, 300)
+	j, err := journal.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var delivering atomic.Bool
+	l, err := j.Topic("/feed", "ticks", topiclog.Limits{}, func(topiclog.Placement) {
+		delivering.Store(true)
+		time.Sleep(time.Millisecond) // a client that has little room
+		delivering.Store(false)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queued := make(chan struct{})
+	var first sync.Once
+	var during atomic.Int64
+	fs.Hook(func(op memfs.Op) error {
+		if op.Kind == memfs.Write && strings.HasSuffix(op.Name, ".seg") {
+			first.Do(func() { <-queued })
+			if delivering.Load() {
+				during.Add(1)
+			}
+		}
+		return nil
+	})
+	var last *topiclog.Later
+	for n := range 100 {
+		if _, last, err = l.Append(numbered(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(queued)
+	if _, err := last.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if during.Load() == 0 {
+		t.Error("nothing was written while something was delivered")
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -53,6 +53,7 @@ func (p Prompt) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, 
 	if err != nil {
 		return topiclog.Position{}, nil, err
 	}
+	s := l.summer.sum(r)
 	i := &l.backlog
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -71,19 +72,16 @@ func (p Prompt) Append(r *topiclog.Record) (topiclog.Position, *topiclog.Later, 
 		return at, nil, nil
 	}
 	i.previous = at.Offset
+	i.moved = i.moved || i.bytes == 0
 	later := keptLater
-	w := waiting{record: r, size: n, offset: at.Offset, previous: at.Previous}
+	w := l.queueLocked(n)
 	if !i.late {
 		later = i.laterLocked()
 		w.later = later
 	}
-	i.moved = i.moved || i.bytes == 0
-	i.queue = append(i.queue, w)
-	i.push(w)
-	i.bytes += n
-	i.queued += n
+	w.Record, w.Position, w.bodySum = r, at, s
+	i.push(*w)
 	l.j.holds(queued, n)
-	l.startLocked()
 	return at, later, nil
 }
 
@@ -239,7 +237,7 @@ func (l *Log) room(r *topiclog.Record, failures *int) (wait bool, err error) {
 // passed says that so many of the oldest records which were not written are in the index, or refused.
 func (l *Log) passed(n int) {
 	i := &l.backlog
-	i.mu.Lock()
+	i.lock()
 	i.pop(n)
 	i.mu.Unlock()
 }
@@ -250,7 +248,7 @@ func (l *Log) claim(upTo uint64) (lapsed uint64) {
 		return 0
 	}
 	i := &l.backlog
-	i.mu.Lock()
+	i.lock()
 	defer i.mu.Unlock()
 	i.claimed = upTo
 	return i.lapsed
@@ -310,17 +308,15 @@ func (i *backlog) span(s *topiclog.Span, kept bool) {
 	defer i.mu.Unlock()
 	s.Last = i.next - 1
 	if all := i.all(); !kept && len(all) > 0 {
-		s.First = all[0].offset
+		s.First = all[0].Offset
 	}
 }
 
 // takePlacedLocked is take of what is not written yet; backlog.mu is held.
 func (r *read) takePlacedLocked(list []waiting) bool {
-	from := sort.Search(len(list), func(k int) bool { return list[k].offset > r.batch.Next })
+	from := sort.Search(len(list), func(k int) bool { return list[k].Offset > r.batch.Next })
 	for k := from; k < len(list); k++ {
-		w := &list[k]
-		e := topiclog.Placement{Record: w.record, Position: topiclog.Position{Epoch: r.log.epoch, Offset: w.offset, Previous: w.previous}}
-		if !r.takeOne(&e) {
+		if !r.takeOne(&list[k].Placement) {
 			return false
 		}
 	}
@@ -341,7 +337,7 @@ func (l *Log) lapse() {
 	if stuck && !i.late {
 		i.late = true
 		for _, w := range i.all() {
-			if w.later != nil && w.offset > max(i.claimed, i.lapsed) {
+			if w.later != nil && w.Offset > max(i.claimed, i.lapsed) {
 				all = append(all, w.later)
 			}
 		}

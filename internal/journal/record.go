@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"math/bits"
 	"slices"
+	"sync"
 
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -64,24 +65,22 @@ func texts(r *topiclog.Record) [5]*string {
 }
 
 // appendRecord appends a record at its place to b. Namespace and topic are the log's.
-func appendRecord(b []byte, mark uint32, e *topiclog.Placement) []byte {
-	from, size := len(b), encodedSize(e.Record)
+func appendRecord(b []byte, mark uint32, w *waiting) []byte {
+	r := w.Record
+	from, size := len(b), encodedSize(r)
 	b = slices.Grow(b, size)[:from+size]
 	p := b[from:]
-	r := e.Record
-	at := headSize
-	at = putText(p, at, r.ID)
-	at = putText(p, at, r.Key)
-	at = putText(p, at, r.To.Socket)
-	at = putText(p, at, r.To.Principal)
-	at = putText(p, at, r.To.Room)
-	copy(p[at:], r.Payload)
+	copy(p[putTexts(p, headSize, r):], r.Payload)
 	head, body := p[:headSize], p[headSize:]
+	s := w.bodySum.sum
+	if !w.bodySum.known {
+		s = sum(body)
+	}
 	le := binary.LittleEndian
 	le.PutUint32(head[atMark:], mark)
 	le.PutUint32(head[atSize:], uint32(len(body))) //nolint:gosec // Append refuses what is larger than maxBody
-	le.PutUint64(head[atOffset:], e.Offset)
-	le.PutUint64(head[atPrevious:], e.Previous)
+	le.PutUint64(head[atOffset:], w.Offset)
+	le.PutUint64(head[atPrevious:], w.Previous)
 	le.PutUint64(head[atTime:], uint64(r.At))         //nolint:gosec // the bits
 	le.PutUint64(head[atExpires:], uint64(r.Expires)) //nolint:gosec // the bits
 	flags := uint32(0)
@@ -89,9 +88,48 @@ func appendRecord(b []byte, mark uint32, e *topiclog.Placement) []byte {
 		flags = flagBinary
 	}
 	le.PutUint32(head[atFlags:], flags)
-	le.PutUint32(head[atBodySum:], sum(body))
+	le.PutUint32(head[atBodySum:], s)
 	le.PutUint32(head[atHeadSum:], sum(head[:atHeadSum]))
 	return b
+}
+
+// bodySum is the sum of a record's body, which Append has made where that takes it no time worth mentioning: the writer has less to
+// do for each. It is called under the lock of the order.
+type bodySum struct {
+	sum   uint32
+	known bool
+}
+
+const (
+	summedTexts   = 128      // the most that a record's texts have, encoded, that Append sums
+	summedPayload = 16 << 10 // and its payload
+)
+
+// summer makes sums, one at a time.
+type summer struct {
+	mu    sync.Mutex
+	texts [summedTexts]byte
+}
+
+func (m *summer) sum(r *topiclog.Record) bodySum {
+	n := encodedSize(r) - headSize - len(r.Payload)
+	if n > summedTexts || len(r.Payload) > summedPayload || r.Volatile {
+		return bodySum{}
+	}
+	m.mu.Lock()
+	putTexts(m.texts[:], 0, r)
+	first := sum(m.texts[:n])
+	m.mu.Unlock()
+	return bodySum{crc32.Update(first, castagnoli, r.Payload), true}
+}
+
+// putTexts puts the fields of a body in front of the payload.
+func putTexts(p []byte, at int, r *topiclog.Record) int {
+	at = putText(p, at, r.ID)
+	at = putText(p, at, r.Key)
+	at = putText(p, at, r.To.Socket)
+	at = putText(p, at, r.To.Principal)
+	return putText(p, at, r.To.Room)
 }
 
 // putText puts a field of a body at a place of p, and returns the place behind it.

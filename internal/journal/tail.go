@@ -24,15 +24,15 @@ type tail struct {
 }
 
 // add puts in what was appended, as far as there is room for so many bytes in all, and returns by how much it has grown.
-func (t *tail) add(entries []topiclog.Placement, room int) int {
+func (t *tail) add(batch []waiting, room int) int {
 	was := t.bytes
 	t.touched = true
-	for i := range entries {
-		e := &entries[i]
+	batch = t.newest(batch, room)
+	for i := range batch {
+		e, n := &batch[i].Placement, batch[i].size
 		if e.Volatile {
 			continue
 		}
-		n := e.Size()
 		for t.n > 0 && t.bytes+n > room {
 			t.drop()
 		}
@@ -44,6 +44,20 @@ func (t *tail) add(entries []topiclog.Placement, room int) int {
 		t.bytes += n
 	}
 	return t.bytes - was
+}
+
+// newest is the end of a batch: what comes before it has no room beside it.
+func (t *tail) newest(batch []waiting, room int) []waiting {
+	for i := len(batch) - 1; i >= 0; i-- {
+		if batch[i].Volatile {
+			continue
+		}
+		if room -= batch[i].size; room < 0 {
+			t.forget(batch[i].Offset)
+			return batch[i+1:]
+		}
+	}
+	return batch
 }
 
 func (t *tail) push(e *topiclog.Placement) {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
+	"time"
 
 	"github.com/streamweir/weir/internal/topiclog"
 )
@@ -16,12 +17,12 @@ const parts = 64
 
 // rolls reports whether a segment with so much in it has to end before a record.
 func (l *Log) rolls(x *index, w *waiting) bool {
-	return l.over(x, w) || (x.records > 0 && l.limits.Age > 0 && w.record.At-x.firstAt > int64(l.age()))
+	return l.over(x, w) || (x.records > 0 && l.limits.Age > 0 && w.At-x.firstAt > int64(l.age()))
 }
 
 // over reports whether a segment with so much in it has no room for a record.
 func (l *Log) over(x *index, w *waiting) bool {
-	return x.records > 0 && ((x.end+int64(w.size) > l.j.options.SegmentBytes && x.end+int64(encodedSize(w.record)) > l.j.options.SegmentBytes) ||
+	return x.records > 0 && ((x.end+int64(w.size) > l.j.options.SegmentBytes && x.end+int64(encodedSize(w.Record)) > l.j.options.SegmentBytes) ||
 		(l.limits.Records > 0 && x.records >= max(1, l.limits.Records/parts)) ||
 		(l.limits.Bytes > 0 && x.size+w.size > l.limits.Bytes/parts))
 }
@@ -133,28 +134,36 @@ func (l *Log) encode(batch []waiting, x *index, previous uint64) *portion {
 	s.at, s.newest, s.first = x.end, previous, l.next
 	for i := range batch {
 		w := &batch[i]
-		r := w.record
+		r := w.Record
 		if i > 0 && (len(s.buffer) > l.j.options.portionBytes || (!r.Volatile && (l.file == nil || l.over(x, w)))) {
 			break
 		}
-		s.entries = append(s.entries, topiclog.Placement{Record: r, Position: topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: s.newest}})
-		e := &s.entries[i]
-		if l.prompt {
-			e.Offset, e.Previous = w.offset, w.previous
+		if !l.prompt {
+			w.Position = topiclog.Position{Epoch: l.epoch, Offset: l.next, Previous: s.newest}
 		}
 		if !r.Volatile {
 			from := len(s.buffer)
-			s.buffer = appendRecord(s.buffer, mark, e)
-			x.add(e, w.size, x.end, len(s.buffer)-from)
-			s.newest, s.ends = e.Offset, e.Offset
+			s.buffer = appendRecord(l.roomy(s.buffer, w.size), mark, w)
+			x.add(&w.Placement, w.size, x.end, len(s.buffer)-from)
+			s.newest, s.ends = w.Offset, w.Offset
 			s.kept++
 		} else if r.Missed {
-			s.newest = e.Offset // the next one names it
+			s.newest = w.Offset // the next one names it
 		}
-		s.last, l.next = e.Offset, e.Offset+1
+		s.batch = batch[:i+1]
+		s.last, l.next = w.Offset, w.Offset+1
 	}
-	s.batch, s.blocks = append(s.batch, batch[:len(s.entries)]...), x.blocks
+	s.blocks = x.blocks
 	return s
+}
+
+// roomy is a buffer with room for a record. One that has become large is made as large as any gets: to be copied again and again
+// costs more than the record.
+func (l *Log) roomy(b []byte, size int) []byte {
+	if most := l.j.options.portionBytes; cap(b)-len(b) < size && cap(b) >= 32<<10 && len(b) < most {
+		return slices.Grow(b, most+size-len(b))
+	}
+	return b
 }
 
 // put writes a portion, and syncs it if the policy says so before it is delivered.
@@ -163,6 +172,7 @@ func (l *Log) put(s *portion) {
 	if !always {
 		l.awaitSync()
 	}
+	began := time.Now()
 	_, s.err = s.file.Write(s.buffer)
 	switch {
 	case s.err == nil && always:
@@ -173,6 +183,7 @@ func (l *Log) put(s *portion) {
 	case s.err == nil:
 		l.wrote(s.file, len(s.buffer))
 	}
+	s.took = time.Since(began)
 }
 
 // undo cuts off what a portion has left that could not be written, if the disk lets it.
@@ -213,7 +224,7 @@ func (l *Log) commit(s *portion) {
 	if l.prompt {
 		l.passed(len(s.batch))
 	}
-	more := l.tail.add(s.entries, l.j.tailRoom(&l.tail))
+	more := l.tail.add(s.batch, l.j.tailRoom(&l.tail))
 	l.mu.Unlock()
 	l.j.holds(tails, more)
 	l.j.stats.appended.Add(uint64(s.kept)) //nolint:gosec // not negative
