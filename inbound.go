@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/wire/sio"
 )
 
 // InboundAction says what becomes of an event beyond an InboundLimit.
@@ -39,7 +40,9 @@ const (
 // Acks that somebody waits for are not counted.
 type InboundLimit struct {
 	// Events are the names it is about: a name, or a prefix that ends in "*"; default "*". Delivery events have both of their
-	// names, "publish" and "weir:publish".
+	// names, "publish" and "weir:publish". The packets by which a client joins a namespace and leaves it are "connect" and
+	// "disconnect": "*" means them too, other prefixes do not. A CONNECT beyond a limit is answered by CONNECT_ERROR; no drop
+	// stops a DISCONNECT.
 	Events string
 	// Topics are the topics of delivery events it is about, as Events; "": any, and also events that have no topic.
 	Topics string
@@ -97,6 +100,7 @@ func (l *InboundLimit) validate(p *problems, list string, i int) {
 	at := fmt.Sprintf("%s[%d]", list, i)
 	pattern(p, at+".Events", l.Events)
 	pattern(p, at+".Topics", l.Topics)
+	l.validatePacket(p, at)
 	within(p, at+".Messages", l.Messages, Off, math.MaxInt32)
 	within(p, at+".Bytes", l.Bytes, Off, math.MaxInt32)
 	if l.Messages == Off && l.Bytes == Off {
@@ -114,6 +118,19 @@ func (l *InboundLimit) validate(p *problems, list string, i int) {
 	case "", InboundPerSocket, InboundPerPrincipal, InboundPerAddress:
 	default:
 		p.add("%s.Per %q: want socket, principal or address", at, l.Per)
+	}
+}
+
+// validatePacket refuses a limit of packets that would stop none.
+func (l *InboundLimit) validatePacket(p *problems, at string) {
+	packet := l.Events == guard.ConnectPacket || l.Events == guard.DisconnectPacket
+	switch {
+	case sio.Reserved(l.Events) && !packet:
+		p.add("%s.Events %q: no client can send it", at, l.Events)
+	case packet && l.Topics != "":
+		p.add("%s.Topics %q: a %s has no topic", at, l.Topics, l.Events)
+	case l.Events == guard.DisconnectPacket && l.Action == InboundDrop:
+		p.add("%s.Action %q: would do nothing, a client that wants to go goes: limit \"connect\", or throttle", at, l.Action)
 	}
 }
 

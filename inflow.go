@@ -2,6 +2,7 @@ package weir
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/metrics"
+	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/socketio"
 	"github.com/streamweir/weir/internal/wire/sio"
 )
@@ -20,6 +22,9 @@ import (
 //	                ├─ throttle ── link.Client.Delay ··> its turn ───────^
 //	                ├─ drop ──> limited, in its ack or by weir:error
 //	                └─ disconnect ──> weir:error, and the end of the connection; the third time DISCONNECT
+//
+// CONNECT and DISCONNECT of a namespace are held against the same limits: they cost more than an event, authentication, checks
+// and hooks (door.Admits, loopSocket.mayLeave).
 
 // weirNames are the delivery events' names with "weir:", by those without.
 var weirNames = func() map[string]string {
@@ -41,12 +46,12 @@ func (l *loopSocket) admits(in *socketio.Incoming) bool {
 	}
 	v := l.client.Judge(l.ns.d, l.public().out().Principal, &load)
 	if v.Dry != nil {
-		l.ns.srv.beyond(l, v.Dry, in.Name)
+		l.ns.door.beyond(l.client, l, l.ns.path, in.Name, v.Dry)
 	}
 	if v.Action == guard.Pass {
 		return true
 	}
-	l.ns.srv.beyond(l, v.Rule, in.Name)
+	l.ns.door.beyond(l.client, l, l.ns.path, in.Name, v.Rule)
 	switch v.Action {
 	case guard.Throttle:
 		return !l.late(in, v.At)
@@ -178,24 +183,105 @@ func (l *loopSocket) sendAway(r *guard.InboundRule) {
 	c.SendAway(base.CauseRateLimited)
 }
 
-// beyond notes who has sent more than a rule allows: the first time in the log, after that once a minute.
+// Admits implements link.Reception.
 //
 //weir:loop
-func (s *Server) beyond(l *loopSocket, r *guard.InboundRule, event string) {
-	c := l.client
+func (d *door) Admits(c *link.Client, path string, auth []byte) bool {
+	meters := d.srv.lobby // of all paths that are none
+	if n := d.namespaces.Find(path); n != nil {
+		meters = n.d
+	}
+	v := c.Judge(meters, "", &guard.Load{Name: guard.ConnectPacket, Packet: true, Bytes: len(auth)})
+	if v.Dry != nil {
+		d.beyond(c, nil, path, guard.ConnectPacket, v.Dry)
+	}
+	if v.Action == guard.Pass {
+		return true
+	}
+	d.beyond(c, nil, path, guard.ConnectPacket, v.Rule)
+	if v.Action == guard.Throttle {
+		return !c.Delay(&lateConnect{c, path, auth}, v.At, len(auth))
+	}
+	message, data := connectRefusal(beyondRule(v.Rule))
+	c.Decline(path, message, data)
+	if v.Action == guard.Disconnect && !c.Leaving() {
+		d.sendAway(c)
+	}
+	return false
+}
+
+// sendAway ends a client that asks too often to join namespaces. The third time its sockets are told to stay away, too.
+//
+//weir:loop
+func (d *door) sendAway(c *link.Client) {
+	c.Out().RecordCut(base.CauseRateLimited)
+	if d.srv.strikes.Strike(c.Offender(""), time.Now()) {
+		for _, s := range slices.Clone(c.Out().Sockets()) {
+			s.Close(base.CauseRateLimited, packet.Disconnect(s.Namespace.Path))
+		}
+	}
+	c.SendAway(base.CauseRateLimited)
+}
+
+// lateConnect is a CONNECT that waits for its turn.
+//
+//weir:loop
+type lateConnect struct {
+	c    *link.Client
+	path string
+	auth []byte
+}
+
+// Arrive implements link.Late.
+func (e *lateConnect) Arrive() { e.c.Join(e.path, e.auth) }
+
+// mayLeave reports whether the client's DISCONNECT is dealt with now. It is later, at its turn, or has been.
+func (l *loopSocket) mayLeave() bool {
+	v := l.client.Judge(l.ns.d, l.public().out().Principal, &guard.Load{Name: guard.DisconnectPacket, Packet: true})
+	if v.Dry != nil {
+		l.ns.door.beyond(l.client, l, l.ns.path, guard.DisconnectPacket, v.Dry)
+	}
+	if v.Action == guard.Pass {
+		return true
+	}
+	l.ns.door.beyond(l.client, l, l.ns.path, guard.DisconnectPacket, v.Rule)
+	if v.Action == guard.Throttle {
+		return !l.client.Delay(lateLeave{l}, v.At, 0)
+	}
+	l.sendAway(v.Rule)
+	return false
+}
+
+// lateLeave is a DISCONNECT that waits for its turn.
+//
+//weir:loop
+type lateLeave struct{ l *loopSocket }
+
+// Arrive implements link.Late.
+func (e lateLeave) Arrive() { e.l.leave() }
+
+// beyond notes who has sent more than a rule allows, with the socket that has, if there is one: the first time in the log, after
+// that once a minute.
+//
+//weir:loop
+func (d *door) beyond(c *link.Client, l *loopSocket, path, name string, r *guard.InboundRule) {
 	if !c.NoteNow() {
 		return
 	}
 	key := guard.RefusalKey{Kind: link.RefusedInbound, Addr: c.Remote(), Detail: r.Says}
-	if !s.refusals.Note(key, time.Now(), time.Time{}) {
+	if !d.srv.refusals.Note(key, time.Now(), time.Time{}) {
 		return
 	}
 	said := "a client has sent more than limits.inbound allows"
 	if r.DryRun {
 		said = "a client has sent more than limits.inbound would allow: nothing was done, dryRun is set"
 	}
-	l.ns.door.log.Warn(said, "namespace", l.ns.path, "socket", l.public().ID(), "principal", l.public().Principal(), "address", c.Remote(),
-		"event", clipped(event), "rule", r.Says, "action", r.Action.String())
+	var socket, principal string
+	if l != nil {
+		socket, principal = l.public().ID(), l.public().Principal()
+	}
+	d.log.Warn(said, "namespace", clipped(path), "socket", socket, "principal", principal, "address", c.Remote(),
+		"event", clipped(name), "rule", r.Says, "action", r.Action.String())
 }
 
 // sweepDoors forgets principals and addresses that have sent nothing lately, and those that have not come.

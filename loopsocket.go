@@ -119,7 +119,14 @@ func (l *loopSocket) Answered(id uint64, args []byte, attachments [][]byte) {
 }
 
 // Left implements socketio.Socket: the client's DISCONNECT.
-func (l *loopSocket) Left() { l.public().out().Close(base.CauseClientDisconnect, nil) }
+func (l *loopSocket) Left() {
+	if l.gone.Load() || l.client.Inbound() == nil || l.mayLeave() {
+		l.leave()
+	}
+}
+
+// leave ends the socket of a client that wants to go.
+func (l *loopSocket) leave() { l.public().out().Close(base.CauseClientDisconnect, nil) }
 
 // Gone implements delivery.SocketPeer.
 func (l *loopSocket) Gone(cause base.Cause) {

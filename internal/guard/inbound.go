@@ -35,10 +35,17 @@ const (
 	PerAddress                // by Subnet; who has none is not counted
 )
 
+// The packets by which a client joins a namespace and leaves it are Loads as events are. Their names are those of no event: the
+// protocol has reserved them.
+const (
+	ConnectPacket    = "connect"
+	DisconnectPacket = "disconnect" // nothing drops it: who wants to go goes
+)
+
 // InboundRule bounds what clients may send.
 type InboundRule struct {
 	Quota
-	Events string // a name, or a prefix that ends in "*"
+	Events string // a name, or a prefix that ends in "*"; one of a letter or more means no packets
 	Topics string // of delivery events: as Events; "": any, and events that have none
 	Action InboundAction
 	Per    InboundScope
@@ -52,6 +59,8 @@ type Load struct {
 	Alias string // its other name, of a delivery event: with "weir:", or without; "": none
 	Topic []byte // of a delivery event, as far as Inbound.Topics asks for it; not kept
 	Bytes int
+
+	Packet bool // it is no event: its name is ConnectPacket or DisconnectPacket
 }
 
 // Sender is who has sent a Load.
@@ -173,6 +182,10 @@ func index(dry bool) int {
 
 // means reports whether the rule is about a Load.
 func (r *inboundRule) means(l *Load) bool {
+	if l.Packet {
+		stops := r.Action != Drop || l.Name != DisconnectPacket
+		return stops && r.Topics == "" && (r.Events == "*" || r.Events == l.Name)
+	}
 	if r.Topics != "" && (len(l.Topic) == 0 || !matches(r.Topics, l.Topic)) {
 		return false
 	}
@@ -190,15 +203,24 @@ func matches[T string | []byte](pattern string, name T) bool {
 // take counts a Load if there is room for it.
 func (r *inboundRule) take(s *Sender, l *Load, now int64) (taken bool) {
 	taken = true
-	r.metered(s, now, func(m *Meter) { taken = m.Take(&r.Quota, now, l.Bytes) })
+	r.metered(s, now, func(m *Meter) { taken = m.Take(&r.Quota, now, r.weight(l)) })
 	return taken
 }
 
 // reserve counts a Load and says when its turn is.
 func (r *inboundRule) reserve(s *Sender, l *Load, now int64) (at int64) {
 	at = now
-	r.metered(s, now, func(m *Meter) { at = m.Reserve(&r.Quota, now, l.Bytes) })
+	r.metered(s, now, func(m *Meter) { at = m.Reserve(&r.Quota, now, r.weight(l)) })
 	return at
+}
+
+// weight is the bytes that a Load counts: of a packet no more than the quota's, or a token that is longer would keep its client
+// out for ever.
+func (r *inboundRule) weight(l *Load) int {
+	if l.Packet && r.Bytes > 0 {
+		return min(l.Bytes, r.Bytes)
+	}
+	return l.Bytes
 }
 
 // metered calls f with the Meter of a sender, unless it is not counted. f is not kept, so that it costs no allocation.

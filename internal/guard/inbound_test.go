@@ -35,6 +35,43 @@ func passes(in *guard.Inbound, s *guard.Sender, l guard.Load, n int, now int64) 
 
 func free(int) {}
 
+// Packets of the protocol are meant by their names and by "*"; nothing drops a DISCONNECT.
+func TestInboundRuleMeansPackets(t *testing.T) {
+	connect, disconnect := guard.Load{Name: guard.ConnectPacket, Packet: true}, guard.Load{Name: guard.DisconnectPacket, Packet: true}
+	for _, c := range []struct {
+		events, topics string
+		action         guard.InboundAction
+		load           guard.Load
+		means          bool
+	}{
+		{"*", "", guard.Drop, connect, true},
+		{"connect", "", guard.Drop, connect, true},
+		{"con*", "", guard.Drop, connect, false},
+		{"*", "*", guard.Drop, connect, false},
+		{"disconnect", "", guard.Drop, connect, false},
+		{"*", "", guard.Drop, disconnect, false},
+		{"*", "", guard.Disconnect, disconnect, true},
+		{"disconnect", "", guard.Disconnect, disconnect, true},
+	} {
+		in := guard.NewInbound([]guard.InboundRule{{Quota: ten(time.Hour), Events: c.events, Topics: c.topics, Action: c.action}}, free)
+		if means := passes(in, senderOf(in, "", ""), c.load, 20, 1) == 10; means != c.means {
+			t.Errorf("events %q, topics %q, %v: means %s is %v", c.events, c.topics, c.action, c.load.Name, means)
+		}
+	}
+}
+
+// A packet counts no more bytes than the quota has: a long token does not keep its client out.
+func TestInboundPacketIsNeverTooLong(t *testing.T) {
+	in := guard.NewInbound([]guard.InboundRule{{Quota: guard.Quota{Bytes: 100, Window: time.Hour}, Events: "*", Action: guard.Drop}}, free)
+	s := senderOf(in, "", "")
+	if n := passes(in, s, guard.Load{Name: guard.ConnectPacket, Packet: true, Bytes: 1000}, 3, 1); n != 1 {
+		t.Errorf("%d of 3 long packets passed, want 1", n)
+	}
+	if n := passes(in, senderOf(in, "", ""), guard.Load{Name: "event", Bytes: 1000}, 3, 1); n != 0 {
+		t.Errorf("%d long events passed", n)
+	}
+}
+
 func TestInboundRuleMeansNamesPrefixesAndTopics(t *testing.T) {
 	chat := guard.Load{Name: "chat:send"}
 	publish := guard.Load{Name: "publish", Alias: "weir:publish", Topic: []byte("prices.AAPL")}

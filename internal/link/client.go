@@ -109,12 +109,20 @@ func (c *Client) Deadline(at int64) {
 }
 
 // connectBy is when the client must have joined a namespace (protocol.md 2.1); 0 once
-// it has, or is late.
+// it has, or is late, or its CONNECT waits for its turn.
 func (c *Client) connectBy() int64 {
 	if c.joined == guard.HasJoined || c.late {
 		return 0
 	}
-	return c.since + int64(c.door.opts.ConnectTimeout)
+	by := c.since + int64(c.door.opts.ConnectTimeout)
+	switch w := c.waiting(); {
+	case w == nil || w.inflow == nil:
+		return by
+	case w.inflow.late != nil:
+		return 0 // limits have its CONNECT wait: that is not the client's doing
+	default:
+		return by + w.inflow.waited
+	}
 }
 
 // expelLate ends the session of a client that has joined no namespace in time, and reports whether this is one.
@@ -133,7 +141,7 @@ func (c *Client) expelLate(now int64) bool {
 func (c *Client) Expire(_ *wheel.Timer, now int64) {
 	c.expelLate(now)
 	c.lookAtTokens()
-	c.lookAtLate(now)
+	c.lookAtLate(now) // after expelLate, whose time does not run while something waits
 	c.session.Expire(now)
 	c.trim()
 }

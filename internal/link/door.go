@@ -41,6 +41,11 @@ type trimmer interface{ Trim() }
 
 // Reception is whoever has the namespaces behind a door.
 type Reception interface {
+	// Admits reports whether a client may ask to join a namespace now, by the limits on what it sends, of which there are some.
+	// If it may not it was answered, or will ask later.
+	//
+	//weir:loop
+	Admits(c *Client, path string, auth []byte) bool
 	// Apply makes the socket of a client that asks to join a namespace; nil: there is none of that path. If ask is not nil
 	// others decide: ask has them, and they call Accept or Refuse on the loop.
 	//

@@ -25,6 +25,7 @@ func (h *house) Leaving() bool { return h.leaving }
 func (h *house) Crowded() bool { return h.crowded }
 func (h *house) NoRoom()       {}
 
+func (h *house) Admits(*link.Client, string, []byte) bool                 { return true }
 func (h *house) Apply(*link.Client, string, []byte) (link.Socket, func()) { return nil, nil }
 func (h *house) Penalty(string) time.Duration                             { return 0 }
 func (h *house) Refuses(k guard.RefusalKey, _ time.Time, _ *http.Request) {

@@ -10,20 +10,29 @@ import (
 
 // How a client joins a namespace:
 //
-//	CONNECT ── Connect ──> Reception.Apply ─┬─ no such namespace ─────────────> CONNECT_ERROR
-//	                                        ├─ nobody is asked ──────> Accept ─> Socket.Enter, which answers
-//	                                        └─ others decide: undecided ─┬───────^
-//	                                                                     └─> Refuse ─> CONNECT_ERROR
+//	CONNECT ── Connect ── Reception.Admits, where there are limits ─┬─ Delay ··> its turn: Join
+//	                                                                ├─ Decline ─> CONNECT_ERROR
+//	                                                                └─ Join
+//	Join ── Reception.Apply ─┬─ no such namespace ─────────────> CONNECT_ERROR
+//	                         ├─ nobody is asked ──────> Accept ─> Socket.Enter, which answers
+//	                         └─ others decide: undecided ─┬───────^
+//	                                                      └─> Refuse ─> CONNECT_ERROR
 
 // MaxPacket implements socketio.Entrance.
 func (c *Client) MaxPacket() int { return c.door.opts.Engine.MaxHTTPBufferSize }
 
 // Connect implements socketio.Entrance: a client asks to join a namespace.
 func (c *Client) Connect(path string, auth []byte) {
+	if c.door.Inbound == nil || c.door.reception.Admits(c, path, auth) {
+		c.Join(path, auth)
+	}
+}
+
+// Join goes on with a client's request to join a namespace.
+func (c *Client) Join(path string, auth []byte) {
 	switch s, ask := c.door.reception.Apply(c, path, auth); {
 	case s == nil:
-		c.proto.Leave(path)
-		c.out.Refuse(c.door.Lobby, packet.ConnectError(path, "Invalid namespace", nil))
+		c.Decline(path, "Invalid namespace", nil)
 	case ask == nil:
 		c.Accept(s)
 	default:
@@ -31,6 +40,12 @@ func (c *Client) Connect(path string, auth []byte) {
 		w.undecided = append(w.undecided, s)
 		ask()
 	}
+}
+
+// Decline answers a CONNECT of which nothing was made with CONNECT_ERROR; the session goes on.
+func (c *Client) Decline(path, message string, data []byte) {
+	c.proto.Leave(path)
+	c.out.Refuse(c.door.Lobby, packet.ConnectError(path, message, data))
 }
 
 // Accept lets a socket in: it is a member before the answer is queued, and what
@@ -77,9 +92,9 @@ func (c *Client) abandon(cause base.Cause) {
 	}
 }
 
-// Left says that a socket of the client has left its namespace.
+// Left says that a socket of the client has left its namespace. What it had sent is remembered: who comes back on the same
+// connection goes on where it was.
 func (c *Client) Left(path string) {
 	c.proto.Leave(path)
 	c.resign(func(e *enrolment) bool { return e.namespace == path })
-	c.forgetMeters(func(m *socketMeters) bool { return m.namespace.Path == path })
 }

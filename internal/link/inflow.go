@@ -30,16 +30,18 @@ type Late interface {
 
 // inflow is what a connection keeps of what its client has sent.
 type inflow struct {
-	meters []socketMeters
-	late   Late // waits for its turn; nil: nothing does
+	meters []socketMeters // by namespace, as long as they matter: also of those that it has left
+	late   Late           // waits for its turn; nil: nothing does
+	since  int64
 	at     int64
 	bytes  int
+	waited int64 // how long what came before the client had joined a namespace has waited
 
 	limited survey.Limited
 	noted   int64 // when NoteNow was true last
 }
 
-// socketMeters measure what one socket of the connection has sent.
+// socketMeters measure what the connection has sent to one namespace, whichever socket of it.
 type socketMeters struct {
 	namespace *delivery.Namespace
 	of        []guard.Meter
@@ -55,7 +57,7 @@ func (m *socketMeters) held() int {
 //weir:any
 func (c *Client) Inbound() *guard.Inbound { return c.door.Inbound }
 
-// Judge says what becomes of what a socket in a namespace has sent, by the server's rules, of which there are some.
+// Judge says what becomes of what a client has sent to a namespace, by the server's rules, of which there are some.
 func (c *Client) Judge(n *delivery.Namespace, principal string, l *guard.Load) guard.Ruling {
 	s := guard.Sender{Principal: principal, Addr: c.Remote()}
 	if c.door.Inbound.Meters() > 0 {
@@ -77,7 +79,8 @@ func (c *Client) inflow() *inflow {
 	return w.inflow
 }
 
-// metersOf are those of the client's socket in a namespace.
+// metersOf are those of the client in a namespace. There are no more than the application has namespaces: others have the lobby's
+// together.
 func (c *Client) metersOf(n *delivery.Namespace) []guard.Meter {
 	f := c.inflow()
 	for i := range f.meters {
@@ -124,7 +127,7 @@ func (c *Client) trimMeters() {
 
 // nothing reports whether there is nothing to keep.
 func (f *inflow) nothing() bool {
-	return f == nil || len(f.meters) == 0 && f.late == nil && f.limited == survey.Limited{}
+	return f == nil || len(f.meters) == 0 && f.late == nil && f.waited == 0 && f.limited == survey.Limited{}
 }
 
 // noteBeyond counts what was beyond a rule, for those who look at the client.
@@ -151,7 +154,7 @@ func (c *Client) Delay(late Late, at int64, bytes int) bool {
 		return false
 	}
 	f := c.inflow()
-	f.late, f.at, f.bytes = late, at, bytes
+	f.late, f.since, f.at, f.bytes = late, c.out.Shard().Now(), at, bytes
 	c.door.Hub.Hold(budget.Inbound, bytes)
 	c.door.Throttled.Add(1)
 	c.Pause()
@@ -187,6 +190,9 @@ func (c *Client) arriveLate() {
 	f := c.inflow()
 	late := f.late
 	f.late = nil
+	if c.joined == guard.NeverJoined {
+		f.waited += c.out.Shard().Now() - f.since
+	}
 	c.door.Hub.Hold(budget.Inbound, -f.bytes)
 	c.door.Throttled.Add(-1)
 	late.Arrive()

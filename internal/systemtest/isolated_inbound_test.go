@@ -109,7 +109,7 @@ func TestThrottledClientLosesNothingAndStays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			so.SocketIO.PingInterval, so.SocketIO.PingTimeout = 2*time.Second, 2*time.Second
-			srv, j := limited(t, so, weir.InboundLimit{Messages: 3, Window: 5 * time.Second}) // the fourth has to wait for longer
+			srv, j := limited(t, so, weir.InboundLimit{Messages: 4, Window: 5 * time.Second}) // CONNECT is one, the fourth event has to wait for longer
 			p := dialRaw(t, addr(srv), dialOptions{})
 			all := ws.AppendMasked(nil, ws.Text, [4]byte{}, []byte("40/feed,"))
 			for i := range 4 {
@@ -145,7 +145,7 @@ func TestThrottledClientIsNotReadAhead(t *testing.T) {
 	for name, so := range drivers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			srv, j := limited(t, so, weir.InboundLimit{Messages: 10, Window: ages})
+			srv, j := limited(t, so, weir.InboundLimit{Messages: 11, Window: ages}) // CONNECT is one
 			p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 			p.sendJobs("/feed", 0, 9)
 			if handled, _ := p.answersTo(10); !slices.Equal(handled, count(10)) {
@@ -167,7 +167,7 @@ func TestThrottledClientIsNotReadAhead(t *testing.T) {
 			inbound := func() float64 { return metric(t, srv, "weir_memory_held_bytes", `what="inbound"`) }
 			eventually(t, "what was read waits", func() bool { return inbound() > 0 })
 			v := views(t, srv)
-			if len(v) != 1 || v[0].Limited == nil || v[0].Limited.Throttled != 1 || v[0].Limited.ForMs == 0 || v[0].Limited.Rule != "more than 10 events or 1048576 bytes in 1h0m0s for one socket" {
+			if len(v) != 1 || v[0].Limited == nil || v[0].Limited.Throttled != 1 || v[0].Limited.ForMs == 0 || v[0].Limited.Rule != "more than 11 events or 1048576 bytes in 1h0m0s for one socket" {
 				t.Errorf("the API shows %+v", v)
 			}
 			if n := inbound(); n > 512<<10 {
@@ -193,7 +193,7 @@ func TestThrottledClientIsNotReadAhead(t *testing.T) {
 func TestThrottledClientThatIsSentAwayHasSentWhatWaits(t *testing.T) {
 	for name, so := range drivers {
 		t.Run(name, func(t *testing.T) {
-			srv, j := limited(t, so, weir.InboundLimit{Messages: 3, Window: ages})
+			srv, j := limited(t, so, weir.InboundLimit{Messages: 4, Window: ages})
 			p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 			p.sendJobs("/feed", 0, 9)
 			eventually(t, "it is throttled", func() bool { return metric(t, srv, "weir_clients_throttled") == 1 })
@@ -262,7 +262,7 @@ func TestThrottledEventKeepsItsAttachments(t *testing.T) {
 }
 
 func TestDroppedEventIsAnsweredWithAnError(t *testing.T) {
-	srv, j := limited(t, weir.ServerOptions{}, weir.InboundLimit{Messages: 5, Window: ages, Action: weir.InboundDrop})
+	srv, j := limited(t, weir.ServerOptions{}, weir.InboundLimit{Messages: 6, Window: ages, Action: weir.InboundDrop})
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	p.sendJobs("/feed", 0, 19)
 	handled, refused := p.answersTo(20)
@@ -270,7 +270,7 @@ func TestDroppedEventIsAnsweredWithAnError(t *testing.T) {
 	if !slices.Equal(handled, count(5)) || !slices.Equal(refused, count(20)[5:]) || len(j.numbers()) != 5 {
 		t.Errorf("handled %v, refused %v", handled, refused)
 	}
-	const says = `more than 5 events or 1048576 bytes in 1h0m0s for one socket (limits.inbound)`
+	const says = `more than 6 events or 1048576 bytes in 1h0m0s for one socket (limits.inbound)`
 	if got := p.asks("/feed", "job", 1); got != `43/feed,9[{"ok":false,"code":"limited","reason":"`+says+`","retryable":true}]` {
 		t.Errorf("a callback is told %s", got)
 	}
@@ -355,7 +355,7 @@ func TestInboundLimitCountsTogetherWhatItSays(t *testing.T) {
 
 // Who is disconnected is told why, may come back twice, and is told to stay away the third time.
 func TestDisconnectedClientIsToldWhy(t *testing.T) {
-	srv, _ := limited(t, weir.ServerOptions{Auth: true}, weir.InboundLimit{Messages: 2, Window: ages, Action: weir.InboundDisconnect})
+	srv, _ := limited(t, weir.ServerOptions{Auth: true}, weir.InboundLimit{Messages: 3, Window: ages, Action: weir.InboundDisconnect})
 	for try := 1; try <= 3; try++ {
 		p := dial(t, addr(srv), "/feed", map[string]string{"token": "ann"}, dialOptions{})
 		p.sendJobs("/feed", 0, 1)
@@ -364,7 +364,7 @@ func TestDisconnectedClientIsToldWhy(t *testing.T) {
 		}
 		p.emit("/feed", 2, "job", 2)
 		pk := p.packet()
-		if pk.name != "weir:error" || !strings.Contains(string(pk.args[0]), `"code":"limited","reason":"more than 2 events`) {
+		if pk.name != "weir:error" || !strings.Contains(string(pk.args[0]), `"code":"limited","reason":"more than 3 events`) {
 			t.Fatalf("try %d: told %+v", try, pk)
 		}
 		if try < 3 {
@@ -390,7 +390,7 @@ func TestDisconnectedClientIsToldWhy(t *testing.T) {
 func TestDryRunLetsEverythingThrough(t *testing.T) {
 	for _, action := range []weir.InboundAction{weir.InboundThrottle, weir.InboundDrop, weir.InboundDisconnect} {
 		t.Run(string(action), func(t *testing.T) {
-			srv, j := limited(t, weir.ServerOptions{}, weir.InboundLimit{Messages: 4, Window: ages, Action: action, DryRun: true})
+			srv, j := limited(t, weir.ServerOptions{}, weir.InboundLimit{Messages: 5, Window: ages, Action: action, DryRun: true})
 			p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 			p.sendJobs("/feed", 0, 9)
 			if handled, _ := p.answersTo(10); len(handled) != 10 || !slices.Equal(j.numbers(), count(10)) {
@@ -411,7 +411,7 @@ func TestDryRunLetsEverythingThrough(t *testing.T) {
 
 // Acks that a delivery waits for are the server's own doing: a limit does not count them. Acks of nothing are events.
 func TestAwaitedAcksAreNotCounted(t *testing.T) {
-	srv, _ := limited(t, weir.ServerOptions{}, weir.InboundLimit{Messages: 2, Window: ages, Action: weir.InboundDrop})
+	srv, _ := limited(t, weir.ServerOptions{}, weir.InboundLimit{Messages: 3, Window: ages, Action: weir.InboundDrop})
 	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
 	p.subscribe("/feed", "orders")
 	const n = 30
