@@ -42,6 +42,25 @@ const (
 
 // connect makes a feed without subscriptions, and sees to the stream.
 func (m *member) connect(ctx context.Context) (anchor.Feed, error) {
+	f, err := m.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	within, cancel := f.call(ctx)
+	defer cancel()
+	if _, err = f.ensure(within); err == nil {
+		_, err = f.conn.ChanSubscribe(f.names.elected, f.came)
+	}
+	if err != nil {
+		err = f.cause(err)
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// dial makes a feed on a server that can do what is needed.
+func (m *member) dial(ctx context.Context) (*feed, error) {
 	f := &feed{
 		member: m, broken: make(chan error, 1), came: make(chan *nats.Msg, maxCome), subs: make(map[string]*nats.Subscription),
 		pieces: newGatherer(m.Holder()),
@@ -53,7 +72,7 @@ func (m *member) connect(ctx context.Context) (anchor.Feed, error) {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	f.running.Go(f.run)
-	if err := f.greet(ctx); err != nil {
+	if err := f.greet(); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -110,8 +129,8 @@ func (d dialer) Dial(network, address string) (net.Conn, error) {
 	return n.DialContext(d.ctx, network, address)
 }
 
-// greet finds out what the server is, and has the stream there.
-func (f *feed) greet(ctx context.Context) error {
+// greet finds out what the server is.
+func (f *feed) greet() error {
 	var major, minor int
 	if _, err := fmt.Sscanf(f.conn.ConnectedServerVersion(), "%d.%d", &major, &minor); err != nil || major < minMajor || (major == minMajor && minor < minMinor) {
 		return fmt.Errorf("the server is of version %s: want %d.%d or later", f.conn.ConnectedServerVersion(), minMajor, minMinor)
@@ -123,13 +142,7 @@ func (f *feed) greet(ctx context.Context) error {
 	f.mu.Lock()
 	f.servers = servers
 	f.mu.Unlock()
-	within, cancel := f.Call(ctx)
-	defer cancel()
-	if _, err := f.ensure(within); err != nil {
-		return err
-	}
-	_, err := f.conn.ChanSubscribe(f.names.elected, f.came)
-	return err
+	return nil
 }
 
 // erred is called by the library: messages were lost because run was too slow, or something is not permitted.
@@ -145,6 +158,21 @@ func (f *feed) tear(err error) {
 	default:
 	}
 	f.end()
+}
+
+// cause is what has broken the feed, if something has, else err: whoever waits for an answer that is not permitted is told of the
+// first.
+func (f *feed) cause(err error) error {
+	if f.life.Err() == nil {
+		return err
+	}
+	select {
+	case why := <-f.broken:
+		f.tear(why) // whoever else asks
+		return why
+	default:
+		return err
+	}
 }
 
 // Broken implements anchor.Feed.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 
 	"github.com/streamweir/weir/cluster"
 	"github.com/streamweir/weir/internal/anchor"
@@ -16,8 +18,9 @@ import (
 
 // Options say which NATS, and how to use it.
 type Options struct {
-	// URL is nats://[user:password@]host:port, or tls:// or ws:// or wss://; servers of one cluster with commas between. Of several
-	// one is chosen, another one when it cannot be reached. A member learns of the cluster's other servers by itself.
+	// URL is nats://[user:password@]host:port, or tls:// or ws:// or wss://; a user without a password is a token. Servers of one
+	// cluster with commas between: of several one is chosen, another one when it cannot be reached. A member learns of the
+	// cluster's other servers by itself.
 	URL string
 
 	// InProcess is a server in this process, instead of URL. The pipe between them holds nothing, so that a large message and
@@ -25,7 +28,8 @@ type Options struct {
 	// MiB. Where messages are large, have the server listen on loopback, and use URL.
 	InProcess nats.InProcessConnProvider
 
-	// Credentials is the path of a file with a user's token and key (.creds); empty: the URL says who it is, or nobody asks.
+	// Credentials is the path of a file with a user's token and key (.creds), which is read again for each connection; empty:
+	// the URL says who it is, or nobody asks.
 	Credentials string
 
 	// KeyPrefix begins every subject, and names the stream: default "weir". Letters, digits, - and _, at most 64. Two
@@ -72,7 +76,7 @@ func New(o Options) (*Broker, error) {
 	case o.LogTTL < minTTL:
 		return nil, fmt.Errorf("LogTTL %s: want at least %s", o.LogTTL, minTTL)
 	case o.Replicas < 0 || o.Replicas > maxReplicas || (o.Replicas > 0 && o.Replicas%2 == 0):
-		return nil, fmt.Errorf("replicas: %d: want 1, 3 or 5, or 0 for what fits", o.Replicas)
+		return nil, fmt.Errorf("Replicas: %d: want 1, 3 or 5, or 0 for what fits", o.Replicas) //nolint:staticcheck // it is a field
 	case o.InProcess != nil && o.URL != "":
 		return nil, errors.New("URL: there is a server in this process already: want one of URL and InProcess")
 	case o.InProcess != nil:
@@ -82,7 +86,26 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := credible(o.Credentials); err != nil {
+		return nil, err
+	}
 	return &Broker{opts: o, target: target}, nil
+}
+
+// credible reports what is wrong with a file of credentials, without what is in it.
+func credible(path string) error {
+	if path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("Credentials: %w", err) //nolint:staticcheck // it is a field
+	}
+	_, noKey := nkeys.ParseDecoratedUserNKey(data)
+	if token, err := nkeys.ParseDecoratedJWT(data); err != nil || token == "" || noKey != nil {
+		return fmt.Errorf("Credentials: %s: want a user's token and key, as nsc writes them (.creds)", path) //nolint:staticcheck // it is a field
+	}
+	return nil
 }
 
 func notOfPrefix(r rune) bool { return r > 'z' || !plain(byte(r)) || strings.ContainsRune("/:@", r) }
@@ -123,15 +146,21 @@ func (b *Broker) Join(ctx context.Context, node string, l cluster.Listener) (clu
 	if err := cluster.CheckName(node); err != nil {
 		return nil, err
 	}
-	m := &member{
-		of: b, node: node, names: newNames(b.opts.KeyPrefix), id: newID(),
-		shelves: make(map[string]*shelf), trims: make(chan string, maxTrims),
-	}
-	m.Anchor = anchor.New(anchor.Options{Engine: "nats at " + b.target, Listener: l, Connect: m.connect, Own: m.names.probe + m.id})
+	m := b.member(node, l)
 	if err := m.Start(ctx); err != nil {
 		m.Close()
 		return nil, err
 	}
 	m.running.Go(m.runTrims)
 	return m, nil
+}
+
+// member is one that has not started. It has to be closed.
+func (b *Broker) member(node string, l cluster.Listener) *member {
+	m := &member{
+		of: b, node: node, names: newNames(b.opts.KeyPrefix), id: newID(),
+		shelves: make(map[string]*shelf), trims: make(chan string, maxTrims),
+	}
+	m.Anchor = anchor.New(anchor.Options{Engine: "nats at " + b.target, Listener: l, Connect: m.connect, Own: m.names.probe + m.id})
+	return m
 }

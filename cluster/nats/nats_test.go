@@ -25,11 +25,15 @@ func open(t testing.TB, o nats.Options) *nats.Broker {
 }
 
 // serve runs a server in this process.
-func serve(t testing.TB) *server.Server {
+func serve(t testing.TB, changes ...func(*server.Options)) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
+	o := &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, ServerName: "test",
-	})
+	}
+	for _, change := range changes {
+		change(o)
+	}
+	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +83,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	for _, o := range []nats.Options{
 		{}, {URL: "redis://x"}, {URL: "nats://"}, {URL: "nats://a:1,http://b"}, {URL: "nats://a:1", KeyPrefix: "a.b"}, {URL: "nats://a:1", LogTTL: 1},
 		{URL: "nats://a:1", KeyPrefix: "ü"}, {URL: "nats://a:1", Replicas: 2}, {URL: "nats://a:1", Replicas: -1},
-		{URL: "nats://a:1", InProcess: (*server.Server)(nil)},
+		{URL: "nats://a:1", InProcess: (*server.Server)(nil)}, {URL: "nats://a:1", Credentials: "none.creds"}, {URL: "nats://a:1", Credentials: "nats_test.go"},
 	} {
 		if _, err := nats.New(o); err == nil {
 			t.Errorf("%+v is taken", o)

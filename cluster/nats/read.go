@@ -247,11 +247,16 @@ func (m *member) trim(ctx context.Context, log string) error {
 	if err != nil || oldest == nil {
 		return err
 	}
+	return f.purge(ctx, r.subject, oldest.seq)
+}
+
+// purge removes a log's messages below a sequence.
+func (f *feed) purge(ctx context.Context, subject string, below uint64) error {
 	question, _ := json.Marshal(struct { // never fails
 		Filter string `json:"filter"`
 		Before uint64 `json:"seq"`
-	}{r.subject, oldest.seq})
-	answer, err := f.conn.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+m.names.stream, question)
+	}{subject, below})
+	answer, err := f.conn.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+f.names.stream, question)
 	if err != nil {
 		return err
 	}

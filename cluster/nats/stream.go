@@ -92,6 +92,8 @@ const never = "9000000000000000000"
 // fence goes the way of an append to the stream's leader, which refuses it, and back: so there is a leader, and what was
 // subscribed to before is known to it. A stream that is gone is made again. It tries as long as ctx allows.
 func (f *feed) fence(ctx context.Context) error {
+	ctx, cancel := f.call(ctx)
+	defer cancel()
 	for {
 		_, err := f.store(ctx, &nats.Msg{Subject: f.names.log + fence, Header: headed(expect, never)})
 		switch {
@@ -100,11 +102,11 @@ func (f *feed) fence(ctx context.Context) error {
 		case err == nil:
 			return errors.New("the stream takes what it must refuse")
 		case !errors.Is(err, nats.ErrNoResponders):
-			return fmt.Errorf("ask the stream's leader: %w", err)
+			return fmt.Errorf("ask the stream's leader: %w", f.cause(err))
 		}
 		made, err := f.ensure(ctx)
 		if err != nil {
-			return err
+			return f.cause(err)
 		}
 		if made {
 			f.Queue().Lapsed()

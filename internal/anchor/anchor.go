@@ -86,6 +86,7 @@ func New(o Options) *Anchor {
 
 // Start connects, again and again until it has succeeded or ctx ends; then with ErrAway, and the anchor is of no use.
 func (a *Anchor) Start(ctx context.Context) error {
+	var why error
 	for {
 		f, err := a.connect(ctx)
 		if err == nil {
@@ -93,9 +94,12 @@ func (a *Anchor) Start(ctx context.Context) error {
 			a.running.Go(a.run)
 			return nil
 		}
+		if why == nil || ctx.Err() == nil { // the last attempt fails because ctx has ended
+			why = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w: %w", a.opts.Engine, cluster.ErrAway, err)
+			return fmt.Errorf("%s: %w: %w", a.opts.Engine, cluster.ErrAway, why)
 		case <-time.After(RetryEvery):
 		}
 	}
