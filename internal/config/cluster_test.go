@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/streamweir/weir/cluster/nats"
 	"github.com/streamweir/weir/internal/config"
 )
 
@@ -15,6 +16,15 @@ cluster: `
 func TestClusterKeysReachTheOptions(t *testing.T) {
 	c := parse(t, clusterFile+"{broker: redis, redis: {url: 'redis://:secret@127.0.0.1:1/2', keyPrefix: other}, nodeName: n1, logRecords: 50}", config.LoadOptions{})
 	if o := c.Options.Cluster; o.Broker == nil || o.Node != "n1" || o.LogRecords != 50 {
+		t.Errorf("%+v", o)
+	}
+	for _, s := range c.Effective() {
+		if strings.Contains(fmt.Sprint(s.Value), "secret") {
+			t.Errorf("%s shows the password: %v", s.Path, s.Value)
+		}
+	}
+	c = parse(t, clusterFile+"{broker: nats, nats: {url: 'nats://u:secret@127.0.0.1:1,tls://token@b', keyPrefix: other, replicas: 3}, nodeName: n1}", config.LoadOptions{})
+	if o := c.Options.Cluster; o.Broker == nil || o.Node != "n1" || o.Broker.(*nats.Broker).Addr() != "127.0.0.1:1, b" {
 		t.Errorf("%+v", o)
 	}
 	for _, s := range c.Effective() {
@@ -36,6 +46,14 @@ func TestClusterKeysAreRefused(t *testing.T) {
 		{"{broker: redis, redis: {url: 'redis://x:1'}, logRecords: 0}", "cluster.logRecords"},
 		{"{logRecords: 7}", "cluster.logRecords: has no effect with broker memory"},
 		{"{redis: {url: 'redis://x:1'}}", "cluster.redis.url: has no effect with broker memory"},
+		{"{broker: nats}", "cluster.nats.url: is missing"},
+		{"{broker: nats, nats: {url: 'redis://x:1'}}", "cluster.nats.url: want nats://"},
+		{"{broker: nats, nats: {url: 'nats://x:1', keyPrefix: a.b}}", "cluster.nats.keyPrefix: want letters"},
+		{"{broker: nats, nats: {url: 'nats://x:1', replicas: 2}}", "cluster.nats.replicas: 2: want 1, 3 or 5"},
+		{"{broker: nats, nats: {url: 'nats://x:1', credentials: none.creds}}", "cluster.nats.credentials: open none.creds: no such file"},
+		{"{broker: nats, nats: {url: 'nats://x:1', credentials: cluster_test.go}}", "cluster.nats.credentials: cluster_test.go: want a user's token and key"},
+		{"{broker: nats, nats: {url: 'nats://x:1'}, redis: {keyPrefix: a}}", "cluster.redis.keyPrefix: has no effect with broker nats"},
+		{"{broker: redis, redis: {url: 'redis://x:1'}, nats: {replicas: 1}}", "cluster.nats.replicas: has no effect with broker redis"},
 		{"{broker: redis, redis: {url: 'redis://x:1'}}\njournal: {path: /tmp/x}\nservers: {a: {port: 0, namespaces: [{path: /a, topics: [{name: t, overflowAction: SPILL_TO_DISK}]}]}}", "SPILL_TO_DISK and Retention are not to be had together with"},
 	} {
 		file := clusterFile + c.cluster

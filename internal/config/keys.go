@@ -96,18 +96,6 @@ type journalKeys struct {
 	WhenFull string        `key:"whenFull" default:"refuse" enum:"refuse,drop-oldest" doc:"what gives way then: what is published, or the oldest records of any topic"`
 }
 
-type clusterKeys struct {
-	Broker     string    `key:"broker" default:"memory" enum:"memory,redis" doc:"what joins nodes: memory is one node, nothing needed; redis a Redis server of version 7 or later"`
-	Redis      redisKeys `key:"redis" doc:"the Redis server of broker redis"`
-	NodeName   string    `key:"nodeName" default:"" doc:"names this node to the broker and in the log; empty: the host's name"`
-	LogRecords int       `key:"logRecords" default:"10000" min:"1" max:"1000000" doc:"records that the broker keeps of an AT_LEAST_ONCE topic: a node that misses more does not deliver the oldest"`
-}
-
-type redisKeys struct {
-	URL       string `key:"url" default:"" secret:"true" doc:"redis://[user:password@]host:port[/db], rediss:// for TLS, or unix:///path; required with broker redis"`
-	KeyPrefix string `key:"keyPrefix" default:"weir" doc:"begins every key and channel; clusters that share a server have one each"`
-}
-
 type drainKeys struct {
 	ClientsPerSecond int           `key:"clientsPerSecond" default:"200" min:"1" doc:"how fast clients are sent away"`
 	Timeout          time.Duration `key:"timeoutMs" default:"60000" min:"1" doc:"after which the rest are closed at once"`

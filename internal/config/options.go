@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/streamweir/weir"
-	"github.com/streamweir/weir/cluster/redis"
 )
 
 // options maps a document to weir.Options and books what its keys, each right by itself, contradict each other in.
@@ -71,46 +70,6 @@ func (r *reader) journal(d *document) weir.JournalOptions {
 	}
 	k.Path = o.Path // it is shown
 	return o
-}
-
-// cluster is what joins nodes.
-func (r *reader) cluster(k *clusterKeys) (o weir.ClusterOptions) {
-	if k.Broker != "redis" {
-		r.idleCluster(k)
-		return o
-	}
-	if k.Redis.URL == "" {
-		r.wrong("cluster.redis.url", "is missing: broker redis needs the address of a Redis server, redis://host:port")
-		return o
-	}
-	b, err := redis.New(redis.Options{URL: k.Redis.URL, KeyPrefix: k.Redis.KeyPrefix})
-	if err != nil {
-		key := "url"
-		if strings.HasPrefix(err.Error(), "KeyPrefix") {
-			key = "keyPrefix"
-		}
-		_, sentence, _ := strings.Cut(err.Error(), ": ")
-		r.wrong("cluster.redis."+key, "%s", sentence)
-		return o
-	}
-	return weir.ClusterOptions{Broker: b, Node: k.NodeName, LogRecords: k.LogRecords}
-}
-
-// idleCluster refuses what only a broker of another process has.
-func (r *reader) idleCluster(k *clusterKeys) {
-	for _, key := range []struct {
-		path string
-		set  bool
-	}{
-		{"redis.url", k.Redis.URL != ""},
-		{"redis.keyPrefix", k.Redis.KeyPrefix != "weir"},
-		{"nodeName", k.NodeName != ""},
-		{"logRecords", k.LogRecords != 10_000},
-	} {
-		if key.set {
-			r.wrong("cluster."+key.path, "has no effect with broker %s", k.Broker)
-		}
-	}
 }
 
 // streamFenceSpill is where StreamFence spills unless it is told (protocol.md 3.13).

@@ -100,8 +100,8 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		}},
 
 		// Above the root: the binary and what only it links.
-		{Path: "internal/config", May: []string{"internal/base", ".", "internal/attach", "cluster/redis"}},
-		{Path: "cmd/weir/internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/certs", "internal/journal", "internal/vfs", "internal/wire/*"}},
+		{Path: "internal/config", May: []string{"internal/base", ".", "internal/attach", "cluster", "cluster/redis", "cluster/nats"}},
+		{Path: "cmd/weir/internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/certs", "internal/journal", "internal/vfs", "internal/wire/*", "cluster/nats"}},
 		{Path: "cmd/weir/internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
 		{Path: "cmd/weir", May: []string{
 			"internal/base", ".", "internal/attach", "internal/config", "internal/loadtest", "internal/loadtest/*", "internal/peer",

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/cluster/nats"
 	"github.com/streamweir/weir/internal/certs"
 	"github.com/streamweir/weir/internal/config"
 )
@@ -23,6 +25,7 @@ type Needs struct {
 	Ports        []int         // listened on
 	NotSentLowat int           // the largest of all servers; 0: one of them leaves it to the kernel
 	PingInterval time.Duration // the longest of all servers
+	MaxMessage   int           // bytes of the largest message that clients may send
 	Workers      int           // handlers at the same time, each on a thread
 	BudgetBytes  int64         // as memory.budgetBytes: 0 is a quarter of the memory, -1 no bound
 
@@ -56,6 +59,12 @@ const JournalBytes = 10 << 30
 type Broker struct {
 	Name string   // "memory" is none
 	URLs []string // where it is reached
+	NATS NATS     // nil: it is another
+}
+
+// NATS is a broker that can be asked whether nodes could join it.
+type NATS interface {
+	Look(ctx context.Context) (nats.Found, error)
 }
 
 // NeedsOf reads a configuration. Connections come from servers.*.limits.maxConnections; without any they are assumed.
@@ -84,8 +93,12 @@ func needsOf(o weir.Options, settings []config.Setting) Needs {
 		n.addSetting(s)
 	}
 	if b, ok := o.Cluster.Broker.(interface{ Addr() string }); ok { // the setting is masked: it may hold a password
-		n.Broker.URLs = []string{"redis://" + b.Addr()}
+		n.Broker.URLs = nil
+		for _, at := range strings.Split(b.Addr(), ", ") {
+			n.Broker.URLs = append(n.Broker.URLs, n.Broker.Name+"://"+at)
+		}
 	}
+	n.Broker.NATS, _ = o.Cluster.Broker.(NATS)
 	if n.Connections == 0 {
 		n.Connections, n.Assumed = Assumed, true
 	}
@@ -96,6 +109,7 @@ func (n *Needs) addServer(s weir.ServerOptions) {
 	n.addPort(s.Addr)
 	n.addCertificate(s.Name, s.TLS)
 	n.PingInterval = max(n.PingInterval, s.SocketIO.PingInterval)
+	n.MaxMessage = max(n.MaxMessage, s.SocketIO.MaxHTTPBufferSize)
 }
 
 func (n *Needs) addCertificate(server string, t *weir.TLSOptions) {

@@ -33,7 +33,7 @@ servers:
 	}
 	want := doctor.Needs{
 		Connections: doctor.Assumed, Assumed: true, Ports: []int{3001, 3002, 9400, 9500}, NotSentLowat: 8192,
-		PingInterval: 30 * time.Second, Workers: 40, BudgetBytes: 5000000, Broker: doctor.Broker{Name: "memory"},
+		PingInterval: 30 * time.Second, MaxMessage: 1_000_000, Workers: 40, BudgetBytes: 5000000, Broker: doctor.Broker{Name: "memory"},
 		Journal: doctor.Journal{MaxBytes: doctor.JournalBytes, Fsync: "interval"},
 		Path:    "/a/", Namespace: "/feed",
 	}

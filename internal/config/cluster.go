@@ -1,0 +1,107 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/cluster"
+	"github.com/streamweir/weir/cluster/nats"
+	"github.com/streamweir/weir/cluster/redis"
+)
+
+type clusterKeys struct {
+	Broker     string    `key:"broker" default:"memory" enum:"memory,redis,nats" doc:"what joins nodes: memory is one node, nothing needed; redis a Redis server of version 7 or later; nats NATS servers of version 2.12 or later with JetStream"`
+	Redis      redisKeys `key:"redis" doc:"the Redis server of broker redis"`
+	NATS       natsKeys  `key:"nats" doc:"the NATS servers of broker nats"`
+	NodeName   string    `key:"nodeName" default:"" doc:"names this node to the broker and in the log; empty: the host's name"`
+	LogRecords int       `key:"logRecords" default:"10000" min:"1" max:"1000000" doc:"records that the broker keeps of an AT_LEAST_ONCE topic: a node that misses more does not deliver the oldest"`
+}
+
+type redisKeys struct {
+	URL       string `key:"url" default:"" secret:"true" doc:"redis://[user:password@]host:port[/db], rediss:// for TLS, or unix:///path; required with broker redis"`
+	KeyPrefix string `key:"keyPrefix" default:"weir" doc:"begins every key and channel; clusters that share a server have one each"`
+}
+
+type natsKeys struct {
+	URL         string `key:"url" default:"" secret:"true" doc:"nats://[user:password@]host:port, or [token@]; tls:// for TLS, ws:// or wss://; several servers of one cluster with commas between; required with broker nats"`
+	Credentials string `key:"credentials" default:"" doc:"a file with a user's token and key (.creds), read again for each connection; empty: the URL says who this is, or nobody asks"`
+	KeyPrefix   string `key:"keyPrefix" default:"weir" doc:"begins every subject, and names the stream: letters, digits, - and _; clusters that share an account have one each"`
+	Replicas    int    `key:"replicas" default:"0" min:"0" max:"5" doc:"servers that keep what is appended before it is confirmed: 1, 3 or 5; 0: 3 in a cluster of servers, 1 elsewhere, and what a stream that is there has"`
+}
+
+// cluster is what joins nodes.
+func (r *reader) cluster(k *clusterKeys) (o weir.ClusterOptions) {
+	r.idleCluster(k)
+	var b cluster.Broker
+	switch k.Broker {
+	case "redis":
+		b = r.redis(&k.Redis)
+	case "nats":
+		b = r.nats(&k.NATS)
+	}
+	if b == nil {
+		return o
+	}
+	return weir.ClusterOptions{Broker: b, Node: k.NodeName, LogRecords: k.LogRecords}
+}
+
+func (r *reader) redis(k *redisKeys) cluster.Broker {
+	if k.URL == "" {
+		r.wrong("cluster.redis.url", "is missing: broker redis needs the address of a Redis server, redis://host:port")
+		return nil
+	}
+	b, err := redis.New(redis.Options{URL: k.URL, KeyPrefix: k.KeyPrefix})
+	if err != nil {
+		r.wrongBroker("cluster.redis", err)
+		return nil
+	}
+	return b
+}
+
+func (r *reader) nats(k *natsKeys) cluster.Broker {
+	if k.URL == "" {
+		r.wrong("cluster.nats.url", "is missing: broker nats needs the address of a NATS server, nats://host:port")
+		return nil
+	}
+	if k.Credentials != "" {
+		k.Credentials = r.fromHere(k.Credentials)
+	}
+	b, err := nats.New(nats.Options{URL: k.URL, Credentials: k.Credentials, KeyPrefix: k.KeyPrefix, Replicas: k.Replicas})
+	if err != nil {
+		r.wrongBroker("cluster.nats", err)
+		return nil
+	}
+	return b
+}
+
+// wrongBroker books what a broker says of its options, "KeyPrefix …: want …", at the key of the one it begins with.
+func (r *reader) wrongBroker(path string, err error) {
+	place, sentence, _ := strings.Cut(err.Error(), ": ")
+	field, _, _ := strings.Cut(place, " ")
+	key := strings.ToLower(field[:1]) + field[1:]
+	if field == "URL" {
+		key = "url"
+	}
+	r.wrong(path+"."+key, "%s", sentence)
+}
+
+// idleCluster refuses what the broker does not have.
+func (r *reader) idleCluster(k *clusterKeys) {
+	for _, key := range []struct {
+		path, of string // the broker that has it; "": all but memory
+		set      bool
+	}{
+		{"redis.url", "redis", k.Redis.URL != ""},
+		{"redis.keyPrefix", "redis", k.Redis.KeyPrefix != "weir"},
+		{"nats.url", "nats", k.NATS.URL != ""},
+		{"nats.credentials", "nats", k.NATS.Credentials != ""},
+		{"nats.keyPrefix", "nats", k.NATS.KeyPrefix != "weir"},
+		{"nats.replicas", "nats", k.NATS.Replicas != 0},
+		{"nodeName", "", k.NodeName != ""},
+		{"logRecords", "", k.LogRecords != 10_000},
+	} {
+		if key.set && key.of != k.Broker && (key.of != "" || k.Broker == "memory") {
+			r.wrong("cluster."+key.path, "has no effect with broker %s", k.Broker)
+		}
+	}
+}
