@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +28,7 @@ import (
 // While the broker is away, clients stay connected. What is published to an AT_LEAST_ONCE topic fails with
 // ErrUnavailable; everything else reaches the sockets of this node only, and weir_cluster_unsent_total counts it.
 type ClusterOptions struct {
-	// Broker is what joins them, for instance redis.New of the package cluster/redis; nil: this server is alone. Run
-	// fails with what the broker says if it cannot be reached within 10 s.
+	// Broker is what joins them, for instance redis.New of the package cluster/redis; nil: this server is alone.
 	Broker cluster.Broker
 
 	// Node names this one to the broker and in the log: default the host's name. It need not be unique.
@@ -40,11 +38,14 @@ type ClusterOptions struct {
 	// so long that more are published misses the oldest, which its log says. Default 10,000; 1 to 1,000,000. A larger
 	// History counts.
 	LogRecords int
+
+	// JoinTimeout is how long Run waits for the broker, and then fails with what that says; meanwhile /readyz and the log say it.
+	// Default 10 s; Off: as long as it takes.
+	JoinTimeout time.Duration
 }
 
 // What a node waits for.
 const (
-	joinTimeout       = 10 * time.Second
 	openTimeout       = 5 * time.Second
 	adoptTimeout      = time.Second // for room, for what another node has sent
 	defaultLogRecords = 10_000
@@ -58,8 +59,9 @@ func (c *ClusterOptions) validate(p *problems) {
 		}
 	}
 	within(p, "Cluster.LogRecords", c.LogRecords, 0, maxLogRecords)
-	if c.Broker == nil && (c.Node != "" || c.LogRecords != 0) {
-		p.add("Cluster: Node and LogRecords have no effect without a Broker")
+	within(p, "Cluster.JoinTimeout", c.JoinTimeout, Off, maxDuration)
+	if c.Broker == nil && (c.Node != "" || c.LogRecords != 0 || c.JoinTimeout != 0) {
+		p.add("Cluster: Node, LogRecords and JoinTimeout have no effect without a Broker")
 	}
 }
 
@@ -109,6 +111,7 @@ type fleet struct {
 	life      context.Context // ends with part
 	end       context.CancelFunc
 	unsent    [kinds]atomic.Uint64
+	lacks     lacking
 
 	missed     atomic.Uint64 // gaps in topics: records, nobody knows how many, that this node never delivered
 	renumbered atomic.Uint64 // logs that the broker has lost
@@ -137,44 +140,6 @@ func newFleet(s *Server) *fleet {
 	f := &fleet{of: s, id: sharedlog.NewOrigin(), logs: sharedlog.NewLogs(), heard: make(map[string]func(string, []byte)), untold: make(chan struct{}, 1), uncut: make(chan struct{}, 1)}
 	f.life, f.end = context.WithCancel(context.Background())
 	return f
-}
-
-// join makes the server a member, if it has a broker, and opens what it follows. It is called once the loops run.
-func (f *fleet) join(ctx context.Context) error {
-	o := &f.of.opts.Cluster
-	if o.Broker == nil {
-		return nil
-	}
-	node := o.Node
-	if node == "" {
-		node, _ = os.Hostname()
-	}
-	if node == "" {
-		node = "weir"
-	}
-	patience, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	m, err := o.Broker.Join(patience, node, f)
-	if err != nil {
-		return fmt.Errorf("join the cluster: %w", err)
-	}
-	f.member.Store(&joined{m, node})
-	f.of.log.Info("joined the cluster", "node", node, "id", f.id)
-	if err := f.listen(ctx); err != nil {
-		return err
-	}
-	if err := f.greet(ctx, node); err != nil {
-		return err
-	}
-	for _, n := range f.of.byPath.All() {
-		if err := f.serve(ctx, n); err != nil {
-			return err
-		}
-	}
-	if err := f.of.hub.OpenLogs(ctx); err != nil {
-		return fmt.Errorf("join the cluster: %w", err)
-	}
-	return nil
 }
 
 // openLog is delivery.Options.Open.

@@ -84,7 +84,7 @@ type house Server
 var _ link.House = (*house)(nil)
 
 // Running implements link.House.
-func (h *house) Running() bool { return (*Server)(h).running() }
+func (h *house) Running() bool { return (*Server)(h).serving() }
 
 // Leaving implements link.House.
 func (h *house) Leaving() bool { return (*Server)(h).leaving() }

@@ -171,7 +171,25 @@ func (st state) Ready() error {
 	case !st.s.running():
 		return inward(errNotRunning)
 	}
-	return nil
+	return st.Begun()
+}
+
+// Begun implements admin.State.
+func (st state) Begun() error {
+	select {
+	case <-st.s.ready:
+		return nil
+	case <-st.s.closing: // which other errors say
+		return nil
+	default:
+	}
+	if st.s.state.Load() == stateNew {
+		return nil
+	}
+	if why := st.s.fleet.lacks.err(); why != nil && st.s.fleet.member.Load() == nil {
+		return inward(coded(ErrUnavailable, fmt.Sprintf("the server does not serve yet: it waits for its cluster: %v", why)))
+	}
+	return inward(coded(ErrUnavailable, "the server does not serve yet"))
 }
 
 // Ailing implements admin.State.

@@ -188,6 +188,26 @@ func (s *Server) remember() {
 func (s *Server) running() bool { return s.state.Load() == stateRunning || s.leaving() }
 func (s *Server) leaving() bool { return s.state.Load() == stateDraining }
 
+// serving reports whether clients are taken: its logs are open, and its cluster joined.
+func (s *Server) serving() bool {
+	select {
+	case <-s.ready:
+		return s.running()
+	default:
+		return false
+	}
+}
+
+// told reports whether the server was told to end.
+func (s *Server) told() bool {
+	select {
+	case <-s.abort:
+		return true
+	default:
+		return s.leaving()
+	}
+}
+
 // ServeHTTP serves the first door, for mounting in an application's own HTTP
 // server under the Socket.IO path. Until Run it answers 503.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.doors[0].ServeHTTP(w, r) }
@@ -240,6 +260,10 @@ func (s *Server) run(ctx context.Context) error {
 		return errors.Join(err, s.stop())
 	}
 	s.hub.Start()
+	if err := s.Listen(); err != nil {
+		return errors.Join(err, s.stop())
+	}
+	s.ports.Serve("management", "probes") // they say what the rest waits for
 	if err := s.disk.begin(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, delivery.ErrOpening) {
 			err = nil // it was told to end before its logs were open
@@ -247,9 +271,9 @@ func (s *Server) run(ctx context.Context) error {
 		return errors.Join(err, s.stop())
 	}
 	if err := s.fleet.join(ctx); err != nil {
-		return errors.Join(err, s.stop())
-	}
-	if err := s.Listen(); err != nil {
+		if ctx.Err() != nil || s.told() {
+			err = nil // it was told to end before it had joined
+		}
 		return errors.Join(err, s.stop())
 	}
 	s.ports.Serve()

@@ -146,6 +146,13 @@ type Holder interface {
 	Claim(bytes int) bool
 }
 
+// Waiter is a Listener that is told why a Join that goes on has not succeeded yet, after each attempt; not any more when Join has
+// returned.
+type Waiter interface {
+	// Waiting is called by one goroutine, and must not wait.
+	Waiting(why error)
+}
+
 // free is a Holder that does not count.
 type free struct{}
 

@@ -16,6 +16,7 @@ type Memory struct {
 	members map[*memoryMember]bool
 	logs    map[string]*memoryLog
 	stopped bool
+	started chan struct{} // closed by Start
 	epochs  uint64
 }
 
@@ -42,7 +43,7 @@ func (m *Memory) Stop() {
 	if m.stopped {
 		return
 	}
-	m.stopped = true
+	m.stopped, m.started = true, make(chan struct{})
 	for k := range m.members {
 		k.queue.Clear()
 		k.turnLocked(State{Since: time.Now(), Err: errStopped})
@@ -57,6 +58,7 @@ func (m *Memory) Start() {
 		return
 	}
 	m.stopped = false
+	close(m.started)
 	for k := range m.members {
 		k.turnLocked(State{Up: true, Since: time.Now()})
 		k.queue.Lapsed()
@@ -82,7 +84,7 @@ func (m *Memory) Forget() {
 	clear(m.logs)
 }
 
-// Join implements Broker. With a stopped one it waits for ctx.
+// Join implements Broker. With a stopped one it waits for Start.
 func (m *Memory) Join(ctx context.Context, node string, l Listener) (Member, error) {
 	if err := CheckName(node); err != nil {
 		return nil, err
@@ -90,16 +92,31 @@ func (m *Memory) Join(ctx context.Context, node string, l Listener) (Member, err
 	k := &memoryMember{of: m, channels: make(map[string]bool), logs: make(map[string]bool)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stopped {
-		m.mu.Unlock()
-		<-ctx.Done()
-		m.mu.Lock()
-		return nil, fmt.Errorf("%w: %w", ErrAway, ctx.Err())
+	for m.stopped {
+		if err := m.waitLocked(ctx, l); err != nil {
+			return nil, err
+		}
 	}
 	k.state = State{Up: true, Since: time.Now()}
 	m.members[k] = true
 	k.queue = NewQueue(l)
 	return k, nil
+}
+
+// waitLocked waits for Start, without the lock.
+func (m *Memory) waitLocked(ctx context.Context, l Listener) error {
+	started := m.started
+	m.mu.Unlock()
+	defer m.mu.Lock()
+	if w, ok := l.(Waiter); ok {
+		w.Waiting(errStopped)
+	}
+	select {
+	case <-started:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrAway, ctx.Err())
+	}
 }
 
 // memoryMember is a Member of a Memory. What it wishes is guarded by the broker's lock.

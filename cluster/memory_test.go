@@ -39,6 +39,32 @@ func TestJoinWaitsForTheEngine(t *testing.T) {
 	}
 }
 
+// patient is a listener that is told why its Join waits.
+type patient struct {
+	cluster.Listener
+	why chan error
+}
+
+func (p *patient) Waiting(why error) { p.why <- why }
+
+// Who joins while the engine is away is told why, and has joined when it is there.
+func TestJoinSaysWhyItWaits(t *testing.T) {
+	m := cluster.NewMemory()
+	m.Stop()
+	p := &patient{why: make(chan error, 10)}
+	go func() {
+		if err := <-p.why; err == nil || err.Error() != "it was stopped" {
+			t.Errorf("%v", err)
+		}
+		m.Start()
+	}()
+	k, err := m.Join(t.Context(), "a", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Close()
+}
+
 func TestOffsetsAscendWithTheClock(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, row := range []struct {

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/streamweir/weir/internal/admin"
+	"github.com/streamweir/weir/internal/base"
 )
 
 // routes are all that the API serves, each with the right it asks for.
@@ -244,6 +246,21 @@ func TestProbesServeHealthAndMetricsOnly(t *testing.T) {
 		}
 		if w.Code != want {
 			t.Errorf("GET %s: %d, want %d", r.target, w.Code, want)
+		}
+	}
+}
+
+// Before a server serves it says why not, and does nothing of what clients would notice.
+func TestWhatIsAnsweredBeforeTheServerServes(t *testing.T) {
+	f := setUp(t, withKeys)
+	f.backend.begun = &base.Error{Code: base.CodeUnavailable, Reason: "it waits for its cluster"}
+	early := map[string]bool{
+		"/healthz": true, "/readyz": true, "/metrics": true, "/api/drain": true, "/api/config": true, "/debug/pprof/": true, "/debug/pprof/goroutine": true,
+	}
+	for _, r := range routes {
+		w := f.do(r.method, r.target, r.body, "Authorization", "Bearer secret-"+cmp.Or(r.right, "read"))
+		if refused := strings.Contains(w.Body.String(), "it waits for its cluster"); refused == early[r.target] {
+			t.Errorf("%s %s: %d %s", r.method, r.target, w.Code, w.Body)
 		}
 	}
 }

@@ -43,6 +43,7 @@ func New(o Options) http.Handler {
 	}
 	a.add(rightPProf, http.MethodGet, profilePath, a.profile)
 	a.addProbes(rightRead)
+	a.beforeServing("/api/drain", "/api/config", profilePath)
 	return a
 }
 
@@ -84,6 +85,7 @@ type route struct {
 	right  right
 	plain  bool // takes no parameters: one that nothing would obey is refused
 	local  bool // concerns namespaces that it asks the caller for: a key for some of them may call it
+	early  bool // is answered before the server serves
 	serve  func(http.ResponseWriter, *http.Request, caller) error
 }
 
@@ -110,6 +112,15 @@ func (a *api) concern(paths ...string) {
 	}
 }
 
+// beforeServing says that paths are answered before the server serves.
+func (a *api) beforeServing(paths ...string) {
+	for _, path := range paths {
+		for i := range a.routes[path] {
+			a.routes[path][i].early = true
+		}
+	}
+}
+
 // addPublish adds a path that is asked so often that a context of its own would be felt.
 func (a *api) addPublish(path string, serve func(http.ResponseWriter, *http.Request, caller) error) {
 	a.routes[path] = append(a.routes[path], route{method: http.MethodPost, right: rightPublish, plain: true, serve: serve})
@@ -123,6 +134,7 @@ func (a *api) addProbes(metrics right) {
 		exposition.ServeHTTP(w, r)
 		return nil
 	})
+	a.beforeServing("/healthz", "/readyz", "/metrics")
 }
 
 // Values of headers that every answer has; nobody writes to them.
@@ -155,6 +167,11 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := a.permit(who, methods[i].right); err != nil {
 		return err
+	}
+	if !methods[i].early {
+		if err := a.State.Begun(); err != nil {
+			return err
+		}
 	}
 	if who.confined() && !methods[i].local && methods[i].right != rightNone {
 		return refuse(base.CodeForbidden, "key %q is for some namespaces only; this concerns the whole server", who.name)

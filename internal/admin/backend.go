@@ -107,6 +107,9 @@ type State interface {
 	// Ready is nil while the server takes clients; the error says why not and is
 	// shown by /readyz.
 	Ready() error
+	// Begun is nil unless the server has been started and does not serve yet; the error says what it waits for. Until then only the
+	// probes, profiles and /metrics are answered.
+	Begun() error
 	// Ailing is what is wrong though the server takes clients; "": nothing that it knows of.
 	Ailing() string
 	// Drain begins what SIGTERM does and returns at once; again is harmless. The error is that the server does not run.

@@ -97,6 +97,7 @@ type backend struct {
 	moved     []move
 	cut       []admin.DisconnectRequest
 	ready     error
+	begun     error
 	fail      error
 	drained   int
 	revoked   []admin.Revocation
@@ -162,6 +163,12 @@ func (b *backend) Ready() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.ready
+}
+
+func (b *backend) Begun() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.begun
 }
 
 func (b *backend) Drain() (drain.Progress, error) {

@@ -96,6 +96,9 @@ func (a *Anchor) Start(ctx context.Context) error {
 		}
 		if why == nil || ctx.Err() == nil { // the last attempt fails because ctx has ended
 			why = err
+			if w, ok := a.opts.Listener.(cluster.Waiter); ok {
+				w.Waiting(err)
+			}
 		}
 		select {
 		case <-ctx.Done():

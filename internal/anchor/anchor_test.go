@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -241,6 +242,38 @@ func TestStartWaitsForTheEngine(t *testing.T) {
 		}()
 		if err := a.Start(t.Context()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// waiter is an ear that is told why its start waits.
+type waiter struct {
+	ear
+	why []string
+}
+
+func (w *waiter) Waiting(why error) { w.why = append(w.why, why.Error()) }
+
+// Who starts is told after each attempt why it has failed, and not that its own patience is over.
+func TestStartSaysWhatItWaitsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, left := &waiter{}, []string{"refused", "no quorum"}
+		ctx, cancel := context.WithCancel(t.Context())
+		a := anchor.New(anchor.Options{Engine: "an engine", Own: "own", Listener: w, Connect: func(ctx context.Context) (anchor.Feed, error) {
+			if len(left) == 0 {
+				cancel()
+				return nil, ctx.Err()
+			}
+			err := errors.New(left[0])
+			left = left[1:]
+			return nil, err
+		}})
+		defer a.Close()
+		if err := a.Start(ctx); err == nil || !strings.Contains(err.Error(), "no quorum") {
+			t.Errorf("%v", err)
+		}
+		if got := strings.Join(w.why, ", "); got != "refused, no quorum" {
+			t.Errorf("it was told %s", got)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"strings"
+	"time"
 
 	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/cluster"
@@ -10,11 +11,12 @@ import (
 )
 
 type clusterKeys struct {
-	Broker     string    `key:"broker" default:"memory" enum:"memory,redis,nats" doc:"what joins nodes: memory is one node, nothing needed; redis a Redis server of version 7 or later; nats NATS servers of version 2.12 or later with JetStream"`
-	Redis      redisKeys `key:"redis" doc:"the Redis server of broker redis"`
-	NATS       natsKeys  `key:"nats" doc:"the NATS servers of broker nats"`
-	NodeName   string    `key:"nodeName" default:"" doc:"names this node to the broker and in the log; empty: the host's name"`
-	LogRecords int       `key:"logRecords" default:"10000" min:"1" max:"1000000" doc:"records that the broker keeps of an AT_LEAST_ONCE topic: a node that misses more does not deliver the oldest"`
+	Broker     string        `key:"broker" default:"memory" enum:"memory,redis,nats" doc:"what joins nodes: memory is one node, nothing needed; redis a Redis server of version 7 or later; nats NATS servers of version 2.12 or later with JetStream"`
+	Redis      redisKeys     `key:"redis" doc:"the Redis server of broker redis"`
+	NATS       natsKeys      `key:"nats" doc:"the NATS servers of broker nats"`
+	NodeName   string        `key:"nodeName" default:"" doc:"names this node to the broker and in the log; empty: the host's name"`
+	Join       time.Duration `key:"joinTimeoutMs" default:"10000" min:"0" doc:"how long a start waits for the broker; 0: as long as it takes"`
+	LogRecords int           `key:"logRecords" default:"10000" min:"1" max:"1000000" doc:"records that the broker keeps of an AT_LEAST_ONCE topic: a node that misses more does not deliver the oldest"`
 }
 
 type redisKeys struct {
@@ -42,7 +44,11 @@ func (r *reader) cluster(k *clusterKeys) (o weir.ClusterOptions) {
 	if b == nil {
 		return o
 	}
-	return weir.ClusterOptions{Broker: b, Node: k.NodeName, LogRecords: k.LogRecords}
+	o = weir.ClusterOptions{Broker: b, Node: k.NodeName, LogRecords: k.LogRecords, JoinTimeout: k.Join}
+	if k.Join == 0 {
+		o.JoinTimeout = weir.Off
+	}
+	return o
 }
 
 func (r *reader) redis(k *redisKeys) cluster.Broker {
@@ -98,6 +104,7 @@ func (r *reader) idleCluster(k *clusterKeys) {
 		{"nats.keyPrefix", "nats", k.NATS.KeyPrefix != "weir"},
 		{"nats.replicas", "nats", k.NATS.Replicas != 0},
 		{"nodeName", "", k.NodeName != ""},
+		{"joinTimeoutMs", "", k.Join != 10*time.Second},
 		{"logRecords", "", k.LogRecords != 10_000},
 	} {
 		if key.set && key.of != k.Broker && (key.of != "" || k.Broker == "memory") {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/cluster/nats"
 	"github.com/streamweir/weir/internal/config"
 )
@@ -14,8 +16,8 @@ servers: {feed: {port: 0, namespaces: [{path: /feed, topics: [{name: orders, del
 cluster: `
 
 func TestClusterKeysReachTheOptions(t *testing.T) {
-	c := parse(t, clusterFile+"{broker: redis, redis: {url: 'redis://:secret@127.0.0.1:1/2', keyPrefix: other}, nodeName: n1, logRecords: 50}", config.LoadOptions{})
-	if o := c.Options.Cluster; o.Broker == nil || o.Node != "n1" || o.LogRecords != 50 {
+	c := parse(t, clusterFile+"{broker: redis, redis: {url: 'redis://:secret@127.0.0.1:1/2', keyPrefix: other}, nodeName: n1, joinTimeoutMs: 7, logRecords: 50}", config.LoadOptions{})
+	if o := c.Options.Cluster; o.Broker == nil || o.Node != "n1" || o.LogRecords != 50 || o.JoinTimeout != 7*time.Millisecond {
 		t.Errorf("%+v", o)
 	}
 	for _, s := range c.Effective() {
@@ -23,8 +25,8 @@ func TestClusterKeysReachTheOptions(t *testing.T) {
 			t.Errorf("%s shows the password: %v", s.Path, s.Value)
 		}
 	}
-	c = parse(t, clusterFile+"{broker: nats, nats: {url: 'nats://u:secret@127.0.0.1:1,tls://token@b', keyPrefix: other, replicas: 3}, nodeName: n1}", config.LoadOptions{})
-	if o := c.Options.Cluster; o.Broker == nil || o.Node != "n1" || o.Broker.(*nats.Broker).Addr() != "127.0.0.1:1, b" {
+	c = parse(t, clusterFile+"{broker: nats, nats: {url: 'nats://u:secret@127.0.0.1:1,tls://token@b', keyPrefix: other, replicas: 3}, nodeName: n1, joinTimeoutMs: 0}", config.LoadOptions{})
+	if o := c.Options.Cluster; o.Broker == nil || o.JoinTimeout != weir.Off || o.Broker.(*nats.Broker).Addr() != "127.0.0.1:1, b" {
 		t.Errorf("%+v", o)
 	}
 	for _, s := range c.Effective() {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -37,8 +38,7 @@ const (
 	maxHeaderBytes = 12 << 10 // net/http takes 4 KiB more: 16 in all
 )
 
-// Set is a number of open ports. Its methods may be called from any goroutine, Serve once, and Close not before Serve
-// has returned.
+// Set is a number of open ports. Its methods may be called from any goroutine, and Close not before Serve has returned.
 type Set struct {
 	log *slog.Logger
 
@@ -51,6 +51,8 @@ type port struct {
 	name string
 	ln   net.Listener
 	http *http.Server
+
+	served bool
 }
 
 // New returns a set without ports. log hears of ports that end by themselves, and at debug level of what net/http has
@@ -151,11 +153,15 @@ func (s *Set) Addr(name string) net.Addr {
 	return nil
 }
 
-// Serve answers on every port until Close.
-func (s *Set) Serve() {
+// Serve answers on the ports of these names until Close, without names on all; on those that are answered already it does nothing.
+func (s *Set) Serve(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.open {
+		if p.served || (len(names) > 0 && !slices.Contains(names, p.name)) {
+			continue
+		}
+		p.served = true
 		if in, ok := p.ln.(interface{ Start() }); ok {
 			in.Start()
 		}

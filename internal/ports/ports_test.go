@@ -73,6 +73,11 @@ func TestEveryPortAnswersUntilClose(t *testing.T) {
 	if s.Addr("three") != nil {
 		t.Error("a port nobody opened has an address")
 	}
+	s.Serve("one")
+	if a := ask(t, one); a != "one" {
+		t.Errorf("the first to be served answers %q", a)
+	}
+	s.Serve()
 	s.Serve()
 	if a, b := ask(t, one), ask(t, two); a != "one" || b != "two" {
 		t.Errorf("answers %q and %q", a, b)

@@ -128,7 +128,8 @@ var ranges = map[string][2]float64{
 	"Servers[0].Namespaces[0].Topics[0].Retention.MaxAge":     {0, maxMilliseconds},
 	"Servers[0].Namespaces[0].Topics[0].Retention.MaxBytes":   {0, 1 << 53},
 
-	"Cluster.LogRecords": {0, 1_000_000},
+	"Cluster.LogRecords":  {0, 1_000_000},
+	"Cluster.JoinTimeout": {weir.Off, maxMilliseconds},
 }
 
 const (

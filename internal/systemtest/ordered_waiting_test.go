@@ -1,0 +1,111 @@
+package systemtest_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/cluster"
+)
+
+// waiting runs a server whose broker is away. Its end is the test's.
+func waiting(t *testing.T, b cluster.Broker) (srv *weir.Server, ended <-chan error) {
+	t.Helper()
+	o := clustered(b)
+	o.Cluster.JoinTimeout = weir.Off
+	o.Management.Addr, o.Logger = "127.0.0.1:0", slog.New(slog.DiscardHandler)
+	o.Addr = "127.0.0.1:0"
+	srv, err := weir.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close() })
+	over := make(chan error, 1)
+	go func() { over <- srv.Run(context.Background()) }()
+	eventually(t, "it says what it waits for", func() bool {
+		status, body := asked(t, srv, http.MethodGet, "/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "it waits for its cluster: it was stopped")
+	})
+	return srv, over
+}
+
+// asked is an answer of the management API's port.
+func asked(t *testing.T, srv *weir.Server, method, path string) (status int, body string) {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://"+srv.Addr("management").String()+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Body.Close() }()
+	b, err := io.ReadAll(a.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.StatusCode, string(b)
+}
+
+// welcome is the status of a handshake that comes by the application's own server.
+func welcome(srv *weir.Server) int {
+	w := httptest.NewRecorder()
+	srv.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/socket.io/?EIO=4&transport=polling", nil))
+	return w.Code
+}
+
+// A node whose broker is away at its start says so, takes nothing, and serves as soon as the broker is there.
+func TestNodeThatWaitsSaysForWhat(t *testing.T) {
+	b := cluster.NewMemory()
+	b.Stop()
+	srv, ended := waiting(t, b)
+	if status, body := asked(t, srv, http.MethodGet, "/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz: %d %s", status, body)
+	}
+	if status, body := asked(t, srv, http.MethodPost, "/api/publish"); status != http.StatusServiceUnavailable || !strings.Contains(body, "unavailable") {
+		t.Errorf("a publish: %d %s", status, body)
+	}
+	if w := welcome(srv); w != http.StatusServiceUnavailable {
+		t.Errorf("a handshake: %d", w)
+	}
+	b.Start()
+	if err := srv.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := asked(t, srv, http.MethodGet, "/readyz"); status != http.StatusOK || body != "ready\n" {
+		t.Errorf("/readyz: %d %q", status, body)
+	}
+	if w := welcome(srv); w != http.StatusOK {
+		t.Errorf("a handshake: %d", w)
+	}
+	_ = srv.Close()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// A node that waits for its broker can be told to end, in either way, and that is no failure.
+func TestNodeThatWaitsCanBeEnded(t *testing.T) {
+	b := cluster.NewMemory()
+	b.Stop()
+	for name, end := range map[string]func(*weir.Server){
+		"close": func(srv *weir.Server) { _ = srv.Close() },
+		"drain": func(srv *weir.Server) { _ = srv.Drain(t.Context()) },
+	} {
+		srv, ended := waiting(t, b)
+		end(srv)
+		if err := <-ended; err != nil {
+			t.Errorf("%s: Run: %v", name, err)
+		}
+	}
+}
