@@ -218,6 +218,7 @@ func (sh *Shard) account() {
 		return
 	}
 	sh.dropStretches(len(sh.stretches.list))
+	sh.hub.readBack.shed()
 	if sh.hub.relieve() {
 		return // what that gives back is seen at the next look
 	}
@@ -227,6 +228,10 @@ func (sh *Shard) account() {
 		sh.evict(heaviest, total >= b.Limit())
 	}
 }
+
+// tight reports whether nothing is held only to be faster, and short whether messages are evicted.
+func (h *Hub) tight() bool { return h.budget.Limit() > 0 && h.budget.Held() > h.budget.High() }
+func (h *Hub) short() bool { return h.budget.Limit() > 0 && h.budget.Held() > h.budget.EvictAbove() }
 
 // relieveEvery is how often Options.Relieve is called.
 const relieveEvery = int64(time.Second)
@@ -513,7 +518,7 @@ func (s *shedding) nextRound() {
 // connection still pins.
 func (c *Conn) evict(d *Declared, before int64) (gone, pinned int) {
 	look := func(l *outLane) {
-		if l.topic.Declared == d {
+		if l.topic.Declared == d && !l.givenLittle() {
 			n := l.Evict(before)
 			gone += n
 			if n > 0 && l.lagging() {

@@ -76,8 +76,7 @@ func (sh *Shard) lookAhead(g *lag, x *stretch) {
 
 // mayLookAhead reports whether there is room, and memory, to read what no lane has room for yet.
 func (sh *Shard) mayLookAhead() bool {
-	b := &sh.hub.budget
-	return sh.stretches.roomAhead() && (b.Limit() == 0 || b.Held() <= b.High())
+	return sh.stretches.roomAhead() && !sh.hub.tight()
 }
 
 // errandTo is the one that will bring what comes behind an offset, by all appearances; nil: there is none.

@@ -12,7 +12,8 @@ import (
 )
 
 // readBack are the messages made of records that were read back lately, so that of all lanes at about the same place the first
-// one pays for a message and its frames. It holds something only while some lane is behind.
+// one pays for a message and its frames. It holds something only while some lane is behind,
+// and memory is not short.
 type readBack struct {
 	hub *Hub
 
@@ -49,6 +50,15 @@ func (b *readBack) keep(lanes int) {
 	}
 }
 
+// shed lets go of all that is kept.
+func (b *readBack) shed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.order) > 0 {
+		b.dropLocked(len(b.order))
+	}
+}
+
 // message is what is delivered of a record of the topic; made says that it was made for this call. What is for one client, or
 // one principal, is not kept for others. Any goroutine but a loop may call it.
 func (b *readBack) message(t *Topic, e topiclog.Placement) (m *base.Message, made bool) {
@@ -65,7 +75,7 @@ func (b *readBack) message(t *Topic, e topiclog.Placement) (m *base.Message, mad
 	if first := b.messages[at]; first != nil {
 		return first, false
 	}
-	if b.readers == 0 {
+	if b.readers == 0 || b.hub.tight() {
 		return m, true
 	}
 	if len(b.order) >= maxReadBack || b.bytes >= maxReadBackBytes {

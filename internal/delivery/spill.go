@@ -172,6 +172,9 @@ func (sh *Shard) fill(l *outLane) {
 		}
 		x := sh.stretches.find(g, form, g.place.At)
 		if x == nil {
+			if sh.hub.short() {
+				sh.dropStretches(len(sh.stretches.list)) // lanes have had what they want of them
+			}
 			sh.ask(g, room)
 			break
 		}
@@ -201,11 +204,28 @@ func (sh *Shard) room(g *lag) (topiclog.Limit, bool) {
 	if (g.retry != nil && g.retry.Armed()) || (g.hole && g.unsent()) {
 		return topiclog.Limit{}, false
 	}
-	if b := &sh.hub.budget; b.Limit() > 0 && b.Held() > b.EvictAbove() {
+	short := sh.hub.short()
+	if b := &sh.hub.budget; short && (g.unsent() || b.Held()+shortBytes > b.Limit()) {
 		sh.retry(g, memoryPause)
 		return topiclog.Limit{}, false
 	}
-	return g.place.Ask(room)
+	limit, ok := g.place.Ask(room)
+	if short {
+		limit.Records, limit.Bytes = min(limit.Records, shortRecords), min(limit.Bytes, shortBytes)
+	}
+	return limit, ok
+}
+
+// What a lane is given at once while memory is short, once it has written all it had: what waits would be evicted, and
+// what holds the memory may be nobody's to evict for as long as others stall.
+const (
+	shortRecords = 16
+	shortBytes   = 4 << 10
+)
+
+// givenLittle reports whether a lane that may be behind holds no more than it is given while memory is short.
+func (l *outLane) givenLittle() bool {
+	return l.Class().Policy.Overflow == base.SpillToDisk && l.Depth() <= shortRecords && l.Bytes() <= shortBytes
 }
 
 // askAlone has more read for one lane.
@@ -310,7 +330,7 @@ func (sh *Shard) giveUp(g *lag) {
 	sh.rejoin(g)
 }
 
-// memoryPause is how long a lane waits while memory is so short that what it would be given would be evicted.
+// memoryPause is how long a lane that has not written all it had waits while memory is short, and any at the limit.
 const memoryPause = time.Second
 
 // retry asks for a lane once more after a while.

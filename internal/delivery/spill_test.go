@@ -6,8 +6,11 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/streamweir/weir/internal/base"
+	accounts "github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/cursor"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/lane"
@@ -354,4 +357,30 @@ func TestWhatTheStreamHasNotBroughtIsLeftToIt(t *testing.T) {
 	mu.Unlock()
 	<-published
 	wantPayloads(t, "then", sequence(c, "ticks"), counted(1, 12))
+}
+
+// Where memory stays short for long, as what holds it is nobody's to evict, who is behind still gets on, and what it is
+// given is not evicted: it takes it at once.
+func TestWhoIsBehindGetsOnWhileMemoryIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(1, spilling("ticks", narrow(64), 10_000))
+		o.BudgetBytes = budget
+		r := newRig(t, o)
+		c := r.stalled(0)
+		c.join("ticks")
+		r.numbered("ticks", 1, 300)
+		held := budget*96/100 - int(r.Held()) // between where messages are evicted and the limit
+		r.Hold(accounts.Mailboxes, held)
+		time.Sleep(time.Second)
+		c.open(wide)
+		time.Sleep(time.Minute)
+		lost := r.totals("ticks").Dropped[base.ReasonBudget] // of what the lane had before
+		if got := sequence(c, "ticks"); len(got)+int(lost) != 300 || !slices.Equal(got[max(0, len(got)-200):], counted(101, 300)) {
+			t.Errorf("%d of 300 messages are written after a minute, %d were evicted: %v", len(got), lost, got)
+		}
+		if n := r.totals("ticks"); n.Behind != 0 || n.Spilled != 0 || lost > 64 {
+			t.Errorf("in the end the topic says %+v", n)
+		}
+		r.Hold(accounts.Mailboxes, -held)
+	})
 }
