@@ -31,6 +31,10 @@ record() {
   printf '%s: %d passed, %d failed, %d skipped\n' "$@" >"$counts/$1"
 }
 
+# What all Go tests are, those that take longest first: they wait more than they compute, so the others run beside them.
+# shellcheck disable=SC2034 # used by scripts/unit and scripts/race
+everything=(./internal/systemtest ./cluster/... ./...)
+
 # go_test STEP ARGS…: go test with ARGS; prints its closing line per package and every failure in full.
 go_test() {
   local step=$1 json=$cache/$1.json status=0
