@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/hook"
 )
 
 // StaticTokens is an AuthFunc for a fixed table from principal to token. Tokens
@@ -35,12 +37,21 @@ func (s *Socket) proves() bool {
 	return s.ns.door.opts.Auth && (s.ns.opts.AuthRequired || s.token("") != "")
 }
 
-// check decides whether a client is let in: its token, then the namespace's checks in order.
-func (s *Socket) check(ctx context.Context) error {
-	if s.proves() {
-		id, err := s.prove(ctx, ActionConnect, "", "")
+// check decides whether a client is let in: its token, then the namespace's checks in order. Where the hook has the word about
+// who the client is, check returns what that is to be asked.
+func (a *admission) check(ctx context.Context) (*hook.Question, error) {
+	s := a.s
+	if !a.proved && s.proves() {
+		r, err := s.presents(ActionConnect, "", "")
 		if err != nil {
-			return err
+			return nil, err
+		}
+		id, err := s.authenticate(ctx, r)
+		if s.ns.srv.asksHook(err) {
+			return s.question(r.Token), nil
+		}
+		if id, err = s.judge(id, err, ActionConnect, ""); err != nil {
+			return nil, err
 		}
 		s.admitAs(&id)
 	}
@@ -49,10 +60,10 @@ func (s *Socket) check(ctx context.Context) error {
 	s.ns.mu.RUnlock()
 	for _, f := range checks {
 		if err := s.ns.asked(ctx, "Use", s, f); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // decision is the task that lets a client in, or not.
@@ -137,6 +148,10 @@ func (s *Socket) token(payload string) string {
 func (s *Socket) refusedToken(err error, action Action, topic string, addr netip.Addr) *Error {
 	e := known(err)
 	log := s.ns.log.With("action", action, "topic", topic, "address", addr, "error", err)
+	level := slog.LevelWarn
+	if _, ok := errors.AsType[refusal](err); ok {
+		level = slog.LevelDebug // who asks a hook has a log of its own
+	}
 	switch {
 	case e == nil:
 		s.ns.count.authUnavailable.Add(1)
@@ -148,7 +163,7 @@ func (s *Socket) refusedToken(err error, action Action, topic string, addr netip
 		return e
 	}
 	s.ns.count.authRejected.Add(1)
-	log.Warn("token refused")
+	log.Log(context.Background(), level, "token refused")
 	if !errors.Is(e, ErrUnauthorized) {
 		return e
 	}
@@ -158,25 +173,46 @@ func (s *Socket) refusedToken(err error, action Action, topic string, addr netip
 	return e
 }
 
-// prove asks Authenticate, and counts a wrong token against the client's address; what the token grants must have the topic it
-// is presented for. It runs on the pool for calls to the outside.
-func (s *Socket) prove(ctx context.Context, action Action, topic, payloadToken string) (Identity, error) {
-	srv, addr := s.ns.srv, s.client.Remote()
-	if srv.failures.Blocked(addr, time.Now()) {
+// presents is what a client presents its token for, unless its address has presented too many that were wrong.
+func (s *Socket) presents(action Action, topic, payloadToken string) (r AuthRequest, err error) {
+	if srv := s.ns.srv; srv.failures.Blocked(s.client.Remote(), time.Now()) {
 		srv.count.authLimited.Add(1)
-		return Identity{}, coded(ErrLimited, "too many refused tokens from this address")
+		return r, coded(ErrLimited, "too many refused tokens from this address")
 	}
-	id, err := s.authenticate(ctx, AuthRequest{
+	return AuthRequest{
 		Token: s.token(payloadToken), Action: action, Namespace: s.ns.path, Topic: topic,
 		Principal: s.Principal(), Handshake: s.Handshake(),
-	})
+	}, nil
+}
+
+// prove asks Authenticate, about a fresh token the hook too, and judges what they say. Who the hook has let in has to prove nothing
+// more for a topic. It runs on the pool for calls to the outside.
+func (s *Socket) prove(ctx context.Context, action Action, topic, payloadToken string) (Identity, error) {
+	r, err := s.presents(action, topic, payloadToken)
+	if err != nil {
+		return Identity{}, err
+	}
+	if p := s.proof(); p != nil && p.hooked && payloadToken == "" {
+		return s.judge(p.Identity, nil, action, topic)
+	}
+	id, err := s.authenticate(ctx, r)
+	if action == ActionConnect && s.ns.srv.asksHook(err) {
+		id, err = s.vouched(s.ns.srv.hook.Answer(ctx, s.question(r.Token)))
+	}
+	return s.judge(id, err, action, topic)
+}
+
+// judge counts a wrong token against the client's address; what a good one grants must have the topic it is presented for. Any
+// goroutine.
+func (s *Socket) judge(id Identity, err error, action Action, topic string) (Identity, error) {
+	srv, addr := s.ns.srv, s.client.Remote()
 	if err == nil {
 		err = s.ns.srv.accepts(&id)
 	}
 	if err == nil && !id.may(action, topic) {
 		err = notGranted(action, topic)
 	}
-	if err == nil || err == error(errPanicked) { //nolint:errorlint // this very one: not the token's fault
+	if err == nil || err == error(errPanicked) || errors.Is(err, errUnheard) { //nolint:errorlint // this very one: not the token's fault
 		return id, err
 	}
 	e := s.refusedToken(err, action, topic, addr)

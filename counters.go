@@ -73,6 +73,7 @@ func (s *Server) extra() metrics.Extra {
 		r := f()
 		e.Reloads = &metrics.Reloads{Applied: r.Applied, Refused: r.Refused, Last: r.Last}
 	}
+	e.Hooks = s.hookFigures()
 	e.Requests = s.count.requests.Read()
 	e.Journal = s.disk.figures()
 	for path, n := range s.byPath.All() {

@@ -120,7 +120,7 @@ func (d *door) Apply(c *link.Client, path string, auth []byte) (_ link.Socket, a
 		return s.loop(), nil
 	}
 	s.loop().apply()
-	return s.loop(), func() { s.ask(&admission{s, s.until()}, len(auth)) }
+	return s.loop(), func() { s.ask(&admission{s: s, until: s.until()}, len(auth)) }
 }
 
 // Penalty implements link.Reception.

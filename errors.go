@@ -40,6 +40,7 @@ const (
 	codeNotSubscribed  Code = "not_subscribed"
 	codeNeedsWebsocket Code = "needs_websocket"
 	codeInternal       Code = "internal"
+	codeBackend        Code = "backend_unavailable"
 )
 
 // codes are the rows of the table by name.

@@ -171,10 +171,14 @@ func (e *ConnectError) Error() string { return e.Message }
 //
 //weir:loop
 func (n *Namespace) decides(s *Socket) bool {
+	return n.checks() || s.proves()
+}
+
+// checks reports whether there are checks of Use.
+func (n *Namespace) checks() bool {
 	n.mu.RLock()
-	checks := len(n.admit)
-	n.mu.RUnlock()
-	return checks > 0 || s.proves()
+	defer n.mu.RUnlock()
+	return len(n.admit) > 0
 }
 
 // welcome does what follows a CONNECT answer.

@@ -204,8 +204,8 @@ type ServerOptions struct {
 	// ProxyProtocol has connections of Limits.TrustedProxies begin with a header of the PROXY protocol, version 1 or 2, before TLS
 	// and HTTP; one that does not is answered 400 and closed. Others are served as without it. It needs an Addr.
 	ProxyProtocol bool
-	// Auth asks Authenticate wherever a namespace or topic requires it, and for
-	// every token offered.
+	// Auth asks Authenticate, or the hook, wherever a namespace or topic requires it, and
+	// for every token offered.
 	Auth bool
 	// NotSentLowat is TCP_NOTSENT_LOWAT in bytes: how little the kernel takes from
 	// a lane before it is written. Default 4096; Off leaves the kernel's.
@@ -282,7 +282,7 @@ type DrainOptions struct {
 // milliseconds (24 days); a negative one is a problem.
 type Options struct {
 	// Addr and Namespaces are those of the door named "default". With no special wishes they
-	// are enough; it asks Authenticate then, if that is set (ServerOptions.Auth).
+	// are enough; it asks Authenticate then, or the hook, if one is set (ServerOptions.Auth).
 	Addr       string
 	Namespaces []NamespaceOptions
 	// Servers are the doors with wishes of their own. The one named "default", or not at all, has
@@ -305,6 +305,8 @@ type Options struct {
 
 	// Authenticate decides about tokens. StaticTokens is a ready one.
 	Authenticate AuthFunc
+	// Hooks are asked in its place, or where it does not know a token.
+	Hooks HookOptions
 	// AuthFailures bounds failed attempts per address: default 20 in a minute.
 	AuthFailures AuthFailures
 	// Revoked are tokens and principals that are not accepted, whatever Authenticate says; Server.Revoke adds to them.
@@ -357,6 +359,8 @@ type Identity struct {
 	Grants *Grants
 	Rooms  []string        // joined at connect
 	Data   json.RawMessage // whatever else is known of the client, for handlers: Socket.Identity; nil: nothing
+
+	hooked bool // the hook has said so
 }
 
 // plain reports whether there is nothing to keep but the principal.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/streamweir/weir/internal/hook"
 	"github.com/streamweir/weir/internal/workers"
 )
 
@@ -39,16 +40,25 @@ func refusedCall(why error) *Error {
 // until is when a call of the application that a client causes now has to have ended.
 func (s *Socket) until() time.Time { return time.Now().Add(s.ns.door.opts.SocketIO.ConnectTimeout) }
 
-// admission decides whether a client is let in.
+// admission decides whether a client is let in. Where the hook has the word about who it is, there are two: one before it is
+// asked, and, where there are checks of Use, one after it has answered.
 type admission struct {
-	s     *Socket
-	until time.Time
+	s      *Socket
+	until  time.Time
+	proved bool // who the client is has been decided
 }
 
 // Run implements workers.Job.
 func (a *admission) Run(ctx context.Context) {
 	s, err := a.s, error(errUnfinished)
-	defer func() { s.client.Shard().Post(decision{s, err}) }()
+	var q *hook.Question
+	defer func() {
+		if q != nil {
+			a.askHook(q)
+			return
+		}
+		s.client.Shard().Post(decision{s, err})
+	}()
 	if !time.Now().Before(a.until) {
 		err = errOverdue
 		return
@@ -59,7 +69,7 @@ func (a *admission) Run(ctx context.Context) {
 		return // its client has left: nobody waits for the answer
 	}
 	defer s.asking(nil)
-	err = s.check(ctx)
+	q, err = a.check(ctx)
 }
 
 // Refused implements workers.Refusable.

@@ -53,8 +53,12 @@ func (n *Namespace) observed(event string, args []any, f func(string, []any)) {
 	f(event, args)
 }
 
-// authenticate asks Options.Authenticate.
+// authenticate asks Options.Authenticate. Where there is none, the hook alone decides.
 func (s *Socket) authenticate(ctx context.Context, r AuthRequest) (id Identity, err error) {
 	defer s.ns.caught("Authenticate", "", s, &err)
-	return (*s.ns.srv.authenticate.Load())(ctx, r)
+	f := *s.ns.srv.authenticate.Load()
+	if f == nil {
+		return id, coded(ErrUnauthorized, "tokens are asked for at connect alone")
+	}
+	return f(ctx, r)
 }

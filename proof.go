@@ -41,7 +41,7 @@ func (s *Socket) admitAs(id *Identity) {
 	s.mu.Lock()
 	own := s.ownLocked()
 	own.principal = id.Principal
-	if !id.plain() {
+	if id.hooked || !id.plain() {
 		own.proof = newProof(id, "", time.Now())
 	}
 	s.mu.Unlock()

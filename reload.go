@@ -27,6 +27,9 @@ func (s *Server) apply(o *Options, p attach.Parts) {
 		keys := s.keys(o.Management.Keys)
 		s.bearers.Store(&keys)
 	}
+	if p.Hooks {
+		s.hook.SetSecrets(o.Hooks.Secrets)
+	}
 	if !p.Access {
 		return
 	}

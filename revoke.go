@@ -27,7 +27,7 @@ func (o *RevokedOptions) validate(p *problems, canAuth bool) {
 			}
 		}
 		if len(list) > 0 && !canAuth {
-			p.add("Revoked.%s: Options.Authenticate is not set, so that nobody has a token", name)
+			p.add("Revoked.%s: neither Options.Authenticate nor Options.Hooks.Connect is set, so that nobody has a token", name)
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/drain"
 	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/hook"
 	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/logqueue"
 	"github.com/streamweir/weir/internal/metrics"
@@ -82,6 +83,7 @@ type Server struct {
 	fullOnce sync.Once     // that there is no room has been logged
 	ledger   *admin.Ledger // of publishes over the management API
 	extras   attach.Extras // does not change once the server listens
+	hook     *hook.Connect // nil: nobody is asked
 	mu       sync.Mutex
 	wg       sync.WaitGroup // goroutines of housekeeping, of the drain and of Disconnect
 
@@ -155,6 +157,9 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.remember()
+	if s.hook, err = s.newHook(&s.opts.Hooks); err != nil {
+		return nil, err
+	}
 	for _, so := range servers {
 		d, err := newDoor(s, so)
 		if err != nil {
@@ -348,6 +353,9 @@ func (s *Server) stop() error {
 	var errs []error
 	for _, d := range s.doors {
 		errs = append(errs, d.Close())
+	}
+	if s.hook != nil {
+		s.hook.Close()
 	}
 	// What was read, and what comes back from outside, ends on the workers.
 	errs = append(errs, s.ports.Close(), closePool(s.readers), closePool(s.outside), closePool(s.requests), closePool(s.workers))

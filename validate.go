@@ -81,7 +81,7 @@ func (o *Options) Validate() error {
 			addrs[s.Addr] = s.Name
 		}
 		p.address(at+".Addr", s.Addr)
-		s.validate(&p, at, o.Authenticate != nil, o.Journal.Path)
+		s.validate(&p, at, o.authenticates(), o.Journal.Path)
 		for j, n := range s.Namespaces {
 			n.validateCluster(&p, fmt.Sprintf("%s.Namespaces[%d]", at, j), &o.Cluster)
 			if other, taken := paths[n.Path]; taken {
@@ -93,7 +93,8 @@ func (o *Options) Validate() error {
 	o.numbers(&p)
 	o.Journal.validate(&p)
 	o.Cluster.validate(&p)
-	o.Revoked.validate(&p, o.Authenticate != nil)
+	o.Revoked.validate(&p, o.authenticates())
+	o.Hooks.validate(&p, slices.ContainsFunc(o.servers(), func(s ServerOptions) bool { return s.Auth }))
 	if o.Workers.Nice != 0 && !workers.NiceSupported {
 		p.add("Workers.Nice %d: only Linux can run handlers at another priority", o.Workers.Nice)
 	}
@@ -122,7 +123,7 @@ func (s *ServerOptions) validate(p *problems, at string, canAuth bool, journal s
 		}
 	}
 	if s.Auth && !canAuth {
-		p.add("%s.Auth: Options.Authenticate is not set", at)
+		p.add("%s.Auth: neither Options.Authenticate nor Options.Hooks.Connect is set", at)
 	}
 	for _, t := range s.SocketIO.Transports {
 		if t != "polling" && t != "websocket" {
@@ -289,6 +290,9 @@ func (m *ManagementOptions) validate(p *problems) {
 	}
 }
 
+// authenticates reports whether anybody can be asked who a client is.
+func (o *Options) authenticates() bool { return o.Authenticate != nil || o.Hooks.Connect != "" }
+
 // defaultName is the server's that Options.Addr and Options.Namespaces belong to.
 const defaultName = "default"
 
@@ -305,7 +309,7 @@ func (o *Options) doors() []ServerOptions {
 	}
 	i := o.defaultServer()
 	if i < 0 {
-		return append([]ServerOptions{{Addr: o.Addr, Namespaces: o.Namespaces, Auth: o.Authenticate != nil}}, list...)
+		return append([]ServerOptions{{Addr: o.Addr, Namespaces: o.Namespaces, Auth: o.authenticates()}}, list...)
 	}
 	s := &list[i]
 	s.Addr = cmp.Or(s.Addr, o.Addr)

@@ -29,6 +29,7 @@ type Reloads struct {
 type Parts struct {
 	Keys    bool // Management.Keys, where there are some already
 	Access  bool // Authenticate, where there is one already, and Revoked
+	Hooks   bool // Hooks.Secrets, where there is a hook
 	Schemas bool // NamespaceOptions.Schemas of namespaces that are there
 }
 

@@ -26,6 +26,7 @@ var (
 	CodeLimited        = &Code{"limited", http.StatusTooManyRequests, true, "API, ack, event, Go, metric", "A limit of the configuration was reached; the reason names it."}
 	CodeDraining       = &Code{"draining", http.StatusServiceUnavailable, true, "API, ack, Go", "The server is going away: try another node, or this one later."}
 	CodeUnavailable    = &Code{"unavailable", http.StatusServiceUnavailable, true, "API, ack, event, Go, metric", "What the answer depends on, such as the tokens' issuer, could not be asked, or the topic's journal takes nothing: the disk is full, read-only or gone, or the broker is away. The reason or the server's log says why. Try again later."}
+	CodeBackend        = &Code{"backend_unavailable", http.StatusServiceUnavailable, true, "ack, event, metric", "The backend that decides about clients (hooks.connect) cannot be reached, is late, or gives no answer that can be used; the server's log says which. Try again later."}
 	CodeTimeout        = &Code{"timeout", http.StatusGatewayTimeout, true, "Go", "The client did not answer in time."}
 	CodeDisconnected   = &Code{"disconnected", http.StatusGone, true, "Go", "The client has left."}
 	CodeNoHandler      = &Code{"no_handler", http.StatusNotFound, false, "event, metric", "Register a handler for the event in this namespace."}
@@ -38,7 +39,7 @@ var (
 // Codes lists the table in the order of docs/errors.md.
 var Codes = []*Code{
 	CodeInvalid, CodeSchema, CodeUnauthorized, CodeTokenExpired, CodeForbidden, CodeUnknown, CodeTooLarge, CodeBusy, CodeLimited, CodeDraining,
-	CodeUnavailable, CodeTimeout, CodeDisconnected, CodeNoHandler, CodeNotSubscribed, CodeNeedsWebsocket, CodeUnsupported, CodeInternal,
+	CodeUnavailable, CodeBackend, CodeTimeout, CodeDisconnected, CodeNoHandler, CodeNotSubscribed, CodeNeedsWebsocket, CodeUnsupported, CodeInternal,
 }
 
 // Error is a code with what happened this time. Its text may reach a client.

@@ -26,6 +26,7 @@ const (
 	Limits                   // who is connected and has come or sent something lately, where limits count it
 	Journal                  // of the journal: the newest records of topics, what was read from disk, where records are
 	Cluster                  // what waits for other nodes, and what has come from them and waits
+	Hooks                    // calls to the application's backend, and its answers that are remembered
 
 	Remembered // what is remembered of addresses, principals, tokens and kinds of clients: failures, penalties, refusals, revocations
 
@@ -34,7 +35,7 @@ const (
 
 func (a Account) String() string {
 	return [Accounts]string{
-		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "history", "queues", "limits", "journal", "cluster", "remembered",
+		"frames", "entries", "lanes", "topics", "rooms", "inboxes", "mailboxes", "inbound", "ids", "cut", "kept", "history", "queues", "limits", "journal", "cluster", "hooks", "remembered",
 	}[a]
 }
 

@@ -80,7 +80,7 @@ func (r *reader) grants(path string, t *staticToken) *weir.Grants {
 // revoked are what is not accepted, where anything could be.
 func (r *reader) revoked(k *revokedKeys, accepts bool) (o weir.RevokedOptions) {
 	if !accepts && len(k.Tokens)+len(k.Principals) > 0 {
-		r.wrong("access.revoked", "there are no tokens to revoke: want access.staticTokens or access.jwt")
+		r.wrong("access.revoked", "there are no tokens to revoke: want access.staticTokens, access.jwt or hooks.connect")
 		return o
 	}
 	return weir.RevokedOptions{Tokens: k.Tokens, Principals: k.Principals}

@@ -95,7 +95,7 @@ func TestOverridesAreRefused(t *testing.T) {
 		{"another server", config.LoadOptions{Environ: []string{"WEIR_SERVERS_FED_PORT=1"}}, "environment variable WEIR_SERVERS_FED_PORT: overrides no key of this file; did you mean WEIR_SERVERS_FEED_PORT?; `weir config env` lists the names"},
 		{"wrong type", config.LoadOptions{Environ: []string{"WEIR_SERVERS_FEED_PORT=many"}}, `environment variable WEIR_SERVERS_FEED_PORT: servers.feed.port: "many" is not a number, want a whole number from 0 to 65535`},
 		{"empty", config.LoadOptions{Environ: []string{"WEIR_SERVERS_FEED_PORT="}}, `environment variable WEIR_SERVERS_FEED_PORT: servers.feed.port: "" is not a number, want a whole number from 0 to 65535`},
-		{"later", config.LoadOptions{Environ: []string{"WEIR_HOOKS_CONNECT=http://x"}}, "environment variable WEIR_HOOKS_CONNECT: hooks.connect: needs web hooks, which this version of Weir does not have"},
+		{"later", config.LoadOptions{Environ: []string{"WEIR_HOOKS_EVENT=http://x"}}, "environment variable WEIR_HOOKS_EVENT: hooks.event: needs the hook for events, which this version of Weir does not have"},
 		{"flag", config.LoadOptions{Overrides: map[string]string{"server.feed.port": "1"}}, "flag: server.feed.port: no such key; did you mean servers.feed.port?"},
 		{"contradiction", config.LoadOptions{Environ: []string{"WEIR_MANAGEMENT_HOST=0.0.0.0"}}, `environment variable WEIR_MANAGEMENT_HOST: management.host: "0.0.0.0" is not a loopback address: there management.keys needs at least one entry`},
 	} {

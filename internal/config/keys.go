@@ -39,7 +39,7 @@ type document struct {
 	Cluster    clusterKeys        `key:"cluster" doc:"how nodes find each other's messages"`
 	Drain      drainKeys          `key:"drain" doc:"how the server leaves"`
 	Access     accessKeys         `key:"access" doc:"who may come in, for servers with auth: TOKEN"`
-	Hooks      hookKeys           `key:"hooks" later:"web hooks" doc:"URLs of the application's backend"`
+	Hooks      hookKeys           `key:"hooks" doc:"a backend of the application that is asked about clients"`
 	Servers    map[string]*server `key:"servers" required:"true" example:"feed" doc:"the doors for clients, by name"`
 }
 
@@ -151,9 +151,21 @@ type failureKeys struct {
 }
 
 type hookKeys struct {
-	Connect    string `key:"connect" default:"" doc:"asked when a client connects"`
-	Event      string `key:"event" default:"" doc:"told of events"`
-	Disconnect string `key:"disconnect" default:"" doc:"told when a client leaves"`
+	Connect        string        `key:"connect" default:"" doc:"the URL that is asked who a client is, and whether it may come in, where access does not know its token; empty: nobody is"`
+	Secrets        []string      `key:"secrets" secret:"true" live:"true" doc:"sign each request, all of them: 32 bytes or more as base64, with or without whsec_ before it; at least one with connect"`
+	Timeout        time.Duration `key:"timeoutMs" default:"5000" min:"1" doc:"for a call, from its connection to the last byte of its answer"`
+	MaxCalls       int           `key:"maxCalls" default:"64" min:"1" max:"10000" doc:"calls under way"`
+	MaxWaiting     int           `key:"maxWaiting" default:"1000" min:"1" max:"1000000" doc:"clients that wait for one of those to end; beyond it a client is refused with the code busy"`
+	MaxAnswerBytes int           `key:"maxAnswerBytes" default:"65536" min:"1024" max:"1048576" doc:"of an answer"`
+	BreakerCalls   int           `key:"breakerCalls" default:"5" min:"1" doc:"calls in a row that find nobody, until none is made for a while"`
+	BreakerPause   time.Duration `key:"breakerPauseMs" default:"5000" min:"1" doc:"that while; then one call tries"`
+	Cache          time.Duration `key:"cacheMs" default:"0" min:"0" doc:"how long an answer that lets a client in is good for others with the same token; 0: for nobody"`
+	CacheEntries   int           `key:"cacheEntries" default:"10000" min:"1" max:"1000000" doc:"answers that are remembered"`
+	CacheBytes     int           `key:"cacheBytes" default:"16777216" min:"1" doc:"of them together"`
+	Headers        []string      `key:"headers" default:"accept-language,authorization,cookie,origin,user-agent" doc:"fields of a client's request that the backend is told"`
+	CAFile         string        `key:"caFile" default:"" doc:"certificates whose word about the backend is believed, PEM; empty: those of the system"`
+	Event          string        `key:"event" default:"" later:"the hook for events" doc:"told of events"`
+	Disconnect     string        `key:"disconnect" default:"" later:"the hook for those who leave" doc:"told when a client leaves"`
 }
 
 type server struct {

@@ -30,7 +30,8 @@ func (r *reader) options(d *document) weir.Options {
 		},
 	}
 	o.Authenticate = r.authenticate(&d.Access)
-	o.Revoked = r.revoked(&d.Access.Revoked, o.Authenticate != nil)
+	o.Hooks = r.hooks(&d.Hooks, d)
+	o.Revoked = r.revoked(&d.Access.Revoked, o.Authenticate != nil || o.Hooks.Connect != "")
 	for _, name := range slices.Sorted(maps.Keys(d.Servers)) {
 		o.Servers = append(o.Servers, r.server(name, d.Servers[name], d))
 	}
@@ -204,8 +205,8 @@ func (r *reader) server(name string, s *server, d *document) weir.ServerOptions 
 	if s.NotSentLowatBytes == 0 {
 		o.NotSentLowat = weir.Off // in weir.ServerOptions 0 is the default
 	}
-	if o.Auth && len(d.Access.StaticTokens) == 0 && !d.Access.JWT.hasKeys() {
-		r.wrong(path+".auth", "TOKEN would refuse everybody: access.staticTokens has no token, and access.jwt no keys")
+	if o.Auth && len(d.Access.StaticTokens) == 0 && !d.Access.JWT.hasKeys() && d.Hooks.Connect == "" {
+		r.wrong(path+".auth", "TOKEN would refuse everybody: access.staticTokens has no token, access.jwt no keys, and hooks.connect names no backend")
 	}
 	for i := range s.Namespaces {
 		o.Namespaces = append(o.Namespaces, r.namespace(path+".namespaces["+strconv.Itoa(i)+"]", &s.Namespaces[i]))

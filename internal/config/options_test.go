@@ -59,7 +59,12 @@ func TestEveryKeyReachesTheOptions(t *testing.T) {
 		Journal: weir.JournalOptions{
 			Path: "/var/lib/weir", Fsync: weir.FsyncAlways, Interval: 70 * time.Millisecond, MaxBytes: 4e9, WhenFull: weir.WhenFullDropOldest,
 		},
-		Drain:        weir.DrainOptions{ClientsPerSecond: 17, Timeout: 1500 * time.Millisecond},
+		Drain: weir.DrainOptions{ClientsPerSecond: 17, Timeout: 1500 * time.Millisecond},
+		Hooks: weir.HookOptions{
+			Connect: "https://app.example/weir/connect?v=1", Secrets: [][]byte{[]byte(strings.Repeat("secret", 6)), []byte("S" + strings.Repeat("secret", 6)[1:])},
+			Timeout: 1500 * time.Millisecond, MaxCalls: 12, MaxWaiting: 34, MaxAnswerBytes: 5678, BreakerCalls: 9, BreakerPause: 2500 * time.Millisecond,
+			CacheFor: 3500 * time.Millisecond, CacheEntries: 45, CacheBytes: 67890, Headers: []string{"Cookie", "x-tenant"}, CAFile: "testdata/tls/ca.pem",
+		},
 		AuthFailures: weir.AuthFailures{Max: 3, Window: 9 * time.Second},
 		Revoked:      weir.RevokedOptions{Tokens: []string{"t-1", "t-2"}, Principals: []string{"mallory"}},
 		Servers: []weir.ServerOptions{{
@@ -146,6 +151,7 @@ func TestNoOptionIsWithoutAKey(t *testing.T) {
 	for _, s := range c.Effective() {
 		byItself := strings.HasPrefix(s.Path, "access.staticTokens.alice") || strings.HasPrefix(s.Path, `access.staticTokens["b.o.b"]`) ||
 			strings.HasPrefix(s.Path, "access.jwt.keys[") || // one of secret, pem and file
+			s.Path == "hooks.event" || s.Path == "hooks.disconnect" || // not there yet
 			strings.HasPrefix(s.Path, "cluster.") || // excludes the journal
 			s.Path == "servers.feed.engineIoTransport" || strings.HasSuffix(s.Path, "namespaces[0].key")
 		if s.Origin == "default" && !byItself {
@@ -204,6 +210,7 @@ func TestShownConfigurationLoadsToTheSameOptions(t *testing.T) {
 		}
 		text, n := strings.ReplaceAll(out.String(), `privateKeyPassword: "***"`, `privateKeyPassword: "secret"`), 0
 		text = strings.ReplaceAll(text, `secret: "***"`, `secret: "`+strings.Repeat("c2VjcmV0", 6)+`"`)
+		text = strings.ReplaceAll(text, `secrets: ["***", "***"]`, `secrets: [`+strings.Repeat("c2VjcmV0", 6)+`, whsec_U2VjcmV0`+strings.Repeat("c2VjcmV0", 5)+`]`)
 		for strings.Contains(text, `"***"`) {
 			n++
 			text = strings.Replace(text, `"***"`, fmt.Sprintf("secret-%d", n), 1)

@@ -70,6 +70,8 @@ func (r *Running) Plan(next *Config) Plan {
 			p.Parts.Keys = true
 		case "access":
 			p.Parts.Access = true
+		case "hooks":
+			p.Parts.Hooks = true
 		case "servers":
 			p.Parts.Schemas = true
 		}
@@ -121,7 +123,7 @@ func part(path string) string {
 // parts are the sections with live values that a server has: what it did not have when it began it cannot get while it runs.
 func (c *Config) parts() map[string]bool {
 	return map[string]bool{
-		"log": true, "management": len(c.Options.Management.Keys) > 0, "access": c.Options.Authenticate != nil, "servers": true,
+		"log": true, "management": len(c.Options.Management.Keys) > 0, "access": c.Options.Authenticate != nil, "hooks": c.Options.Hooks.Connect != "", "servers": true,
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // located takes the place in weir.Options from a problem that Options.Validate found.
-var located = regexp.MustCompile(`(?s)^(Servers|Management|Journal|Cluster)(?:\[(\d+)\])?(?:\.Namespaces\[(\d+)\])?(?:\.Topics\[(\d+)\](?: \(.*?\))?)?(?:\.([A-Z]\w*)[\w.\[\]]*)?:? ?(.*)$`)
+var located = regexp.MustCompile(`(?s)^(Servers|Management|Journal|Cluster|Hooks)(?:\[(\d+)\])?(?:\.Namespaces\[(\d+)\])?(?:\.Topics\[(\d+)\](?: \(.*?\))?)?(?:\.([A-Z]\w*)[\w.\[\]]*)?:? ?(.*)$`)
 
 // originEntry takes the place in the list from a problem of an origin.
 var originEntry = regexp.MustCompile(`^origins(\[\d+\]) (.*)$`)
@@ -36,7 +36,7 @@ var (
 // fieldKeys are the keys whose option has another name.
 var fieldKeys = map[string]string{
 	"Addr": "port", "Overflow": "overflowAction", "Mode": "deliveryMode", "Max": "maxQueuedMessagesPerClient",
-	"AckTimeout": "ackTimeoutMs", "TTL": "ttlMs", "FlushDelay": "flushDelayMs", "SocketIO": "socketio", "EventsOverflow": "eventsLane", "TLS": "tls",
+	"AckTimeout": "ackTimeoutMs", "TTL": "ttlMs", "FlushDelay": "flushDelayMs", "SocketIO": "socketio", "EventsOverflow": "eventsLane", "TLS": "tls", "CAFile": "caFile",
 }
 
 // tlsField takes the option of TLS from a problem, and tlsKeyOf says which key it is.
@@ -65,6 +65,9 @@ func (r *reader) validate(o *weir.Options) {
 		path, message := r.locate(o, e.Error())
 		if strings.HasPrefix(path, "management") && r.bookedBelow("management") {
 			continue // looked at before, entry by entry
+		}
+		if strings.HasPrefix(path, "hooks") && (r.booked(path) || r.bookedBelow(path)) {
+			continue // as hooks has said
 		}
 		if strings.HasSuffix(message, "empty, want a PEM file") {
 			continue // as tls has said

@@ -80,6 +80,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "internal/certs", StdOnly: true},
 		{Path: "internal/watch"},
 		{Path: "internal/identity"},
+		{Path: "internal/hook", StdOnly: true, May: []string{"internal/latency"}},
 		{Path: "internal/schema"},
 		{Path: "internal/packet", StdOnly: true, May: []string{"internal/base", "internal/args", "internal/wire/*"}},
 		{Path: "internal/ask", May: []string{"internal/base", "internal/args", "internal/delivery", "internal/op"}},
@@ -96,7 +97,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: ".", May: []string{
 			"internal/base", "internal/args", "internal/wire/*", "internal/wheel", "internal/vfs", "internal/lane", "internal/outbox", "internal/survey", "internal/kept",
 			"internal/transport", "internal/engineio", "internal/socketio", "internal/topiclog", "internal/journal", "internal/delivery",
-			"internal/guard", "internal/link", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "internal/identity", "internal/schema", "internal/sharedlog", "internal/nodes", "cluster",
+			"internal/guard", "internal/link", "internal/workers", "internal/drain", "internal/metrics", "internal/admin", "internal/build", "internal/pointer", "internal/ports", "internal/packet", "internal/ask", "internal/roster", "internal/op", "internal/latency", "internal/aside", "internal/logqueue", "internal/turns", "internal/agenda", "internal/budget", "internal/attach", "internal/certs", "internal/watch", "internal/identity", "internal/hook", "internal/schema", "internal/sharedlog", "internal/nodes", "cluster",
 		}},
 
 		// Above the root: the binary and what only it links.

@@ -269,7 +269,24 @@ func collectDoor(s sink, x Extra) {
 	for _, t := range x.TLS {
 		collectTLS(s, t)
 	}
+	for i := range x.Hooks {
+		collectHook(s, &x.Hooks[i])
+	}
 	s.put(buildInfo, 1, x.Build.Version, x.Build.Revision, x.Build.GoVersion)
+}
+
+func collectHook(s sink, h *Hook) {
+	for result, n := range h.Calls {
+		s.put(hookCalls, float64(n), h.Hook, result)
+	}
+	s.put(hookRunning, float64(h.Running), h.Hook)
+	s.put(hookWaiting, float64(h.Waiting), h.Hook)
+	open := 0.0
+	if h.Open {
+		open = 1
+	}
+	s.put(hookOpen, open, h.Hook)
+	s.histogram(hookSeconds, h.Took, h.Hook)
 }
 
 func collectTLS(s sink, t TLS) {

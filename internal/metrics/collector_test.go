@@ -128,7 +128,7 @@ func TestSeriesDoNotGrowWithClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		allowed := []string{"namespace", "topic", "reason", "cause", "transport", "queue", "what", "event", "from", "version", "revision", "goversion", "server", "action", "dry_run", "schema", "result"}
+		allowed := []string{"namespace", "topic", "reason", "cause", "transport", "queue", "what", "event", "from", "version", "revision", "goversion", "server", "action", "dry_run", "schema", "result", "hook"}
 		for _, f := range families {
 			for _, m := range f.GetMetric() {
 				for _, l := range m.GetLabel() {

@@ -29,7 +29,17 @@ type Extra struct {
 	Journal         *Journal  // nil: none is open
 	Reloads         *Reloads  // nil: there is no configuration to be read again
 	Cluster         *Cluster  // nil: the server is alone
+	Hooks           []Hook    // those of the application's backend
 	Build           Build
+}
+
+// Hook are the figures of one hook.
+type Hook struct {
+	Hook             string            // which: a fixed set
+	Calls            map[string]uint64 // by how they ended: a fixed set
+	Running, Waiting int
+	Open             bool                 // none is made, or one that decides about the others
+	Took             latency.Distribution // how long those took that were made
 }
 
 // Journal are the figures of the log on disk. Counters count since it was opened.

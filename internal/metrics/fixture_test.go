@@ -59,6 +59,7 @@ func extra() metrics.Extra {
 			Troubles: []metrics.Trouble{{What: "full"}, {What: "slow"}},
 			Topics:   []metrics.Kept{{Namespace: "/feed", Topic: "kept", Bytes: 37, Segments: 38, Unsynced: 39}},
 		},
+		Hooks: []metrics.Hook{{Hook: "connect", Running: 43, Waiting: 44, Open: true, Calls: map[string]uint64{"answered": 45, "timeout": 46}}},
 		Build: metrics.Build{Version: "1.2.3", Revision: "abc", GoVersion: "go1.26"},
 	}
 }

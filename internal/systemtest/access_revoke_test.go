@@ -195,7 +195,7 @@ func TestRevocationsAreRefusedWithASentence(t *testing.T) {
 		t.Errorf("lifting what is not revoked: %v", err)
 	}
 	_, err := weir.New(weir.Options{Revoked: weir.RevokedOptions{Tokens: []string{"", "a"}}})
-	if err == nil || !strings.Contains(err.Error(), "Revoked.Tokens[0]: is empty") || !strings.Contains(err.Error(), "Revoked.Tokens: Options.Authenticate is not set") {
+	if err == nil || !strings.Contains(err.Error(), "Revoked.Tokens[0]: is empty") || !strings.Contains(err.Error(), "Revoked.Tokens: neither Options.Authenticate nor") {
 		t.Errorf("options: %v", err)
 	}
 }
