@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 )
 
@@ -17,7 +16,7 @@ func serveBare(p plan) error {
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, `{"msg":"listening","server":"bench","address":%q}`+"\n"+`{"msg":"ready"}`+"\n", listener.Addr().String())
+	sayReady(listener.Addr())
 	return (&http.Server{Handler: bare(p.answer)}).Serve(listener) //nolint:gosec // no timeouts: see above
 }
 

@@ -18,7 +18,12 @@
 //	floor post -to 127.0.0.1:3000 -clients 64 -duration 8s -pid 4711
 //	floor batch -to 127.0.0.1:3000 -duration 8s -pid 4711
 //
-// It prints a result in the form of `weir bench --json`; http prints a server's log to stderr.
+// And what stands between the load and a server with TLS, and strangers who come beside a load:
+//
+//	floor relay -to 127.0.0.1:3443
+//	floor loris -to 127.0.0.1:3443 -clients 10500 -tls
+//
+// It prints a result in the form of `weir bench --json`; http, relay and loris print a server's log to stderr.
 package main
 
 import (
@@ -40,7 +45,8 @@ type plan struct {
 	serverCPU, otherCPU int
 	port                int    // of connect
 	answer              int    // bytes of an answer of http, head included
-	to                  string // host:port of the server that post and batch ask
+	to                  string // host:port of the server that is asked
+	tls                 bool   // that server speaks TLS: of loris
 	pid                 int    // of that server; 0: nothing is said of what it used
 	records             int    // of append
 }
@@ -52,7 +58,7 @@ var floors = map[string]func(plan) (*report.Run, error){"sendto": sendto, "accep
 var loads = map[string]func(plan) (*report.Run, error){"post": post, "batch": batch}
 
 // roles are what this program is for others, until it is ended or has done it.
-var roles = map[string]func(plan) error{clientRole: connectAll, "http": serveBare}
+var roles = map[string]func(plan) error{clientRole: connectAll, "http": serveBare, "relay": relay, "loris": loris}
 
 // clientRole is this program as the clients of accept.
 const clientRole = "connect"
@@ -66,7 +72,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 || (floors[args[0]] == nil && loads[args[0]] == nil && roles[args[0]] == nil) {
-		return fmt.Errorf("want sendto, accept, append, http, post or batch, got %q", args)
+		return fmt.Errorf("want sendto, accept, append, http, post, batch, relay or loris, got %q", args)
 	}
 	p, err := parse(args[0], args[1:])
 	if err != nil {
@@ -91,7 +97,7 @@ func run(args []string) error {
 func parse(what string, args []string) (plan, error) {
 	var p plan
 	f := flag.NewFlagSet("floor "+what, flag.ExitOnError)
-	f.IntVar(&p.clients, "clients", 1000, "connections; batch has one")
+	f.IntVar(&p.clients, "clients", 1000, "connections; batch has one, and relay as many as come")
 	f.Float64Var(&p.rate, "rate", 0, "sendto: rounds a second, each of one message to each connection; accept: clients that come, 0: as fast as they are admitted")
 	f.IntVar(&p.size, "size", 132, "bytes of a message")
 	f.DurationVar(&p.duration, "duration", 10*time.Second, "measured, after half a second of warm-up")
@@ -99,7 +105,8 @@ func parse(what string, args []string) (plan, error) {
 	f.IntVar(&p.otherCPU, "load-cpu", 1, "CPU of the thread that stands in for the clients")
 	f.IntVar(&p.port, "port", 0, "of the server; of the clients of accept, which start themselves")
 	f.IntVar(&p.answer, "answer", 200, "bytes of each answer of http, head included")
-	f.StringVar(&p.to, "to", "", "host:port of the server that post and batch ask")
+	f.StringVar(&p.to, "to", "", "host:port of the server that post, batch, relay and loris ask")
+	f.BoolVar(&p.tls, "tls", false, "loris: the server speaks TLS")
 	f.IntVar(&p.pid, "pid", 0, "process of that server, whose CPU time is shown; 0: it is not")
 	f.IntVar(&p.records, "records", 300_000, "append: records of each round")
 	if err := f.Parse(args); err != nil {

@@ -1,9 +1,12 @@
 // npm's socket.io as the standing comparison measures it: subscribers of a topic are a room, and a client's publish is
 // a broadcast to it. It logs as the rig reads it: a JSON object a line on stderr, "listening", then "ready".
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { Server } from 'socket.io';
 
-const http = createServer();
+const { TLS_CERT, TLS_KEY } = process.env;
+const http = TLS_CERT ? createSecureServer({ cert: readFileSync(TLS_CERT), key: readFileSync(TLS_KEY) }) : createServer();
 const io = new Server(http, { transports: ['websocket'], serveClient: false });
 const feed = io.of('/feed');
 

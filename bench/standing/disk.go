@@ -90,13 +90,13 @@ func diskRows(s size) []row {
 
 // catching is clients that stall for so many messages, published over HTTP: that they come through a client would cost the
 // server as much again.
-func catching(s size, clients, messages int) load {
+func catching(s size, clients, messages, rate int) load {
 	if s.once {
 		messages = 500
 	}
 	return load{
 		scenario: "catchup", clients: s.clients(clients), management: true,
-		flags: []string{"--topic", "spill", "--publish", "batch", "--rate", "5000", "--size", strconv.Itoa(payload) + "B", "--messages", strconv.Itoa(messages)},
+		flags: []string{"--topic", "spill", "--publish", "batch", "--rate", strconv.Itoa(rate), "--size", strconv.Itoa(payload) + "B", "--messages", strconv.Itoa(messages)},
 	}
 }
 
@@ -121,9 +121,9 @@ func catchUpAlone(s size) row {
 		flags: []string{"--topic", "wide", "--publish", "batch", "--window", "1024", "--size", strconv.Itoa(payload) + "B"},
 	}
 	return row{
-		name: "catchup-1", shows: "one client that stalled for 50,000 messages of 1 KiB reads them, beside the same client live", pairs: s.pairs(3),
+		name: "catchup-1", shows: "one client that stalled for 200,000 messages of 1 KiB reads them, beside the same client live", pairs: s.pairs(3),
 		variants: []variant{
-			{name: behind, run: journaled(server{config: spillConfig}, catching(s, 1, 50_000))},
+			{name: behind, run: journaled(server{config: spillConfig}, catching(s, 1, 200_000, 20_000))},
 			{name: live, run: journaled(server{config: spillConfig}, alive)},
 		},
 		judge: func(f *finding) {
@@ -141,8 +141,8 @@ func catchUpAlone(s size) row {
 // the difference between many and a fifth of them: so that what the server needs for the first one alone is not taken for it.
 func catchUpMany(s size) row {
 	const some = "a fifth"
-	many := catching(s, 1000, 10_000)
-	fewer := catching(s, many.clients/5, 10_000)
+	many := catching(s, 1000, 10_000, 5000)
+	fewer := catching(s, many.clients/5, 10_000, 5000)
 	host := server{config: spillConfig, set: []string{"management.pprof=true"}}
 	return row{
 		name: "catchup-1000", shows: "1,000 clients stall for 10,000 messages of 1 KiB at 5,000/s, then read them; beside 200", pairs: s.pairs(3),

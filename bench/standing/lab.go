@@ -45,6 +45,8 @@ type server struct {
 	netns      string // network namespace it runs in
 	host       string // other than 127.0.0.1
 	answer     int    // bytes of each answer of a bareServer
+	tls        bool   // it speaks TLS, with a certificate made for it; a load in the clear comes through a relay
+	strangers  int    // so many connections of floor's loris are there during the load
 }
 
 // load is a `weir bench`. Times of 0 are not given.
@@ -64,6 +66,17 @@ func bench(s server, o load, derive func(course) []report.Figure) trial {
 	return func(ctx context.Context, l *lab, file string) (run *report.Run, err error) {
 		ctx, cancel := context.WithTimeout(ctx, mostOfATrial)
 		defer cancel()
+		s := s
+		if s.tls {
+			dir, err := os.MkdirTemp("", "weir-bench-*")
+			if err != nil {
+				return nil, fmt.Errorf("make a directory for a certificate: %w", err)
+			}
+			defer os.RemoveAll(dir) //nolint:errcheck // of the system's for temporary files
+			if s, err = s.certified(dir); err != nil {
+				return nil, err
+			}
+		}
 		var watch watcher
 		server, err := rig.StartServer(ctx, l.command(s, watch.line))
 		if err != nil {
@@ -74,12 +87,62 @@ func bench(s server, o load, derive func(course) []report.Figure) trial {
 			stop := watch.begin(ctx, server)
 			defer stop()
 		}
-		if run, err = l.bench(ctx, o, server, file); err != nil || derive == nil {
+		front, leave, err := l.beside(ctx, s, server)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, leave()) }()
+		if run, err = l.bench(ctx, o, server, front, file); err != nil || derive == nil {
 			return run, err
 		}
 		run.Figures = append(run.Figures, derive(watch.seen())...)
 		return run, keep(run, file)
 	}
+}
+
+// certified is a server with a certificate, of which the files are in a directory.
+func (s server) certified(dir string) (server, error) {
+	cert, key, err := rig.Certificate(dir)
+	if err != nil {
+		return s, err
+	}
+	s.env = append([]string{"TLS_CERT=" + cert, "TLS_KEY=" + key}, s.env...)
+	s.set = append([]string{"servers.bench.transport=WSS", "servers.bench.tls.certChainPemPath=" + cert, "servers.bench.tls.privateKeyPemPath=" + key}, s.set...)
+	return s, nil
+}
+
+// beside starts what stands before a server and who comes beside the load, on the load's CPU. front is where the load connects; leave ends
+// them.
+func (l *lab) beside(ctx context.Context, s server, of *rig.Server) (front string, leave func() error, err error) {
+	front = of.Addr("bench")
+	var all []*rig.Server
+	leave = func() (err error) {
+		for _, one := range all {
+			err = errors.Join(err, one.Stop())
+		}
+		return err
+	}
+	start := func(args ...string) (*rig.Server, error) {
+		one, err := rig.StartServer(ctx, rig.Command{CPU: l.loadCPU, Args: args})
+		if err == nil {
+			all = append(all, one)
+		}
+		return one, err
+	}
+	if s.strangers > 0 {
+		// What they cost themselves is not to hold up the load: they are on machines of their own.
+		if _, err := start("nice", "-n", "19", l.floor, "loris", "-to", front, "-clients", strconv.Itoa(s.strangers), "-tls="+strconv.FormatBool(s.tls)); err != nil {
+			return "", leave, err
+		}
+	}
+	if s.tls {
+		relay, err := start(l.floor, "relay", "-to", front)
+		if err != nil {
+			return "", leave, errors.Join(err, leave())
+		}
+		front = relay.Addr("bench")
+	}
+	return front, leave, nil
 }
 
 // command starts a server.
@@ -121,17 +184,17 @@ func (l *lab) command(s server, log func(string)) rig.Command {
 }
 
 // bench runs the load to its end, and what is beside it as long.
-func (l *lab) bench(ctx context.Context, o load, s *rig.Server, file string) (run *report.Run, err error) {
+func (l *lab) bench(ctx context.Context, o load, s *rig.Server, front, file string) (run *report.Run, err error) {
 	defer func() { l.last = run }()
 	if o.beside == nil {
-		return l.benchAlone(ctx, o, s, file)
+		return l.benchAlone(ctx, o, s, front, file)
 	}
 	within, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	var others *report.Run
 	go func() {
 		var err error
-		others, err = l.benchAlone(within, *o.beside, s, file+".beside")
+		others, err = l.benchAlone(within, *o.beside, s, front, file+".beside")
 		ended <- err
 	}()
 	defer func() {
@@ -145,12 +208,12 @@ func (l *lab) bench(ctx context.Context, o load, s *rig.Server, file string) (ru
 			run.Figures = append(run.Figures, g)
 		}
 	}()
-	return l.benchAlone(ctx, o, s, file)
+	return l.benchAlone(ctx, o, s, front, file)
 }
 
 // benchAlone runs a load to its end. That the server did not do what it had to is in the run's verdicts.
-func (l *lab) benchAlone(ctx context.Context, o load, s *rig.Server, file string) (*report.Run, error) {
-	c := rig.Command{CPU: l.loadCPU, Args: append([]string{l.weir}, o.args(s)...)}
+func (l *lab) benchAlone(ctx context.Context, o load, s *rig.Server, front, file string) (*report.Run, error) {
+	c := rig.Command{CPU: l.loadCPU, Args: append([]string{l.weir}, o.args(s, front)...)}
 	if o.everywhere {
 		c.CPU = l.serverCPU + "," + l.loadCPU
 	}
@@ -166,9 +229,9 @@ func (l *lab) benchAlone(ctx context.Context, o load, s *rig.Server, file string
 	return run, nil
 }
 
-func (o load) args(s *rig.Server) []string {
+func (o load) args(s *rig.Server, front string) []string {
 	args := []string{
-		"bench", o.scenario, "http://" + s.Addr("bench"), "--namespace", "/feed", "--clients", strconv.Itoa(o.clients),
+		"bench", o.scenario, "http://" + front, "--namespace", "/feed", "--clients", strconv.Itoa(o.clients),
 		"--pid", strconv.Itoa(s.PID()),
 	}
 	for name, d := range map[string]time.Duration{"--warmup": o.warmup, "--duration": o.duration, "--hold": o.hold} {

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	startTimeout = 20 * time.Second
+	startTimeout = 60 * time.Second
 	stopTimeout  = 10 * time.Second // from SIGTERM to SIGKILL
 	keptLog      = 20               // lines of a server's log that an error shows
 )
