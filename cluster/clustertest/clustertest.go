@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t testing.TB) *Engine) {
 		{"a log has one order", testLog},
 		{"an append is all or nothing, in one piece", testBatches},
 		{"the oldest entries give way", testKeep},
+		{"a log is what a model of it is", testModel},
 		{"reads are bounded and go on", testReads},
 		{"a log that is empty", testEmpty},
 		{"offsets are above what is asked", testAbove},

@@ -16,7 +16,8 @@ type appending struct {
 	*member
 	log   string
 	o     cluster.AppendOptions
-	data  [][]byte
+	count int
+	body  string
 	id    string
 	epoch string
 
@@ -55,7 +56,7 @@ func (m *member) Append(ctx context.Context, log string, o cluster.AppendOptions
 	}
 	defer leave()
 	a := &appending{
-		member: m, log: log, o: o, data: data, epoch: newID(),
+		member: m, log: log, o: o, count: len(data), body: bodyOf(data), epoch: newID(),
 		id:    m.id + "-" + strconv.FormatUint(m.appends.Add(1), 36),
 		since: max(o.Above, cluster.OffsetAt(time.UnixMilli(m.deadline(-clockSlack)))),
 	}
@@ -85,12 +86,10 @@ func (a *appending) attempt(ctx context.Context) ([]cluster.Position, error) {
 	args := []string{
 		strconv.FormatInt(deadline, 10), a.epoch, a.id, strconv.FormatUint(a.o.Above, 10), strconv.Itoa(a.o.Keep),
 		strconv.FormatInt(int64(a.of.opts.LogTTL/time.Second), 10), search, a.names.live + a.log,
+		strconv.Itoa(a.count), a.body,
 	}
 	if a.tried && deadline-appendTime.Milliseconds() <= a.deadline {
 		args[0] = "0" // look for it only: the last attempt may still arrive
-	}
-	for _, d := range a.data {
-		args = append(args, string(d))
 	}
 	within, cancel := a.Call(ctx)
 	defer cancel()
@@ -118,10 +117,11 @@ func (a *appending) attempt(ctx context.Context) ([]cluster.Position, error) {
 
 // positions are those that the script has given.
 func (a *appending) positions(r *reader) (at []cluster.Position, err error) {
-	epoch, previous := r.text(), r.number()
-	for range a.data {
-		p := cluster.Position{Epoch: epoch, Offset: r.number(), Previous: previous}
-		at, previous = append(at, p), p.Offset
+	p := cluster.Position{Epoch: r.text(), Previous: r.number(), Offset: r.number()}
+	for range a.count {
+		at = append(at, p)
+		p.Previous = p.Offset
+		p.Offset++
 	}
 	return at, r.err
 }

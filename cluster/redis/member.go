@@ -21,6 +21,7 @@ type member struct {
 	names  names
 	id     string
 	client rueidis.Client
+	out    outgoing
 
 	appends atomic.Uint64
 	skew    atomic.Int64 // the engine's clock less ours, in ms, as far as is known
@@ -29,6 +30,7 @@ type member struct {
 // Close implements cluster.Member.
 func (m *member) Close() {
 	m.Anchor.Close()
+	m.out.close()
 	m.client.Close()
 }
 
@@ -53,12 +55,11 @@ func (m *member) Publish(ctx context.Context, channel string, data []byte) error
 	if err := m.Ready(ctx); err != nil {
 		return err
 	}
-	leave, err := m.Enter(ctx, len(data))
+	held, err := m.Board(ctx, len(data))
 	if err != nil {
 		return err
 	}
-	defer leave()
-	return m.failed(ctx, m.send(ctx, m.names.channel+channel, string(data)))
+	return m.out.publish(ctx, channel, data, held)
 }
 
 // wish wishes for what is behind a prefix.
@@ -119,9 +120,6 @@ func (m *member) Read(ctx context.Context, log string, after uint64, most cluste
 	}
 	return m.page(answer)
 }
-
-// errAnswer says that a script's answer was not understood.
-var errAnswer = errors.New("redis has answered what was not asked")
 
 // page is the answer of read.lua.
 func (m *member) page(answer []rueidis.RedisMessage) (p cluster.Page, err error) {
@@ -195,11 +193,14 @@ func (m *member) deadline(d time.Duration) int64 {
 func (m *member) heard(msg rueidis.PubSubMessage) {
 	switch name := msg.Channel; {
 	case strings.HasPrefix(name, m.names.channel):
-		m.Queue().Message(strings.Clone(name[len(m.names.channel):]), []byte(msg.Message))
+		channel := strings.Clone(name[len(m.names.channel):])
+		if splitBody(msg.Message, func(_ int, part []byte) { m.Queue().Message(channel, part) }) != nil {
+			m.Queue().Lapsed() // something else writes to this channel
+		}
 	case strings.HasPrefix(name, m.names.live):
 		entries, err := parseLive(msg.Message)
 		if err != nil {
-			m.Queue().Lapsed() // something else writes to this channel: what is in the log is read
+			m.Queue().Lapsed() // as above: what is in the log is read
 			return
 		}
 		m.Queue().Entries(strings.Clone(name[len(m.names.live):]), entries)
@@ -208,33 +209,25 @@ func (m *member) heard(msg rueidis.PubSubMessage) {
 	}
 }
 
-// parseLive reads what append.lua tells followers: epoch, number, and offset, previous, length, data of each.
+// parseLive reads what append.lua tells followers: epoch, offset of the first, the offset before it, and a body.
 func parseLive(s string) (entries []cluster.Entry, err error) {
-	epoch, rest, _ := strings.Cut(s, " ")
-	epoch = strings.Clone(epoch)
-	count, rest, _ := strings.Cut(rest, " ")
-	n, err := strconv.Atoi(count)
-	if err != nil || n < 1 || epoch == "" {
+	epoch, s, _ := strings.Cut(s, " ")
+	first, s, _ := strings.Cut(s, " ")
+	previous, body, ok := strings.Cut(s, " ")
+	if epoch == "" || !ok {
 		return nil, errAnswer
 	}
-	for range n {
-		var at [3]uint64
-		for i := range at {
-			field, after, ok := strings.Cut(rest, " ")
-			if at[i], err = strconv.ParseUint(field, 10, 63); err != nil || !ok {
-				return nil, errAnswer
-			}
-			rest = after
-		}
-		if at[2] > uint64(len(rest)) || at[0] == 0 || at[0] <= at[1] {
-			return nil, errAnswer
-		}
-		size := int(at[2]) //nolint:gosec // it is at most a length
-		entries = append(entries, cluster.Entry{Position: cluster.Position{Epoch: epoch, Offset: at[0], Previous: at[1]}, Data: []byte(rest[:size])})
-		rest = strings.TrimPrefix(rest[size:], " ")
-	}
-	if rest != "" {
+	at := cluster.Position{Epoch: strings.Clone(epoch)}
+	if at.Offset, err = strconv.ParseUint(first, 10, 53); err != nil {
 		return nil, errAnswer
 	}
-	return entries, nil
+	if at.Previous, err = strconv.ParseUint(previous, 10, 53); err != nil || at.Previous >= at.Offset {
+		return nil, errAnswer
+	}
+	err = splitBody(body, func(_ int, part []byte) {
+		entries = append(entries, cluster.Entry{Position: at, Data: part})
+		at.Previous = at.Offset
+		at.Offset++
+	})
+	return entries, err
 }

@@ -109,6 +109,7 @@ func (b *Broker) Join(ctx context.Context, node string, l cluster.Listener) (clu
 		return nil, err
 	}
 	m := &member{of: b, names: newNames(b.opts.KeyPrefix), id: newID(), client: client}
+	m.out.of = m
 	m.Anchor = anchor.New(anchor.Options{Engine: b.engine(), Listener: l, Connect: m.connect, Own: m.names.probe + m.id})
 	if err := m.Start(ctx); err != nil {
 		m.Close()

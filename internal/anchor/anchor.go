@@ -230,21 +230,34 @@ func (a *Anchor) Call(ctx context.Context) (context.Context, context.CancelFunc)
 //
 // Errors: ErrAway and ErrClosed, and nothing was done.
 func (a *Anchor) Enter(ctx context.Context, bytes int) (leave func(), err error) {
-	bytes += commandBytes
-	within, cancel := a.Call(ctx)
-	defer cancel()
-	n := int64(min(bytes, maxOutgoing))
-	if err := a.room.Acquire(within, n); err != nil {
-		if a.life.Err() != nil {
-			return nil, cluster.ErrClosed
-		}
-		return nil, Away(errCrowded)
+	held, err := a.Board(ctx, bytes)
+	if err != nil {
+		return nil, err
 	}
-	a.holder.Hold(bytes)
-	return func() {
-		a.holder.Hold(-bytes)
-		a.room.Release(n)
-	}, nil
+	return func() { a.Leave(held) }, nil
+}
+
+// Board is Enter for what leaves together with others: held of all of them is to be given to Leave.
+func (a *Anchor) Board(ctx context.Context, bytes int) (held int, err error) {
+	held = min(bytes+commandBytes, maxOutgoing)
+	if !a.room.TryAcquire(int64(held)) {
+		within, cancel := a.Call(ctx)
+		defer cancel()
+		if err := a.room.Acquire(within, int64(held)); err != nil {
+			if a.life.Err() != nil {
+				return 0, cluster.ErrClosed
+			}
+			return 0, Away(errCrowded)
+		}
+	}
+	a.holder.Hold(held)
+	return held, nil
+}
+
+// Leave gives back what Board has counted.
+func (a *Anchor) Leave(held int) {
+	a.holder.Hold(-held)
+	a.room.Release(int64(held))
 }
 
 // errCrowded says that the engine takes too little.
