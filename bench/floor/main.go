@@ -23,6 +23,11 @@
 //	floor relay -to 127.0.0.1:3443
 //	floor loris -to 127.0.0.1:3443 -clients 10500 -tls
 //
+// And it is two nodes of a cluster that publish to each other, over a Redis that is there:
+//
+//	floor nodes -to 127.0.0.1:6379 -clients 1600 -duration 3s
+//	floor order -to 127.0.0.1:6379 -clients 512 -duration 3s
+//
 // It prints a result in the form of `weir bench --json`; http, relay and loris print a server's log to stderr.
 package main
 
@@ -55,7 +60,7 @@ type plan struct {
 var floors = map[string]func(plan) (*report.Run, error){"sendto": sendto, "accept": accept, "append": appending}
 
 // loads ask a server that is there already.
-var loads = map[string]func(plan) (*report.Run, error){"post": post, "batch": batch}
+var loads = map[string]func(plan) (*report.Run, error){"post": post, "batch": batch, "nodes": nodes, "order": order}
 
 // roles are what this program is for others, until it is ended or has done it.
 var roles = map[string]func(plan) error{clientRole: connectAll, "http": serveBare, "relay": relay, "loris": loris}
@@ -72,7 +77,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 || (floors[args[0]] == nil && loads[args[0]] == nil && roles[args[0]] == nil) {
-		return fmt.Errorf("want sendto, accept, append, http, post, batch, relay or loris, got %q", args)
+		return fmt.Errorf("want sendto, accept, append, http, post, batch, nodes, order, relay or loris, got %q", args)
 	}
 	p, err := parse(args[0], args[1:])
 	if err != nil {
@@ -105,7 +110,7 @@ func parse(what string, args []string) (plan, error) {
 	f.IntVar(&p.otherCPU, "load-cpu", 1, "CPU of the thread that stands in for the clients")
 	f.IntVar(&p.port, "port", 0, "of the server; of the clients of accept, which start themselves")
 	f.IntVar(&p.answer, "answer", 200, "bytes of each answer of http, head included")
-	f.StringVar(&p.to, "to", "", "host:port of the server that post, batch, relay and loris ask")
+	f.StringVar(&p.to, "to", "", "host:port of the server that post, batch, relay and loris ask, or of the Redis of nodes and order")
 	f.BoolVar(&p.tls, "tls", false, "loris: the server speaks TLS")
 	f.IntVar(&p.pid, "pid", 0, "process of that server, whose CPU time is shown; 0: it is not")
 	f.IntVar(&p.records, "records", 300_000, "append: records of each round")

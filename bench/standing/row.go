@@ -38,7 +38,7 @@ func (e errNotMeasured) Error() string { return "not measured: " + string(e) }
 
 // rows are all of them, in the order of the table in bench/README.md.
 func rows(s size) []row {
-	return slices.Concat(idleRows(s), comingRows(s), fanoutRows(s), slowRows(s), eventRows(s), protectRows(s), strangerRows(s), tlsRows(s), shardRows(s), publishRows(s), journalRows(s), diskRows(s))
+	return slices.Concat(idleRows(s), comingRows(s), fanoutRows(s), slowRows(s), eventRows(s), protectRows(s), strangerRows(s), tlsRows(s), shardRows(s), publishRows(s), journalRows(s), diskRows(s), redisRows(s))
 }
 
 // measure runs a row.

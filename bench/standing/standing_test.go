@@ -67,6 +67,28 @@ func TestAQuickRowLeavesTextPageAndRuns(t *testing.T) {
 	}
 }
 
+// TestRowsOfRedisSayHowTheyStand also where there is no Redis.
+func TestRowsOfRedisSayHowTheyStand(t *testing.T) {
+	dir := t.TempDir()
+	s := settings{lab: build(t), results: dir, quick: 50, only: []string{"redis-publish", "redis-append"}}
+	var said strings.Builder
+	if err := run(t.Context(), s, &said); err != nil {
+		t.Fatalf("%v\n%s", err, said.String())
+	}
+	want := []string{"messages/s, of redis-benchmark's: ", "(must >= 0.700 x)", "records/s, of redis-benchmark's: ", "(must >= 0.500 x)", "until heard: "}
+	if _, err := exec.LookPath("redis-benchmark"); err != nil {
+		want = []string{"make deps installs it"}
+	}
+	for _, w := range want {
+		if !strings.Contains(said.String(), w) {
+			t.Errorf("there is no %q in:\n%s", w, said.String())
+		}
+	}
+	if strings.Contains(said.String(), "complaint") {
+		t.Errorf("a run did not do what it has to:\n%s", said.String())
+	}
+}
+
 func TestRowsAreChosenByNameOrHowItBegins(t *testing.T) {
 	for asked, want := range map[string]string{
 		"fanout-1000 idle": "idle-19000 fanout-1000", // exactly so, though another begins like it
