@@ -47,6 +47,9 @@ func (f *feed) greet(ctx context.Context) error {
 	if err := f.exchange(within, rueidis.Commands{f.client.B().Ping().Build()}); err != nil {
 		return err
 	}
+	if err := f.rules(within); err != nil {
+		return err
+	}
 	clock, err := f.member.client.Do(within, f.member.client.B().Time().Build()).AsIntSlice()
 	if err != nil {
 		return fmt.Errorf("ask for the time: %w", err)
@@ -59,6 +62,9 @@ func (f *feed) greet(ctx context.Context) error {
 
 // Probe implements anchor.Feed.
 func (f *feed) Probe(ctx context.Context, which string) error {
+	if err := f.rules(ctx); err != nil {
+		return err
+	}
 	return f.send(ctx, f.names.probe+f.id, which)
 }
 

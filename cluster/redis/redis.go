@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -18,9 +19,12 @@ import (
 
 // Options say which Redis, and how to use it.
 type Options struct {
-	// URL is redis://[user:password@]host:port[/db], or rediss:// for TLS, or unix:///path. Sentinel and Cluster are
-	// not supported yet.
+	// URL is redis://[user:password@]host:port[/db], or rediss:// for TLS, or unix:///path. With Sentinel it says how to log in at
+	// whichever server is the master, and has no host: redis://[user:password@][/db], or "". Redis Cluster is not supported yet.
 	URL string
+
+	// Sentinel finds the server.
+	Sentinel Sentinel
 
 	// KeyPrefix begins every key and channel: default "weir". Two clusters on one Redis need two. Nothing else may use it.
 	KeyPrefix string
@@ -63,30 +67,50 @@ func New(o Options) (*Broker, error) {
 		return nil, fmt.Errorf("LogTTL %s: want at least %s", b.opts.LogTTL, minTTL)
 	}
 	var err error
-	if b.client, err = clientOption(o.URL); err != nil {
+	if o.Sentinel.zero() {
+		b.client, err = clientOption(o.URL)
+	} else {
+		b.client, err = sentinelOption(o.URL, &o.Sentinel)
+	}
+	if err != nil {
 		return nil, err
 	}
 	b.target = strings.Join(b.client.InitAddress, ", ")
 	return b, nil
 }
 
-// Addr is host and port of the server, or the path of its socket: nothing secret.
+// Addr is host and port of the server, or of each sentinel with ", " between, or the path of its socket: nothing secret.
 func (b *Broker) Addr() string { return b.target }
 
 // clientOption is what a URL means to rueidis.
-func clientOption(url string) (rueidis.ClientOption, error) {
-	o, err := rueidis.ParseURL(url)
+func clientOption(text string) (rueidis.ClientOption, error) {
+	o, err := rueidis.ParseURL(text)
 	switch {
 	case err != nil:
 		return o, errors.New("URL: want redis://[user:password@]host:port[/db], rediss:// or unix://") // the error would tell the password
 	case o.Sentinel.MasterSet != "" || len(o.InitAddress) != 1:
-		return o, errors.New("URL: Sentinel and several addresses are not supported yet")
+		return o, errors.New("URL: want one address, and no master_set: sentinels have options of their own")
 	}
 	o.ForceSingleClient, o.DisableCache, o.DisableRetry = true, true, true
 	o.PipelineMultiplex, o.RingScaleEachConn = -1, 10
 	o.ReadBufferEachConn, o.WriteBufferEachConn = bufferSize, bufferSize
 	o.Dialer.Timeout, o.Dialer.KeepAlive, o.ConnWriteTimeout = dialTime, keepAlive, writeTime
 	return o, nil
+}
+
+// sentinelOption is what a URL without a host means, where sentinels know the host.
+func sentinelOption(text string, s *Sentinel) (rueidis.ClientOption, error) {
+	if text == "" {
+		text = "redis://"
+	}
+	if u, err := url.Parse(text); err == nil && (u.Host != "" || u.Scheme == "unix") {
+		return rueidis.ClientOption{}, errors.New("URL: has a server, which the sentinels are to find: want redis://[user:password@][/db] or rediss://")
+	}
+	o, err := clientOption(text)
+	if err == nil {
+		err = s.apply(&o)
+	}
+	return o, err
 }
 
 // How a member is connected; what else there is to know is package anchor's.
@@ -119,7 +143,12 @@ func (b *Broker) Join(ctx context.Context, node string, l cluster.Listener) (clu
 }
 
 // engine is what errors call it.
-func (b *Broker) engine() string { return "redis at " + b.target }
+func (b *Broker) engine() string {
+	if b.opts.Sentinel.zero() {
+		return "redis at " + b.target
+	}
+	return "redis " + b.opts.Sentinel.Master + " of the sentinels at " + b.target
+}
 
 // reach makes a client, which does not work before it has had a connection.
 func (b *Broker) reach(ctx context.Context) (rueidis.Client, error) {

@@ -59,7 +59,9 @@ func TestRedisThatIsKilledIsABroker(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	for _, o := range []redis.Options{
 		{}, {URL: "http://x"}, {URL: "redis://a:1?addr=b:2"}, {URL: "redis://a:1", KeyPrefix: "{x}"}, {URL: "redis://a:1", LogTTL: 1},
-		{URL: "redis://a:1?master_set=x"},
+		{URL: "redis://a:1?master_set=x"}, {URL: "redis://a:1", Sentinel: redis.Sentinel{Master: "m", Addresses: []string{"b:1"}}},
+		{Sentinel: redis.Sentinel{Master: "m"}}, {Sentinel: redis.Sentinel{Addresses: []string{"b:1"}}},
+		{Sentinel: redis.Sentinel{Master: "m", Addresses: []string{"b"}}}, {Sentinel: redis.Sentinel{Master: "m", Addresses: []string{"b:1"}, Username: "u"}},
 	} {
 		if _, err := redis.New(o); err == nil {
 			t.Errorf("%+v is taken", o)

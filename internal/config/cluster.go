@@ -20,8 +20,21 @@ type clusterKeys struct {
 }
 
 type redisKeys struct {
-	URL       string `key:"url" default:"" secret:"true" doc:"redis://[user:password@]host:port[/db], rediss:// for TLS, or unix:///path; required with broker redis"`
-	KeyPrefix string `key:"keyPrefix" default:"weir" doc:"begins every key and channel; clusters that share a server have one each"`
+	URL       string       `key:"url" default:"" secret:"true" doc:"redis://[user:password@]host:port[/db], rediss:// for TLS, or unix:///path; required with broker redis, unless sentinels find the server: then it has no host"`
+	KeyPrefix string       `key:"keyPrefix" default:"weir" doc:"begins every key and channel; clusters that share a server have one each"`
+	Sentinel  sentinelKeys `key:"sentinel" doc:"who knows which server is the master"`
+}
+
+type sentinelKeys struct {
+	Master    string   `key:"master" default:"" doc:"the name under which the sentinels watch the master"`
+	Addresses []string `key:"addresses" doc:"host:port of sentinels, at least one; the others are learnt from these"`
+	Username  string   `key:"username" default:"" doc:"at the sentinels"`
+	Password  string   `key:"password" default:"" secret:"true" doc:"at the sentinels"`
+}
+
+// isSet reports whether the file says anything of sentinels.
+func (k *sentinelKeys) isSet() bool {
+	return k.Master != "" || len(k.Addresses) > 0 || k.Username != "" || k.Password != ""
 }
 
 type natsKeys struct {
@@ -52,11 +65,13 @@ func (r *reader) cluster(k *clusterKeys) (o weir.ClusterOptions) {
 }
 
 func (r *reader) redis(k *redisKeys) cluster.Broker {
-	if k.URL == "" {
+	if k.URL == "" && !k.Sentinel.isSet() {
 		r.wrong("cluster.redis.url", "is missing: broker redis needs the address of a Redis server, redis://host:port")
 		return nil
 	}
-	b, err := redis.New(redis.Options{URL: k.URL, KeyPrefix: k.KeyPrefix})
+	b, err := redis.New(redis.Options{URL: k.URL, KeyPrefix: k.KeyPrefix, Sentinel: redis.Sentinel{
+		Master: k.Sentinel.Master, Addresses: k.Sentinel.Addresses, Username: k.Sentinel.Username, Password: k.Sentinel.Password,
+	}})
 	if err != nil {
 		r.wrongBroker("cluster.redis", err)
 		return nil
@@ -84,11 +99,13 @@ func (r *reader) nats(k *natsKeys) cluster.Broker {
 func (r *reader) wrongBroker(path string, err error) {
 	place, sentence, _ := strings.Cut(err.Error(), ": ")
 	field, _, _ := strings.Cut(place, " ")
-	key := strings.ToLower(field[:1]) + field[1:]
 	if field == "URL" {
-		key = "url"
+		field = "url"
 	}
-	r.wrong(path+"."+key, "%s", sentence)
+	for part := range strings.SplitSeq(field, ".") { // Sentinel.Master is sentinel.master
+		path += "." + strings.ToLower(part[:1]) + part[1:]
+	}
+	r.wrong(path, "%s", sentence)
 }
 
 // idleCluster refuses what the broker does not have.
@@ -99,6 +116,7 @@ func (r *reader) idleCluster(k *clusterKeys) {
 	}{
 		{"redis.url", "redis", k.Redis.URL != ""},
 		{"redis.keyPrefix", "redis", k.Redis.KeyPrefix != "weir"},
+		{"redis.sentinel", "redis", k.Redis.Sentinel.isSet()},
 		{"nats.url", "nats", k.NATS.URL != ""},
 		{"nats.credentials", "nats", k.NATS.Credentials != ""},
 		{"nats.keyPrefix", "nats", k.NATS.KeyPrefix != "weir"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/cluster/nats"
+	"github.com/streamweir/weir/cluster/redis"
 	"github.com/streamweir/weir/internal/config"
 )
 
@@ -34,6 +35,15 @@ func TestClusterKeysReachTheOptions(t *testing.T) {
 			t.Errorf("%s shows the password: %v", s.Path, s.Value)
 		}
 	}
+	c = parse(t, clusterFile+"{broker: redis, redis: {url: 'redis://u:secret@/1', sentinel: {master: m, addresses: ['a:1', 'b:2'], username: u, password: secret}}}", config.LoadOptions{})
+	if o := c.Options.Cluster; o.Broker == nil || o.Broker.(*redis.Broker).Addr() != "a:1, b:2" {
+		t.Errorf("%+v", o)
+	}
+	for _, s := range c.Effective() {
+		if strings.Contains(fmt.Sprint(s.Value), "secret") {
+			t.Errorf("%s shows the password: %v", s.Path, s.Value)
+		}
+	}
 	if c := parse(t, clusterFile+"{broker: memory}", config.LoadOptions{}); c.Options.Cluster.Broker != nil {
 		t.Error("one node has a broker")
 	}
@@ -45,6 +55,11 @@ func TestClusterKeysAreRefused(t *testing.T) {
 		{"{broker: redis}", "cluster.redis.url: is missing"},
 		{"{broker: redis, redis: {url: 'http://x'}}", "cluster.redis.url: want redis://"},
 		{"{broker: redis, redis: {url: 'redis://x:1', keyPrefix: '{a}'}}", "cluster.redis.keyPrefix: "},
+		{"{broker: redis, redis: {url: 'redis://x:1', sentinel: {master: m, addresses: ['a:1']}}}", "cluster.redis.url: has a server, which the sentinels are to find"},
+		{"{broker: redis, redis: {sentinel: {addresses: ['a:1']}}}", "cluster.redis.sentinel.master: is missing"},
+		{"{broker: redis, redis: {sentinel: {master: m}}}", "cluster.redis.sentinel.addresses: is missing"},
+		{"{broker: redis, redis: {sentinel: {master: m, addresses: [a]}}}", "cluster.redis.sentinel.addresses: \"a\": want host:port"},
+		{"{broker: nats, nats: {url: 'nats://x:1'}, redis: {sentinel: {master: m}}}", "cluster.redis.sentinel: has no effect with broker nats"},
 		{"{broker: redis, redis: {url: 'redis://x:1'}, logRecords: 0}", "cluster.logRecords"},
 		{"{logRecords: 7}", "cluster.logRecords: has no effect with broker memory"},
 		{"{redis: {url: 'redis://x:1'}}", "cluster.redis.url: has no effect with broker memory"},

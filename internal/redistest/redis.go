@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,34 @@ func Start(t testing.TB, args ...string) *Redis {
 				"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always",
 				"--daemonize", "no",
 			}, args...)
+		},
+	})}
+}
+
+// Sentinel is a redis-sentinel process of a test.
+type Sentinel = Redis
+
+// Master is what sentinels of tests call the server they watch.
+const Master = "weir"
+
+// StartSentinel starts a sentinel that watches a master, with as many others that a failover takes a quorum of two.
+func StartSentinel(t testing.TB, master *Redis) *Sentinel {
+	t.Helper()
+	dir := t.TempDir()
+	host, port, err := net.SplitHostPort(master.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Sentinel{t: t, Process: enginetest.Start(t, enginetest.Options{
+		Program: "redis-server", Dir: dir, Serves: answers,
+		Args: func(own string) []string {
+			file := filepath.Join(dir, "sentinel.conf")
+			text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %[3]s %[4]s %[5]s 2\nsentinel down-after-milliseconds %[3]s 1000\n"+
+				"sentinel failover-timeout %[3]s 5000\n", own, dir, Master, host, port)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return []string{file, "--sentinel"}
 		},
 	})}
 }
