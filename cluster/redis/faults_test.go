@@ -97,6 +97,7 @@ func read(t *testing.T, m cluster.Member, log string, after uint64) cluster.Page
 // The network drops everything in the middle of an append, then delivers it late, when the next attempt has been made: the
 // entry is there once, whichever of them was executed.
 func TestAppendThatArrivesLateIsNotDoneTwice(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	for round := range 2 {
 		p := enginetest.NewProxy(t, s.Addr())
@@ -127,6 +128,7 @@ func TestAppendThatArrivesLateIsNotDoneTwice(t *testing.T) {
 
 // Who gives up waiting in the middle is told that nobody knows.
 func TestAppendThatIsGivenUpIsUndecided(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	p := enginetest.NewProxy(t, s.Addr())
 	m := join(t, p.Addr(), "", newEar())
@@ -236,6 +238,7 @@ func (h *holding) Claim(bytes int) bool { h.Hold(bytes); return true }
 
 // What is on its way to an engine that takes nothing is bounded and counted, however many publish.
 func TestWhatIsOnItsWayIsBounded(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	p := enginetest.NewProxy(t, s.Addr())
 	h := &holding{ear: newEar()}

@@ -25,6 +25,7 @@ func open(t testing.TB, addr, prefix string) *redis.Broker {
 
 // The suite, through a proxy that cuts and deafens.
 func TestRedisIsABroker(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t, "--client-output-buffer-limit", "pubsub 4mb 1mb 1")
 	clustertest.Run(t, func(t testing.TB) *clustertest.Engine {
 		s.Do("FLUSHALL")
@@ -43,6 +44,7 @@ func TestRedisIsABroker(t *testing.T) {
 
 // The suite, with the process killed and started again, which tells nobody, and clients killed by the engine.
 func TestRedisThatIsKilledIsABroker(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	clustertest.Run(t, func(t testing.TB) *clustertest.Engine {
 		s.Do("FLUSHALL")

@@ -55,7 +55,7 @@ func StartSentinel(t testing.TB, master *Redis) *Sentinel {
 		Program: "redis-server", Dir: dir, Serves: answers,
 		Args: func(own string) []string {
 			file := filepath.Join(dir, "sentinel.conf")
-			text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %[3]s %[4]s %[5]s 2\nsentinel down-after-milliseconds %[3]s 1000\n"+
+			text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %[3]s %[4]s %[5]s 2\nsentinel down-after-milliseconds %[3]s 3000\n"+
 				"sentinel failover-timeout %[3]s 5000\n", own, dir, Master, host, port)
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
@@ -77,6 +77,15 @@ func (s *Redis) Do(line string) string {
 	answer, err := command(s.Addr(), line)
 	if err != nil || strings.HasPrefix(answer, "-") {
 		s.t.Fatalf("%s: %q, %v", line, answer, err)
+	}
+	return answer
+}
+
+// Try is Do for a server that may not be there; then it returns "".
+func (s *Redis) Try(line string) string {
+	answer, err := command(s.Addr(), line)
+	if err != nil {
+		return ""
 	}
 	return answer
 }
