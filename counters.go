@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/build"
+	"github.com/streamweir/weir/internal/engineio"
 	"github.com/streamweir/weir/internal/guard"
 	"github.com/streamweir/weir/internal/latency"
 	"github.com/streamweir/weir/internal/link"
@@ -27,6 +28,7 @@ type figures struct {
 	authRejected, noHandler atomic.Uint64
 	authUnavailable         atomic.Uint64
 	skipped, unheard        atomic.Uint64 // events not handled; answers to clients that had left
+	strays                  atomic.Uint64 // answers that nobody waits for
 }
 
 // codeNames name Engine.IO's error codes (protocol.md 1.1) for the metric
@@ -38,7 +40,7 @@ var codeNames = [...]string{"transport", "unknown_session", "method", "bad_reque
 func (s *Server) extra() metrics.Extra {
 	e := metrics.Extra{
 		Since:    s.began,
-		Sessions: map[string]int{}, Refused: map[string]uint64{}, Namespaces: map[string]metrics.NamespaceFigures{},
+		Sessions: map[string]int{}, Refused: map[string]uint64{}, Strays: map[string]uint64{"answer": 0}, Namespaces: map[string]metrics.NamespaceFigures{},
 		AuthRateLimited: s.count.authLimited.Load(), Reconnects: s.comers.Back(),
 		AuthRevoked: s.count.authRevoked.Load(), Revocations: s.revoked.Len(),
 	}
@@ -57,6 +59,9 @@ func (s *Server) extra() metrics.Extra {
 		e.Sessions["websocket"] += int(st.WebSocket)
 		for code, n := range st.Refused {
 			e.Refused[codeNames[code]] += n
+		}
+		for k, n := range st.Strays {
+			e.Strays[engineio.Stray(k).String()] += n
 		}
 		d.Refused(func(reason string, n uint64) { e.Refused[reason] += n })
 	}
@@ -78,6 +83,7 @@ func (s *Server) extra() metrics.Extra {
 	e.Journal = s.disk.figures()
 	for path, n := range s.byPath.All() {
 		c := &n.count
+		e.Strays["answer"] += c.strays.Load()
 		e.Namespaces[path] = metrics.NamespaceFigures{
 			Opened: c.opened.Load(), Closed: c.closed.Load(), Received: c.received.Load(),
 			ReceivedBytes: c.receivedBytes.Load(), AuthRejected: c.authRejected.Load(), AuthUnavailable: c.authUnavailable.Load(), NoHandler: c.noHandler.Load(),

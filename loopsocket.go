@@ -113,7 +113,11 @@ func (l *loopSocket) take(in socketio.Incoming) {
 // Answered implements socketio.Socket: a client's ack.
 func (l *loopSocket) Answered(id uint64, args []byte, attachments [][]byte) {
 	awaited := l.public().out().Answer(id, delivery.Answer{Args: args, Attachments: attachments})
-	if !awaited && l.client.Inbound() != nil && !l.gone.Load() {
+	if awaited || l.gone.Load() {
+		return
+	}
+	l.ns.count.strays.Add(1)
+	if l.client.Inbound() != nil {
 		l.stray(args, attachments)
 	}
 }

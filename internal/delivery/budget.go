@@ -482,7 +482,7 @@ func (sh *Shard) cutWorst() (more bool) {
 		s.rank()
 		s.cutoff = max(s.worst[0].pinned/16, 1)
 	}
-	begun := sh.hub.Now()
+	begun, soon := sh.hub.Now(), int64(0)
 	for i, w := range s.worst {
 		if w.pinned < s.cutoff {
 			break
@@ -490,9 +490,10 @@ func (sh *Shard) cutWorst() (more bool) {
 		if w.conn.closed() || w.conn.doomed {
 			continue
 		}
+		soon += int64(w.conn.hoard()) // is given back when the connection is closed, which takes more than this step
 		sh.doom(w.conn, base.CauseMemoryBudget)
 		sh.cutDoomed()
-		if sh.count() < sh.hub.budget.Limit() {
+		if sh.count()-soon < sh.hub.budget.Limit() {
 			return false
 		}
 		if sh.hub.Now()-begun > int64(cutTime) {
@@ -527,6 +528,7 @@ func (c *Conn) evict(d *Declared, before int64) (gone, pinned int) {
 		}
 		pinned += l.Bytes() + lane.EntryBytes*l.Depth()
 	}
+	pinned = c.hoard()
 	for _, s := range c.sockets {
 		if s.events != nil {
 			pinned += s.events.Bytes() + lane.EntryBytes*s.events.Depth()

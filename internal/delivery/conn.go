@@ -295,6 +295,23 @@ func (c *Conn) Hasten() {
 //weir:loop
 type Deaf interface{ Deaf() bool }
 
+// Hoarder says what its client makes the server hold besides what waits in lanes: what it has sent and what is not done yet. A
+// Peer may implement it.
+//
+//weir:loop
+type Hoarder interface {
+	// Held is so many bytes.
+	Held() int
+}
+
+// hoard is what the client makes the server hold besides what waits in lanes.
+func (c *Conn) hoard() int {
+	if p, ok := c.peer.(Hoarder); ok {
+		return p.Held()
+	}
+	return 0
+}
+
 // deaf reports whether acks of the client are not heard now: their clocks stand still then (architecture.md D10).
 func (c *Conn) deaf() bool {
 	p, ok := c.peer.(Deaf)

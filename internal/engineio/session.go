@@ -429,6 +429,9 @@ func (s *Session) packet(p eio.Packet) error {
 	case eio.Message:
 		return s.message(p.Data, p.Binary)
 	case eio.Pong:
+		if s.heart.phase() < taken {
+			s.stray(StrayPong)
+		}
 		s.heart.pong(s.shard.rhythm, s.now())
 		s.arm()
 	case eio.Close:
@@ -437,8 +440,19 @@ func (s *Session) packet(p eio.Packet) error {
 	case eio.Ping: // a client's in Engine.IO 3 only
 		return s.misuse(base.CauseTransportError, errors.New("engineio: ping from a client"))
 	case eio.Open, eio.Upgrade, eio.Noop: // stray ones are ignored (protocol.md 1.3)
+		s.stray(StrayOther)
 	}
 	return nil
+}
+
+func (s *Session) stray(k Stray) { s.shard.server.stats.strays[k].Add(1) }
+
+// Held is how many bytes are kept of a message of the peer's that is incomplete, or waits for its turn.
+func (s *Session) Held() int {
+	if s.ws == nil {
+		return 0 // a body belongs to its request, which has a time limit
+	}
+	return s.ws.Held()
 }
 
 func (s *Session) message(data []byte, binary bool) error {

@@ -32,7 +32,7 @@ func newShard(s *Server, index int) *shard {
 		server: s, loop: o.Loops[index], index: index, sessions: newRegistry(),
 		rhythm: newRhythm(o.PingInterval, o.PingTimeout),
 	}
-	sh.sockets = &transport.WebSocketOptions{Loop: sh.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold}
+	sh.sockets = &transport.WebSocketOptions{Loop: sh.loop, Now: o.Now, Limit: o.MaxHTTPBufferSize, Hold: o.Hold, Pings: &s.stats.strays[StrayPing]}
 	if l, ok := sh.loop.(interface{ Turns() *turns.Turns }); ok {
 		sh.sockets.Turns = l.Turns()
 	}

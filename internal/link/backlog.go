@@ -173,6 +173,25 @@ func (c *Client) handleLast(m message) {
 	}
 }
 
+// Held implements delivery.Hoarder: what the client has sent, is incomplete or waits.
+func (c *Client) Held() int {
+	n := c.proto.Held() + c.session.Held()
+	w := c.waiting()
+	if w == nil {
+		return n
+	}
+	for i := range w.backlog {
+		n += w.backlog[i].held()
+	}
+	if w.reading != nil {
+		n += len(w.reading.data)
+	}
+	if w.inflow != nil && w.inflow.late != nil {
+		n += w.inflow.bytes
+	}
+	return n
+}
+
 // dropBacklog forgets what a client had sent after it had broken the protocol.
 func (c *Client) dropBacklog() {
 	w := c.waiting()

@@ -50,6 +50,7 @@ var (
 	_ delivery.Describer = (*Client)(nil)
 	_ delivery.Addressed = (*Client)(nil)
 	_ delivery.Deaf      = (*Client)(nil)
+	_ delivery.Hoarder   = (*Client)(nil)
 	_ outbox.Outlet      = (*engineio.Session)(nil)
 )
 

@@ -251,6 +251,9 @@ func collectDoor(s sink, x Extra) {
 		}
 		s.put(configReloaded, at)
 	}
+	for kind, n := range x.Strays {
+		s.put(strays, float64(n), kind)
+	}
 	s.put(reconnects, float64(x.Reconnects))
 	s.put(workersRunning, float64(x.Workers.Running))
 	s.put(workersQueued, float64(x.Workers.Queued))

@@ -14,6 +14,7 @@ type Extra struct {
 	Refused         map[string]uint64           // handshakes refused, by reason: a fixed set
 	Requests        map[string]uint64           // clients' subscribe, publish and the like refused, by code: a fixed set
 	Namespaces      map[string]NamespaceFigures // by path; only declared namespaces
+	Strays          map[string]uint64           // packets of clients that say nothing, by kind: a fixed set
 	AuthRateLimited uint64                      // attempts refused because the address had failed too often
 	AuthRevoked     uint64                      // tokens refused because they, or their principals, are revoked
 	Revocations     int                         // in force, or ended a moment ago

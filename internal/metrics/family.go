@@ -96,6 +96,7 @@ var (
 	unbalanced        = counter("unbalanced_total", "Lanes whose books did not add up: always 0, or a bug.")
 
 	sessions          = gauge("sessions", "Open Engine.IO sessions.", "transport")
+	strays            = counter("stray_packets_total", "Packets of clients that say nothing, by kind: answers nobody waits for, pongs nobody has asked for, ignored ones, pings of websockets.", "what")
 	requestsRefused   = counter("requests_refused_total", "Requests of clients refused (subscribe, unsubscribe, publish, history), by code.", "reason")
 	handshakesRefused = counter("handshakes_refused_total", "Handshakes refused, by reason.", "reason")
 	authRateLimited   = counter("auth_rate_limited_total", "Attempts refused because the address had failed too often.")

@@ -48,7 +48,7 @@ func extra() metrics.Extra {
 			"/feed":       {Opened: 5, Closed: 1, Received: 10, ReceivedBytes: 1000, AuthRejected: 6, AuthUnavailable: 4, NoHandler: 7, EventsSkipped: 8, AnswersUnheard: 9, Schemas: []metrics.SchemaFigures{{Name: "prices*", Violations: 3, Dry: 2}}},
 			"/undeclared": {Opened: 99},
 		},
-		AuthRateLimited: 8, AuthRevoked: 17, Revocations: 18, Reconnects: 11, Workers: metrics.Workers{Running: 1, Queued: 2, Panics: 3}, Outside: metrics.Outside{Running: 14, Queued: 15, Refused: 16},
+		AuthRateLimited: 8, AuthRevoked: 17, Revocations: 18, Reconnects: 11, Strays: map[string]uint64{"pong": 21}, Workers: metrics.Workers{Running: 1, Queued: 2, Panics: 3}, Outside: metrics.Outside{Running: 14, Queued: 15, Refused: 16},
 		Inbound:    []metrics.Inbound{{Server: "door", Throttled: 19, Senders: 20, Beyond: []metrics.Beyond{{Action: "drop", Events: 9}, {Action: "drop", DryRun: true, Events: 10}}}},
 		Cluster:    &metrics.Cluster{Up: true, Nodes: 3, Unsent: map[string]uint64{"publish": 3, "operation": 0}, Missed: 2, Renumbered: 1},
 		Reloads:    &metrics.Reloads{Applied: 41, Refused: 42},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/turns"
@@ -40,6 +41,8 @@ type WebSocketOptions struct {
 	Poller *Poller      // of the loop: cleartext connections are held by it; nil: by goroutines
 	Turns  *turns.Turns // of the loop: bound what is dealt with in one step; nil: no bound
 	Hold   func(int)    // told how many bytes more, or less, are kept of messages still incomplete; nil: nobody asks
+
+	Pings *atomic.Uint64 // counts the ping frames of peers; nil: nobody asks
 }
 
 // WebSocket takes over a connection. Nothing is read before Start. When the driver is closed, the connection is closed

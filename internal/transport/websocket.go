@@ -187,6 +187,14 @@ func (w *WebSocket) Progress() Progress { return w.conn.progress() }
 // LastRead is when bytes last came, by the loop's clock.
 func (w *WebSocket) LastRead() int64 { return w.lastRead }
 
+// Held is how many bytes are kept of a message that is incomplete, or waits for its turn.
+func (w *WebSocket) Held() int {
+	if w.partial == nil {
+		return 0
+	}
+	return w.partial.held
+}
+
 // Pause stops reading; no message comes after the one being handled, but for one that is being inflated. Idempotent.
 func (w *WebSocket) Pause() {
 	w.paused = true
@@ -471,6 +479,9 @@ func (f frames) Control(op ws.Opcode, payload []byte) error {
 	case op == ws.Close:
 		w.peerCloses(payload)
 	case op == ws.Ping && w.state == wsOpen:
+		if n := w.options.Pings; n != nil {
+			n.Add(1)
+		}
 		if w.control == nil {
 			w.control = &controls{}
 		}
