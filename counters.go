@@ -3,6 +3,7 @@ package weir
 import (
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/streamweir/weir/internal/build"
 	"github.com/streamweir/weir/internal/engineio"
@@ -17,8 +18,7 @@ type counters struct {
 	authLimited atomic.Uint64
 	authRevoked atomic.Uint64
 	panics      atomic.Uint64 // of the application's code, caught
-	handlers    latency.Histogram
-	requests    guard.Tally // clients' delivery events refused, by code
+	requests    guard.Tally   // clients' delivery events refused, by code
 }
 
 // figures are those of one namespace.
@@ -44,13 +44,15 @@ func (s *Server) extra() metrics.Extra {
 		AuthRateLimited: s.count.authLimited.Load(), Reconnects: s.comers.Back(),
 		AuthRevoked: s.count.authRevoked.Load(), Revocations: s.revoked.Len(),
 	}
-	e.Handler.Add(&s.count.handlers)
+	e.Overdue, e.Late = s.handling.overdue(time.Now()), s.handling.late.Load()
 	w := s.workers.Stats()
 	e.LogDropped = s.lines.Dropped()
 	e.EventsDropped, e.EventsPanics = s.herald.read(&s.herald.dropped), s.herald.read(&s.herald.panics)
 	e.Workers = metrics.Workers{Running: w.Running, Queued: w.Queued, Panics: w.Panics + s.count.panics.Load()}
 	o := s.outside.Stats()
 	e.Workers.Panics += o.Panics + s.readers.Stats().Panics + s.requests.Stats().Panics
+	r := s.requests.Stats()
+	e.RequestsRunning, e.RequestsQueued = r.Running, r.Queued
 	e.Outside = metrics.Outside{Running: o.Running, Queued: o.Queued, Refused: o.Refused}
 	e.Build = metrics.Build{Version: build.Version(), Revision: build.Revision(), GoVersion: runtime.Version()}
 	for _, d := range s.doors {
@@ -82,6 +84,10 @@ func (s *Server) extra() metrics.Extra {
 	e.Requests = s.count.requests.Read()
 	e.Journal = s.disk.figures()
 	for path, n := range s.byPath.All() {
+		n.readTimes(func(event string, d *latency.Distribution) {
+			e.Handler.Join(d)
+			e.Handlers = append(e.Handlers, metrics.HandlerTime{Namespace: path, Event: event, Took: *d})
+		})
 		c := &n.count
 		e.Strays["answer"] += c.strays.Load()
 		e.Namespaces[path] = metrics.NamespaceFigures{

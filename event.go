@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/packet"
@@ -108,7 +107,10 @@ func (s *Socket) errorFrame(why refusalBody) (*base.Frame, error) {
 // there, when its turn comes: OnConnect, which sets handlers, and the events before it
 // have been dealt with. So is whether its client has left meanwhile, which changes
 // nothing: what had arrived is handled, and only its answers have nowhere to go.
-type eventJob struct{ Event }
+type eventJob struct {
+	Event
+	stint stint
+}
 
 // Run implements workers.Job.
 func (j *eventJob) Run(ctx context.Context) {
@@ -117,15 +119,19 @@ func (j *eventJob) Run(ctx context.Context) {
 		return
 	}
 	j.running.Store(true)
-	start, err := time.Now(), error(errUnfinished) // unless run returns: a handler may end its goroutine
+	j.stint.event, j.stint.socket = j.Name, j.socket
+	running, end := j.socket.ns.srv.handling.begin(ctx, &j.stint)
+	err := error(errUnfinished) // unless run returns: a handler may end its goroutine
 	defer func() {
-		j.socket.ns.srv.count.handlers.Observe(int64(time.Since(start)))
+		j.socket.ns.observe(j.Name, j.socket.ns.srv.handling.end(&j.stint))
+		err = overdueError(running, err)
+		end()
 		if err != nil {
 			j.failed(ctx, err)
 		}
 		j.running.Store(false)
 	}()
-	err = j.run(ctx)
+	err = j.run(running)
 }
 
 func (j *eventJob) run(ctx context.Context) (err error) {

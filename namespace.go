@@ -11,6 +11,8 @@ import (
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
+	"github.com/streamweir/weir/internal/guard"
+	"github.com/streamweir/weir/internal/latency"
 	"github.com/streamweir/weir/internal/wire/sio"
 	"github.com/streamweir/weir/internal/workers"
 )
@@ -59,7 +61,9 @@ type Namespace struct {
 	connect    []ConnectFunc
 	disconnect []DisconnectFunc
 	on         map[string]Handler
-	chains     map[string][]Handler // of on, for sockets without handlers of their own
+	chains     map[string][]Handler          // of on, for sockets without handlers of their own
+	times      map[string]*latency.Histogram // of handlers, by their events: see running.go
+	otherTimes latency.Histogram
 	any        []Handler
 	sent       []func(event string, args []any)
 	unhandled  map[string]struct{} // names logged once
@@ -116,6 +120,7 @@ func (n *Namespace) On(event string, h Handler) {
 			n.on = make(map[string]Handler)
 		}
 		n.on[event] = h
+		n.timedLocked(event)
 	})
 }
 
@@ -219,6 +224,10 @@ func (n *Namespace) automatic(topic string) delivery.SubscribeOptions {
 }
 
 func (n *Namespace) runConnect(ctx context.Context, s *Socket, handlers []ConnectFunc) {
+	r := stint{event: guard.ConnectPacket, socket: s}
+	_, end := n.srv.handling.begin(ctx, &r) // the contexts of its calls end with the client
+	defer n.srv.handling.end(&r)
+	defer end()
 	for _, f := range handlers {
 		if !n.runConnectOne(ctx, s, f) {
 			return
@@ -262,6 +271,10 @@ func (n *Namespace) farewell(s *Socket, reason string) {
 		return
 	}
 	s.loop().enqueue(jobFunc(func(ctx context.Context) {
+		r := stint{event: guard.DisconnectPacket, socket: s}
+		ctx, end := n.srv.handling.begin(ctx, &r)
+		defer n.srv.handling.end(&r)
+		defer end()
 		for _, f := range handlers {
 			n.told(ctx, s, reason, f)
 		}

@@ -61,6 +61,7 @@ type Server struct {
 	agents    *guard.Agents
 	began     time.Time
 	count     counters
+	handling  handling        // the handlers that run now
 	lines     *logqueue.Queue // what log writes to
 	herald    *herald         // calls opts.Events, which tell it
 	stalls    stallLog
@@ -133,6 +134,7 @@ func New(o Options) (*Server, error) {
 		HighWatermark: o.Memory.HighWatermark, FinishTimeout: finishTimeout, OnCut: s.onCut, OnStall: s.onStall, Open: s.openLog, Relieve: s.disk.relieve,
 	})
 	s.drain = s.newDrain()
+	s.handling.deadline = o.Workers.Deadline
 	lobby := NamespaceOptions{}
 	s.lobby = s.hub.Declare(delivery.NamespaceSpec{Events: lobby.eventsPolicy()})
 	var err error
@@ -418,6 +420,7 @@ func (s *Server) housekeep(done <-chan struct{}) {
 			s.sumUpRefusals(now)
 			s.disk.sweep(now)
 			s.ledger.Sum()
+			s.sayLate(now)
 		}
 	}
 }

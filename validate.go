@@ -95,6 +95,7 @@ func (o *Options) Validate() error {
 	o.Cluster.validate(&p)
 	o.Revoked.validate(&p, o.authenticates())
 	o.Hooks.validate(&p, slices.ContainsFunc(o.servers(), func(s ServerOptions) bool { return s.Auth }))
+	o.Workers.validateDeadline(&p)
 	if o.Workers.Nice != 0 && !workers.NiceSupported {
 		p.add("Workers.Nice %d: only Linux can run handlers at another priority", o.Workers.Nice)
 	}

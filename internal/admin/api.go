@@ -26,6 +26,7 @@ func New(o Options) http.Handler {
 	a.addPlain(rightRead, http.MethodGet, "/api/drain", a.draining)
 	a.add(rightRead, http.MethodGet, "/api/clients", a.clients)
 	a.add(rightRead, http.MethodGet, "/api/lag", a.lag)
+	a.add(rightRead, http.MethodGet, "/api/handlers", a.handlers)
 	a.add(rightRead, http.MethodGet, "/api/refused", a.refused)
 	a.add(rightAdmin, http.MethodDelete, "/api/refused", a.forgive)
 	a.addPlain(rightAdmin, http.MethodPost, "/api/revoke", a.revoke)

@@ -21,6 +21,8 @@ type Options struct {
 	History   History // nil: nothing is kept
 	Refused   Refused // nil: nobody is
 
+	Handlers Handlers // nil: there are none
+
 	Revocations Revocations              // nil: there are none
 	Reload      func() (any, error)      // has the configuration read again; its answer. nil: there is none
 	Troubles    func() []metrics.Trouble // what is wrong with the disk; it must not ask it. nil: nothing ever is

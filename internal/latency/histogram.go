@@ -50,6 +50,14 @@ func (d *Distribution) Add(h *Histogram) {
 	d.Sum += time.Duration(h.sum.Load())
 }
 
+// Join adds what another one has counted.
+func (d *Distribution) Join(o *Distribution) {
+	for i, n := range o.Counts {
+		d.Counts[i] += n
+	}
+	d.Sum += o.Sum
+}
+
 // Count is how many durations were counted.
 func (d Distribution) Count() (n uint64) {
 	for _, c := range d.Counts {

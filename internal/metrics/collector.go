@@ -261,7 +261,14 @@ func collectDoor(s sink, x Extra) {
 	s.put(outsideQueued, float64(x.Outside.Queued))
 	s.put(outsideRefused, float64(x.Outside.Refused))
 	s.put(handlerPanics, float64(x.Workers.Panics))
-	s.histogram(handlerSeconds, x.Handler)
+	for i := range x.Handlers {
+		h := &x.Handlers[i]
+		s.histogram(handlerSeconds, h.Took, h.Namespace, h.Event)
+	}
+	s.put(handlersOverdue, float64(x.Overdue))
+	s.put(handlersLate, float64(x.Late))
+	s.put(requestsRunning, float64(x.RequestsRunning))
+	s.put(requestsQueued, float64(x.RequestsQueued))
 	s.put(logDropped, float64(x.LogDropped))
 	for event, n := range x.EventsDropped {
 		s.put(eventsDropped, float64(n), event)

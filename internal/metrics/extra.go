@@ -20,6 +20,11 @@ type Extra struct {
 	Revocations     int                         // in force, or ended a moment ago
 	Reconnects      uint64                      // clients that came back after the server had cut them
 	Handler         latency.Distribution        // how long handlers ran
+	Handlers        []HandlerTime               // the same by event
+	Overdue         int                         // handlers that run beyond their deadline
+	Late            uint64                      // handlers that have ended after it
+	RequestsRunning int                         // of clients, on their pool
+	RequestsQueued  int                         // that wait for it
 	Workers         Workers
 	Outside         Outside
 	LogDropped      uint64            // lines the log's handler did not take in time
@@ -41,6 +46,12 @@ type Hook struct {
 	Running, Waiting int
 	Open             bool                 // none is made, or one that decides about the others
 	Took             latency.Distribution // how long those took that were made
+}
+
+// HandlerTime is how long the handlers of an event took. Its name is the application's.
+type HandlerTime struct {
+	Namespace, Event string
+	Took             latency.Distribution
 }
 
 // Journal are the figures of the log on disk. Counters count since it was opened.

@@ -21,7 +21,7 @@ type MailboxLimits struct {
 }
 
 // JobBytes is what a job that waits takes besides the bytes it keeps.
-const JobBytes = 320
+const JobBytes = 400
 
 func (l *MailboxLimits) hold(bytes int) {
 	if l.Hold != nil {
