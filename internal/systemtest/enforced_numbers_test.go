@@ -74,6 +74,7 @@ var ranges = map[string][2]float64{
 	"Shards":                    {1, 4096},
 	"Workers.Max":               {1, 100_000},
 	"Workers.Nice":              {0, 19},
+	"Workers.Deadline":          {millisecond, float64(24 * time.Hour)},
 	"Workers.MailboxEvents":     {1, math.MaxInt32},
 	"Workers.MailboxBytes":      {1, math.MaxInt32},
 	"Outside.Max":               {1, 100_000},
