@@ -51,6 +51,9 @@ func (s *subject) Is(id, namespace, principal string) bool {
 	return (id == "" || id == s.ID) && (namespace == "" || namespace == s.Namespace.Path) && (principal == "" || principal == s.Principal)
 }
 
+// Name implements survey.Subject.
+func (s *subject) Name() string { return s.ID }
+
 // TopicLanes implements survey.Subject.
 func (s *subject) TopicLanes() int { return len(s.lanes) }
 
@@ -100,7 +103,12 @@ func (s *subject) PastDrops() uint64 {
 }
 
 // View implements survey.Subject.
-func (s *subject) View() survey.Client { return (*Socket)(s).view(len(s.lanes)) }
+func (s *subject) View(lanes int) survey.Client {
+	if lanes == 0 {
+		lanes = len(s.lanes)
+	}
+	return (*Socket)(s).view(lanes)
+}
 
 // Describer adds to a view what only the owner of the connection knows: address,
 // transport, server, User-Agent, kernel figures. A Peer may implement it.

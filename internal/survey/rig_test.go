@@ -104,11 +104,14 @@ func (s *subject) Measure(look func(survey.Held)) {
 
 func (s *subject) PastDrops() uint64 { return s.past }
 
-func (s *subject) View() survey.Client {
+func (s *subject) Name() string { return s.id }
+
+func (s *subject) View(lanes int) survey.Client {
 	s.viewed++
 	v := survey.Client{ID: s.id, Namespace: s.namespace, Principal: s.principal, Address: s.address}
 	for i, l := range s.lanes {
 		v.AddLane(survey.LaneOf(l, s.names[i], survey.Age(l, s.loop.now), s.loop.now))
 	}
+	v.LeaveOut(lanes)
 	return v
 }

@@ -4,7 +4,6 @@
 package survey
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"sync/atomic"
@@ -25,12 +24,15 @@ const (
 	ByBytes                // bytes waiting
 	ByDrops                // messages dropped
 	ByLoss                 // share dropped or replaced in the last seconds
+	ByID                   // none but the Socket.IO id, from which lists go on page by page
 )
 
-// Query selects and orders clients. The zero value lists nobody: set Limit.
+// Query selects and orders clients. The zero value lists nobody: set Limit. Clients of the same rank are in the order of their ids.
 type Query struct {
 	Sort      SortKey
 	Limit     int
+	Lanes     int    // of topics, of each client that is listed, the worst; 0: all
+	After     string // clients whose id comes behind this one
 	Namespace string
 	Among     []string // with Namespace "": clients of one of these namespaces; nil: all
 	Topic     string   // clients with a lane of this topic, or of this pattern; figures are then those lanes'
@@ -43,6 +45,9 @@ type Query struct {
 //
 //weir:loop
 func (q *Query) picks(s Subject) bool {
+	if q.After != "" && s.Name() <= q.After {
+		return false
+	}
 	if q.Namespace != "" || q.Among == nil {
 		return s.Is(q.ID, q.Namespace, q.Principal)
 	}
@@ -93,6 +98,8 @@ type Loop interface {
 //
 //weir:loop
 type Subject interface {
+	// Name is its Socket.IO id.
+	Name() string
 	// Is reports whether it is meant by these, each of which is "" for any.
 	Is(id, namespace, principal string) bool
 	// TopicLanes is how many topic lanes it has.
@@ -104,8 +111,8 @@ type Subject interface {
 	Measure(look func(Held))
 	// PastDrops is how many messages its events lane has dropped, of one that has none now.
 	PastDrops() uint64
-	// View describes it with all its lanes.
-	View() Client
+	// View describes it with at most so many lanes of topics, the worst; 0: with all.
+	View(lanes int) Client
 }
 
 // Held is a lane as a walk meets it.
@@ -146,7 +153,7 @@ func Take(ctx context.Context, loops []Loop, q Query) (Found, error) {
 		out.Ages.Add(p.ages)
 		out.Clients = append(out.Clients, p.top.Items...)
 	}
-	slices.SortFunc(out.Clients, func(a, b Client) int { return cmp.Compare(q.rank(&b), q.rank(&a)) })
+	slices.SortFunc(out.Clients, func(a, b Client) int { return q.Sort.Rank(&a).Compare(q.Sort.Rank(&b)) })
 	if len(out.Clients) > q.Limit {
 		out.Clients = out.Clients[:q.Limit]
 	}
@@ -165,17 +172,24 @@ func (e *ended) one() {
 	}
 }
 
-func (q *Query) rank(v *Client) int64 {
-	switch q.Sort {
+// Rank is a place among clients.
+type Rank = top.Rank
+
+// Rank is the place of a client in that order.
+func (k SortKey) Rank(v *Client) Rank {
+	r := Rank{ID: v.ID}
+	switch k {
 	case ByBytes:
-		return int64(v.Bytes) + v.SpilledBytes
+		r.By = int64(v.Bytes) + v.SpilledBytes
 	case ByDrops:
-		return int64(v.Dropped)
+		r.By = int64(v.Dropped)
 	case ByLoss:
-		return lossRank(v.Losing, v.LossShare)
+		r.By = lossRank(v.Losing, v.LossShare)
+	case ByID:
 	default:
-		return v.OldestMs
+		r.By = v.OldestMs
 	}
+	return r
 }
 
 // lossRank orders by share, those who lose before all others.
@@ -250,9 +264,10 @@ func (w *walk) lookAt(s Subject) {
 		}
 	}
 	w.cost += viewCost * (1 + lanes)
-	v := s.View()
+	v := s.View(w.lanes())
 	if q.Topic != "" {
 		v.only(q)
+		v.LeaveOut(q.Lanes)
 	}
 	if q.Address != "" {
 		if v.Address != q.Address {
@@ -260,7 +275,15 @@ func (w *walk) lookAt(s Subject) {
 		}
 		w.count()
 	}
-	w.top.Keep(v, q.rank(&v))
+	w.top.Keep(v, q.Sort.Rank(&v))
+}
+
+// lanes is how many a view has: which of them are of a topic that is asked for, only one with all of them shows.
+func (w *walk) lanes() int {
+	if w.q.Topic != "" {
+		return 0
+	}
+	return w.q.Lanes
 }
 
 // finding is what a walk counts of one socket.
@@ -272,7 +295,7 @@ type finding struct {
 }
 
 // find finds what is counted of a socket, and its rank, without building its view.
-func (w *walk) find(s Subject) (rank int64) {
+func (w *walk) find(s Subject) top.Rank {
 	w.at = finding{}
 	s.Measure(w.measure)
 	if w.q.Sort == ByDrops && w.q.Topic == "" {
@@ -280,12 +303,12 @@ func (w *walk) find(s Subject) (rank int64) {
 	}
 	switch w.q.Sort {
 	case ByLag:
-		return w.at.oldest.Milliseconds()
+		w.at.sum = w.at.oldest.Milliseconds()
 	case ByLoss:
-		return lossRank(w.at.losing, w.at.share)
-	case ByBytes, ByDrops: // are added up
+		w.at.sum = lossRank(w.at.losing, w.at.share)
+	case ByBytes, ByDrops, ByID: // are added up, or nothing is
 	}
-	return w.at.sum
+	return top.Rank{By: w.at.sum, ID: s.Name()}
 }
 
 func (w *walk) measureLane(h Held) {
@@ -307,7 +330,7 @@ func (w *walk) measureLane(h Held) {
 		f.sum += int64(h.Lane.Bytes()) + spilled
 	case ByDrops:
 		f.sum += int64(h.Lane.AllDropped())
-	case ByLag, ByLoss: // age and share are enough
+	case ByLag, ByLoss, ByID: // age and share are enough
 	}
 }
 

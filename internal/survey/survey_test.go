@@ -26,6 +26,7 @@ func crowd(t *testing.T) (loops []survey.Loop, all []*subject) {
 			for range rnd.IntN(12) {
 				s.offer(rnd.IntN(len(s.lanes)), 1+rnd.IntN(300), now-rnd.Int64N(int64(3*time.Second)))
 			}
+			s.id = fmt.Sprint("s", len(all))
 			all = append(all, s)
 		}
 		loops = append(loops, l)
@@ -49,17 +50,18 @@ func TestTakeIsAListingOfAll(t *testing.T) {
 		survey.ByLag:   func(v *survey.Client) float64 { return float64(v.OldestMs) },
 		survey.ByBytes: func(v *survey.Client) float64 { return float64(v.Bytes) },
 		survey.ByDrops: func(v *survey.Client) float64 { return float64(v.Dropped) },
+		survey.ByID:    func(*survey.Client) float64 { return 0 },
 	}
 	for key, rank := range ranks {
 		for _, q := range []survey.Query{
 			{}, {Topic: "a"}, {Topic: "user:*"}, {Topic: "none"}, {Namespace: "/feed"}, {Principal: "p1", Topic: "user:2"}, {Address: "10.0.0.1"}, {ID: "s7"},
-			{Address: "10.0.0.2", Topic: "a", Namespace: "/"},
+			{Address: "10.0.0.2", Topic: "a", Namespace: "/"}, {After: "s2"}, {After: "s", Topic: "user:*", Lanes: 1}, {Lanes: 2},
 		} {
 			var naive []survey.Client
 			lagging := 0
 			for _, s := range all {
-				v := s.View()
-				if !s.Is(q.ID, q.Namespace, q.Principal) || (q.Address != "" && q.Address != v.Address) {
+				v := s.View(0)
+				if s.id <= q.After || !s.Is(q.ID, q.Namespace, q.Principal) || (q.Address != "" && q.Address != v.Address) {
 					continue
 				}
 				if q.Topic != "" {
@@ -81,7 +83,7 @@ func TestTakeIsAListingOfAll(t *testing.T) {
 				}
 				naive = append(naive, v)
 			}
-			slices.SortStableFunc(naive, func(a, b survey.Client) int { return cmp.Compare(rank(&b), rank(&a)) })
+			slices.SortFunc(naive, func(a, b survey.Client) int { return cmp.Or(cmp.Compare(rank(&b), rank(&a)), cmp.Compare(a.ID, b.ID)) })
 			for _, limit := range []int{0, 1, 7, 1000} {
 				q.Sort, q.Limit = key, limit
 				got := take(t, loops, q)
@@ -89,8 +91,9 @@ func TestTakeIsAListingOfAll(t *testing.T) {
 					t.Fatalf("%+v: %d of %d clients, %d lagging; want %d, %d", q, len(got.Clients), got.Total, got.Lagging, len(naive), lagging)
 				}
 				for i := range got.Clients {
-					if v, want := &got.Clients[i], &naive[i]; rank(v) != rank(want) || len(v.Lanes) == 0 {
-						t.Errorf("%+v: place %d has %v, want %v", q, i, rank(v), rank(want))
+					v, want := &got.Clients[i], &naive[i]
+					if v.ID != want.ID || rank(v) != rank(want) || len(v.Lanes)+v.LanesLeftOut != len(want.Lanes) || (q.Lanes > 0 && len(v.Lanes) > q.Lanes) {
+						t.Errorf("%+v: place %d has %s, %v, %d lanes of %d; want %s, %v", q, i, v.ID, rank(v), len(v.Lanes), len(want.Lanes), want.ID, rank(want))
 					}
 				}
 			}

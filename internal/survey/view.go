@@ -1,6 +1,8 @@
 package survey
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/streamweir/weir/internal/base"
@@ -10,6 +12,7 @@ import (
 // Client is one socket as the management API shows it: who it is, how far
 // behind, and what it lost.
 type Client struct {
+	Node         string            `json:"node,omitempty"` // the name of its node, where all are asked
 	ID           string            `json:"id"`
 	Namespace    string            `json:"namespace"`
 	Principal    string            `json:"principal,omitempty"`
@@ -33,7 +36,7 @@ type Client struct {
 	Kernel       *Kernel           `json:"kernel,omitempty"`
 	Limited      *Limited          `json:"limited,omitempty"` // nil: no limit on what it may send has done anything
 	Lanes        []Lane            `json:"lanes"`
-	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut: only the worst are kept
+	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut, or one of many nodes': only the worst are listed
 	Cause        string            `json:"cause,omitempty"`
 	CutAt        time.Time         `json:"cutAt,omitzero"`
 }
@@ -194,4 +197,25 @@ func (v *Client) only(q *Query) {
 			v.AddLane(l)
 		}
 	}
+}
+
+// LeaveOut lists at most so many lanes of topics, 0 for all: those whose messages have waited longest, or else those that dropped
+// most. Its sums stay those of all.
+func (v *Client) LeaveOut(most int) {
+	if most <= 0 || len(v.Lanes) <= most {
+		return
+	}
+	lanes := slices.Clone(v.Lanes)
+	slices.SortStableFunc(lanes, func(a, b Lane) int {
+		return cmp.Or(cmp.Compare(b.OldestMs, a.OldestMs), cmp.Compare(b.dropped(), a.dropped()))
+	})
+	v.LanesLeftOut += len(lanes) - most
+	v.Lanes = lanes[:most]
+}
+
+func (l *Lane) dropped() (n uint64) {
+	for _, d := range l.Drops {
+		n += d
+	}
+	return n
 }

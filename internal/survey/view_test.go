@@ -16,7 +16,7 @@ func TestSumsAreThoseOfTheLanes(t *testing.T) {
 		s.offer(1, 10, now-int64(3*time.Second)) // two are dropped
 		s.offer(2, 20, now)
 	}
-	listed, summed := s.View(), survey.Client{}
+	listed, summed := s.View(0), survey.Client{}
 	for _, l := range s.lanes {
 		summed.AddSums(l)
 	}

@@ -1,22 +1,35 @@
-// Package top keeps those of many with the highest ranks, in a heap with the least on top.
+// Package top keeps those of many that come first by their ranks, in a heap with the last of them on top.
 package top
 
-import "container/heap"
+import (
+	"cmp"
+	"container/heap"
+)
+
+// Rank is the place of an item: higher By comes first, and where that is equal the smaller ID does. With IDs that differ,
+// which items are kept does not depend on the order in which they come.
+type Rank struct {
+	By int64
+	ID string
+}
+
+// Compare is negative if r comes before o.
+func (r Rank) Compare(o Rank) int { return cmp.Or(cmp.Compare(o.By, r.By), cmp.Compare(r.ID, o.ID)) }
 
 // List keeps at most Most items. The zero List keeps none.
 type List[T any] struct {
 	Most  int
 	Items []T
-	ranks []int64
+	ranks []Rank
 }
 
 // Takes reports whether an item of that rank would be kept.
-func (t *List[T]) Takes(rank int64) bool {
-	return t.Most > 0 && (len(t.Items) < t.Most || rank > t.ranks[0])
+func (t *List[T]) Takes(rank Rank) bool {
+	return t.Most > 0 && (len(t.Items) < t.Most || rank.Compare(t.ranks[0]) < 0)
 }
 
-// Keep keeps an item if its rank is among the highest.
-func (t *List[T]) Keep(x T, rank int64) {
+// Keep keeps an item if its rank is among the first.
+func (t *List[T]) Keep(x T, rank Rank) {
 	switch {
 	case !t.Takes(rank):
 	case len(t.Items) >= t.Most:
@@ -32,7 +45,7 @@ func (t *List[T]) Keep(x T, rank int64) {
 type order[T any] List[T]
 
 func (t *order[T]) Len() int           { return len(t.Items) }
-func (t *order[T]) Less(i, j int) bool { return t.ranks[i] < t.ranks[j] }
+func (t *order[T]) Less(i, j int) bool { return t.ranks[i].Compare(t.ranks[j]) > 0 }
 func (t *order[T]) Swap(i, j int) {
 	t.Items[i], t.Items[j] = t.Items[j], t.Items[i]
 	t.ranks[i], t.ranks[j] = t.ranks[j], t.ranks[i]
