@@ -10,7 +10,8 @@ import (
 // ClientView is the state of one client as the management API shows it, and in the same
 // JSON: who it is, how far behind, and what it lost.
 type ClientView struct {
-	ID           string            `json:"id"` // Socket.IO id
+	Node         string            `json:"node,omitempty"` // the name of its node, where all nodes were asked
+	ID           string            `json:"id"`             // Socket.IO id
 	Namespace    string            `json:"namespace"`
 	Principal    string            `json:"principal,omitempty"`
 	Address      string            `json:"address,omitempty"`   // IP address without a port
@@ -33,7 +34,7 @@ type ClientView struct {
 	Kernel       *KernelView       `json:"kernel,omitempty"`     // nil where the kernel does not say
 	Limited      *LimitedView      `json:"limited,omitempty"`    // nil: no InboundLimit has done anything to it
 	Lanes        []LaneView        `json:"lanes"`
-	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut: only the worst are kept
+	LanesLeftOut int               `json:"lanesLeftOut,omitempty"` // of a client that was cut, or one of many nodes': only the worst are listed
 	Cause        string            `json:"cause,omitempty"`        // why it was cut, see docs/errors.md; "": it is connected
 	CutAt        time.Time         `json:"cutAt,omitzero"`
 }
@@ -97,7 +98,7 @@ func viewsOf(found []survey.Client) []ClientView {
 
 func viewOf(v *survey.Client) ClientView {
 	out := ClientView{
-		ID: v.ID, Namespace: v.Namespace, Principal: v.Principal, Address: v.Address, Server: v.Server, Transport: v.Transport, Agent: v.Agent,
+		Node: v.Node, ID: v.ID, Namespace: v.Namespace, Principal: v.Principal, Address: v.Address, Server: v.Server, Transport: v.Transport, Agent: v.Agent,
 		Since: v.Since, Depth: v.Depth, Bytes: v.Bytes, InFlight: v.InFlight, Spilled: v.Spilled, SpilledBytes: v.SpilledBytes, BehindSince: v.BehindSince, OldestMs: v.OldestMs, Drops: maps.Clone(v.Drops), Dropped: v.Dropped,
 		Losing: v.Losing, LossShare: v.LossShare, Unsent: v.Unsent,
 		LanesLeftOut: v.LanesLeftOut, Cause: v.Cause, CutAt: v.CutAt,

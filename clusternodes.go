@@ -84,6 +84,7 @@ func (f *fleet) listen(ctx context.Context) error {
 	})
 	for channel, hear := range map[string]func([]byte){
 		channelOfRevocations: func(data []byte) { f.questions.Hear(data, f.beginRevocations) },
+		channelOfViews:       func(data []byte) { f.questions.Hear(data, f.beginView) },
 		answersFor(f.id):     f.questions.HearAnswer,
 	} {
 		if err := f.subscribe(ctx, channel, func(_ string, data []byte) { hear(data) }); err != nil {

@@ -133,12 +133,8 @@ func (f *fleet) begin(asked []byte) (answer func(ctx context.Context, most int) 
 		return nil
 	}
 	return func(ctx context.Context, most int) []byte {
-		// An answer that comes too late is none: what there is by a moment before is told.
-		if at, limited := ctx.Deadline(); limited {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, at.Add(-time.Until(at)/answerShare))
-			defer cancel()
-		}
+		ctx, cancel := early(ctx)
+		defer cancel()
 		out, _ := d.Wait(ctx) // it is partial then
 		data, err := op.AppendPart(nil, o.Kind, &out, most)
 		if err != nil {

@@ -34,7 +34,7 @@ func (s *Server) adminOptions() admin.Options {
 	o := admin.Options{
 		Hub: s.hub, Publisher: publisher{s}, Sockets: sockets{s}, State: state{s}, Refused: refusedList{s}, Handlers: handlers{s}, Revocations: revocations{s}, History: s.history, Extra: s.extra, Troubles: s.disk.troubles,
 		Gatherer: s.registry, Local: guard.CheckLocal, PProf: s.opts.Management.PProf,
-		ReceiptTimeout: s.opts.Management.ReceiptTimeout, Ledger: s.ledger, Logger: s.log, Done: s.closing,
+		ReceiptTimeout: s.opts.Management.ReceiptTimeout, Views: s.views, Ledger: s.ledger, Logger: s.log, Done: s.closing,
 		Reload: s.extras.Reload,
 	}
 	if keys := s.keys(s.opts.Management.Keys); keys.Len() > 0 {

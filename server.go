@@ -83,6 +83,7 @@ type Server struct {
 	room     int           // connections there are descriptors for; 0: not known
 	fullOnce sync.Once     // that there is no room has been logged
 	ledger   *admin.Ledger // of publishes over the management API
+	views    *admin.Views  // what the management API, of this node and of others, shows
 	extras   attach.Extras // does not change once the server listens
 	hook     *hook.Connect // nil: nobody is asked
 	mu       sync.Mutex
@@ -133,6 +134,7 @@ func New(o Options) (*Server, error) {
 		Shards: shards, Waiters: s.makePollers(servers, shards), BudgetBytes: guard.Budget(o.Memory.BudgetBytes),
 		HighWatermark: o.Memory.HighWatermark, FinishTimeout: finishTimeout, OnCut: s.onCut, OnStall: s.onStall, Open: s.openLog, Relieve: s.disk.relieve,
 	})
+	s.views = admin.NewViews(s.hub, s.disk.troubles, others{s.fleet})
 	s.drain = s.newDrain()
 	s.handling.deadline = o.Workers.Deadline
 	lobby := NamespaceOptions{}

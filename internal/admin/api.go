@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -25,6 +24,7 @@ func New(o Options) http.Handler {
 	a.addPlain(rightAdmin, http.MethodPost, "/api/reload", a.reload)
 	a.addPlain(rightRead, http.MethodGet, "/api/drain", a.draining)
 	a.add(rightRead, http.MethodGet, "/api/clients", a.clients)
+	a.addPlain(rightRead, http.MethodGet, clientPath, a.client)
 	a.add(rightRead, http.MethodGet, "/api/lag", a.lag)
 	a.add(rightRead, http.MethodGet, "/api/handlers", a.handlers)
 	a.add(rightRead, http.MethodGet, "/api/refused", a.refused)
@@ -38,7 +38,7 @@ func New(o Options) http.Handler {
 	a.add(rightRead, http.MethodGet, "/api/tail", a.tail)
 	a.add(rightRead, http.MethodGet, "/api/history", a.history)
 	a.concern("/api/publish", "/api/publish/batch", "/api/emit", "/api/sockets/join", "/api/sockets/leave", "/api/sockets/disconnect",
-		"/api/clients", "/api/topics", "/api/tail", "/api/history")
+		"/api/clients", clientPath, "/api/topics", "/api/tail", "/api/history")
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		a.add(rightAdmin, method, "/api/deadletters", needsJournal)
 	}
@@ -63,7 +63,6 @@ type api struct {
 	open   bool // nobody is asked for a key
 	routes map[string][]route
 
-	board     board         // the verdict of /api/lag
 	tails     chan struct{} // one token for each tail that runs
 	histories chan struct{} // one token for each answer of /api/history that is made
 	profiles  chan struct{} // the token of the one profile that runs
@@ -75,7 +74,7 @@ const maxTails = 64
 
 func newAPI(o Options) *api {
 	return &api{
-		Options: o.withDefaults(), routes: make(map[string][]route), board: board{rates: rates{began: time.Now()}},
+		Options: o.withDefaults(), routes: make(map[string][]route),
 		tails: make(chan struct{}, maxTails), histories: make(chan struct{}, maxHistories), profiles: make(chan struct{}, 1),
 	}
 }

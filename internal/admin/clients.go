@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -20,25 +19,26 @@ const (
 	maxCut         = 10_000 // what the hub remembers
 )
 
-var sortKeys = map[string]survey.SortKey{"": survey.ByLag, "lag": survey.ByLag, "bytes": survey.ByBytes, "drops": survey.ByDrops, "loss": survey.ByLoss}
+var sortKeys = map[string]survey.SortKey{"": survey.ByLag, "lag": survey.ByLag, "bytes": survey.ByBytes, "drops": survey.ByDrops, "loss": survey.ByLoss, "id": survey.ByID}
 
 // clientsRequest is the query of GET /api/clients.
 type clientsRequest struct {
-	survey.Query
-	sorted  bool // an order was asked for
-	groupBy string
-	cut     bool
+	clientsQuestion
+	groupBy    string
+	everywhere bool // on all nodes
 }
 
 // clientsAnswer is the answer to GET /api/clients. Groups take the place of
 // Clients when asked for, and add up the Listed clients, not all.
 type clientsAnswer struct {
-	Total   int             `json:"total"`   // clients that match
-	Lagging int             `json:"lagging"` // of them, with a message older than a second
-	Losing  int             `json:"losing"`  // of them, with a lane that loses
-	Listed  int             `json:"listed"`
-	Clients []survey.Client `json:"clients,omitempty"`
-	Groups  []group         `json:"groups,omitempty"`
+	Total   int     `json:"total"`   // clients that match
+	Lagging int     `json:"lagging"` // of them, with a message older than a second
+	Losing  int     `json:"losing"`  // of them, with a lane that loses
+	Listed  int     `json:"listed"`
+	Clients any     `json:"clients,omitempty"` // as they are, or those of all nodes as JSON
+	Groups  []group `json:"groups,omitempty"`
+
+	Nodes *Nodes `json:"nodes,omitempty"` // with scope=cluster
 }
 
 // group adds up the listed clients that have something in common.
@@ -72,21 +72,29 @@ func (a *api) clients(w http.ResponseWriter, r *http.Request) error {
 	if err := a.askable(&q.Query); err != nil {
 		return err
 	}
-	var found survey.Found
-	if q.cut {
-		found = q.fromCut(a.Hub.Cut(maxCut))
-	} else {
-		ctx, cancel := context.WithTimeout(r.Context(), surveyTimeout)
-		defer cancel()
-		if found, err = a.Hub.Survey(ctx, q.Query); err != nil {
-			return fmt.Errorf("walk over the clients: %w", err)
+	ctx, cancel := context.WithTimeout(r.Context(), surveyTimeout)
+	defer cancel()
+	if q.everywhere {
+		all, err := a.Views.clientsOfAll(ctx, &q.clientsQuestion, q.groupBy != "")
+		if err != nil {
+			return err
 		}
+		return writeJSON(w, http.StatusOK, all.answer(&q))
+	}
+	found, err := a.Views.find(ctx, &q.clientsQuestion)
+	if err != nil {
+		return err
 	}
 	out := clientsAnswer{Total: found.Total, Lagging: found.Lagging, Losing: found.Losing, Listed: len(found.Clients)}
-	if q.groupBy == "" {
+	switch {
+	case q.groupBy != "":
+		groups := groupClients(q.groupBy)
+		for i := range found.Clients {
+			groups.add(&found.Clients[i])
+		}
+		out.Groups = groups.list(q.Sort)
+	case len(found.Clients) > 0:
 		out.Clients = found.Clients
-	} else {
-		out.Groups = groupClients(found.Clients, q.groupBy, q.Sort)
 	}
 	return writeJSON(w, http.StatusOK, out)
 }
@@ -123,15 +131,22 @@ func orAll(namespaces []string) []string {
 
 func parseClients(r *http.Request) (clientsRequest, error) {
 	q := parseQuery(r.URL)
-	order := q.choice("sort", "lag", "bytes", "drops", "loss")
-	c := clientsRequest{sorted: order != "", groupBy: q.choice("groupBy", "topic", "principal", "address", "agent", "server"), cut: q.flag("cut")}
+	order := q.choice("sort", "lag", "bytes", "drops", "loss", "id")
+	c := clientsRequest{groupBy: q.choice("groupBy", "topic", "principal", "address", "agent", "server"), everywhere: q.everywhere()}
+	c.Cut, c.Newest = q.flag("cut"), order == ""
 	otherwise := defaultClients
 	if c.groupBy != "" {
 		otherwise = maxClients
 	}
 	c.Query = survey.Query{
 		Sort: sortKeys[order], Limit: q.count("limit", otherwise, 1, maxClients),
-		Namespace: q.text("namespace"), Topic: q.text("topic"), Principal: q.text("principal"), ID: q.text("id"),
+		Namespace: q.text("namespace"), Topic: q.text("topic"), Principal: q.text("principal"), ID: q.text("id"), After: q.text("after"),
+	}
+	if c.After != "" && order != "id" {
+		q.wrong("after", "only with sort=id: no other order stays as it is from page to page")
+	}
+	if c.everywhere {
+		c.Lanes = clientLanes
 	}
 	if addr := q.address("address"); addr.IsValid() {
 		c.Address = addr.String()
@@ -141,7 +156,7 @@ func parseClients(r *http.Request) (clientsRequest, error) {
 
 // fromCut selects among clients that were cut, newest first unless an order was
 // asked for.
-func (q *clientsRequest) fromCut(cut []survey.Client) survey.Found {
+func (q *clientsQuestion) fromCut(cut []survey.Client) survey.Found {
 	var s survey.Found
 	for i := range cut {
 		v := &cut[i]
@@ -157,14 +172,22 @@ func (q *clientsRequest) fromCut(cut []survey.Client) survey.Found {
 		}
 		s.Clients = append(s.Clients, *v)
 	}
-	if q.sorted {
-		slices.SortStableFunc(s.Clients, func(a, b survey.Client) int { return cmp.Compare(rank(&b, q.Sort), rank(&a, q.Sort)) })
+	if !q.Newest {
+		slices.SortStableFunc(s.Clients, func(a, b survey.Client) int { return q.Sort.Rank(&a).Compare(q.Sort.Rank(&b)) })
 	}
 	s.Clients = s.Clients[:min(q.Limit, len(s.Clients))]
 	return s
 }
 
-func (q *clientsRequest) matches(v *survey.Client) bool {
+// rank is the place of a client in the order asked for.
+func (q *clientsQuestion) rank(v *survey.Client) survey.Rank {
+	if q.Cut && q.Newest {
+		return survey.Rank{By: v.CutAt.UnixNano(), ID: v.ID}
+	}
+	return q.Sort.Rank(v)
+}
+
+func (q *clientsQuestion) matches(v *survey.Client) bool {
 	for _, c := range [...]struct{ want, is string }{
 		{q.Namespace, v.Namespace}, {q.Principal, v.Principal}, {q.Address, v.Address}, {q.ID, v.ID},
 	} {
@@ -172,7 +195,7 @@ func (q *clientsRequest) matches(v *survey.Client) bool {
 			return false
 		}
 	}
-	if q.Among != nil && !slices.Contains(q.Among, v.Namespace) {
+	if (q.After != "" && v.ID <= q.After) || (q.Among != nil && !slices.Contains(q.Among, v.Namespace)) {
 		return false
 	}
 	return q.Topic == "" || slices.ContainsFunc(v.Lanes, func(l survey.Lane) bool { return base.TopicNamed(q.Topic, l.Topic) })
@@ -180,51 +203,48 @@ func (q *clientsRequest) matches(v *survey.Client) bool {
 
 func lags(v *survey.Client) bool { return v.OldestMs > survey.LagAfter.Milliseconds() }
 
-func rank(v *survey.Client, by survey.SortKey) int64 {
-	switch by {
-	case survey.ByBytes:
-		return int64(v.Bytes) + v.SpilledBytes
-	case survey.ByDrops:
-		return int64(v.Dropped)
-	case survey.ByLoss:
-		return int64(v.LossShare * 1e6)
-	default:
-		return v.OldestMs
+// grouping adds clients up by what they have in common. By topic, a client is in the group of each of its lanes; the events
+// lane's name is "".
+type grouping struct {
+	by     string
+	groups map[string]*group
+}
+
+func groupClients(by string) *grouping { return &grouping{by: by, groups: make(map[string]*group)} }
+
+func (g *grouping) of(name string) *group {
+	one := g.groups[name]
+	if one == nil {
+		one = &group{Name: name}
+		g.groups[name] = one
+	}
+	return one
+}
+
+// add adds a client.
+func (g *grouping) add(v *survey.Client) {
+	switch g.by {
+	case "principal":
+		g.of(v.Principal).add(v)
+	case "address":
+		g.of(v.Address).add(v)
+	case "agent":
+		g.of(v.Agent).add(v)
+	case "server":
+		g.of(v.Server).add(v)
+	case "topic":
+		for i := range v.Lanes {
+			part := laneAsClient(&v.Lanes[i])
+			g.of(v.Lanes[i].Topic).add(&part)
+		}
 	}
 }
 
-// groupClients adds clients up by what they have in common. By topic, a client is
-// in the group of each of its lanes; the events lane's name is "".
-func groupClients(clients []survey.Client, by string, order survey.SortKey) []group {
-	groups := make(map[string]*group)
-	add := func(name string, part survey.Client) {
-		g := groups[name]
-		if g == nil {
-			g = &group{Name: name}
-			groups[name] = g
-		}
-		g.add(&part)
-	}
-	for i := range clients {
-		v := &clients[i]
-		switch by {
-		case "principal":
-			add(v.Principal, *v)
-		case "address":
-			add(v.Address, *v)
-		case "agent":
-			add(v.Agent, *v)
-		case "server":
-			add(v.Server, *v)
-		case "topic":
-			for _, l := range v.Lanes {
-				add(l.Topic, laneAsClient(&l))
-			}
-		}
-	}
-	list := make([]group, 0, len(groups))
-	for _, g := range groups {
-		list = append(list, *g)
+// list are the groups in an order of clients.
+func (g *grouping) list(order survey.SortKey) []group {
+	list := make([]group, 0, len(g.groups))
+	for _, one := range g.groups {
+		list = append(list, *one)
 	}
 	slices.SortFunc(list, func(a, b group) int {
 		return cmp.Or(cmp.Compare(b.rank(order), a.rank(order)), cmp.Compare(a.Name, b.Name))
@@ -263,5 +283,5 @@ func (g *group) add(v *survey.Client) {
 }
 
 func (g *group) rank(by survey.SortKey) int64 {
-	return rank(&survey.Client{Bytes: g.Bytes, SpilledBytes: g.SpilledBytes, Dropped: g.Dropped, OldestMs: g.OldestMs, LossShare: g.LossShare}, by)
+	return by.Rank(&survey.Client{Bytes: g.Bytes, SpilledBytes: g.SpilledBytes, Dropped: g.Dropped, OldestMs: g.OldestMs, Losing: g.Losing > 0, LossShare: g.LossShare}).By
 }

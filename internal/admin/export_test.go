@@ -48,3 +48,19 @@ func ParsePublish(body []byte) (*PublishRequest, error) {
 	}
 	return &t.request, nil
 }
+
+// ParseQuestion reads what another node asks, and returns how it is asked again.
+func ParseQuestion(b []byte) (again []byte, ok bool) {
+	q, ok := parseQuestion(b)
+	if !ok {
+		return nil, false
+	}
+	again, err := q.append()
+	return again, err == nil
+}
+
+// ParseLag reads what another node answers about who lags.
+func ParseLag(b []byte) (sentence string, ok bool) {
+	n, ok := parseLag(b)
+	return n.said(), ok
+}

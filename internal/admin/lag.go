@@ -24,6 +24,7 @@ const (
 
 // lagAnswer is the answer to GET /api/lag.
 type lagAnswer struct {
+	Node    string      `json:"node,omitempty"` // where all nodes are asked
 	Verdict verdict     `json:"verdict"`
 	At      time.Time   `json:"at"`
 	Clients int         `json:"clients"`
@@ -36,6 +37,8 @@ type lagAnswer struct {
 	Budget  budgetView  `json:"budget"`
 	Loop    loopView    `json:"loop"`
 	Inbox   inboxView   `json:"inbox"`
+
+	TopicsLeftOut int `json:"topicsLeftOut,omitempty"` // where all nodes are asked
 }
 
 // topicLag is how old the oldest message of each waiting lane of a topic is. The
@@ -92,10 +95,21 @@ type loopSample struct {
 
 // lag serves GET /api/lag.
 func (a *api) lag(w http.ResponseWriter, r *http.Request) error {
-	if err := parseQuery(r.URL).end(); err != nil {
+	q := parseQuery(r.URL)
+	everywhere := q.everywhere()
+	if err := q.end(); err != nil {
 		return err
 	}
-	answer, err := a.board.look(a.Hub, a.Troubles())
+	if everywhere {
+		ctx, cancel := context.WithTimeout(r.Context(), surveyTimeout)
+		defer cancel()
+		all, err := a.Views.lagOfAll(ctx)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, all)
+	}
+	answer, err := a.Views.board.look(a.Hub, a.Troubles())
 	if err != nil {
 		return err
 	}

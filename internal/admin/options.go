@@ -46,6 +46,7 @@ type Options struct {
 	ReceiptTimeout time.Duration // how long it waits for its receipt; default 1 s
 	MaxBody        int64         // bytes of a body, or of one line of a batch; default 8 MiB
 
+	Views  *Views          // what the node shows of itself; nil = new ones, without other nodes
 	Ledger *Ledger         // sums up publishes in the log; nil = they are not
 	Logger *slog.Logger    // writes but publishes are logged with the key's name; default slog.Default()
 	Done   <-chan struct{} // closed when the server closes: ends tails and batches; nil = never
@@ -87,6 +88,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Troubles == nil {
 		o.Troubles = func() []metrics.Trouble { return nil }
+	}
+	if o.Views == nil {
+		o.Views = NewViews(o.Hub, o.Troubles, nil)
 	}
 	if o.Extra == nil {
 		o.Extra = func() metrics.Extra { return metrics.Extra{} }

@@ -119,7 +119,7 @@ func TestMalformedQueryIsRefusedByName(t *testing.T) {
 		"/api/clients?limit=1001":           "limit: want 1 to 1000",
 		"/api/clients?limit=x":              "limit: want 1 to 1000",
 		"/api/clients?limit=1&limit=2":      "limit: given 2 times",
-		"/api/clients?sort=age":             `sort: want one of lag, bytes, drops, loss, not "age"`,
+		"/api/clients?sort=age":             `sort: want one of lag, bytes, drops, loss, id, not "age"`,
 		"/api/clients?groupBy=room":         "groupBy: want one of",
 		"/api/clients?cut=yes":              "cut: want one of 0, 1",
 		"/api/clients?topics=prices":        `"topics": no such parameter`,

@@ -105,7 +105,7 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) error {
 				continue
 			}
 			v := viewTopic(d)
-			v.Rates = a.board.rates.of(d, now)
+			v.Rates = a.Views.board.rates.of(d, now)
 			if names > 0 {
 				v.Names = viewNames(d, names)
 			}

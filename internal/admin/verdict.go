@@ -13,6 +13,7 @@ type verdict struct {
 	Kind     string    `json:"kind"`              // nobody, disk, node, topic, network, everyone or scattered
 	Problem  string    `json:"problem,omitempty"` // lag: messages wait; loss: they are dropped or replaced; disk: something is wrong with it. Nobody has none
 	Subject  string    `json:"subject,omitempty"` // the topic or network
+	Node     string    `json:"node,omitempty"`    // whose verdict this is, where all are asked
 	Since    time.Time `json:"since,omitzero"`    // everyone, disk
 	Sentence string    `json:"sentence"`
 }

@@ -22,10 +22,7 @@ import (
 // onNode are the options of a node with a name, on a Redis.
 func onNode(t *testing.T, redis, name string) weir.Options {
 	t.Helper()
-	o := clustered(onRedis(t, redis))
-	o.Cluster.Node = name
-	o.Management.ReceiptTimeout = 5 * time.Second // how long other nodes are waited for
-	return o
+	return namedNode(onRedis(t, redis), name)
 }
 
 // nodeProcess is a node with one client that runs as a process of its own, until it is killed.

@@ -1,0 +1,40 @@
+package weir
+
+import (
+	"context"
+	"time"
+
+	"github.com/streamweir/weir/internal/admin"
+)
+
+// channelOfViews is where nodes ask each other what they show of themselves (docs/nodes.md).
+const channelOfViews = "views"
+
+// others implements admin.Others.
+type others struct{ of *fleet }
+
+// Name implements admin.Others.
+func (o others) Name() string { return o.of.nodeName() }
+
+// Ask implements admin.Others.
+func (o others) Ask(ctx context.Context, asked []byte, use func(answer []byte) (understood, whole bool)) *admin.Nodes {
+	return o.of.inquire(ctx, channelOfViews, asked, use)
+}
+
+// beginView answers what another node asks of this one's views.
+func (f *fleet) beginView(asked []byte) (answer func(ctx context.Context, most int) []byte) {
+	return func(ctx context.Context, most int) []byte {
+		ctx, cancel := early(ctx)
+		defer cancel()
+		return f.of.views.Answer(ctx, asked, most)
+	}
+}
+
+// early ends a moment before an answer would come too late, which is none.
+func early(ctx context.Context) (context.Context, context.CancelFunc) {
+	at, limited := ctx.Deadline()
+	if !limited {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, at.Add(-time.Until(at)/answerShare))
+}
