@@ -6,6 +6,7 @@ import (
 
 	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/ask"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/packet"
 	"github.com/streamweir/weir/internal/wire/sio"
@@ -58,17 +59,18 @@ func (a *Args) Values() ([]any, error) {
 type Reply struct {
 	Socket string // Socket.IO id
 	Args   *Args  // nil where there is an Err
-	Err    error  // ErrDisconnected if the client left without an answer, ErrBusy or ErrTooLarge if its lane refused the event
+	Err    error  // ErrDisconnected if the client left without an answer, ErrBusy or ErrTooLarge if its lane refused the event, ErrTooLarge if there was no room for its answer
+	Node   string // the name of the node that has the client (ClusterOptions.Node); "" where there is no cluster
 }
 
 // repliesOf are the answers to a question as the application gets them.
-func repliesOf(found []ask.Reply) []Reply {
+func repliesOf(found []ask.Reply, node string) []Reply {
 	if len(found) == 0 {
 		return nil
 	}
 	list, all := make([]Reply, len(found)), make([]Args, len(found))
 	for i := range found {
-		list[i] = Reply{Socket: found[i].Socket, Err: wrap(found[i].Err, "")}
+		list[i] = Reply{Socket: found[i].Socket, Err: wrap(found[i].Err, ""), Node: node}
 		if found[i].Err == nil {
 			all[i].in = found[i].Args
 			list[i].Args = &all[i]
@@ -79,7 +81,7 @@ func repliesOf(found []ask.Reply) []Reply {
 
 // question begins a question that goes out through that many shards; see ask.New.
 func (n *Namespace) question(ctx context.Context, shards int) (*ask.Question, context.Context, context.CancelFunc) {
-	return ask.New(ctx, n.d.NextAckID(), shards, n.srv.stopped)
+	return ask.New(ctx, n.d.NextAckID(), shards, n.srv.stopped, n.srv.answersRoom(budget.Mailboxes, maxAnswers))
 }
 
 // emission encodes an event; with a question the client is to answer it.

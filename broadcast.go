@@ -12,9 +12,9 @@ import (
 
 // Broadcast is a choice of sockets of one namespace, made by To, Except and so on; each returns a new one. Its
 // operations reach every socket that the choice means at that moment, each once, whichever node it is on, unless Local
-// narrows it; but Ask and Sockets are of this node, as are the counts of Join. What goes to other nodes
-// (ClusterOptions) is sent once and not waited for: an operation has no error for it, and reaches those that can be
-// reached then. A Broadcast is a value; any goroutine may use it.
+// narrows it; but Sockets is of this node, as are the counts of Join. What goes to other nodes
+// (ClusterOptions) is sent once and, but for Ask and Fetch, not waited for: an operation has no error for it, and reaches those
+// that can be reached then. A Broadcast is a value; any goroutine may use it.
 type Broadcast struct {
 	ns       *Namespace
 	to       delivery.Target
@@ -121,35 +121,6 @@ func (b Broadcast) emit(event string, args []any, send func(delivery.Emission) e
 	}
 	b.ns.outgoing(event, args)
 	return wrap(send(e), "")
-}
-
-// Ask sends an event that every socket chosen is to answer, and waits for the
-// answers, at most until ctx ends (30 s if it has no deadline). No sockets: no answers, at
-// once. What went wrong with one socket is the Err of its Reply. Errors are those of Emit,
-// ErrTimeout and, before Run and after it, ErrDraining: with the last two it still returns the
-// answers that came.
-func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply, error) {
-	if b.wrong != "" {
-		return nil, coded(ErrInvalid, b.wrong)
-	}
-	if err := b.runs(); err != nil {
-		return nil, err
-	}
-	q, ctx, cancel := b.ns.question(ctx, len(b.ns.srv.hub.Shards()))
-	defer cancel()
-	e, err := b.ns.emission(event, args, q)
-	if err != nil {
-		return nil, err
-	}
-	if e.Volatile = b.volatile; b.verbatim {
-		e.Frame.Verbatim()
-	}
-	b.ns.outgoing(event, args)
-	if err := b.ns.srv.hub.Emit(ctx, b.ns.d, event, e, b.to); err != nil {
-		return nil, wrap(err, "")
-	}
-	replies, err := q.Wait(ctx)
-	return repliesOf(replies), wrap(err, "")
 }
 
 // runs fails where no loop would ever answer: the server has not been Run.

@@ -82,7 +82,7 @@ func (f *fleet) inquire(ctx context.Context, channel string, data []byte, use fu
 	others := r.Others()
 	wait := f.of.opts.Management.ReceiptTimeout
 	if at, limited := ctx.Deadline(); limited { // whoever waits has the answer before that
-		wait = min(wait, time.Until(at)-time.Until(at)/answerShare)
+		wait = min(wait, time.Until(at)-min(time.Until(at)/answerShare, answerTime))
 	}
 	patience, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -120,11 +120,14 @@ func namesOf(list []nodes.Node) (names []string) {
 // is the listener who calls it.
 func (f *fleet) begin(asked []byte) (answer func(ctx context.Context, most int) []byte) {
 	o, err := op.Parse(asked)
-	if err != nil || o.Kind == op.Ask {
+	if err != nil {
 		return nil // of a newer node
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), adoptTimeout)
 	defer cancel()
+	if o.Kind == op.Ask {
+		return f.beginAsk(ctx, o)
+	}
 	d, err := f.of.hub.Begin(ctx, o)
 	if err != nil {
 		if !errors.Is(err, delivery.ErrClosed) {
@@ -144,5 +147,17 @@ func (f *fleet) begin(asked []byte) (answer func(ctx context.Context, most int) 
 	}
 }
 
-// answerShare is the part of the time for an answer that is left for its way back.
-const answerShare = 4
+// early ends a moment before an answer would come too late, which is none.
+func early(ctx context.Context) (context.Context, context.CancelFunc) {
+	at, limited := ctx.Deadline()
+	if !limited {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, at.Add(-min(time.Until(at)/answerShare, answerTime)))
+}
+
+// What is left of the time for an answer for its way back: a part, and no more than this.
+const (
+	answerShare = 4
+	answerTime  = 2 * time.Second
+)

@@ -67,7 +67,10 @@ func (f *fleet) beginRevocations(asked []byte) (answer func(ctx context.Context,
 		if len(list) == 1 {
 			after = list[0].Revoked
 		}
-		return func(_ context.Context, most int) []byte {
+		return func(ctx context.Context, most int) []byte {
+			if ctx.Err() != nil {
+				return nil // nobody waits
+			}
 			page, more := f.of.revoked.Page(after, time.Now(), min(most, agreeShare)-revocationHead)
 			head := []byte{revocationVersion, 0}
 			if more {

@@ -2,7 +2,6 @@ package weir
 
 import (
 	"context"
-	"time"
 
 	"github.com/streamweir/weir/internal/admin"
 )
@@ -28,13 +27,4 @@ func (f *fleet) beginView(asked []byte) (answer func(ctx context.Context, most i
 		defer cancel()
 		return f.of.views.Answer(ctx, asked, most)
 	}
-}
-
-// early ends a moment before an answer would come too late, which is none.
-func early(ctx context.Context) (context.Context, context.CancelFunc) {
-	at, limited := ctx.Deadline()
-	if !limited {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, at.Add(-time.Until(at)/answerShare))
 }

@@ -61,8 +61,8 @@
 //
 // A Server is one node, alone unless Options.Cluster names a broker that joins it to others. Publishes, and the Emit, Join,
 // Leave, Disconnect and CloseConnections of a Broadcast, then reach all nodes, but for what Broadcast.Local narrows to this
-// one; Ask, and what tells of "this node" (Clients, Sockets, Receipt, Events, revocations), stay on it. docs/guide/cluster.md
-// says which of them are sent at most once.
+// one; Ask and Fetch wait for what they say. What tells of "this node" (Clients, Sockets, Receipt, Events) stays on it.
+// docs/guide/cluster.md says which of them are sent at most once.
 //
 // # Concurrency
 //

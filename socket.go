@@ -278,7 +278,7 @@ func (s *Socket) Ask(ctx context.Context, event string, args ...any) (*Args, err
 	if err != nil {
 		return nil, wrap(err, "")
 	}
-	reply := repliesOf(found)[0]
+	reply := repliesOf(found, "")[0]
 	return reply.Args, reply.Err
 }
 

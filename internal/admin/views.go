@@ -103,7 +103,7 @@ func parseQuestion(b []byte) (q question, ok bool) {
 // Answer answers what another node asks, in at most so many bytes; nil: it is not understood, or there was no time.
 func (v *Views) Answer(ctx context.Context, asked []byte, most int) []byte {
 	q, ok := parseQuestion(asked)
-	if !ok {
+	if !ok || ctx.Err() != nil {
 		return nil
 	}
 	select {

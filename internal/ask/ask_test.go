@@ -14,10 +14,15 @@ import (
 
 func answer(text string) delivery.Answer { return delivery.Answer{Args: []byte(text)} }
 
+// ample is room for all answers of a test.
+func ample() ask.Keep {
+	return ask.Keep{Most: 1 << 20, Claim: func(int) bool { return true }, Hold: func(int) {}}
+}
+
 // begin returns a question through two shards.
 func begin(ctx context.Context, t *testing.T, stopped <-chan struct{}) (*ask.Question, context.Context) {
 	t.Helper()
-	q, ctx, cancel := ask.New(ctx, 7, 2, stopped)
+	q, ctx, cancel := ask.New(ctx, 7, 2, stopped, ample())
 	t.Cleanup(cancel)
 	if q.ID() != 7 {
 		t.Errorf("ack id %d, want 7", q.ID())
@@ -84,4 +89,40 @@ func TestQuestionEndsWithItsTimeOrTheServer(t *testing.T) {
 			t.Errorf("of a server that has stopped: %v", err)
 		}
 	})
+}
+
+// Clients answer as much as they like: what has no room among the answers, or in memory, is told and not kept, and what was
+// counted is given back.
+func TestAnswersHaveRoomForSoMuch(t *testing.T) {
+	held, limit := 0, 10_000
+	room := ask.Keep{Most: 5000, Hold: func(n int) { held += n }, Claim: func(n int) bool {
+		if held+n > limit {
+			return false
+		}
+		held += n
+		return true
+	}}
+	for most, want := range map[int]int{10_000: 4, 2500: 2, 100: 0} {
+		limit = most
+		q, ctx, cancel := ask.New(t.Context(), 7, 1, nil, room)
+		t.Cleanup(cancel)
+		for range 10 {
+			s := new(delivery.Socket)
+			q.Sent(s)
+			q.Answered(s, delivery.Answer{Args: make([]byte, 600), Attachments: [][]byte{make([]byte, 400)}})
+		}
+		q.Shard()
+		replies, err := q.Wait(ctx)
+		fit := 0
+		for _, r := range replies {
+			if r.Err == nil {
+				fit++
+			} else if !errors.Is(r.Err, &base.Error{Code: base.CodeTooLarge}) {
+				t.Error(r.Err)
+			}
+		}
+		if err != nil || len(replies) != 10 || fit != want || held != 0 {
+			t.Errorf("%d of memory: %d of %d answers were kept, %d bytes are held, %v; want %d", most, fit, len(replies), held, err, want)
+		}
+	}
 }

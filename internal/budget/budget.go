@@ -16,7 +16,7 @@ const (
 	Topics                   // concrete topics made from patterns
 	Rooms                    // rooms and places in them
 	Inboxes                  // publications and emits on their way to the lanes
-	Mailboxes                // events that wait for handlers, and values while they are held to a schema
+	Mailboxes                // events that wait for handlers, answers of clients that are being gathered, and values while they are held to a schema
 	Inbound                  // messages that have come in part, or wait for their turn
 	IDs                      // ids of publications, remembered to recognise the second
 	Cut                      // the last state of clients that were cut

@@ -171,7 +171,8 @@ func (x *question) endLocked(id string) {
 
 // Begin takes what another node asks or tells, and returns how it is answered, or nil: there is no answer, which whoever
 // asks is told. That is called on a goroutine of its own, many at a time, unless too many are: ctx ends when nobody waits
-// any more, and the answer has at most that many bytes.
+// any more, and the answer has at most that many bytes. Where nobody waits for it, or too many do, it is called by Hear, with
+// a ctx that has ended: then it waits for nothing, and lets go of what it has begun.
 type Begin func(asked []byte) (answer func(ctx context.Context, most int) []byte)
 
 // Hear takes what another node asks or tells, begins it, and has it answered if it is asked.
@@ -181,18 +182,29 @@ func (q *Questions) Hear(data []byte, begin Begin) {
 		return
 	}
 	answer := begin(l.data)
-	if l.number == 0 {
-		return // nobody waits for it
+	if l.number != 0 && q.seat(&l, answer) {
+		return
 	}
+	if answer != nil { // whoever asks is told that this node has not answered
+		ctx, end := context.WithCancel(q.life)
+		end()
+		answer(ctx, 0)
+	}
+}
+
+// seat has a question answered, unless too many are.
+func (q *Questions) seat(l *letter, answer func(context.Context, int) []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return
+		return false
 	}
 	select {
 	case q.seats <- struct{}{}:
-		q.running.Go(func() { q.answer(&l, answer) })
-	default: // whoever asks is told that this node has not answered
+		q.running.Go(func() { q.answer(l, answer) })
+		return true
+	default:
+		return false
 	}
 }
 
