@@ -113,6 +113,7 @@ type fleet struct {
 	unsent    [kinds]atomic.Uint64
 	lacks     lacking
 
+	refused    atomic.Uint64 // events of other nodes for handlers of this one, for want of room
 	missed     atomic.Uint64 // gaps in topics: records, nobody knows how many, that this node never delivered
 	renumbered atomic.Uint64 // logs that the broker has lost
 
@@ -378,7 +379,7 @@ func (f *fleet) figures() *metrics.Cluster {
 	if m == nil {
 		return nil
 	}
-	c := &metrics.Cluster{Up: m.State().Up, Nodes: f.nodesThere(), Missed: f.missed.Load(), Renumbered: f.renumbered.Load(), Unsent: make(map[string]uint64, kinds)}
+	c := &metrics.Cluster{Up: m.State().Up, Nodes: f.nodesThere(), Missed: f.missed.Load(), Refused: f.refused.Load(), Renumbered: f.renumbered.Load(), Unsent: make(map[string]uint64, kinds)}
 	for i, name := range kindNames {
 		c.Unsent[name] = f.unsent[i].Load()
 	}

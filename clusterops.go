@@ -118,15 +118,18 @@ func namesOf(list []nodes.Node) (names []string) {
 
 // begin begins here what another node asks of sockets, in the order in which it was asked, and returns how that is answered. It
 // is the listener who calls it.
-func (f *fleet) begin(asked []byte) (answer func(ctx context.Context, most int) []byte) {
+func (f *fleet) begin(from string, asked []byte) (answer func(ctx context.Context, most int) []byte) {
 	o, err := op.Parse(asked)
 	if err != nil {
 		return nil // of a newer node
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), adoptTimeout)
 	defer cancel()
-	if o.Kind == op.Ask {
+	switch o.Kind { //nolint:exhaustive // all others are done to sockets
+	case op.Ask:
 		return f.beginAsk(ctx, o)
+	case op.ServerSide:
+		return f.beginServerSide(from, o)
 	}
 	d, err := f.of.hub.Begin(ctx, o)
 	if err != nil {

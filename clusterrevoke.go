@@ -52,7 +52,7 @@ func (f *fleet) tell(ctx context.Context, list ...guard.Revocation) (ended int, 
 }
 
 // beginRevocations begins what another node tells or asks of revocations.
-func (f *fleet) beginRevocations(asked []byte) (answer func(ctx context.Context, most int) []byte) {
+func (f *fleet) beginRevocations(_ string, asked []byte) (answer func(ctx context.Context, most int) []byte) {
 	if len(asked) < revocationHead || asked[0] != revocationVersion {
 		return nil
 	}

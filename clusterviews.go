@@ -21,7 +21,7 @@ func (o others) Ask(ctx context.Context, asked []byte, use func(answer []byte) (
 }
 
 // beginView answers what another node asks of this one's views.
-func (f *fleet) beginView(asked []byte) (answer func(ctx context.Context, most int) []byte) {
+func (f *fleet) beginView(_ string, asked []byte) (answer func(ctx context.Context, most int) []byte) {
 	return func(ctx context.Context, most int) []byte {
 		ctx, cancel := early(ctx)
 		defer cancel()

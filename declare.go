@@ -8,9 +8,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/pointer"
 	"github.com/streamweir/weir/internal/topiclog"
+	"github.com/streamweir/weir/internal/workers"
 )
 
 // Lookup returns a namespace, nil if none of that path is declared.
@@ -129,6 +131,7 @@ func (s *Server) newNamespace(d *door, o NamespaceOptions) *Namespace {
 		d: s.hub.NewNamespace(spec), topics: make(map[*delivery.Declared]*TopicOptions),
 	}
 	n.mail = n.mailboxLimits()
+	n.backstage.limits = workers.MailboxLimits{Jobs: serverSideEvents, Bytes: serverSideBytes, Hold: n.srv.hub.Holder(budget.Cluster)}
 	n.declared = o.Schemas
 	n.schemas.Store(newSchemaSet(o.Schemas, nil))
 	for i, decl := range n.d.Topics() {

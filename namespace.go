@@ -55,7 +55,10 @@ type Namespace struct {
 	count   figures
 	schemas atomic.Pointer[schemaSet] // nil: nothing is held to one
 
+	backstage backstage // what waits for handlers of other nodes' events
+
 	mu         sync.RWMutex
+	serverSide map[string]ServerSideHandler
 	admit      []ConnectFunc
 	filter     []Handler
 	connect    []ConnectFunc

@@ -243,7 +243,7 @@ func (j *operation) apply(sh *Shard, s *Socket) {
 		}
 		j.found.fetch(s, d)
 		return
-	case op.Emit, op.Ask: // are fanned out as messages: see Hub.Begin
+	case op.Emit, op.Ask, op.ServerSide: // are fanned out as messages, see Hub.Begin, or not for sockets
 	}
 	j.found.add(err)
 }

@@ -92,10 +92,11 @@ var Whats = [...]string{"failing", "full", "read_only", "gone", "no_room", "slow
 
 // Cluster are the figures of a node.
 type Cluster struct {
-	Up     bool              // the broker can be reached
-	Nodes  int               // that are there, with this one
-	Unsent map[string]uint64 // what has not gone to other nodes, by kind: a fixed set
-	Missed uint64            // gaps in topics' logs: records that were not kept until this node could read them
+	Up      bool              // the broker can be reached
+	Nodes   int               // that are there, with this one
+	Unsent  map[string]uint64 // what has not gone to other nodes, by kind: a fixed set
+	Refused uint64            // events of other nodes for handlers, for want of room
+	Missed  uint64            // gaps in topics' logs: records that were not kept until this node could read them
 
 	Renumbered uint64 // topics' logs that the broker has lost while this node had them open
 }

@@ -169,11 +169,11 @@ func (x *question) endLocked(id string) {
 	}
 }
 
-// Begin takes what another node asks or tells, and returns how it is answered, or nil: there is no answer, which whoever
-// asks is told. That is called on a goroutine of its own, many at a time, unless too many are: ctx ends when nobody waits
+// Begin takes what another node, by its id, asks or tells, and returns how it is answered, or nil: there is no answer, which
+// whoever asks is told. That is called on a goroutine of its own, many at a time, unless too many are: ctx ends when nobody waits
 // any more, and the answer has at most that many bytes. Where nobody waits for it, or too many do, it is called by Hear, with
 // a ctx that has ended: then it waits for nothing, and lets go of what it has begun.
-type Begin func(asked []byte) (answer func(ctx context.Context, most int) []byte)
+type Begin func(from string, asked []byte) (answer func(ctx context.Context, most int) []byte)
 
 // Hear takes what another node asks or tells, begins it, and has it answered if it is asked.
 func (q *Questions) Hear(data []byte, begin Begin) {
@@ -181,7 +181,7 @@ func (q *Questions) Hear(data []byte, begin Begin) {
 	if err != nil || l.from == q.self {
 		return
 	}
-	answer := begin(l.data)
+	answer := begin(l.from, l.data)
 	if l.number != 0 && q.seat(&l, answer) {
 		return
 	}

@@ -24,7 +24,7 @@ func newHall() *hall {
 }
 
 func (h *hall) enter(id string, answer func(context.Context, []byte) []byte) {
-	h.begins[id] = func(asked []byte) func(context.Context, int) []byte {
+	h.begins[id] = func(_ string, asked []byte) func(context.Context, int) []byte {
 		if answer == nil {
 			return nil
 		}
@@ -178,7 +178,7 @@ func FuzzQuestion(f *testing.F) {
 			Hold:  func(int) { t.Error("something is held") },
 			Claim: func(int) bool { t.Error("something is held"); return true },
 		})
-		q.Hear(data, func(asked []byte) func(context.Context, int) []byte {
+		q.Hear(data, func(_ string, asked []byte) func(context.Context, int) []byte {
 			return func(context.Context, int) []byte { return asked }
 		})
 		q.HearAnswer(data)

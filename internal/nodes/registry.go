@@ -86,6 +86,16 @@ func (r *Registry) Others() []Node {
 	return list
 }
 
+// NameOf is the name of the node with that id; "": it is not there.
+func (r *Registry) NameOf(id string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.others[id]; e != nil {
+		return e.Name
+	}
+	return ""
+}
+
 // Whole waits until whoever is there is known, which takes a heartbeat's time from when something may have been missed;
 // false: ctx has ended, or the registry was closed.
 func (r *Registry) Whole(ctx context.Context) bool {

@@ -23,11 +23,12 @@ const (
 	Leave                      // they are taken out of rooms
 	Disconnect                 // they are sent away
 	Fetch                      // they are named, or described
+	ServerSide                 // an event is for the application on the other nodes, and no socket
 
-	kinds = int(Fetch) + 1
+	kinds = int(ServerSide) + 1
 )
 
-var kindNames = [kinds]string{"none", "emit", "ask", "join", "leave", "disconnect", "fetch"}
+var kindNames = [kinds]string{"none", "emit", "ask", "join", "leave", "disconnect", "fetch", "server-side"}
 
 func (k Kind) String() string {
 	if int(k) < kinds {
@@ -42,10 +43,10 @@ type Op struct {
 	Kind      Kind
 	Namespace string
 	Target    roster.Target
-	Only      Only          // not of Emit and Ask
+	Only      Only          // not of Emit, Ask and ServerSide
 	Wait      time.Duration // for how long anybody wants to know what came of it; 0: not said, and of Emit nobody does
 
-	Event    Event      // of Emit and Ask
+	Event    Event      // of Emit, Ask and ServerSide
 	Rooms    []string   // of Join and Leave
 	Describe bool       // of Fetch: rooms and address are wanted too
 	Cause    base.Cause // of Disconnect: see Causes
@@ -84,7 +85,7 @@ var ErrInvalid = errors.New("invalid operation")
 
 // Valid reports what is wrong with an operation.
 func (o *Op) Valid() error {
-	events := o.Kind == Emit || o.Kind == Ask
+	events := o.Kind == Emit || o.Kind == Ask || o.Kind == ServerSide
 	switch {
 	case o.Kind == 0 || int(o.Kind) >= kinds:
 		return fmt.Errorf("%w: kind %s", ErrInvalid, o.Kind)
@@ -98,6 +99,8 @@ func (o *Op) Valid() error {
 		return fmt.Errorf("%w: %s with what belongs to an event", ErrInvalid, o.Kind)
 	case events && o.Only != (Only{}):
 		return fmt.Errorf("%w: %s only for a topic, an address or a token", ErrInvalid, o.Kind)
+	case o.Kind == ServerSide && o.Target.Narrows():
+		return fmt.Errorf("%w: %s for sockets", ErrInvalid, o.Kind)
 	case o.Rooms != nil && o.Kind != Join && o.Kind != Leave:
 		return fmt.Errorf("%w: %s with rooms", ErrInvalid, o.Kind)
 	case o.Describe && o.Kind != Fetch:
@@ -138,7 +141,7 @@ type Outcome struct {
 	Skipped int           // of Join: sockets that may not be in so many rooms: they are in as many of those named as fit
 	Short   int           // of Join: sockets for which memory is short: they are in some of the rooms named
 	Sockets []Description // of Fetch
-	Answers []Answer      // of Ask: of some of those asked, where Partial
+	Answers []Answer      // of Ask: of some of those asked, where Partial; of ServerSide: one, of no socket
 	Met     Met           // of Emit, with a Wait
 	Partial bool          // the wait was over before everybody had done their part: what was begun goes on
 }

@@ -47,7 +47,7 @@ func (r random) blobs() (out [][]byte) {
 // op is a valid operation.
 func (r random) op() *op.Op {
 	o := &op.Op{
-		Kind: op.Emit + op.Kind(r.IntN(int(op.Fetch))), Namespace: "/" + r.text(),
+		Kind: op.Emit + op.Kind(r.IntN(int(op.ServerSide))), Namespace: "/" + r.text(),
 		Target: roster.Target{Socket: r.text(), Principal: r.text(), Rooms: r.some(), Except: r.some()},
 	}
 	if r.IntN(5) == 0 {
@@ -56,7 +56,10 @@ func (r random) op() *op.Op {
 	if r.IntN(2) == 0 {
 		o.Wait = time.Duration(r.Int64())
 	}
-	if o.Kind == op.Emit || o.Kind == op.Ask {
+	if o.Kind == op.ServerSide {
+		o.Target = roster.Target{}
+	}
+	if o.Kind == op.Emit || o.Kind == op.Ask || o.Kind == op.ServerSide {
 		o.Event = op.Event{Data: []byte(`["x",` + r.text() + `]`), Attachments: r.blobs(), Volatile: r.IntN(2) == 0, Verbatim: r.IntN(2) == 0}
 		return o
 	}
@@ -115,7 +118,7 @@ func TestOperationsComeBackAsTheyWere(t *testing.T) {
 func TestOutcomesComeBackAsTheyWere(t *testing.T) {
 	r := newRandom(t)
 	for range 5000 {
-		want, kind := r.outcome(), op.Emit+op.Kind(r.IntN(int(op.Fetch)))
+		want, kind := r.outcome(), op.Emit+op.Kind(r.IntN(int(op.ServerSide)))
 		b, err := op.AppendOutcome(nil, kind, want)
 		if err != nil {
 			t.Fatalf("%+v: %v", want, err)
@@ -288,7 +291,7 @@ func TestOutcomesAreCutToFit(t *testing.T) {
 
 // The numbers on the wire between nodes of different versions.
 func TestKindsKeepTheirNumbers(t *testing.T) {
-	for i, want := range []string{"none", "emit", "ask", "join", "leave", "disconnect", "fetch", "unknown(7)"} {
+	for i, want := range []string{"none", "emit", "ask", "join", "leave", "disconnect", "fetch", "server-side", "unknown(8)"} {
 		if got := op.Kind(i).String(); got != want {
 			t.Errorf("kind %d is %s, want %s", i, got, want)
 		}
@@ -303,6 +306,7 @@ func FuzzParse(f *testing.F) {
 		{Kind: op.Join, Namespace: "/", Target: roster.Target{Socket: "s", Principal: "p"}, Rooms: []string{"red", "blue"}, Only: op.Only{Topic: "t", Address: "127.0.0.1"}},
 		{Kind: op.Disconnect, Namespace: "/", Cause: base.CauseForbidden, Reason: "why"},
 		{Kind: op.Fetch, Namespace: "/", Describe: true},
+		{Kind: op.ServerSide, Namespace: "/feed", Event: op.Event{Data: []byte(`["x",1]`)}},
 	} {
 		b, err := op.Append(nil, o)
 		if err != nil {
