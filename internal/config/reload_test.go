@@ -17,6 +17,7 @@ const reloadable = `weir: 1
 log: {level: info}
 management: {keys: [{name: app, key: k-1, allow: [read]}]}
 access: {staticTokens: {alice: t-1}}
+hooks: {connect: "https://app.example/", secrets: [c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0]}
 servers:
   feed:
     auth: TOKEN
@@ -66,6 +67,9 @@ func TestPlanOfAReload(t *testing.T) {
 		"a secret":        {[]string{"k-1", "k-2"}, []string{"management.keys[0].key"}, nil, attach.Parts{Keys: true}},
 		"the last key":    {[]string{"{keys: [{name: app, key: k-1, allow: [read]}]}", "{pprof: true}"}, nil, []string{"management.keys", "management.keys[0].allow", "management.keys[0].key", "management.keys[0].name", "management.pprof"}, attach.Parts{}},
 		"a token":         {[]string{"alice: t-1", "alice: t-1, bob: t-2"}, []string{"access.staticTokens.bob.rooms", "access.staticTokens.bob.token"}, nil, attach.Parts{Access: true}},
+		"a hook's secret": {[]string{"secrets: [c2VjcmV0", "secrets: [U2VjcmV0"}, []string{"hooks.secrets"}, nil, attach.Parts{Hooks: true}},
+		"a hook's limit":  {[]string{"hooks: {", "hooks: {maxCalls: 7, "}, nil, []string{"hooks.maxCalls"}, attach.Parts{}},
+		"no hook":         {[]string{"hooks: {", "# "}, nil, []string{"hooks.connect", "hooks.secrets"}, attach.Parts{}},
 		"a policy":        {[]string{"path: /feed,", "path: /feed, maxQueuedMessagesPerClient: 7,"}, nil, []string{"servers.feed.namespaces[0].maxInFlight", "servers.feed.namespaces[0].maxQueuedMessagesPerClient"}, attach.Parts{}},
 		"both":            {[]string{"level: info", "level: warn", "weir: 1", "weir: 1\nshards: 2"}, []string{"log.level"}, []string{"shards"}, attach.Parts{}},
 	} {

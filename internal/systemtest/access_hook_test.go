@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/internal/attach"
 )
 
 var hookSecret = bytes.Repeat([]byte("h"), 32)
@@ -285,6 +286,24 @@ func TestHookCallEndsWithItsClient(t *testing.T) {
 		t.Error(err)
 	}
 	<-ended
+}
+
+// A reload changes the secrets that requests are signed with, from the next one on.
+func TestReloadChangesTheSecretsOfAHook(t *testing.T) {
+	signatures := make(chan int, 1)
+	url := backend(t, func(_ hookQuestion, w http.ResponseWriter, r *http.Request) {
+		signatures <- len(strings.Fields(r.Header.Get("webhook-signature")))
+		_, _ = io.WriteString(w, `{"allow":true}`)
+	})
+	srv := hooked(t, weir.Options{Hooks: weir.HookOptions{Connect: url}})
+	for want := 1; want <= 2; want++ {
+		connects(t, srv, "/feed", "")
+		if n := <-signatures; n != want {
+			t.Errorf("%d signatures, want %d", n, want)
+		}
+		o := weir.Options{Hooks: weir.HookOptions{Connect: url, Secrets: [][]byte{hookSecret, bytes.Repeat([]byte("i"), 32)}}}
+		attach.Apply(srv, &o, attach.Parts{Hooks: true})
+	}
 }
 
 // After the hook the checks of Use are hookQuestion, on their pool, and a refusal of theirs is one.
