@@ -64,7 +64,9 @@ type Log struct {
 	era      uint64 // counts Unfollows
 	leaves   bool   // Unfollow was called
 
-	follows bool // what others append is delivered: run's
+	// Both are run's:
+	follows  bool             // what others append is delivered
+	answered []*cluster.Entry // that were appended here, and are not delivered unless they are read
 }
 
 // place is how far a log was delivered.

@@ -529,3 +529,58 @@ func (b *stuckBroker) Append(ctx context.Context, log string, o cluster.AppendOp
 	b.begun = true
 	return b.Member.Append(ctx, log, o, data...)
 }
+
+// forgetful is a node that hears nothing live, and whose engine loses everything, and is written to by another, right after it has
+// answered an append.
+type forgetful struct {
+	*node
+	forget func()
+}
+
+func (f *forgetful) Entries(string, []cluster.Entry) {}
+
+func (f *forgetful) Append(ctx context.Context, log string, o cluster.AppendOptions, data ...[]byte) ([]cluster.Position, error) {
+	at, err := f.Member.Append(ctx, log, o, data...)
+	if f.forget != nil {
+		f.forget()
+	}
+	return at, err
+}
+
+// Who appends what the engine answers, and loses before this node has delivered it, is told that it may not have been done: nobody
+// waits for ever, and nothing is held for it.
+func TestRecordThatTheEngineLosesIsTold(t *testing.T) {
+	b := cluster.NewMemory()
+	other := open(t, join(t, b, nil), 100, func(topiclog.Placement) {})
+	f := &forgetful{node: &node{logs: sharedlog.NewLogs()}}
+	m, err := b.Join(t.Context(), "b", f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	f.Member = m
+	log, err := f.logs.Open(t.Context(), f, sharedlog.Options{Namespace: "/feed", Topic: "ticks", Keep: 100, Deliver: func(topiclog.Placement) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(log.Close)
+	if err := log.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t, other, "1"); err != nil { // which is not heard, so that what is appended behind it waits
+		t.Fatal(err)
+	}
+	f.forget = func() {
+		f.forget = nil
+		b.Forget()
+		if err := put(t, other, "3"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := put(t, log, "2"); !errors.Is(err, cluster.ErrUndecided) {
+		t.Errorf("a record that is lost: %v", err)
+	}
+	if err := put(t, log, "4"); err != nil {
+		t.Errorf("the next one: %v", err)
+	}
+}

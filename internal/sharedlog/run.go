@@ -64,7 +64,11 @@ func (g *Log) dealWith(n news) (wait time.Duration) {
 			begun = append(begun, s)
 			continue
 		}
-		if !behind && !g.next(&n.own[i].Entry) { // those before it may be about to be heard
+		if behind {
+			g.answered = append(g.answered, &n.own[i].Entry)
+			continue
+		}
+		if !g.next(&n.own[i].Entry) { // those before it may be about to be heard
 			g.mu.Lock()
 			g.own = append(n.own[i:len(n.own):len(n.own)], g.own...)
 			g.mu.Unlock()
@@ -72,15 +76,32 @@ func (g *Log) dealWith(n news) (wait time.Duration) {
 			break
 		}
 	}
-	read := !behind || !g.follows || g.catchUp()
-	if !read {
-		wait = retryTime
+	read := true
+	if behind && g.follows {
+		if read = g.catchUp(); read {
+			g.giveUpLost()
+		} else {
+			wait = retryTime
+		}
 	}
 	g.settleFollowing(begun, n.leaves, read)
 	for _, a := range n.volatile {
 		g.deliverVolatile(a)
 	}
 	return wait
+}
+
+// giveUpLost tells those whose records the broker had placed, and which are not in the log that was read since: the engine has
+// lost them, or they gave way before they were read. Other nodes may have delivered them.
+func (g *Log) giveUpLost() {
+	for _, e := range g.answered {
+		if _, o := g.recordOf(e); o.log == g.origin {
+			if a := g.forget(o.number); a != nil {
+				a.later.Fail(cluster.ErrUndecided)
+			}
+		}
+	}
+	g.answered = nil
 }
 
 // next deals with an entry if nothing is missing before it; false: something is.
