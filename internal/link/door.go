@@ -144,6 +144,21 @@ const (
 
 var refusalNames = [refusals]string{"slow_consumer", "auth_failures", "draining", "max_connections", "no_room", "max_pending", "handshake_rate", "per_address", "address_rate", "per_principal", "proxy_header"}
 
+// refusalStatuses are what those are answered with who are refused; 0: no answer of HTTP, but CONNECT_ERROR, or the end of the
+// connection.
+var refusalStatuses = [refusals]int{
+	slow: http.StatusServiceUnavailable, draining: http.StatusServiceUnavailable, full: http.StatusServiceUnavailable,
+	room: http.StatusServiceUnavailable, crowded: http.StatusServiceUnavailable, fast: http.StatusServiceUnavailable,
+	auth: http.StatusTooManyRequests, addressFull: http.StatusTooManyRequests, addressFast: http.StatusTooManyRequests,
+}
+
+// Refusals calls yield with each reason for which a door refuses a client, and the status that it answers, 0 for none.
+func Refusals(yield func(reason string, status int)) {
+	for r, name := range refusalNames {
+		yield(name, refusalStatuses[r])
+	}
+}
+
 // refusalOfVerdict are the reasons of an admission that is not welcome.
 var refusalOfVerdict = [guard.Verdicts]refusal{
 	guard.Full: full, guard.Crowded: crowded, guard.TooFast: fast, guard.AddressFull: addressFull, guard.AddressFast: addressFast, guard.PrincipalFull: principalFull,
@@ -283,18 +298,18 @@ func (d *Door) obsolete(r *http.Request) {
 func (d *Door) Admit(r *http.Request) *engineio.Refusal {
 	if d.house.Leaving() {
 		d.refused[draining].Add(1)
-		return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(5 * time.Second)}
+		return &engineio.Refusal{Status: refusalStatuses[draining], RetryAfter: guard.Jitter(5 * time.Second)}
 	}
 	now, addr := time.Now(), guard.AddressOf(r)
 	if d.Strict.Load() && d.Failures.Blocked(addr, now) {
 		d.refused[auth].Add(1)
 		d.AuthLimited.Add(1)
-		return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: guard.Jitter(30 * time.Second)}
+		return &engineio.Refusal{Status: refusalStatuses[auth], RetryAfter: guard.Jitter(30 * time.Second)}
 	}
 	if d.Penalties.Any() {
 		if wait, is := d.Penalties.Until(guard.PenaltyKey(addr, guard.Agent(r.Header)), now); is {
 			d.refused[slow].Add(1)
-			return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(wait)}
+			return &engineio.Refusal{Status: refusalStatuses[slow], RetryAfter: guard.Jitter(wait)}
 		}
 	}
 	if d.opts.Limits.Connections == 0 && d.house.Crowded() {
@@ -320,7 +335,7 @@ const knockAgain = 2 * time.Second
 func (d *Door) beyond(why refusal, r *http.Request) *engineio.Refusal {
 	d.refused[why].Add(1)
 	d.reception.Refuses(guard.RefusalKey{Kind: refusalNames[why]}, time.Time{}, r)
-	return &engineio.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: guard.Jitter(knockAgain)}
+	return &engineio.Refusal{Status: refusalStatuses[why], RetryAfter: guard.Jitter(knockAgain)}
 }
 
 // tooMany refuses a handshake beyond a limit of its address; wait is how long until it would not be, 0 if nobody knows.
@@ -331,7 +346,7 @@ func (d *Door) tooMany(why refusal, addr netip.Addr, wait time.Duration, r *http
 	}
 	d.refused[why].Add(1)
 	d.reception.Refuses(guard.RefusalKey{Kind: refusalNames[why], Addr: addr}, until, r)
-	return &engineio.Refusal{Status: http.StatusTooManyRequests, RetryAfter: guard.Jitter(max(wait, knockAgain))}
+	return &engineio.Refusal{Status: refusalStatuses[why], RetryAfter: guard.Jitter(max(wait, knockAgain))}
 }
 
 // Assign implements engineio.Acceptor: the loops take turns, for each transport

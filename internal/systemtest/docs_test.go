@@ -25,6 +25,7 @@ import (
 	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/internal/base"
 	"github.com/streamweir/weir/internal/config"
+	"github.com/streamweir/weir/internal/link"
 )
 
 // These tests hold the documentation to the code.
@@ -66,6 +67,21 @@ func TestDocumentListsEveryCode(t *testing.T) {
 	got := columns(section(t, "docs/errors.md", "Codes"), 4)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/errors.md against base.Codes (-code +document):\n%s", diff)
+	}
+}
+
+func TestDocumentListsEveryRefusal(t *testing.T) {
+	var want [][]string
+	link.Refusals(func(reason string, status int) {
+		text := ""
+		if status != 0 {
+			text = strconv.Itoa(status)
+		}
+		want = append(want, []string{reason, text})
+	})
+	got := columns(section(t, "docs/errors.md", "Refused handshakes"), 2)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/errors.md against link.Refusals (-code +document):\n%s", diff)
 	}
 }
 
