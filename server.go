@@ -146,6 +146,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.warnOfOnePlace(computing(o.Workers.Nice, shards))
 	s.requests, err = workers.New(workers.Options{Max: orDefault(o.Workers.Max, 256), Logger: s.log})
 	if err != nil {
 		return nil, err
@@ -386,6 +387,14 @@ func computing(nice, shards int) int {
 		return spare
 	default:
 		return runtime.NumCPU()
+	}
+}
+
+// warnOfOnePlace says at start that handlers compute one at a time, where there are CPUs for more.
+func (s *Server) warnOfOnePlace(places int) {
+	if places == 1 && runtime.NumCPU() > 1 {
+		s.log.Warn("one handler computes at a time, whatever the CPUs: raise GOMAXPROCS above Shards + 1, or lower Shards",
+			"gomaxprocs", runtime.GOMAXPROCS(0), "cpus", runtime.NumCPU(), "nice", s.opts.Workers.Nice)
 	}
 }
 

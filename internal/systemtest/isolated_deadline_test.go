@@ -1,10 +1,13 @@
 package systemtest_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +78,28 @@ func TestHandlerThatIgnoresItsDeadlineIsNamed(t *testing.T) {
 		t.Errorf("then: %+v", pk)
 	}
 	eventually(t, "nothing runs", func() bool { v := running(t, srv, ""); return len(v.Handlers) == 0 && v.Running == 0 && v.Late == 1 })
+}
+
+// With Nice and one of Go's processors besides the loops, handlers compute one at a time: the log says so at start.
+func TestOnePlaceToComputeIsSaidAtStart(t *testing.T) {
+	if runtime.GOOS != "linux" || runtime.NumCPU() < 2 {
+		t.Skip("it needs niceness, and CPUs that would be idle")
+	}
+	for spare, want := range map[int]bool{1: true, 2: false} {
+		before := runtime.GOMAXPROCS(1 + spare)
+		var said bytes.Buffer
+		srv, err := weir.New(weir.Options{Shards: 1, Workers: weir.WorkerOptions{Nice: 1}, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		runtime.GOMAXPROCS(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.Close(); err != nil { // has the lines written
+			t.Fatal(err)
+		}
+		if got := strings.Contains(said.String(), "one handler computes at a time"); got != want {
+			t.Errorf("GOMAXPROCS %d above the shards: said is %v: %s", spare, got, said.String())
+		}
+	}
 }
 
 // The answer is bounded: what is beyond the limit is a number, and what a client has named is cut short.
