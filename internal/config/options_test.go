@@ -134,6 +134,7 @@ func TestNoOptionIsWithoutAKey(t *testing.T) {
 		".Servers[0].Namespaces[0].Topics[0].Key", ".Servers[0].Namespaces[0].Topics[1].Mode",
 		".Servers[0].Namespaces[0].Topics[1].WebsocketOnly", ".Servers[0].Namespaces[0].Topics[1].AuthRequired",
 		".Servers[0].SocketIO.Cookie",
+		".Workers.Deadline",                                                                              // of handlers, which code sets
 		".Servers[0].Namespaces[0].ClientPublishGranted",                                                 // another word of clientPublish
 		".Servers[0].Namespaces[0].Schemas[0].Publish", ".Servers[0].Namespaces[0].Schemas[1].Arguments", // an event has the one, a topic the other
 		".Cluster.", // excludes the journal: TestClusterKeysReachTheOptions

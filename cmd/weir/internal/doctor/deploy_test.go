@@ -92,7 +92,7 @@ func TestFilesNamedByDeployExist(t *testing.T) {
 	for _, f := range doctor.Examine(t.Context(), files{}.machine(), needs(million), nil).Findings {
 		texts = append(texts, f.Fix)
 	}
-	for _, pattern := range []string{deploy + "*", "../../../../docs/guide/operating.md", "*.go", "../../*.go"} {
+	for _, pattern := range []string{deploy + "*.*", deploy + "*/*", "../../../../docs/guide/operating.md", "*.go", "../../*.go"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, paths, err)
