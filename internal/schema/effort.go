@@ -57,6 +57,9 @@ func (e *effort) equip(c *jsonschema.Compiler) {
 		if f, ok := obj["format"].(string); ok && !slices.Contains(formats, f) {
 			return nil, &unknownFormat{f}
 		}
+		if obj["uniqueItems"] == true {
+			return unique{e}, nil
+		}
 		return e, nil
 	}})
 	c.AssertVocabs()

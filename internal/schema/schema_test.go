@@ -218,6 +218,42 @@ func TestCheckEndsWhateverTheSchema(t *testing.T) {
 	}
 }
 
+// Items of which each has as many arrays, nested in another way, look alike where nobody writes down the end of one. To compare
+// them in pairs would take minutes; that they are written down once each takes what reading them does.
+func TestUniqueItemsCostWhatTheValueCosts(t *testing.T) {
+	const bits = 15
+	var items []string
+	for n := range 1 << bits {
+		var parts []string
+		for bit := range bits {
+			parts = append(parts, [...]string{"[[],[]]", "[[[]]]"}[n>>bit&1])
+		}
+		items = append(items, "["+strings.Join(parts, ",")+"]")
+	}
+	s := one(t, `{"properties": {"list": {"$ref": "#/$defs/set"}}, "$defs": {"set": {"uniqueItems": true}}}`)
+	most := schema.Limits{Bytes: 16 << 20}
+	if v := s.Check([]byte(`{"list":[`+strings.Join(items, ",")+`]}`), 0, most); v != nil {
+		t.Errorf("%d different items: %+v", len(items), v)
+	}
+	if v := s.Check([]byte(`{"list":[`+strings.Join(items, ",")+`,`+items[7]+`]}`), 0, most); v == nil || v.Rule != "uniqueItems" || v.Path != "/list" {
+		t.Errorf("with one of them again: %+v", v)
+	}
+}
+
+// Items are equal as JSON Schema says: by value, whatever their spelling.
+func TestUniqueItemsComparesValues(t *testing.T) {
+	s := one(t, `{"anyOf": [{"type": "string"}, {"items": {"uniqueItems": true}}]}`)
+	for value, ok := range map[string]bool{
+		`[[1, 1.0]]`: false, `[[1, 10e-1]]`: false, `[[1, "1"]]`: true, `[[null, false, 0, "", [], {}]]`: true, `[[-1, 1]]`: true,
+		`[[{"a": 1, "b": 2}, {"b": 2.0, "a": 1}]]`: false, `[[[1, 2], [2, 1]]]`: true, `[["é", "\u00e9"]]`: false, `[[1e2, 100]]`: false,
+		`[["a,b"], ["a", "b"]]`: true, `[[{"a": null}, {}]]`: true, `[[0, -0]]`: false,
+	} {
+		if v := s.Check([]byte(value), 0, schema.Limits{}); (v == nil) != ok {
+			t.Errorf("%s: %+v", value, v)
+		}
+	}
+}
+
 // Expressions that make other engines try all ways are linear here; what the engine does not have is refused at start.
 func TestExpressionsAreLinear(t *testing.T) {
 	s := one(t, `{"pattern": "^(a+)+$"}`)

@@ -140,6 +140,7 @@ func (s *sources) compile() (*compiled, error) {
 	if err != nil {
 		return nil, s.explain(err)
 	}
+	takeUnique(root)
 	copied.root = root
 	return copied, nil
 }
