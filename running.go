@@ -117,7 +117,7 @@ func (s *Server) sayLate(now time.Time) {
 	})
 	for i := range names {
 		r := &names[i]
-		r.socket.ns.log.Warn("a handler runs beyond workers.deadlineMs: it ignores the end of its context, and keeps its worker and its socket",
+		r.socket.ns.log.Warn("a handler runs beyond WorkerOptions.Deadline: it ignores the end of its context, and keeps its worker and its socket",
 			"event", clipped(r.event), "socket", r.socket.ID(), "since", r.since.UTC().Format(time.RFC3339))
 	}
 }
