@@ -3,6 +3,7 @@ package systemtest_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -222,4 +223,26 @@ func TestLongTokenFitsIntoALimit(t *testing.T) {
 	if got := p.next(); !strings.Contains(got, `"code":"limited"`) {
 		t.Errorf("its bytes were not counted: %s", got)
 	}
+}
+
+// Over TLS a record holds many events, and what was decrypted waits below the websocket: a client that is throttled loses none of
+// it, in its order, though it sends nothing more and so nobody tells the server to read on.
+func TestThrottledClientLosesNothingOverTLS(t *testing.T) {
+	const many = 200
+	srv, j := limited(t, weir.ServerOptions{TLS: newAuthority(t).place(t.TempDir(), "weir.example", nextYear())},
+		weir.InboundLimit{Messages: 20, Window: 100 * time.Millisecond})
+	p := dial(t, addr(srv), "/feed", nil, dialOptions{})
+	p.sendJobs("/feed", 0, many-1) // in one write, and so in one record or two
+	if handled, refused := p.answersTo(many); len(handled) != many || len(refused) != 0 {
+		t.Errorf("%d handled, %d refused", len(handled), len(refused))
+	}
+	if got := j.numbers(); !slices.Equal(got, count(many)) {
+		t.Errorf("handled %v: want them in order", got)
+	}
+	if n := metric(t, srv, "weir_rate_limited_total", `action="throttle"`, `dry_run="false"`); n < many/20 {
+		t.Errorf("%v events had to wait", n)
+	}
+	eventually(t, "nothing is held of it", func() bool {
+		return metric(t, srv, "weir_memory_held_bytes", `what="inbound"`) == 0 && metric(t, srv, "weir_clients_throttled") == 0
+	})
 }
