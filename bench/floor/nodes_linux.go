@@ -113,6 +113,11 @@ func order(p plan) (*report.Run, error) {
 	}
 	defer q.close()
 	var logs []*sharedlog.Log
+	defer func() {
+		for _, l := range logs {
+			l.Close()
+		}
+	}()
 	for _, e := range []*ear{q.a, q.b} {
 		l, err := e.logs.Open(q.life, e, sharedlog.Options{Namespace: "/bench", Topic: "orders", Keep: logKeeps, Deliver: func(p topiclog.Placement) {
 			if p.Record != nil {
@@ -122,11 +127,10 @@ func order(p plan) (*report.Run, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
+		logs = append(logs, l)
 		if err := l.Follow(q.life); err != nil {
 			return nil, err
 		}
-		logs = append(logs, l)
 	}
 	payload := make([]byte, p.size)
 	r, err := q.measure("record", func() error {
