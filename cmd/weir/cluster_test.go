@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +54,7 @@ func serveNode(t *testing.T, name, cluster string) *node {
 log: {format: json}
 management: {port: 0}
 cluster: %s
-servers: {feed: {host: 127.0.0.1, port: 0, namespaces: [{path: /feed, topics: [plain, {name: sure, deliveryMode: AT_LEAST_ONCE, overflowAction: REJECT_NEW}]}]}}
+servers: {feed: {host: 127.0.0.1, port: 0, namespaces: [{path: /feed, topics: [plain, {name: sure, deliveryMode: AT_LEAST_ONCE, overflowAction: REJECT_NEW, history: 10000}]}]}}
 `, cluster)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -238,4 +239,130 @@ func TestDoctorAsksNATS(t *testing.T) {
 	if out := says("doctor", "--config", good); !strings.Contains(out, "connection refused") {
 		t.Error(out)
 	}
+}
+
+// freeAddresses are addresses that nobody listens on.
+func freeAddresses(t *testing.T, n int) (all []string) {
+	t.Helper()
+	held := make([]net.Listener, 0, n) // all of them until the last is known
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, l)
+		all = append(all, l.Addr().String())
+	}
+	for _, l := range held {
+		_ = l.Close()
+	}
+	return all
+}
+
+// Three weir processes are a cluster with no other service. Each is killed while the others are published to, and comes back:
+// what was answered with success is in the history of all, once, in one order.
+func TestThreeNodesWithoutAnotherService(t *testing.T) {
+	peers := freeAddresses(t, 3)
+	settings, nodes := make([]string, 3), make([]*node, 3)
+	begin := func(i int) { nodes[i] = serveNode(t, fmt.Sprint("n", i), settings[i]) }
+	for i := range nodes {
+		settings[i] = fmt.Sprintf("{broker: nats, nats: {embedded: true, storeDir: %q, listen: '%s', peers: ['%s'], secret: a secret of the tests}}",
+			t.TempDir(), peers[i], strings.Join(peers, "', '"))
+		begin(i)
+		if i == 0 {
+			nodes[0].until("1 of 3 are there")
+			if status, body := nodes[0].get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "2 have to be") {
+				t.Errorf("alone: %d %s", status, body)
+			}
+		}
+	}
+	for _, n := range nodes {
+		n.until(`"msg":"ready"`)
+	}
+	answered := make(map[string]bool)
+	sent := 0
+	take := func(at ...*node) { // some that are answered with success
+		t.Helper()
+		end := time.After(patience)
+		for had := len(answered); len(answered) < had+20; {
+			text := fmt.Sprint("m", sent)
+			n := at[sent%len(at)]
+			sent++
+			switch status, body := n.publish("sure", fmt.Sprintf("%q", text)); status {
+			case http.StatusOK:
+				answered[text] = true
+			case http.StatusServiceUnavailable, http.StatusTooManyRequests: // there is no leader; or nobody knows whether it was taken
+				select {
+				case <-time.After(20 * time.Millisecond):
+				case <-end:
+					t.Fatalf("nothing is taken: %s", body)
+				}
+			default:
+				t.Fatalf("%d %s", status, body)
+			}
+		}
+	}
+	take(nodes...)
+	for i := range nodes {
+		nodes[i].signal(os.Kill)
+		_ = nodes[i].cmd.Wait()
+		take(nodes[(i+1)%3], nodes[(i+2)%3])
+		begin(i)
+		nodes[i].until(`"msg":"ready"`)
+		take(nodes...)
+	}
+	var first []string
+	for i, n := range nodes {
+		var got []string
+		eventually(t, "a node has all", func() bool {
+			got = n.history("sure")
+			return len(got) >= len(answered)
+		})
+		times := make(map[string]int)
+		for _, text := range got {
+			times[text]++
+		}
+		for text, n := range times { // of what was not answered too
+			if n > 1 {
+				t.Errorf("node %d: %s is there %d times", i, text, n)
+			}
+		}
+		for text := range answered {
+			if times[text] != 1 {
+				t.Errorf("node %d: %s was answered and is there %d times", i, text, times[text])
+			}
+		}
+		if i == 0 {
+			first = got
+		} else if !slices.Equal(first, got) {
+			t.Errorf("node %d has another order", i)
+		}
+	}
+	for _, n := range nodes {
+		n.signal(os.Interrupt)
+	}
+	for _, n := range nodes {
+		if code := n.exitCode(); code != exitGood {
+			t.Errorf("exit code %d", code)
+		}
+	}
+}
+
+// history are all messages that a topic has kept, the oldest first; none while the broker is away.
+func (n *node) history(topic string) (all []string) {
+	n.t.Helper()
+	status, body := n.get("/api/history?namespace=/feed&limit=1000&topic=" + topic)
+	if status == http.StatusServiceUnavailable {
+		return nil
+	}
+	var page struct {
+		Records []struct{ Payload string }
+	}
+	if err := json.Unmarshal([]byte(body), &page); err != nil || status != http.StatusOK {
+		n.t.Fatalf("%d %s", status, body)
+	}
+	for _, m := range page.Records {
+		all = append(all, m.Payload)
+	}
+	return all
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamweir/weir"
+	"github.com/streamweir/weir/cluster/nats/embedded"
 	"github.com/streamweir/weir/cmd/weir/internal/doctor"
 	"github.com/streamweir/weir/internal/attach"
 	"github.com/streamweir/weir/internal/build"
@@ -142,6 +143,9 @@ func serve(ctx context.Context, f fileFlags, stderr io.Writer) error {
 		t.nice = o.Workers.Nice
 	}
 	o.Shards, o.Workers.Nice, o.Logger = t.shards, t.nice, log
+	if b, ok := o.Cluster.Broker.(*embedded.Broker); ok {
+		b.LogTo(log)
+	}
 	srv, err := weir.New(o)
 	if err != nil {
 		log.Error("the configuration is not usable", "error", err)

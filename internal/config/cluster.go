@@ -7,6 +7,7 @@ import (
 	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/cluster"
 	"github.com/streamweir/weir/cluster/nats"
+	"github.com/streamweir/weir/cluster/nats/embedded"
 	"github.com/streamweir/weir/cluster/redis"
 )
 
@@ -38,10 +39,16 @@ func (k *sentinelKeys) isSet() bool {
 }
 
 type natsKeys struct {
-	URL         string `key:"url" default:"" secret:"true" doc:"nats://[user:password@]host:port, or [token@]; tls:// for TLS, ws:// or wss://; several servers of one cluster with commas between; required with broker nats"`
-	Credentials string `key:"credentials" default:"" doc:"a file with a user's token and key (.creds), read again for each connection; empty: the URL says who this is, or nobody asks"`
-	KeyPrefix   string `key:"keyPrefix" default:"weir" doc:"begins every subject, and names the stream: letters, digits, - and _; clusters that share an account have one each"`
-	Replicas    int    `key:"replicas" default:"0" min:"0" max:"5" doc:"servers that keep what is appended before it is confirmed: 1, 3 or 5; 0: 3 in a cluster of servers, 1 elsewhere, and what a stream that is there has"`
+	URL         string   `key:"url" default:"" secret:"true" doc:"nats://[user:password@]host:port, or [token@]; tls:// for TLS, ws:// or wss://; several servers of one cluster with commas between; required with broker nats"`
+	Credentials string   `key:"credentials" default:"" doc:"a file with a user's token and key (.creds), read again for each connection; empty: the URL says who this is, or nobody asks"`
+	KeyPrefix   string   `key:"keyPrefix" default:"weir" doc:"begins every subject, and names the stream: letters, digits, - and _; clusters that share an account have one each"`
+	Embedded    bool     `key:"embedded" default:"false" doc:"runs the NATS server in this process, as one of those of peers, in place of url"`
+	StoreDir    string   `key:"storeDir" default:"" doc:"where the embedded server keeps what was appended; required with embedded"`
+	Listen      string   `key:"listen" default:"" doc:"host:port on which the embedded server takes its peers; required with peers"`
+	Peers       []string `key:"peers" doc:"host:port of the embedded servers of all nodes, this one's among them: three or five, the same on each; left out: this node is alone"`
+	Secret      string   `key:"secret" default:"" secret:"true" doc:"what embedded servers show each other, 16 bytes or more; required with listen"`
+	SyncAlways  bool     `key:"syncAlways" default:"false" doc:"has the embedded server write each append to disk before it is confirmed; false: within a second"`
+	Replicas    int      `key:"replicas" default:"0" min:"0" max:"5" doc:"servers that keep what is appended before it is confirmed: 1, 3 or 5; 0: 3 in a cluster of servers, 1 elsewhere, and what a stream that is there has"`
 }
 
 // cluster is what joins nodes.
@@ -52,7 +59,7 @@ func (r *reader) cluster(k *clusterKeys) (o weir.ClusterOptions) {
 	case "redis":
 		b = r.redis(&k.Redis)
 	case "nats":
-		b = r.nats(&k.NATS)
+		b = r.nats(k)
 	}
 	if b == nil {
 		return o
@@ -79,7 +86,11 @@ func (r *reader) redis(k *redisKeys) cluster.Broker {
 	return b
 }
 
-func (r *reader) nats(k *natsKeys) cluster.Broker {
+func (r *reader) nats(all *clusterKeys) cluster.Broker {
+	k := &all.NATS
+	if k.Embedded {
+		return r.embedded(all)
+	}
 	if k.URL == "" {
 		r.wrong("cluster.nats.url", "is missing: broker nats needs the address of a NATS server, nats://host:port")
 		return nil
@@ -88,6 +99,25 @@ func (r *reader) nats(k *natsKeys) cluster.Broker {
 		k.Credentials = r.fromHere(k.Credentials)
 	}
 	b, err := nats.New(nats.Options{URL: k.URL, Credentials: k.Credentials, KeyPrefix: k.KeyPrefix, Replicas: k.Replicas})
+	if err != nil {
+		r.wrongBroker("cluster.nats", err)
+		return nil
+	}
+	return b
+}
+
+// embedded is a broker in the processes of the nodes, for which a start waits as long as it takes unless it is told.
+func (r *reader) embedded(all *clusterKeys) cluster.Broker {
+	k := &all.NATS
+	if !r.isSet("cluster.joinTimeoutMs") {
+		all.Join = 0
+	}
+	if k.StoreDir != "" {
+		k.StoreDir = r.fromHere(k.StoreDir)
+	}
+	b, err := embedded.New(embedded.Options{
+		StoreDir: k.StoreDir, Listen: k.Listen, Peers: k.Peers, Secret: k.Secret, SyncAlways: k.SyncAlways, KeyPrefix: k.KeyPrefix,
+	})
 	if err != nil {
 		r.wrongBroker("cluster.nats", err)
 		return nil
@@ -122,11 +152,30 @@ func (r *reader) idleCluster(k *clusterKeys) {
 		{"nats.keyPrefix", "nats", k.NATS.KeyPrefix != "weir"},
 		{"nats.replicas", "nats", k.NATS.Replicas != 0},
 		{"nodeName", "", k.NodeName != ""},
+		{"nats.embedded", "nats", k.NATS.Embedded},
 		{"joinTimeoutMs", "", k.Join != 10*time.Second},
 		{"logRecords", "", k.LogRecords != 10_000},
 	} {
 		if key.set && key.of != k.Broker && (key.of != "" || k.Broker == "memory") {
 			r.wrong("cluster."+key.path, "has no effect with broker %s", k.Broker)
+		}
+	}
+	n := &k.NATS
+	for _, key := range []struct {
+		name          string
+		set, embedded bool // the embedded server has it, or another one
+	}{
+		{"url", n.URL != "", false},
+		{"credentials", n.Credentials != "", false},
+		{"replicas", n.Replicas != 0, false},
+		{"storeDir", n.StoreDir != "", true},
+		{"listen", n.Listen != "", true},
+		{"peers", len(n.Peers) > 0, true},
+		{"secret", n.Secret != "", true},
+		{"syncAlways", n.SyncAlways, true},
+	} {
+		if key.set && key.embedded != n.Embedded && (k.Broker == "nats" || key.embedded) {
+			r.wrong("cluster.nats."+key.name, "has no effect with embedded: %t", n.Embedded)
 		}
 	}
 }

@@ -44,6 +44,15 @@ func TestClusterKeysReachTheOptions(t *testing.T) {
 			t.Errorf("%s shows the password: %v", s.Path, s.Value)
 		}
 	}
+	c = parse(t, clusterFile+"{broker: nats, nats: {embedded: true, storeDir: s, listen: ':6222', peers: ['a:1', 'b:1', 'c:1'], secret: a secret of sixteen}}", config.LoadOptions{})
+	if o := c.Options.Cluster; o.Broker == nil || o.JoinTimeout != weir.Off {
+		t.Errorf("%+v", o)
+	}
+	for _, s := range c.Effective() {
+		if strings.Contains(fmt.Sprint(s.Value), "secret of") {
+			t.Errorf("%s shows the secret: %v", s.Path, s.Value)
+		}
+	}
 	if c := parse(t, clusterFile+"{broker: memory}", config.LoadOptions{}); c.Options.Cluster.Broker != nil {
 		t.Error("one node has a broker")
 	}
@@ -64,6 +73,13 @@ func TestClusterKeysAreRefused(t *testing.T) {
 		{"{logRecords: 7}", "cluster.logRecords: has no effect with broker memory"},
 		{"{redis: {url: 'redis://x:1'}}", "cluster.redis.url: has no effect with broker memory"},
 		{"{broker: nats}", "cluster.nats.url: is missing"},
+		{"{broker: nats, nats: {embedded: true}}", "cluster.nats.storeDir: is missing"},
+		{"{broker: nats, nats: {embedded: true, storeDir: s, peers: ['a:1']}, logRecords: 0}", "cluster.logRecords"},
+		{"{broker: nats, nats: {embedded: true, storeDir: s, peers: ['a:1', 'b:1']}}", "cluster.nats.peers: 2: want all"},
+		{"{broker: nats, nats: {embedded: true, storeDir: s, listen: ':6222', peers: ['a:1', 'b:1', 'c:1']}}", "cluster.nats.secret: of 0 bytes"},
+		{"{broker: nats, nats: {embedded: true, storeDir: s, url: 'nats://x:1'}}", "cluster.nats.url: has no effect with embedded: true"},
+		{"{broker: nats, nats: {url: 'nats://x:1', peers: ['a:1']}}", "cluster.nats.peers: has no effect with embedded: false"},
+		{"{nats: {embedded: true, storeDir: s}}", "cluster.nats.embedded: has no effect with broker memory"},
 		{"{broker: nats, nats: {url: 'redis://x:1'}}", "cluster.nats.url: want nats://"},
 		{"{broker: nats, nats: {url: 'nats://x:1', keyPrefix: a.b}}", "cluster.nats.keyPrefix: want letters"},
 		{"{broker: nats, nats: {url: 'nats://x:1', replicas: 2}}", "cluster.nats.replicas: 2: want 1, 3 or 5"},

@@ -39,6 +39,7 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		{Path: "internal/cursor", StdOnly: true},
 		{Path: "cluster", StdOnly: true},
 		{Path: "cluster/clustertest", StdOnly: true, May: []string{"cluster"}},
+		{Path: "cluster/nats/embedded", May: []string{"cluster", "cluster/nats", "internal/vfs"}},
 		{Path: "cluster/*", May: []string{"internal/base", "cluster", "internal/anchor"}},
 		{Path: "internal/anchor", May: []string{"cluster"}},
 		{Path: "internal/enginetest", StdOnly: true},
@@ -101,8 +102,8 @@ func Table() []Room { //nolint:funlen // a table, a row for each room
 		}},
 
 		// Above the root: the binary and what only it links.
-		{Path: "internal/config", May: []string{"internal/base", ".", "internal/attach", "cluster", "cluster/redis", "cluster/nats"}},
-		{Path: "cmd/weir/internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/certs", "internal/journal", "internal/vfs", "internal/wire/*", "cluster/nats"}},
+		{Path: "internal/config", May: []string{"internal/base", ".", "internal/attach", "cluster", "cluster/redis", "cluster/nats", "cluster/nats/embedded"}},
+		{Path: "cmd/weir/internal/doctor", May: []string{"internal/base", ".", "internal/config", "internal/certs", "internal/journal", "internal/vfs", "internal/wire/*", "cluster/nats", "cluster/nats/embedded"}},
 		{Path: "cmd/weir/internal/demo", May: []string{"internal/base", ".", "internal/wire/*", "internal/transport", "internal/peer"}},
 		{Path: "cmd/weir", May: []string{
 			"internal/base", ".", "internal/attach", "internal/config", "internal/loadtest", "internal/loadtest/*", "internal/peer",

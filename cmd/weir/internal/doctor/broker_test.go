@@ -35,6 +35,10 @@ func TestBrokerMustTakeConnections(t *testing.T) {
 		n.Broker = doctor.Broker{Name: c.name, URLs: c.urls}
 		f := find(t, doctor.Examine(t.Context(), files{}.machine(), n, nil), "broker")
 		c.check(t, f)
+		n.Broker.Embedded = true
+		if f := find(t, doctor.Examine(t.Context(), files{}.machine(), n, nil), "broker"); c.name == "nats" && !strings.Contains(f.Found, "peers take connections now") {
+			t.Errorf("embedded: %+v", f)
+		}
 		if strings.Contains(f.Found, "secret") {
 			t.Errorf("shows the password: %s", f.Found)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/cluster/nats"
+	"github.com/streamweir/weir/cluster/nats/embedded"
 	"github.com/streamweir/weir/internal/certs"
 	"github.com/streamweir/weir/internal/config"
 )
@@ -59,7 +60,9 @@ const JournalBytes = 10 << 30
 type Broker struct {
 	Name string   // "memory" is none
 	URLs []string // where it is reached
-	NATS NATS     // nil: it is another
+	NATS NATS     // nil: it is another, or in the process
+
+	Embedded bool // URLs are those of the servers in all nodes' processes
 }
 
 // NATS is a broker that can be asked whether nodes could join it.
@@ -96,6 +99,12 @@ func needsOf(o weir.Options, settings []config.Setting) Needs {
 		n.Broker.URLs = nil
 		for _, at := range strings.Split(b.Addr(), ", ") {
 			n.Broker.URLs = append(n.Broker.URLs, n.Broker.Name+"://"+at)
+		}
+	}
+	if b, ok := o.Cluster.Broker.(*embedded.Broker); ok {
+		n.Broker.Embedded, n.Broker.URLs = true, nil
+		for _, at := range b.Peers() {
+			n.Broker.URLs = append(n.Broker.URLs, "nats://"+at)
 		}
 	}
 	n.Broker.NATS, _ = o.Cluster.Broker.(NATS)
