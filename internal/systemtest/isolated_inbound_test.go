@@ -219,23 +219,27 @@ func TestThrottledClientThatIsSentAwayHasSentWhatWaits(t *testing.T) {
 
 // A POST whose events have to wait is answered when they have had their turn.
 func TestThrottledPostIsAnsweredLate(t *testing.T) {
-	srv, j := limited(t, weir.ServerOptions{}, weir.InboundLimit{Messages: 2, Window: 200 * time.Millisecond})
-	p := newPoller(t, addr(srv))
-	p.post("40/feed,")
-	if m := p.get(); !strings.HasPrefix(m, "40/feed,") {
-		t.Fatalf("CONNECT answered %q", m)
-	}
-	var events []string
-	for i := range 7 {
-		events = append(events, fmt.Sprintf(`42/feed,["job",%d]`, i))
-	}
-	p.post(strings.Join(events, "\x1e"))
-	if n := metric(t, srv, "weir_rate_limited_total", `action="throttle"`, `dry_run="false"`); n < 1 {
-		t.Errorf("%v events had to wait", n)
-	}
-	eventually(t, "all are handled", func() bool { return len(j.numbers()) == 7 })
-	if got := j.numbers(); !slices.Equal(got, count(7)) {
-		t.Errorf("handled %v", got)
+	for name, so := range drivers {
+		t.Run(name, func(t *testing.T) {
+			srv, j := limited(t, so, weir.InboundLimit{Messages: 2, Window: 200 * time.Millisecond})
+			p := newPoller(t, addr(srv))
+			p.post("40/feed,")
+			if m := p.get(); !strings.HasPrefix(m, "40/feed,") {
+				t.Fatalf("CONNECT answered %q", m)
+			}
+			var events []string
+			for i := range 7 {
+				events = append(events, fmt.Sprintf(`42/feed,["job",%d]`, i))
+			}
+			p.post(strings.Join(events, "\x1e"))
+			if n := metric(t, srv, "weir_rate_limited_total", `action="throttle"`, `dry_run="false"`); n < 1 {
+				t.Errorf("%v events had to wait", n)
+			}
+			eventually(t, "all are handled", func() bool { return len(j.numbers()) == 7 })
+			if got := j.numbers(); !slices.Equal(got, count(7)) {
+				t.Errorf("handled %v", got)
+			}
+		})
 	}
 }
 
