@@ -224,7 +224,9 @@ func (l *Log) giveBack(batch []waiting) []waiting {
 	}
 	l.under = l.under[:0]
 	l.chain++
-	return append(all, batch...)
+	all = append(all, batch...)
+	clear(batch) // the queue it is a part of is kept
+	return all
 }
 
 // prepare numbers the first records of a batch, in another segment if it has to be, and takes the room they need.
