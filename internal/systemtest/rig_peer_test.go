@@ -105,6 +105,7 @@ func withDriver(o weir.Options) weir.Options {
 // are left out where the tests are run for the driver that auto does not choose.
 func betweenNodes(t *testing.T) {
 	t.Helper()
+	t.Parallel() // they wait for leases and times, and compute little
 	if weir.Driver(os.Getenv("WEIR_TEST_DRIVER")) == weir.DriverGoroutine {
 		t.Skip("what nodes say to each other does not depend on the driver: scripts/race runs this with the other one")
 	}
