@@ -19,6 +19,15 @@ local function bounds(block)
 	return offset + math.max(0, gone - before), tonumber(previous), offset, tonumber(string.match(block[1], '^%d+'))
 end
 
+-- How many blocks are fetched after these: twice as many, and no more than 16, nor than there is room for where they are as large.
+local function next_count(blocks, count, room)
+	local size = 1
+	for _, block in ipairs(blocks) do size = math.max(size, #block[2][4]) end
+	return math.max(1, math.min(16, 2 * count, math.floor(room / size)))
+end
+
+local most, room = tonumber(ARGV[2]), tonumber(ARGV[3])
+
 -- At most 32 entries, and what a block has, are there and not kept; more only just after fewer are to be kept than before.
 local first, from, count = last + 1, '-', 1
 while first > last do
@@ -32,15 +41,14 @@ while first > last do
 		end
 		from = '(' .. block[1]
 	end
-	count = 16
+	count = next_count(blocks, count, room)
 end
 
 local page, bytes = {now, epoch, first, last}, 0
-local most, room = tonumber(ARGV[2]), tonumber(ARGV[3])
 local after = math.max(tonumber(ARGV[1]), first - 1)
-from = '(' .. string.format('%d', after) .. '-0'
+from, count = '(' .. string.format('%d', after) .. '-0', 1
 while true do
-	local blocks = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', math.min(most - (#page - 4), 16))
+	local blocks = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', math.min(most - (#page - 4), count))
 	if #blocks == 0 then return page end
 	for _, block in ipairs(blocks) do
 		local _, previous, offset = bounds(block)
@@ -58,4 +66,5 @@ while true do
 		from = '(' .. block[1]
 	end
 	if #page - 4 >= most then return page end
+	count = next_count(blocks, count, room - bytes)
 end
