@@ -114,6 +114,7 @@ type fleet struct {
 	lacks     lacking
 
 	refused    atomic.Uint64 // events of other nodes for handlers of this one, for want of room
+	unheard    atomic.Uint64 // messages of other nodes that came and were lost, since too much waited for this one
 	missed     atomic.Uint64 // gaps in topics: records, nobody knows how many, that this node never delivered
 	renumbered atomic.Uint64 // logs that the broker has lost
 
@@ -373,13 +374,19 @@ func (f *fleet) Claim(bytes int) bool {
 	return f.of.hub.ClaimShare(budget.Cluster, bytes, clusterShare)
 }
 
+var _ cluster.Loser = (*fleet)(nil)
+
+// Lost implements cluster.Loser.
+func (f *fleet) Lost(messages int) { f.unheard.Add(uint64(messages)) } //nolint:gosec // not negative
+
 // figures are those of the cluster; nil: there is none.
 func (f *fleet) figures() *metrics.Cluster {
 	m := f.member.Load()
 	if m == nil {
 		return nil
 	}
-	c := &metrics.Cluster{Up: m.State().Up, Nodes: f.nodesThere(), Missed: f.missed.Load(), Refused: f.refused.Load(), Renumbered: f.renumbered.Load(), Unsent: make(map[string]uint64, kinds)}
+	c := &metrics.Cluster{Up: m.State().Up, Nodes: f.nodesThere(), Missed: f.missed.Load(), Refused: f.refused.Load(), Renumbered: f.renumbered.Load(),
+		Unheard: f.unheard.Load(), Unsent: make(map[string]uint64, kinds)}
 	for i, name := range kindNames {
 		c.Unsent[name] = f.unsent[i].Load()
 	}

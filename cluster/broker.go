@@ -146,6 +146,14 @@ type Holder interface {
 	Claim(bytes int) bool
 }
 
+// Loser is a Listener that counts what came for it and was lost, because too much waited for it. Entries of logs are not among it:
+// they can be read.
+type Loser interface {
+	// Lost says that so many messages more were lost; Lapsed comes for them. It is called with locks held: it must not wait, nor
+	// call the broker.
+	Lost(messages int)
+}
+
 // Waiter is a Listener that is told why a Join that goes on has not succeeded yet, after each attempt; not any more when Join has
 // returned.
 type Waiter interface {

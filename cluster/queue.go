@@ -4,19 +4,21 @@ import "sync"
 
 // What waits for one listener in a Queue, at most.
 const (
-	queueCalls = 10_000
 	queueBytes = 64 << 20
+	queueCalls = queueBytes / callBytes // of which some hold nothing
 
 	callBytes = 192 // what a call holds beside its data
+	partBytes = 48  // what a message holds beside its data that is in a call with others
 )
 
 // Queue calls a Listener one call at a time, on a goroutine of its own, so that a broker's reader never waits for it.
-// It holds at most 10,000 calls or 64 MiB, and what the listener allows if that is a Holder: what is beyond that is lost with all
-// that waits, and Lapsed takes its place.
+// It holds at most 64 MiB, of which each call takes 192 bytes beside its data, and what the listener allows if that is a Holder:
+// what is beyond that is lost with all that waits, Lapsed takes its place, and a Loser is told how much it was.
 // It is for brokers; all methods may be called by any goroutine.
 type Queue struct {
 	to      Listener
 	holder  Holder
+	loser   Loser         // or nil
 	more    chan struct{} // has room for one
 	running sync.WaitGroup
 
@@ -26,10 +28,11 @@ type Queue struct {
 	closed bool
 }
 
-// call is one call of a listener: of the four the one that has something.
+// call is one call of a listener, or several of the same channel: what it is says the field that has something.
 type call struct {
 	name    string
-	data    []byte // of a channel, unless there are entries
+	data    []byte   // of a channel, where there is nothing else
+	list    [][]byte // of a channel, several
 	entries []Entry
 	state   *State
 	lapsed  bool
@@ -41,21 +44,44 @@ func (c *call) size() (n int) {
 		return 0
 	}
 	n = callBytes + len(c.name) + len(c.data)
+	for _, data := range c.list {
+		n += partBytes + len(data)
+	}
 	for i := range c.entries {
 		n += len(c.entries[i].Data)
 	}
 	return n
 }
 
+// messages is how many messages are lost with the call; what is in a log is not.
+func (c *call) messages() int {
+	switch {
+	case c.state != nil || c.lapsed || c.entries != nil:
+		return 0
+	case c.list != nil:
+		return len(c.list)
+	}
+	return 1
+}
+
 // NewQueue returns a queue, which ends with Close.
 func NewQueue(l Listener) *Queue {
 	q := &Queue{to: l, holder: HolderOf(l), more: make(chan struct{}, 1)}
+	q.loser, _ = l.(Loser)
 	q.running.Go(q.run)
 	return q
 }
 
 // Message passes on Listener.Message.
 func (q *Queue) Message(channel string, data []byte) { q.put(call{name: channel, data: data}) }
+
+// Messages passes on Listener.Message for each of a list that came together: all of them, or none. The list is not to be changed
+// any more.
+func (q *Queue) Messages(channel string, list [][]byte) {
+	if len(list) > 0 {
+		q.put(call{name: channel, list: list})
+	}
+}
 
 // Entries passes on Listener.Entries; there is at least one.
 func (q *Queue) Entries(log string, entries []Entry) { q.put(call{name: log, entries: entries}) }
@@ -80,10 +106,15 @@ func (q *Queue) put(c call) {
 		q.appendLocked(c, n)
 		return
 	}
-	q.clearLocked()
+	lost := q.clearLocked()
 	q.appendLocked(call{lapsed: true}, 0)
 	if q.holder.Claim(n) {
 		q.appendLocked(c, n)
+	} else {
+		lost += c.messages()
+	}
+	if q.loser != nil && lost > 0 {
+		q.loser.Lost(lost)
 	}
 }
 
@@ -99,8 +130,8 @@ func (q *Queue) Clear() {
 	q.clearLocked()
 }
 
-// clearLocked leaves the last state, and one Lapsed if any waits.
-func (q *Queue) clearLocked() {
+// clearLocked leaves the last state, and one Lapsed if any waits; lost is how many messages went.
+func (q *Queue) clearLocked() (lost int) {
 	var state *State
 	lapsed := false
 	for _, c := range q.calls {
@@ -108,6 +139,7 @@ func (q *Queue) clearLocked() {
 			state = c.state
 		}
 		lapsed = lapsed || c.lapsed
+		lost += c.messages()
 	}
 	q.holder.Hold(-q.bytes)
 	q.calls, q.bytes = nil, 0
@@ -117,6 +149,7 @@ func (q *Queue) clearLocked() {
 	if lapsed {
 		q.calls = append(q.calls, call{lapsed: true})
 	}
+	return lost
 }
 
 // Close waits for the call that is under way; what waits is not called any more. It may be called twice, and not by the listener.
@@ -178,6 +211,10 @@ func (c *call) tell(l Listener) {
 		l.Lapsed()
 	case c.entries != nil:
 		l.Entries(c.name, c.entries)
+	case c.list != nil:
+		for _, data := range c.list {
+			l.Message(c.name, data)
+		}
 	default:
 		l.Message(c.name, c.data)
 	}

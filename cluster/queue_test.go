@@ -18,6 +18,7 @@ type frugal struct {
 	held   int
 	most   int
 	heard  int
+	lost   int
 	lapses int
 }
 
@@ -44,6 +45,12 @@ func (f *frugal) Message(string, []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.heard++
+}
+
+func (f *frugal) Lost(messages int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost += messages
 }
 
 func (f *frugal) Entries(string, []cluster.Entry) {}
@@ -99,4 +106,46 @@ func TestQueueTellsLapsesWithoutRoom(t *testing.T) {
 		runtime.Gosched()
 	}
 	q.Close()
+}
+
+// What a queue does not hold is counted, message by message, also of those that came together; a burst that it has room for is not
+// lost, however many messages it has.
+func TestQueueCountsWhatIsLost(t *testing.T) {
+	const burst = 12_000
+	for _, together := range []int{1, 100} {
+		f := &frugal{until: make(chan struct{}), limit: 16 << 20}
+		q := cluster.NewQueue(f)
+		put := func(messages, size int) {
+			for range messages / together {
+				list := make([][]byte, together)
+				for i := range list {
+					list[i] = make([]byte, size)
+				}
+				if together == 1 {
+					q.Message("c", list[0])
+				} else {
+					q.Messages("c", list)
+				}
+			}
+		}
+		put(burst, 10)
+		if f.lost != 0 {
+			t.Errorf("by %d: of %d small messages %d are lost", together, burst, f.lost)
+		}
+		put(burst, 2000)
+		close(f.until)
+		q.Changed(cluster.State{})
+		for all := 0; all < 2*burst; runtime.Gosched() {
+			f.mu.Lock()
+			all = f.heard + f.lost
+			f.mu.Unlock()
+		}
+		if f.lost == 0 {
+			t.Errorf("by %d: nothing is lost of more than there is room for", together)
+		}
+		q.Close()
+		if f.heard+f.lost != 2*burst || f.held != 0 {
+			t.Errorf("by %d: %d are heard and %d lost of %d; %d bytes are held", together, f.heard, f.lost, 2*burst, f.held)
+		}
+	}
 }

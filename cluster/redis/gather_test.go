@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/streamweir/weir/internal/redistest"
@@ -57,5 +58,38 @@ func TestMessagesThatGatherGoTogether(t *testing.T) {
 			t.Fatalf("%q comes where publisher %d is at %d: %v", text, i, next[i], err)
 		}
 		next[i] = k + 1
+	}
+}
+
+// A burst of small messages, as handlers of many sockets publish them, is heard in full: what is answered is not lost on its way.
+func TestBurstOfSmallMessagesIsHeard(t *testing.T) {
+	t.Parallel()
+	const publishers = 12_000
+	s := redistest.Start(t)
+	e := newEar()
+	m := join(t, s.Addr(), "", e)
+	if err := m.Subscribe(t.Context(), "x", "end"); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var refused atomic.Int64
+	for range publishers {
+		all.Go(func() {
+			if err := m.Publish(t.Context(), "x", []byte("0123456789")); err != nil {
+				refused.Add(1) // its place in the line was not free in time
+			}
+		})
+	}
+	all.Wait()
+	if err := m.Publish(t.Context(), "end", nil); err != nil {
+		t.Fatal(err)
+	}
+	for !e.has("end ") {
+		<-e.came
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := len(e.heard) - 1; n+int(refused.Load()) < publishers || len(e.lapses) > 0 {
+		t.Errorf("of %d messages %d were refused and %d are heard, with %d lapses", publishers, refused.Load(), n, len(e.lapses))
 	}
 }

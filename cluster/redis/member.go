@@ -193,10 +193,12 @@ func (m *member) deadline(d time.Duration) int64 {
 func (m *member) heard(msg rueidis.PubSubMessage) {
 	switch name := msg.Channel; {
 	case strings.HasPrefix(name, m.names.channel):
-		channel := strings.Clone(name[len(m.names.channel):])
-		if splitBody(msg.Message, func(_ int, part []byte) { m.Queue().Message(channel, part) }) != nil {
+		var list [][]byte
+		if splitBody(msg.Message, func(_ int, part []byte) { list = append(list, part) }) != nil {
 			m.Queue().Lapsed() // something else writes to this channel
+			return
 		}
+		m.Queue().Messages(strings.Clone(name[len(m.names.channel):]), list)
 	case strings.HasPrefix(name, m.names.live):
 		entries, err := parseLive(msg.Message)
 		if err != nil {

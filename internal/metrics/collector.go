@@ -220,6 +220,7 @@ func collectCluster(s sink, c *Cluster) {
 	s.put(clusterNodes, float64(c.Nodes))
 	s.put(clusterMissed, float64(c.Missed))
 	s.put(clusterRefused, float64(c.Refused))
+	s.put(clusterUnheard, float64(c.Unheard))
 	s.put(clusterRenumbered, float64(c.Renumbered))
 	for kind, n := range c.Unsent {
 		s.put(clusterUnsent, float64(n), kind)

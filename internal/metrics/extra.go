@@ -96,6 +96,7 @@ type Cluster struct {
 	Nodes   int               // that are there, with this one
 	Unsent  map[string]uint64 // what has not gone to other nodes, by kind: a fixed set
 	Refused uint64            // events of other nodes for handlers, for want of room
+	Unheard uint64            // messages of other nodes that came and were lost, for want of room
 	Missed  uint64            // gaps in topics' logs: records that were not kept until this node could read them
 
 	Renumbered uint64 // topics' logs that the broker has lost while this node had them open

@@ -107,6 +107,7 @@ var (
 	clusterUnsent     = counter("cluster_unsent_total", "What has not gone to other nodes.", "what")
 	clusterMissed     = counter("cluster_missed_total", "Gaps in topics' logs that the broker did not keep until this node could read them.")
 	clusterRefused    = counter("cluster_refused_total", "Events of other nodes that were refused: too many waited for handlers.")
+	clusterUnheard    = counter("cluster_unheard_total", "Messages of other nodes that came and were lost: too much waited for this node.")
 	clusterRenumbered = counter("cluster_renumbered_total", "Topics' logs that the broker has lost: they have begun a new epoch.")
 	rateLimited       = counter("rate_limited_total", "Events from clients beyond a limit of limits.inbound, by what became of them; with dry_run, what would have.", "server", "action", "dry_run")
 	clientsThrottled  = gauge("clients_throttled", "Clients that are not read now, because they send more than limits.inbound allows.", "server")

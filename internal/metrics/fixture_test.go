@@ -51,7 +51,7 @@ func extra() metrics.Extra {
 		AuthRateLimited: 8, AuthRevoked: 17, Revocations: 18, Reconnects: 11, Strays: map[string]uint64{"pong": 21},
 		Handlers: []metrics.HandlerTime{{Namespace: "/feed", Event: "order"}}, Overdue: 22, Late: 23, RequestsRunning: 24, RequestsQueued: 25, Workers: metrics.Workers{Running: 1, Queued: 2, Panics: 3}, Outside: metrics.Outside{Running: 14, Queued: 15, Refused: 16},
 		Inbound:    []metrics.Inbound{{Server: "door", Throttled: 19, Senders: 20, Beyond: []metrics.Beyond{{Action: "drop", Events: 9}, {Action: "drop", DryRun: true, Events: 10}}}},
-		Cluster:    &metrics.Cluster{Up: true, Nodes: 3, Unsent: map[string]uint64{"publish": 3, "operation": 0}, Missed: 2, Refused: 4, Renumbered: 1},
+		Cluster:    &metrics.Cluster{Up: true, Nodes: 3, Unsent: map[string]uint64{"publish": 3, "operation": 0}, Missed: 2, Refused: 4, Unheard: 5, Renumbered: 1},
 		Reloads:    &metrics.Reloads{Applied: 41, Refused: 42},
 		LogDropped: 12, EventsDropped: map[string]uint64{"cut": 13, "room": 0}, EventsPanics: map[string]uint64{"cut": 1, "room": 0},
 		Journal: &metrics.Journal{

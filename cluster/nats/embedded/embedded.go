@@ -285,6 +285,13 @@ type listener struct {
 	server *running
 }
 
+// Lost implements cluster.Loser.
+func (l *listener) Lost(messages int) {
+	if to, ok := l.Listener.(cluster.Loser); ok {
+		to.Lost(messages)
+	}
+}
+
 // Waiting implements cluster.Waiter.
 func (l *listener) Waiting(why error) {
 	if w, ok := l.Listener.(cluster.Waiter); ok {
