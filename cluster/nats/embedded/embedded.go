@@ -4,7 +4,7 @@
 //	node n1 ──loopback──> server n1 ──routes── server n2 <──loopback── node n2
 //
 // A server lives from the Join of its node until that member is closed. Nodes may start in any order: a Join goes on until
-// more than half of the servers have found each other; the very first time until three have, on which the logs are then kept.
+// more than half of the servers have found each other; the very first time until all have, on which the logs are then kept.
 package embedded
 
 import (
@@ -36,7 +36,7 @@ type Options struct {
 	Listen string
 
 	// Peers are host:port of the servers of all nodes, this one among them, the same on each: three or five, or one or none for
-	// a node that is alone. Of three one may be away, of five two.
+	// a node that is alone. Of three one may be away, of five two; the first time all have to be there.
 	Peers []string
 
 	// Secret is what servers show each other, at least 16 bytes. Required with Listen. It is not encrypted on its way, nor is
@@ -59,7 +59,6 @@ type Options struct {
 const (
 	minSecret  = 16
 	maxPeers   = 5
-	maxReplica = 3
 	maxPayload = 8 << 20 // of a message; larger ones go in pieces
 	syncEvery  = time.Second
 	startTime  = 30 * time.Second
@@ -142,8 +141,8 @@ func split(addr string, any bool) (host string, port int, err error) {
 
 var errAddr = errors.New("want host:port")
 
-// replicas is on how many servers the logs are.
-func (o *Options) replicas() int { return max(1, min(len(o.Peers), maxReplica)) }
+// replicas is on how many servers the logs are: on all, so that as many may be away as the cluster can be without.
+func (o *Options) replicas() int { return max(1, len(o.Peers)) }
 
 // Join implements cluster.Broker: it starts the server, and waits until its cluster serves.
 func (b *Broker) Join(ctx context.Context, node string, l cluster.Listener) (cluster.Member, error) {

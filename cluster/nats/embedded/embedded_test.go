@@ -230,3 +230,52 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// Of five servers any two may be away: what is appended is on all of them. Whichever three it were on, one of these pairs would be
+// two of those.
+func TestFiveServersGoOnWithoutTwo(t *testing.T) {
+	const n = 5
+	peers, members := free(t, n), make([]cluster.Member, n)
+	o, joined := make([]embedded.Options, n), make(chan error, n)
+	for i := range o {
+		o[i] = embedded.Options{StoreDir: t.TempDir(), Listen: peers[i], Peers: peers, Secret: secret}
+		go func() {
+			m, err := open(t, o[i]).Join(t.Context(), fmt.Sprint("n", i), newEar())
+			members[i] = m
+			joined <- err
+		}()
+	}
+	for range members {
+		if err := <-joined; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range members {
+		t.Cleanup(m.Close)
+	}
+	// goesOn waits until an append is taken: a new leader of the logs takes its time.
+	goesOn := func(m cluster.Member, what string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		_, err := put(ctx, m, what)
+		for ; err != nil && ctx.Err() == nil; _, err = put(ctx, m, what) {
+			<-time.After(100 * time.Millisecond)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	goesOn(members[0], "all are there")
+	for _, all := range [][3]int{{0, 1, 2}, {2, 3, 4}, {3, 4, 0}, {2, 4, 1}} { // and one that stays
+		pair, stays := all[:2], members[all[2]]
+		for _, i := range pair {
+			members[i].Close()
+		}
+		goesOn(stays, fmt.Sprint("without ", pair))
+		for _, i := range pair {
+			members[i] = join(t, o[i], fmt.Sprint("n", i), newEar())
+		}
+		goesOn(members[pair[0]], fmt.Sprint("back again: ", pair))
+	}
+}
