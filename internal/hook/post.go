@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -28,6 +29,11 @@ func newClient(o *Options) *http.Client {
 		Transport: &http.Transport{
 			Proxy:           http.ProxyFromEnvironment,
 			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots}, ForceAttemptHTTP2: true,
+			// What becomes a connection goes on when the call it is made for has ended, and has a place among
+			// MaxConnsPerHost for as long; one of HTTP/2 is kept though its calls end late. So each has an end of its own:
+			// else a few that hang shut the hook.
+			DialContext: (&net.Dialer{Timeout: o.Timeout}).DialContext, TLSHandshakeTimeout: o.Timeout,
+			HTTP2: &http.HTTP2Config{SendPingTimeout: o.Timeout, PingTimeout: o.Timeout},
 			// As many connections as calls, so that none is made anew for each; no compression, so that an answer is as long
 			// as it says.
 			MaxConnsPerHost: o.Max, MaxIdleConns: o.Max, MaxIdleConnsPerHost: o.Max, IdleConnTimeout: keepIdle,
