@@ -37,8 +37,8 @@ type HookOptions struct {
 	// when the memory budget is spent: each that waits takes 12 KiB and its question of 64 KiB at most.
 	MaxCalls, MaxWaiting int
 	MaxAnswerBytes       int // of an answer; default 64 KiB; 1 KiB to 1 MiB
-	// BreakerCalls is how many calls in a row must find nobody (no connection, no answer in time, the status 429, 502,
-	// 503 or 504) until none is made for BreakerPause; then one tries. Defaults 5 and 5 s. Clients are refused meanwhile,
+	// BreakerCalls is how many calls in a row must find nobody (no connection, no answer in time, the status 502, 503 or
+	// 504) until none is made for BreakerPause; then one tries. Defaults 5 and 5 s. Clients are refused meanwhile,
 	// at once.
 	BreakerCalls int
 	BreakerPause time.Duration

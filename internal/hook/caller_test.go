@@ -127,10 +127,10 @@ func TestEachFaultOfABackendHasItsResult(t *testing.T) {
 			w.(http.Flusher).Flush()
 			hangs(r)
 		}, hook.Late, true},
-		"breaks":          {breaks(""), hook.Unreachable, true},
-		"breaks mid-body": {breaks("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"allow\":true"), hook.Unreachable, true},
-		"no HTTP":         {breaks("220 smtp.example.com ESMTP\r\n"), hook.Unreachable, true},
-		"huge header":     {breaks("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), hook.Unreachable, true},
+		"breaks":          {breaks(""), hook.Unreachable, false},
+		"breaks mid-body": {breaks("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"allow\":true"), hook.Unreachable, false},
+		"no HTTP":         {breaks("220 smtp.example.com ESMTP\r\n"), hook.Unreachable, false},
+		"huge header":     {breaks("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), hook.Unreachable, false},
 		"huge":            {say(`{"allow":true,"data":"` + strings.Repeat("x", 1<<20) + `"}`), hook.TooLarge, false},
 		"endless": {func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
@@ -144,6 +144,7 @@ func TestEachFaultOfABackendHasItsResult(t *testing.T) {
 		"500":     {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }, hook.Status, false},
 		"401":     {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"allow":true}`, http.StatusUnauthorized) }, hook.Status, false},
 		"204":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, hook.Status, false},
+		"429":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, hook.Status, false},
 		"503":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, hook.Status, true},
 		"redirects": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
@@ -193,6 +194,25 @@ func TestEachFaultOfABackendHasItsResult(t *testing.T) {
 	}
 }
 
+// One client whose question makes somebody drop the connection is not what the others are refused for.
+func TestOneClientDoesNotOpenTheBreaker(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); bytes.Contains(body, []byte("poison")) {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, `{"allow":true}`)
+	}, nil)
+	r.askUntilAnswered(t)
+	for range 10 {
+		if _, err := r.ask(t, "poison"); hook.ResultOf(err) != hook.Unreachable {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.ask(t, "good"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAClosedPortIsUnreachable(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -201,8 +221,10 @@ func TestAClosedPortIsUnreachable(t *testing.T) {
 	url := "http://user:password@" + ln.Addr().String() + "/?secret"
 	_ = ln.Close()
 	r := newRig(t, nil, func(o *hook.ConnectOptions) { o.URL = url })
-	if _, err := r.ask(t, ""); hook.ResultOf(err) != hook.Unreachable {
-		t.Error(err)
+	for _, want := range []hook.Result{hook.Unreachable, hook.Unreachable, hook.Unreachable, hook.Broken} {
+		if _, err := r.ask(t, ""); hook.ResultOf(err) != want {
+			t.Errorf("%v, want %v", err, want)
+		}
 	}
 	if r.log.count("secret")+r.log.count("password") != 0 {
 		t.Errorf("the log tells secrets: %s", r.log.b.String())

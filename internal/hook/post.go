@@ -11,7 +11,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,13 +51,17 @@ func (c *Caller) post(p *pending, now time.Time) *Failure {
 	ctx, cancel := context.WithTimeoutCause(p.ctx, c.o.Timeout, errLate)
 	defer cancel()
 	defer context.AfterFunc(c.ending, cancel)()
-	request, err := c.request(ctx, p.Body, now)
+	var connected atomic.Bool // to the request's latest connection, if it is written again to another
+	request, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { connected.Store(false) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}), p.Body, now)
 	if err != nil {
 		return &Failure{Unreachable, err}
 	}
 	answer, err := c.client.Do(request)
 	if err != nil {
-		return c.failure(ctx, p, err)
+		return c.failure(ctx, p, err, connected.Load())
 	}
 	defer func() { _ = answer.Body.Close() }()
 	switch {
@@ -66,7 +72,7 @@ func (c *Caller) post(p *pending, now time.Time) *Failure {
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, int64(c.o.MaxAnswer)+1))
 	if err != nil {
-		return c.failure(ctx, p, err)
+		return c.failure(ctx, p, err, true)
 	}
 	if len(body) > c.o.MaxAnswer {
 		return &Failure{TooLarge, fmt.Errorf("its answer has more than %d bytes", c.o.MaxAnswer)}
@@ -100,8 +106,13 @@ func newID() string {
 	return "msg_" + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// failure says why there is no answer.
-func (c *Caller) failure(ctx context.Context, p *pending, err error) *Failure {
+// brokenOff is behind a failure of a call that had a connection.
+type brokenOff struct{ error }
+
+func (b brokenOff) Unwrap() error { return b.error }
+
+// failure says why there is no answer; connected: to a call that had a connection.
+func (c *Caller) failure(ctx context.Context, p *pending, err error, connected bool) *Failure {
 	switch {
 	case p.ctx.Err() != nil:
 		return &Failure{Left, p.ctx.Err()}
@@ -113,6 +124,9 @@ func (c *Caller) failure(ctx context.Context, p *pending, err error) *Failure {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // without the URL, which may hold a secret
 	}
+	if connected {
+		err = brokenOff{err}
+	}
 	return &Failure{Unreachable, err}
 }
 
@@ -123,19 +137,25 @@ func (s statusError) Error() string {
 	return fmt.Sprintf("it answers %d %s, and 200 is wanted", int(s), http.StatusText(int(s)))
 }
 
-// verdict is what a call's end says of the backend. What a client may bring about by what it sends (an answer that makes
-// no sense, the status 400 or 500) does not count against it: else one client could have all others refused.
+// verdict is what a call's end says of the backend. What a client may bring about by what it sends does not count against it, or
+// one client could have all others refused: an answer that makes no sense, a status 400, 429 or 500, a connection that somebody
+// breaks off who has read what it sent.
 func (f *Failure) verdict() verdict {
 	if f == nil {
 		return there
 	}
 	switch f.Result {
-	case Unreachable, Late:
+	case Late:
 		return away
+	case Unreachable:
+		if _, ok := errors.AsType[brokenOff](f.Cause); !ok {
+			return away
+		}
+		return there
 	case Status:
 		if s, ok := errors.AsType[statusError](f.Cause); ok {
 			switch int(s) {
-			case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 				return away
 			}
 		}
