@@ -197,7 +197,7 @@ func (s *Socket) prove(ctx context.Context, action Action, topic, payloadToken s
 	}
 	id, err := s.authenticate(ctx, r)
 	if action == ActionConnect && s.ns.srv.asksHook(err) {
-		id, err = s.vouched(s.ns.srv.hook.Answer(ctx, s.question(r.Token)))
+		return s.renewByHook(ctx, r.Token)
 	}
 	return s.judge(id, err, action, topic)
 }

@@ -22,8 +22,9 @@ import (
 // Connect is asked where Authenticate is at connect, and for a fresh token (weir:token): in namespaces with AuthRequired,
 // and about tokens that are offered. Authenticate comes first, if there is one: who it knows is let in without a
 // question, and a question is about who it says ErrUnauthorized of. What the answer grants is kept like that of a token,
-// until it expires; a topic with AuthRequired asks nobody again. While a client waits, no goroutine of Outside waits with
-// it.
+// until it expires; a topic with AuthRequired asks nobody again. While a client waits to be let in, no goroutine of Outside waits
+// with it; with a fresh token one does, of a quarter of Outside.Max at most: more are answered ErrBusy. A client that has proved
+// nothing as it connected has no token to renew, and is answered ErrForbidden.
 type HookOptions struct {
 	Connect string // the URL, http:// or https://; "": nobody is asked
 	// Secrets sign each request, of 32 bytes or more; at most 8. All of them sign, so that a new one can be known

@@ -142,6 +142,22 @@ func (s *Socket) renew(ctx context.Context, token string) error {
 	return nil
 }
 
+// renewByHook asks the hook about a fresh token, and judges what it says. As the goroutine of the pool waits for the answer,
+// few do at a time, or clients with such tokens would keep out all others. Who has come without proving anything is not
+// asked about: it may come again with its token.
+func (s *Socket) renewByHook(ctx context.Context, token string) (Identity, error) {
+	if s.Principal() == "" && s.proof() == nil {
+		return Identity{}, coded(ErrForbidden, "there is nothing to renew: the client has proved nothing as it connected")
+	}
+	srv := s.ns.srv
+	defer srv.renewing.Add(-1)
+	if srv.renewing.Add(1) > srv.mayRenew {
+		return Identity{}, errCrowded
+	}
+	id, err := s.vouched(srv.hook.Answer(ctx, s.question(token)))
+	return s.judge(id, err, ActionConnect, "")
+}
+
 // next is when something is to be said about what was proved; zero: never.
 func (p *proof) next() time.Time {
 	if p == nil || p.Expires.IsZero() || p.warnAt.IsZero() {

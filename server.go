@@ -51,6 +51,8 @@ type Server struct {
 
 	workers   *workers.Pool // run handlers
 	outside   *workers.Pool // ask the application's checks, which may hang
+	renewing  atomic.Int64  // goroutines of it that wait for the hook, about fresh tokens
+	mayRenew  int64         // how many may
 	requests  *workers.Pool // do what clients request of Weir itself and no loop may wait for
 	readers   *workers.Pool // read large messages; they wait for nobody
 	failures  *guard.Failures
@@ -157,6 +159,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.mayRenew = max(1, int64(orDefault(o.Outside.Max, 256)/4))
 	s.readers, err = workers.New(workers.Options{Max: shards, Nice: o.Workers.Nice, Logger: s.log})
 	if err != nil {
 		return nil, err
