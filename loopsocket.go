@@ -6,6 +6,7 @@ import (
 
 	"github.com/streamweir/weir/internal/args"
 	"github.com/streamweir/weir/internal/base"
+	"github.com/streamweir/weir/internal/budget"
 	"github.com/streamweir/weir/internal/delivery"
 	"github.com/streamweir/weir/internal/link"
 	"github.com/streamweir/weir/internal/packet"
@@ -70,6 +71,7 @@ func (l *loopSocket) enter() *delivery.Socket {
 		id = c.Out().NewSocketID()
 	}
 	d := c.Out().OpenSocket(s.ns.d, id, principal, l)
+	s.ns.srv.hub.Hold(budget.Inbound, l.Keeps()) // until it is Gone
 	s.mu.Lock()
 	s.member.Store(d)
 	early := s.hasLocked().early
@@ -84,6 +86,14 @@ func (l *loopSocket) enter() *delivery.Socket {
 		s.ns.log.Warn("room not joined", "socket", id, "error", err)
 	}
 	return d
+}
+
+// Keeps is how many bytes the auth object has that the client has joined with. It does not change.
+func (l *loopSocket) Keeps() int {
+	s := l.public()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.hasLocked().auth)
 }
 
 // Event implements socketio.Socket: an event has arrived.
@@ -157,6 +167,7 @@ func (l *loopSocket) Gone(cause base.Cause) {
 	s.client.Left(s.ns.path)
 	l.release()
 	if d != nil {
+		s.ns.srv.hub.Hold(budget.Inbound, -l.Keeps())
 		s.ns.farewell(s, cause.SocketReason())
 	}
 }

@@ -17,7 +17,7 @@ const (
 	Rooms                    // rooms and places in them
 	Inboxes                  // publications and emits on their way to the lanes
 	Mailboxes                // events that wait for handlers, answers of clients that are being gathered, and values while they are held to a schema
-	Inbound                  // messages that have come in part, or wait for their turn
+	Inbound                  // messages that have come in part, or wait for their turn, and what clients have joined with
 	IDs                      // ids of publications, remembered to recognise the second
 	Cut                      // the last state of clients that were cut
 	Kept                     // the newest messages of topics, kept for who subscribes later

@@ -173,9 +173,14 @@ func (c *Client) handleLast(m message) {
 	}
 }
 
-// Held implements delivery.Hoarder: what the client has sent, is incomplete or waits.
+// Held implements delivery.Hoarder: what the client has sent, is incomplete or waits, and what it has joined with.
 func (c *Client) Held() int {
 	n := c.proto.Held() + c.session.Held()
+	for _, d := range c.out.Sockets() {
+		if s, ok := d.Peer.(keeper); ok {
+			n += s.Keeps()
+		}
+	}
 	w := c.waiting()
 	if w == nil {
 		return n

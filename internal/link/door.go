@@ -39,6 +39,12 @@ type Socket interface {
 // trimmer is a socket that can give back what it does not need while it is idle.
 type trimmer interface{ Trim() }
 
+// keeper is a socket that keeps what its client has joined with.
+type keeper interface {
+	// Keeps is so many bytes.
+	Keeps() int
+}
+
 // Reception is whoever has the namespaces behind a door.
 type Reception interface {
 	// Admits reports whether a client may ask to join a namespace now, by the limits on what it sends, of which there are some.

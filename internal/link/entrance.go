@@ -28,8 +28,15 @@ func (c *Client) Connect(path string, auth []byte) {
 	}
 }
 
+// maxAuth is how many bytes the auth object of a CONNECT may have, which is kept for as long as its socket.
+const maxAuth = 64 << 10
+
 // Join goes on with a client's request to join a namespace.
 func (c *Client) Join(path string, auth []byte) {
+	if len(auth) > maxAuth {
+		c.Decline(path, "too_large: the auth object has more than 65536 bytes", []byte(`{"code":"too_large","retryable":false}`))
+		return
+	}
 	switch s, ask := c.door.reception.Apply(c, path, auth); {
 	case s == nil:
 		c.Decline(path, "Invalid namespace", nil)
