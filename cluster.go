@@ -104,9 +104,9 @@ type fleet struct {
 	member atomic.Pointer[joined] // nil: it has not joined
 	nodes  atomic.Pointer[nodes.Registry]
 
-	questions *nodes.Questions // before nodes is stored
-	untold    chan struct{}    // has room for one: a node may not know of a revocation
-	uncut     chan struct{}    // has room for one: there is something in owed
+	questions *nodes.Questions
+	untold    chan struct{} // has room for one: a node may not know of a revocation
+	uncut     chan struct{} // has room for one: there is something in owed
 	running   sync.WaitGroup
 	life      context.Context // ends with part
 	end       context.CancelFunc
@@ -141,6 +141,7 @@ var kindNames = [kinds]string{"publish", "operation"}
 func newFleet(s *Server) *fleet {
 	f := &fleet{of: s, id: sharedlog.NewOrigin(), logs: sharedlog.NewLogs(), heard: make(map[string]func(string, []byte)), untold: make(chan struct{}, 1), uncut: make(chan struct{}, 1)}
 	f.life, f.end = context.WithCancel(context.Background())
+	f.questions = nodes.NewQuestions(f.id, nodes.QuestionOptions{Send: f.sendAnswer, Hold: f.Hold, Claim: f.Claim})
 	return f
 }
 

@@ -57,9 +57,7 @@ func (f *fleet) part() {
 	if r := f.nodes.Load(); r != nil {
 		r.Close()
 	}
-	if f.questions != nil {
-		f.questions.Close()
-	}
+	f.questions.Close()
 }
 
 // nodesThere is how many nodes there are, as far as this one, which counts, has heard lately.
@@ -74,14 +72,13 @@ func (f *fleet) nodesThere() int {
 // answersFor is the channel of the answers to a node's questions.
 func answersFor(id string) string { return "answers:" + id }
 
+// sendAnswer gives an answer to the node that has asked: this one has joined by then.
+func (f *fleet) sendAnswer(ctx context.Context, to string, data []byte) error {
+	return f.member.Load().Publish(ctx, answersFor(to), data)
+}
+
 // listen has the node answer what others ask, and hear what they answer.
 func (f *fleet) listen(ctx context.Context) error {
-	f.questions = nodes.NewQuestions(f.id, nodes.QuestionOptions{
-		Send: func(ctx context.Context, to string, data []byte) error {
-			return f.member.Load().Publish(ctx, answersFor(to), data)
-		},
-		Hold: f.Hold, Claim: f.Claim,
-	})
 	for channel, hear := range map[string]func([]byte){
 		channelOfRevocations: func(data []byte) { f.questions.Hear(data, f.beginRevocations) },
 		channelOfViews:       func(data []byte) { f.questions.Hear(data, f.beginView) },

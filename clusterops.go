@@ -31,10 +31,6 @@ func (f *fleet) do(ctx context.Context, o *op.Op) (sent bool) {
 	if !ok {
 		return false
 	}
-	if f.questions == nil { // it has not joined yet
-		f.unsent[kindOperation].Add(1)
-		return false
-	}
 	return f.send(ctx, kindOperation, operations(o.Namespace), f.questions.Tell(data))
 }
 

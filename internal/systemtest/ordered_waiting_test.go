@@ -2,11 +2,13 @@ package systemtest_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/streamweir/weir"
@@ -107,5 +109,36 @@ func TestNodeThatWaitsCanBeEnded(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("%s: Run: %v", name, err)
 		}
+	}
+}
+
+// What an application sends to the other nodes while its node joins is either sent or refused, at any moment of it.
+func TestEventsWhileANodeJoins(t *testing.T) {
+	b := cluster.NewMemory()
+	b.Stop()
+	srv, _ := waiting(t, b)
+	if err := srv.Lookup("/feed").ServerSideEmit(t.Context(), "x"); !errors.Is(err, weir.ErrUnavailable) {
+		t.Errorf("while it waits: %v", err)
+	}
+	joined := make(chan struct{})
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		for {
+			select {
+			case <-joined:
+				return
+			default:
+				_ = srv.Lookup("/feed").ServerSideEmit(t.Context(), "x")
+			}
+		}
+	})
+	b.Start()
+	err := srv.Ready(t.Context())
+	close(joined)
+	if sender.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Lookup("/feed").ServerSideEmit(t.Context(), "x"); err != nil {
+		t.Errorf("when it has joined: %v", err)
 	}
 }
