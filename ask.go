@@ -55,7 +55,7 @@ func (b Broadcast) Ask(ctx context.Context, event string, args ...any) ([]Reply,
 		return nil, wrap(err, "")
 	}
 	f := b.ns.srv.fleet
-	if b.local || f.nodes.Load() == nil {
+	if b.local || b.ns.srv.opts.Cluster.Broker == nil {
 		replies, err := q.Wait(ctx)
 		return repliesOf(replies, f.nodeName()), wrap(err, "")
 	}

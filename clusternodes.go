@@ -108,11 +108,13 @@ func (m missing) err() error {
 //
 // Errors: ErrUnavailable, nobody could be asked; ErrTimeout; ErrBusy.
 func (f *fleet) ask(ctx context.Context, channel string, asked []byte, use func(n nodes.Node, answer []byte) (whole bool)) (missing, error) {
-	r := f.nodes.Load()
-	if r == nil {
+	if f.of.opts.Cluster.Broker == nil {
 		return nil, nil
 	}
-	m := f.member.Load()
+	r, m := f.nodes.Load(), f.member.Load()
+	if r == nil {
+		return nil, coded(ErrUnavailable, "other nodes cannot be asked: this one has not joined its cluster")
+	}
 	if s := m.State(); !s.Up { // whoever is there is not known
 		return nil, coded(ErrUnavailable, "other nodes cannot be asked: the broker is away")
 	}

@@ -49,12 +49,12 @@ func (f *fleet) emit(ctx context.Context, n *Namespace, e *delivery.Emission, to
 
 // order has the other nodes do an operation, at once, and returns what comes of it. nil nodes: there is no cluster.
 func (f *fleet) order(ctx context.Context, o *op.Op) (all op.Outcome, of *admin.Nodes) {
-	if f.nodes.Load() == nil {
+	if f.of.opts.Cluster.Broker == nil {
 		return all, nil
 	}
 	data, ok := f.encode(o)
 	if !ok {
-		return all, &admin.Nodes{Answered: 1, Missing: namesOf(f.nodes.Load().Others()), Unknown: true}
+		return all, f.nobody()
 	}
 	of = f.inquire(ctx, operations(o.Namespace), data, func(answer []byte) (understood, whole bool) {
 		kind, out, err := op.ParseOutcome(answer)
@@ -70,9 +70,13 @@ func (f *fleet) order(ctx context.Context, o *op.Op) (all op.Outcome, of *admin.
 // inquire tells the other nodes something, at once, and waits for what each answers as long as /api/publish waits for its
 // receipt. nil: there is no cluster.
 func (f *fleet) inquire(ctx context.Context, channel string, data []byte, use func(answer []byte) (understood, whole bool)) *admin.Nodes {
-	r, m := f.nodes.Load(), f.member.Load()
-	if r == nil {
+	if f.of.opts.Cluster.Broker == nil {
 		return nil
+	}
+	r, m := f.nodes.Load(), f.member.Load()
+	if r == nil { // it has not joined yet
+		f.unsent[kindOperation].Add(1)
+		return f.nobody()
 	}
 	of := &admin.Nodes{Answered: 1, Unknown: !r.IsWhole() || !m.State().Up}
 	others := r.Others()
@@ -102,6 +106,15 @@ func (f *fleet) inquire(ctx context.Context, channel string, data []byte, use fu
 		silent, of.Unknown = others, true
 	}
 	of.Missing = slices.Compact(slices.Sorted(slices.Values(append(of.Missing, namesOf(silent)...))))
+	return of
+}
+
+// nobody is an answer of this node alone, though there may be others.
+func (f *fleet) nobody() *admin.Nodes {
+	of := &admin.Nodes{Answered: 1, Unknown: true}
+	if r := f.nodes.Load(); r != nil {
+		of.Missing = namesOf(r.Others())
+	}
 	return of
 }
 

@@ -131,7 +131,8 @@ var errRevokedFar = errors.New("it ends in more than 366 days")
 // and tells its own as long as some may not know of them. It runs from join until part.
 func (f *fleet) agree() {
 	r := f.nodes.Load()
-	owes := false // others may not know of something
+	before, _ := f.of.revoked.Page(guard.Revoked{}, time.Now(), revocationBytes)
+	owes := len(before) > 0 // others may not know of something: nobody was told of what was revoked before
 	for {
 		f.endOwed()
 		missed := r.Missed()

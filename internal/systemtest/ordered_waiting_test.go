@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/streamweir/weir"
 	"github.com/streamweir/weir/cluster"
@@ -141,4 +142,78 @@ func TestEventsWhileANodeJoins(t *testing.T) {
 	if err := srv.Lookup("/feed").ServerSideEmit(t.Context(), "x"); err != nil {
 		t.Errorf("when it has joined: %v", err)
 	}
+}
+
+// lateBroker is a broker that a node cannot reach until it is open.
+type lateBroker struct {
+	cluster.Broker
+	open chan struct{}
+}
+
+func (g *lateBroker) Join(ctx context.Context, node string, l cluster.Listener) (cluster.Member, error) {
+	if w, ok := l.(cluster.Waiter); ok {
+		w.Waiting(errors.New("it was stopped"))
+	}
+	select {
+	case <-g.open:
+		return g.Broker.Join(ctx, node, l)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// A node that waits for its cluster does not answer for the others, and what was revoked there meanwhile they hear once it has
+// joined.
+func TestNodeThatWaitsDoesNotAnswerForAll(t *testing.T) {
+	m := cluster.NewMemory()
+	a := start(t, clustered(m))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	until := time.Now().Add(time.Hour)
+	eventually(t, "the node that is there knows that it is alone", func() bool {
+		_, err := a.Revoke(ctx, weir.Revocation{TokenID: "of a", Until: until})
+		return err == nil
+	})
+	g := &lateBroker{m, make(chan struct{})}
+	b, _ := waiting(t, g)
+	feed := b.Lookup("/feed")
+	if replies, err := feed.ServerSideAsk(ctx, "sum"); !errors.Is(err, weir.ErrUnavailable) {
+		t.Errorf("ServerSideAsk: %+v, %v", replies, err)
+	}
+	if replies, err := feed.All().Ask(ctx, "sum"); !errors.Is(err, weir.ErrUnavailable) {
+		t.Errorf("Ask: %+v, %v", replies, err)
+	}
+	if replies, err := feed.All().Local().Ask(ctx, "sum"); err != nil {
+		t.Errorf("Ask of its own clients: %+v, %v", replies, err)
+	}
+	if found, err := feed.All().Fetch(ctx); !errors.Is(err, weir.ErrUnavailable) {
+		t.Errorf("Fetch: %+v, %v", found, err)
+	}
+	if _, err := b.Revoke(ctx, weir.Revocation{TokenID: "stolen", Until: until}); !errors.Is(err, weir.ErrTimeout) {
+		t.Errorf("Revoke: %v", err)
+	}
+	close(g.open)
+	if err := b.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, srv := range []*weir.Server{a, b} {
+		eventually(t, "each node knows what is revoked", func() bool { return len(srv.Revocations()) == 2 })
+	}
+}
+
+// What was revoked before a node ran the others hear once it has joined.
+func TestRevokedBeforeItRuns(t *testing.T) {
+	m := cluster.NewMemory()
+	a := start(t, clustered(m))
+	until := time.Now().Add(time.Hour)
+	eventually(t, "the node that is there knows that it is alone", func() bool {
+		_, err := a.Revoke(t.Context(), weir.Revocation{TokenID: "of a", Until: until})
+		return err == nil
+	})
+	start(t, clustered(m), func(b *weir.Server) {
+		if _, err := b.Revoke(t.Context(), weir.Revocation{TokenID: "stolen", Until: until}); !errors.Is(err, weir.ErrDraining) {
+			t.Errorf("before it runs: %v", err)
+		}
+	})
+	eventually(t, "the others know what it has revoked", func() bool { return len(a.Revocations()) == 2 })
 }
