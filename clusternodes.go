@@ -103,14 +103,16 @@ func (m missing) err() error {
 	return coded(ErrTimeout, "not all nodes have answered: "+strings.Join(slices.Compact(m), ", "))
 }
 
-// ask asks all other nodes that are there, once that is known, and gives use the answer of each: what that does not
-// understand wholly makes a node missing.
+// ask asks all other nodes that are there, once that is known, for nodes.Patience at most, and gives use the answer of
+// each: what that does not understand wholly makes a node missing.
 //
 // Errors: ErrUnavailable, nobody could be asked; ErrTimeout; ErrBusy.
 func (f *fleet) ask(ctx context.Context, channel string, asked []byte, use func(n nodes.Node, answer []byte) (whole bool)) (missing, error) {
 	if f.of.opts.Cluster.Broker == nil {
 		return nil, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, nodes.Patience)
+	defer cancel()
 	r, m := f.nodes.Load(), f.member.Load()
 	if r == nil {
 		return nil, coded(ErrUnavailable, "other nodes cannot be asked: this one has not joined its cluster")

@@ -53,7 +53,7 @@ func parse(b []byte) (n Node, kind byte, err error) {
 type letter struct {
 	from   string
 	number uint64
-	left   time.Duration // at most a minute
+	left   time.Duration // at most Patience
 	most   int           // at most maxAnswer
 	data   []byte
 }
@@ -81,7 +81,7 @@ func parseLetter(b []byte) (l letter, err error) {
 	}
 	l.from, b = string(b[used:used+int(size)]), b[used+int(size):]
 	var numbers [3]uint64
-	for i, most := range [3]uint64{math.MaxUint64, uint64(time.Minute.Milliseconds()), maxAnswer} {
+	for i, most := range [3]uint64{math.MaxUint64, uint64(Patience.Milliseconds()), maxAnswer} {
 		n, used := binary.Uvarint(b)
 		if used <= 0 || n > most {
 			return l, errForm

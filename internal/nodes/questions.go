@@ -74,9 +74,12 @@ func NewQuestions(self string, o QuestionOptions) *Questions {
 	return q
 }
 
-// Ask asks nodes, and waits until all have answered or are gone, or ctx ends; then it has the answers used, and returns who
-// has not answered. A nil error with nodes that are missing is a partial answer. Answers have room for 64 MiB together, each for
-// an equal part of it, 4 MiB at most.
+// Patience is how long answers are waited for at most.
+const Patience = time.Minute
+
+// Ask asks nodes, and waits until all have answered or are gone, ctx ends or Patience is over; then it has the answers
+// used, and returns who has not answered. A nil error with nodes that are missing is a partial answer. Answers have room
+// for 64 MiB together, each for an equal part of it, 4 MiB at most.
 //
 // Errors: ErrBusy: nobody was asked; that of Send: perhaps nobody was.
 func (q *Questions) Ask(ctx context.Context, o Question) (missing []Node, err error) {
@@ -89,6 +92,8 @@ func (q *Questions) Ask(ctx context.Context, o Question) (missing []Node, err er
 		return nil, err
 	}
 	defer q.leave(x)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
 	l := letter{from: q.self, number: number, left: timeLeft(ctx), most: min(maxAnswer, maxAnswers/max(len(o.Of), 1)), data: o.Data}
 	if err = o.Send(ctx, l.append(nil)); err == nil && len(o.Of) > 0 {
 		select {
@@ -116,9 +121,9 @@ func (q *Questions) Tell(data []byte) []byte {
 	return l.append(nil)
 }
 
-// timeLeft is how long somebody waits, a minute at most.
+// timeLeft is how long somebody waits, Patience at most.
 func timeLeft(ctx context.Context) time.Duration {
-	left := time.Minute
+	left := Patience
 	if at, ok := ctx.Deadline(); ok {
 		left = min(left, max(time.Until(at), time.Millisecond))
 	}

@@ -124,6 +124,23 @@ func TestAnswersNameWhoIsMissing(t *testing.T) {
 	})
 }
 
+// Nobody waits for longer than a minute, however much time there would be.
+func TestAMinuteInAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall()
+		h.enter("me", nil)
+		h.enter("mute", func(ctx context.Context, _ []byte) []byte { <-ctx.Done(); return nil })
+		defer h.close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		began := time.Now()
+		_, missing, err := h.ask(ctx, named("mute"), "")
+		if took := time.Since(began); took != nodes.Patience || len(missing) != 1 || err != nil {
+			t.Errorf("it waited for %s: missing %v, %v", took, missing, err)
+		}
+	})
+}
+
 // Questions are bounded: those that wait for answers, and those that are answered at a time; who leaves waits for nobody.
 func TestQuestionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
