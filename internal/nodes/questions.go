@@ -187,6 +187,7 @@ func (q *Questions) Hear(data []byte, begin Begin) {
 		return
 	}
 	answer := begin(l.from, l.data)
+	l.data = nil // what begin keeps of it, begin counts
 	if l.number != 0 && q.seat(&l, answer) {
 		return
 	}

@@ -1,12 +1,15 @@
 package nodes_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/streamweir/weir/internal/nodes"
 )
@@ -139,6 +142,47 @@ func TestAMinuteInAll(t *testing.T) {
 			t.Errorf("it waited for %s: missing %v, %v", took, missing, err)
 		}
 	})
+}
+
+// What was asked is let go of as soon as it was begun, however long its answer takes.
+func TestWhatWasAskedIsNotKept(t *testing.T) {
+	h := newHall()
+	h.enter("me", nil)
+	defer h.close()
+	begun, ended := make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var asked weak.Pointer[byte]
+	there := nodes.NewQuestions("there", nodes.QuestionOptions{Send: func(context.Context, string, []byte) error { return nil }})
+	defer there.Close()
+	go func() {
+		defer close(ended)
+		_, _ = h.all["me"].Ask(ctx, nodes.Question{
+			Of: named("there"), Data: make([]byte, 1<<20), Use: func([]nodes.Answer) {},
+			Send: func(_ context.Context, data []byte) error {
+				data = bytes.Clone(data) // as it comes from the broker
+				asked = weak.Make(&data[0])
+				there.Hear(data, func(string, []byte) func(context.Context, int) []byte {
+					return func(ctx context.Context, _ int) []byte {
+						close(begun)
+						<-ctx.Done()
+						return nil
+					}
+				})
+				return nil
+			},
+		})
+	}()
+	<-begun
+	for range 100 {
+		if runtime.GC(); asked.Value() == nil {
+			break
+		}
+	}
+	if asked.Value() != nil {
+		t.Error("the question is kept while its answer is waited for")
+	}
+	cancel()
+	<-ended
 }
 
 // Questions are bounded: those that wait for answers, and those that are answered at a time; who leaves waits for nobody.
