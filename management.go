@@ -164,18 +164,21 @@ func (s *Server) unregister() {
 type state struct{ s *Server }
 
 // Ready implements admin.State.
-func (st state) Ready() error {
+func (st state) Ready(whole bool) error {
 	switch {
 	case st.s.leaving():
 		return inward(coded(ErrDraining, "the server is draining"))
 	case !st.s.running():
 		return inward(errNotRunning)
 	}
-	return st.Begun()
+	return st.begun(whole)
 }
 
 // Begun implements admin.State.
-func (st state) Begun() error {
+func (st state) Begun() error { return st.begun(true) }
+
+// begun says what is waited for, and why if it is for those who may know addresses.
+func (st state) begun(whole bool) error {
 	select {
 	case <-st.s.ready:
 		return nil
@@ -187,6 +190,9 @@ func (st state) Begun() error {
 		return nil
 	}
 	if why := st.s.fleet.lacks.err(); why != nil && st.s.fleet.member.Load() == nil {
+		if !whole {
+			return inward(coded(ErrUnavailable, "the server does not serve yet: it waits for its cluster, the log says why"))
+		}
 		return inward(coded(ErrUnavailable, fmt.Sprintf("the server does not serve yet: it waits for its cluster: %v", why)))
 	}
 	return inward(coded(ErrUnavailable, "the server does not serve yet"))

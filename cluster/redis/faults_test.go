@@ -26,6 +26,14 @@ type ear struct {
 	came    chan struct{} // has room for one: heard has more
 }
 
+// patient is an ear that is told why its Join waits.
+type patient struct {
+	*ear
+	why chan error
+}
+
+func (p *patient) Waiting(why error) { p.why <- why }
+
 func newEar() *ear {
 	return &ear{states: make(chan cluster.State, 100), lapses: make(chan struct{}, 100), entries: make(chan cluster.Entry, 100), came: make(chan struct{}, 1)}
 }

@@ -128,7 +128,7 @@ func (b *Broker) Join(ctx context.Context, node string, l cluster.Listener) (clu
 	if err := cluster.CheckName(node); err != nil {
 		return nil, err
 	}
-	client, err := b.reach(ctx)
+	client, err := b.reach(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -150,12 +150,16 @@ func (b *Broker) engine() string {
 	return "redis " + b.opts.Sentinel.Master + " of the sentinels at " + b.target
 }
 
-// reach makes a client, which does not work before it has had a connection.
-func (b *Broker) reach(ctx context.Context) (rueidis.Client, error) {
+// reach makes a client, which does not work before it has had a connection. A Waiter is told why it waits.
+func (b *Broker) reach(ctx context.Context, l cluster.Listener) (rueidis.Client, error) {
+	waiter, told := l.(cluster.Waiter)
 	for {
 		client, err := rueidis.NewClient(b.client)
 		if err == nil {
 			return client, nil
+		}
+		if told {
+			waiter.Waiting(fmt.Errorf("%s: %w", b.engine(), err))
 		}
 		select {
 		case <-ctx.Done():

@@ -1,11 +1,14 @@
 package redis_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/streamweir/weir/cluster"
 	"github.com/streamweir/weir/cluster/clustertest"
 	"github.com/streamweir/weir/cluster/redis"
 	"github.com/streamweir/weir/internal/enginetest"
@@ -71,5 +74,33 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	if _, err := redis.New(redis.Options{URL: "redis://u:secret@[::1"}); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("the password is told: %v", err)
+	}
+}
+
+// Who waits for a Redis that is not there is told after each attempt which one it is and why, without its password.
+func TestWhoWaitsForRedisIsTold(t *testing.T) {
+	t.Parallel()
+	p := enginetest.NewProxy(t, redistest.Start(t).Addr())
+	p.Refuse(true)
+	b, err := redis.New(redis.Options{URL: "redis://:secret@" + p.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w := &patient{newEar(), make(chan error, 10_000)}
+	over := make(chan error)
+	go func() {
+		_, err := b.Join(ctx, "a", w)
+		over <- err
+	}()
+	for range 2 {
+		if text := (<-w.why).Error(); !strings.Contains(text, "redis at "+p.Addr()) || strings.Contains(text, "secret") {
+			t.Errorf("it is told %s", text)
+		}
+	}
+	cancel()
+	if err := <-over; !errors.Is(err, cluster.ErrAway) {
+		t.Errorf("%v", err)
 	}
 }

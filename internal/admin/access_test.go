@@ -265,6 +265,27 @@ func TestWhatIsAnsweredBeforeTheServerServes(t *testing.T) {
 	}
 }
 
+// What a server waits for has the addresses of others: who may read is told, at the probes and without a key nobody is.
+func TestReadyzTellsAddressesToWhoMayRead(t *testing.T) {
+	f := setUp(t, withKeys)
+	f.backend.ready = &base.Error{Code: base.CodeUnavailable, Reason: "it waits for its cluster"}
+	f.backend.whole = &base.Error{Code: base.CodeUnavailable, Reason: "it waits for its cluster: redis at 10.0.0.7:6379"}
+	api := f.handler
+	for _, row := range []struct {
+		handler http.Handler
+		key     string
+		told    bool
+	}{
+		{api, "secret-read", true}, {api, "secret-publish", false}, {api, "no key", false}, {admin.Probes(f.opts), "", false}, {admin.Probes(f.opts), "secret-read", false},
+	} {
+		f.handler = row.handler
+		w := f.do("GET", "/readyz", "", "Authorization", "Bearer "+row.key)
+		if body := w.Body.String(); w.Code != http.StatusServiceUnavailable || !strings.Contains(body, "its cluster") || strings.Contains(body, "10.0.0.7") != row.told {
+			t.Errorf("%q: %d %s", row.key, w.Code, body)
+		}
+	}
+}
+
 func TestReadyzSaysWhyNot(t *testing.T) {
 	f := setUp(t)
 	if w := f.do("GET", "/readyz", ""); w.Code != http.StatusOK || w.Body.String() != "ready\n" {

@@ -105,8 +105,8 @@ type DisconnectRequest struct {
 // State is the server as a whole.
 type State interface {
 	// Ready is nil while the server takes clients; the error says why not and is
-	// shown by /readyz.
-	Ready() error
+	// shown by /readyz. The whole of it may have addresses: it is for who may read.
+	Ready(whole bool) error
 	// Begun is nil unless the server has been started and does not serve yet; the error says what it waits for. Until then only the
 	// probes, profiles and /metrics are answered.
 	Begun() error

@@ -97,6 +97,7 @@ type backend struct {
 	moved     []move
 	cut       []admin.DisconnectRequest
 	ready     error
+	whole     error // of ready
 	begun     error
 	fail      error
 	drained   int
@@ -159,9 +160,12 @@ func (b *backend) Disconnect(_ context.Context, r admin.DisconnectRequest) (admi
 	return admin.Reached{Sockets: 7}, b.fail
 }
 
-func (b *backend) Ready() error {
+func (b *backend) Ready(whole bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if whole && b.whole != nil {
+		return b.whole
+	}
 	return b.ready
 }
 

@@ -13,9 +13,11 @@ import (
 // healthz serves GET /healthz: the process answers.
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) error { return plain(w, "ok") }
 
-// readyz serves GET /readyz: new clients are welcome here.
-func (a *api) readyz(w http.ResponseWriter, _ *http.Request) error {
-	if err := a.State.Ready(); err != nil {
+// readyz serves GET /readyz: new clients are welcome here. Where they are not yet it says all of why to who may read, and to
+// nobody without a key.
+func (a *api) readyz(w http.ResponseWriter, r *http.Request) error {
+	who := callerOf(r.Context())
+	if err := a.State.Ready(who.allow.Read && !who.confined()); err != nil {
 		return refuse(base.CodeDraining, "not ready: %v", err)
 	}
 	text := "ready"
