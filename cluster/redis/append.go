@@ -65,8 +65,8 @@ func (m *member) Append(ctx context.Context, log string, o cluster.AppendOptions
 		switch {
 		case err == nil:
 			return at, nil
-		case errors.Is(err, errGone):
-			return nil, fmt.Errorf("%w: %w", cluster.ErrUndecided, err)
+		case errors.Is(err, cluster.ErrUndecided):
+			return nil, err
 		case !a.tried && !errors.Is(err, errLate):
 			return nil, m.failed(ctx, err)
 		}
@@ -110,7 +110,9 @@ func (a *appending) attempt(ctx context.Context) ([]cluster.Position, error) {
 	case "ok":
 		return a.positions(&r)
 	case "gone":
-		return nil, errGone
+		return nil, fmt.Errorf("%w: %w", cluster.ErrUndecided, errGone)
+	case "unsettled":
+		return nil, fmt.Errorf("%w: %s has stored it, and then: %s", cluster.ErrUndecided, a.of.engine(), r.text())
 	}
 	return nil, errLate
 }

@@ -6,7 +6,8 @@
 -- ARGV: deadline (ms), epoch if one has to begin, id of this append, offset to be above of, entries to keep,
 --       seconds until a log that is not used expires, offset after which to look for the id ("": not tried before),
 --       the followers' channel, how many entries, their body.
--- Returns {"ok", now, epoch, previous, first}, {"late", now} or {"gone", now}.
+-- Returns {"ok", now, epoch, previous, first}, {"late", now}, {"gone", now}, or {"unsettled", now, why}: the block is there, and
+-- readers or followers may not learn of it.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local stream, state, id = KEYS[1], KEYS[2], ARGV[3]
@@ -60,33 +61,38 @@ if not added or added.err then
 end
 total = total + n
 
--- Blocks of which no entry is kept go, 32 entries or more at a time; readers do not see them. Where each has one entry the engine
--- knows which; else the rest is looked for, about a thousand blocks in a call.
-if total - keep - upto >= 32 then
-	redis.call('XTRIM', stream, 'MAXLEN', keep)
-	local count, due = 1, true
-	while due and count < 1024 do
-		for _, b in ipairs(redis.call('XRANGE', stream, '(' .. oldest, '+', 'COUNT', math.min(count, 16))) do
-			local _, offset, _, before = head(b)
-			oldest, upto = b[1], before + string.match(b[1], '^%d+') - offset + 1
-			due = upto <= total - keep
-			if not due then break end
+-- What follows the block itself. Where it fails (a user who may not publish here) the block is there all the same.
+local function settle()
+	-- Blocks of which no entry is kept go, 32 entries or more at a time; readers do not see them. Where each has one entry the engine
+	-- knows which; else the rest is looked for, about a thousand blocks in a call.
+	if total - keep - upto >= 32 then
+		redis.call('XTRIM', stream, 'MAXLEN', keep)
+		local count, due = 1, true
+		while due and count < 1024 do
+			for _, b in ipairs(redis.call('XRANGE', stream, '(' .. oldest, '+', 'COUNT', math.min(count, 16))) do
+				local _, offset, _, before = head(b)
+				oldest, upto = b[1], before + string.match(b[1], '^%d+') - offset + 1
+				due = upto <= total - keep
+				if not due then break end
+			end
+			count = count + math.min(count, 16)
 		end
-		count = count + math.min(count, 16)
+		redis.call('XTRIM', stream, 'MINID', oldest)
 	end
-	redis.call('XTRIM', stream, 'MINID', oldest)
-end
 
--- A log lives for ttl seconds after its last append, and up to an eighth longer: so this need not be renewed each time.
-local renew = now - renewed > ttl * 125
-if renew then renewed = now end
-known = string.format('%s %d %d %s %s %d %d', epoch, last, total, ARGV[5], oldest, upto, renewed)
-if renew then
-	local life = ttl + math.ceil(ttl / 8)
-	redis.call('SET', state, known, 'EX', life)
-	redis.call('EXPIRE', stream, life)
-else
-	redis.call('SET', state, known, 'KEEPTTL')
+	-- A log lives for ttl seconds after its last append, and up to an eighth longer: so this need not be renewed each time.
+	local renew = now - renewed > ttl * 125
+	if renew then renewed = now end
+	known = string.format('%s %d %d %s %s %d %d', epoch, last, total, ARGV[5], oldest, upto, renewed)
+	if renew then
+		local life = ttl + math.ceil(ttl / 8)
+		redis.call('SET', state, known, 'EX', life)
+		redis.call('EXPIRE', stream, life)
+	else
+		redis.call('SET', state, known, 'KEEPTTL')
+	end
+	redis.call('PUBLISH', ARGV[8], epoch .. ' ' .. place .. ' ' .. ARGV[10])
 end
-redis.call('PUBLISH', ARGV[8], epoch .. ' ' .. place .. ' ' .. ARGV[10])
+local settled, failure = pcall(settle)
+if not settled then return {'unsettled', now, type(failure) == 'table' and failure.err or tostring(failure)} end
 return {'ok', now, epoch, previous, first}
