@@ -447,12 +447,17 @@ func (s *Session) packet(p eio.Packet) error {
 
 func (s *Session) stray(k Stray) { s.shard.server.stats.strays[k].Add(1) }
 
-// Held is how many bytes are kept of a message of the peer's that is incomplete, or waits for its turn.
+// Held is how many bytes are kept of a message of the peer's that is incomplete, or waits for its turn; of a body that has come
+// whole, what is left of it. One that is still coming belongs to its request, which has a time limit.
 func (s *Session) Held() int {
-	if s.ws == nil {
-		return 0 // a body belongs to its request, which has a time limit
+	switch {
+	case s.ws != nil:
+		return s.ws.Held()
+	case s.poll != nil && s.poll.post != nil:
+		return s.poll.post.payload.Left()
+	default:
+		return 0
 	}
-	return s.ws.Held()
 }
 
 func (s *Session) message(data []byte, binary bool) error {
