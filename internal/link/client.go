@@ -110,7 +110,8 @@ func (c *Client) Deadline(at int64) {
 }
 
 // connectBy is when the client must have joined a namespace (protocol.md 2.1); 0 once
-// it has, or is late, or its CONNECT waits for its turn.
+// it has, or is late, or its first CONNECT waits for its turn. Others have to have theirs in time: else who asks all the
+// time for what there is not would stay for ever.
 func (c *Client) connectBy() int64 {
 	if c.joined == guard.HasJoined || c.late {
 		return 0
@@ -119,7 +120,7 @@ func (c *Client) connectBy() int64 {
 	switch w := c.waiting(); {
 	case w == nil || w.inflow == nil:
 		return by
-	case w.inflow.late != nil:
+	case w.inflow.late != nil && w.inflow.waited == 0:
 		return 0 // limits have its CONNECT wait: that is not the client's doing
 	default:
 		return by + w.inflow.waited

@@ -35,7 +35,7 @@ type inflow struct {
 	since  int64
 	at     int64
 	bytes  int
-	waited int64 // how long what came before the client had joined a namespace has waited
+	waited int64 // how long the first CONNECT has waited, if it had to; 0: it has not
 
 	limited survey.Limited
 	noted   int64 // when NoteNow was true last
@@ -190,8 +190,8 @@ func (c *Client) arriveLate() {
 	f := c.inflow()
 	late := f.late
 	f.late = nil
-	if c.joined == guard.NeverJoined {
-		f.waited += c.out.Shard().Now() - f.since
+	if c.joined == guard.NeverJoined && f.waited == 0 {
+		f.waited = max(c.out.Shard().Now()-f.since, 1)
 	}
 	c.door.Hub.Hold(budget.Inbound, -f.bytes)
 	c.door.Throttled.Add(-1)

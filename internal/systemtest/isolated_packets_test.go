@@ -136,6 +136,28 @@ func TestThrottledConnectIsNotLate(t *testing.T) {
 	t.Error("no CONNECT ever had to wait")
 }
 
+// Who joins nothing is late, though it asks all the time and limits have what it asks wait.
+func TestThrottledStrangerIsLate(t *testing.T) {
+	for name, so := range drivers {
+		t.Run(name, func(t *testing.T) {
+			so.SocketIO.ConnectTimeout = 500 * time.Millisecond
+			srv, _, _, _ := withChecks(t, so, weir.InboundLimit{Events: "connect", Messages: 1, Window: time.Second})
+			p := dialRaw(t, addr(srv), dialOptions{})
+			var all []byte
+			for i := range 100 {
+				all = ws.AppendMasked(all, ws.Text, [4]byte{}, fmt.Appendf(nil, "40/none%d,", i))
+			}
+			_, _ = p.conn.Write(all)
+			for range 20 { // one a second
+				if _, err := p.receive(); err != nil {
+					return
+				}
+			}
+			t.Error("still there after 20 turns, of which it joined nothing in any")
+		})
+	}
+}
+
 // A CONNECT that is dropped is answered, and nobody is asked about it. Paths that no namespace has are counted together.
 func TestConnectFloodIsRefused(t *testing.T) {
 	for name, so := range drivers {
