@@ -33,7 +33,9 @@ func (s *Server) apply(o *Options, p attach.Parts) {
 	if !p.Access {
 		return
 	}
-	s.authenticate.Store(&o.Authenticate)
+	if *s.authenticate.Load() != nil && o.Authenticate != nil { // where a hook alone decides, it goes on alone
+		s.authenticate.Store(&o.Authenticate)
+	}
 	ctx, cancel := bounded(context.Background())
 	defer cancel()
 	var all []*delivery.Doing

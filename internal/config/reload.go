@@ -68,7 +68,7 @@ func (r *Running) Plan(next *Config) Plan {
 		switch part(path) {
 		case "management":
 			p.Parts.Keys = true
-		case "access":
+		case "access", revokedPart:
 			p.Parts.Access = true
 		case "hooks":
 			p.Parts.Hooks = true
@@ -114,8 +114,14 @@ func (r *Running) Same(c *Config) bool {
 // Files are the configuration and what it names that is read with it: a change of one of them may be one of the configuration.
 func (c *Config) Files() []string { return c.files }
 
+// revokedPart is what is revoked, which there is with a hook, too.
+const revokedPart = "access.revoked"
+
 // part is the section of the file that a path is in: what changes at once or not at all.
 func part(path string) string {
+	if strings.HasPrefix(path, revokedPart+".") {
+		return revokedPart // also where a hook alone decides
+	}
 	before, _, _ := strings.Cut(path, ".")
 	return before
 }
@@ -123,7 +129,8 @@ func part(path string) string {
 // parts are the sections with live values that a server has: what it did not have when it began it cannot get while it runs.
 func (c *Config) parts() map[string]bool {
 	return map[string]bool{
-		"log": true, "management": len(c.Options.Management.Keys) > 0, "access": c.Options.Authenticate != nil, "hooks": c.Options.Hooks.Connect != "", "servers": true,
+		"log": true, "management": len(c.Options.Management.Keys) > 0, "servers": true,
+		"access": c.Options.Authenticate != nil, "hooks": c.Options.Hooks.Connect != "", revokedPart: c.Options.Authenticate != nil || c.Options.Hooks.Connect != "",
 	}
 }
 

@@ -90,12 +90,23 @@ func TestPlanOfAReload(t *testing.T) {
 			}
 		}
 	}
+	// Where a hook alone decides, what is revoked changes at once, and no tokens come.
+	const alone = "access: {revoked: {principals: [mallory]}}"
+	hooked := load(reloadable, "access: {staticTokens: {alice: t-1}}", alone).Running()
+	p := hooked.Plan(load(reloadable, "access: {staticTokens: {alice: t-1}}", "access: {revoked: {principals: [mallory, eve]}}"))
+	if len(p.Live) == 0 || len(p.Restart) > 0 || p.Parts != (attach.Parts{Access: true}) {
+		t.Errorf("one more revoked: live %q, restart %q, %+v", p.Live, p.Restart, p.Parts)
+	}
+	p = hooked.Plan(load(reloadable, "access: {staticTokens: {alice: t-1}}", "access: {staticTokens: {alice: t-1}, revoked: {principals: [mallory]}}"))
+	if len(p.Live) > 0 || len(p.Restart) == 0 || p.Parts != (attach.Parts{}) {
+		t.Errorf("tokens where there were none: live %q, restart %q, %+v", p.Live, p.Restart, p.Parts)
+	}
 	// What a schema says is a part of the configuration; where namespaces come and go, it stays.
 	schema(`false`)
 	if p := was.Plan(load(reloadable)); !slices.Equal(p.Live, []string{"servers.feed.namespaces[0].schemas.order.file"}) || !p.Parts.Schemas {
 		t.Errorf("a schema: %+v", p)
 	}
-	p := was.Plan(load(reloadable, "- {path: /feed,", "- {path: /new}\n      - {path: /feed,"))
+	p = was.Plan(load(reloadable, "- {path: /feed,", "- {path: /new}\n      - {path: /feed,"))
 	if len(p.Live) > 0 || p.Parts.Schemas || !slices.Contains(p.Restart, "servers.feed.namespaces[0].path") {
 		t.Errorf("another namespace: live %q", p.Live)
 	}
