@@ -119,7 +119,7 @@ func (j *eventJob) Run(ctx context.Context) {
 		return
 	}
 	j.running.Store(true)
-	j.stint.event, j.stint.socket = j.Name, j.socket
+	j.stint.event, j.stint.of, j.stint.socket = j.Name, j.socket.ns, j.socket
 	running, end := j.socket.ns.srv.handling.begin(ctx, &j.stint)
 	err := error(errUnfinished) // unless run returns: a handler may end its goroutine
 	defer func() {

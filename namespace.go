@@ -227,7 +227,7 @@ func (n *Namespace) automatic(topic string) delivery.SubscribeOptions {
 }
 
 func (n *Namespace) runConnect(ctx context.Context, s *Socket, handlers []ConnectFunc) {
-	r := stint{event: guard.ConnectPacket, socket: s}
+	r := stint{event: guard.ConnectPacket, of: n, socket: s}
 	_, end := n.srv.handling.begin(ctx, &r) // the contexts of its calls end with the client
 	defer n.srv.handling.end(&r)
 	defer end()
@@ -274,7 +274,7 @@ func (n *Namespace) farewell(s *Socket, reason string) {
 		return
 	}
 	s.loop().enqueue(jobFunc(func(ctx context.Context) {
-		r := stint{event: guard.DisconnectPacket, socket: s}
+		r := stint{event: guard.DisconnectPacket, of: n, socket: s}
 		ctx, end := n.srv.handling.begin(ctx, &r)
 		defer n.srv.handling.end(&r)
 		defer end()

@@ -223,7 +223,7 @@ type WorkerOptions struct {
 	// niceness, so that CPU-bound handlers yield to the shards. Linux only. Of those as many compute at once as GOMAXPROCS is above
 	// Shards when New is called, or as there are CPUs if it is not: each loop then finds one of Go's processors free.
 	Nice int
-	// Deadline is how long a handler of an event, or of OnDisconnect, may take: then its context ends, with
+	// Deadline is how long a handler of an event (On, OnServerSide), or of OnDisconnect, may take: then its context ends, with
 	// context.DeadlineExceeded. One that returns that error is answered with ErrUnavailable. One that ignores its context goes
 	// on, keeps its worker and its socket, and is shown by GET /api/handlers, weir_handlers_overdue and the log. Default: none;
 	// 1 ms to 24 h.

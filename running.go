@@ -25,7 +25,8 @@ type handling struct {
 // stint is one run of a handler.
 type stint struct {
 	event  string
-	socket *Socket
+	of     *Namespace
+	socket *Socket // nil: of an event of another node
 	since  time.Time
 	warned bool // handling.mu guards it: that it is overdue was logged
 
@@ -117,9 +118,17 @@ func (s *Server) sayLate(now time.Time) {
 	})
 	for i := range names {
 		r := &names[i]
-		r.socket.ns.log.Warn("a handler runs beyond WorkerOptions.Deadline: it ignores the end of its context, and keeps its worker and its socket",
-			"event", clipped(r.event), "socket", r.socket.ID(), "since", r.since.UTC().Format(time.RFC3339))
+		r.of.log.Warn("a handler runs beyond WorkerOptions.Deadline: it ignores the end of its context, and keeps its worker and its socket",
+			"event", clipped(r.event), "socket", r.socketID(), "since", r.since.UTC().Format(time.RFC3339))
 	}
+}
+
+// socketID is the id of its socket; "": it has none.
+func (r *stint) socketID() string {
+	if r.socket == nil {
+		return ""
+	}
+	return r.socket.ID()
 }
 
 // Handlers implements admin.Handlers.
@@ -142,7 +151,7 @@ func (v handlers) Handlers(limit int) admin.HandlersView {
 	for i := range found { // Socket.ID takes a lock
 		r := &found[i]
 		out.Handlers = append(out.Handlers, admin.HandlerView{
-			Namespace: r.socket.ns.path, Event: clipped(r.event), Socket: r.socket.ID(), Since: r.since.UTC(),
+			Namespace: r.of.path, Event: clipped(r.event), Socket: r.socketID(), Since: r.since.UTC(),
 			Ms: now.Sub(r.since).Milliseconds(), Overdue: s.handling.isOverdue(r, now),
 		})
 	}

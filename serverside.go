@@ -190,10 +190,14 @@ func (j *serverSideJob) Run(ctx context.Context) {
 		j.refuse(&Error{Code: codeNoHandler, Reason: "nothing handles the event " + clipped(j.e.Name) + " on this node"})
 		return
 	}
+	r := stint{event: j.e.Name, of: j.n}
+	running, end := j.n.srv.handling.begin(ctx, &r)
 	var answer any
 	err := error(errUnfinished) // unless it returns: a handler may end its goroutine
 	defer func() {
-		if err != nil {
+		j.n.srv.handling.end(&r)
+		err = overdueError(running, err)
+		if end(); err != nil {
 			j.refuse(err)
 			return
 		}
@@ -202,7 +206,7 @@ func (j *serverSideJob) Run(ctx context.Context) {
 			j.refuse(errPanicked)
 		}
 	}()
-	answer, err = j.call(ctx, h)
+	answer, err = j.call(running, h)
 }
 
 func (j *serverSideJob) call(ctx context.Context, h ServerSideHandler) (answer any, err error) {

@@ -32,8 +32,8 @@ type RequestsView struct {
 // HandlerView is a handler that runs.
 type HandlerView struct {
 	Namespace string    `json:"namespace"`
-	Event     string    `json:"event"` // "connect" and "disconnect" are OnConnect and OnDisconnect
-	Socket    string    `json:"socket"`
+	Event     string    `json:"event"`  // "connect" and "disconnect" are OnConnect and OnDisconnect
+	Socket    string    `json:"socket"` // "": the event is another node's
 	Since     time.Time `json:"since"`
 	Ms        int64     `json:"ms"`
 	Overdue   bool      `json:"overdue,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -78,6 +79,40 @@ func TestHandlerThatIgnoresItsDeadlineIsNamed(t *testing.T) {
 		t.Errorf("then: %+v", pk)
 	}
 	eventually(t, "nothing runs", func() bool { v := running(t, srv, ""); return len(v.Handlers) == 0 && v.Running == 0 && v.Late == 1 })
+}
+
+// The deadline is that of handlers of other nodes' events, too: whoever asks is told, and one that ignores it is shown.
+func TestHandlerOfAnotherNodesEventEndsAtItsDeadline(t *testing.T) {
+	e := startEngine(t, "memory")
+	a, b := e.node("a"), e.node("b", func(o *weir.Options) { o.Workers.Deadline = 20 * time.Millisecond })
+	release := make(chan struct{})
+	b.Lookup("/feed").OnServerSide("slow", func(ctx context.Context, _ *weir.ServerSideEvent) (any, error) {
+		<-ctx.Done()
+		return nil, fmt.Errorf("asking the database: %w", ctx.Err())
+	})
+	b.Lookup("/feed").OnServerSide("stubborn", func(context.Context, *weir.ServerSideEvent) (any, error) {
+		<-release
+		return nil, nil
+	})
+	eventually(t, "the nodes know each other", func() bool { return metric(t, a, "weir_cluster_nodes") == 2 })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	replies, err := a.Lookup("/feed").ServerSideAsk(ctx, "slow")
+	if err != nil || len(replies) != 1 || !errors.Is(replies[0].Err, weir.ErrUnavailable) {
+		t.Errorf("answered %+v, %v", replies, err)
+	}
+	if n := metric(t, b, "weir_handlers_late_total"); n != 1 {
+		t.Errorf("%v counted as late", n)
+	}
+	if err := a.Lookup("/feed").ServerSideEmit(ctx, "stubborn"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is shown", func() bool {
+		v := running(t, b, "")
+		return v.Overdue == 1 && len(v.Handlers) == 1 && v.Handlers[0].Event == "stubborn" && v.Handlers[0].Socket == "" && v.Handlers[0].Namespace == "/feed"
+	})
+	close(release)
+	eventually(t, "nothing runs", func() bool { v := running(t, b, ""); return len(v.Handlers) == 0 && v.Late == 2 })
 }
 
 // With Nice and one of Go's processors besides the loops, handlers compute one at a time: the log says so at start.
