@@ -241,28 +241,10 @@ func TestDoctorAsksNATS(t *testing.T) {
 	}
 }
 
-// freeAddresses are addresses that nobody listens on.
-func freeAddresses(t *testing.T, n int) (all []string) {
-	t.Helper()
-	held := make([]net.Listener, 0, n) // all of them until the last is known
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, l)
-		all = append(all, l.Addr().String())
-	}
-	for _, l := range held {
-		_ = l.Close()
-	}
-	return all
-}
-
 // Three weir processes are a cluster with no other service. Each is killed while the others are published to, and comes back:
 // what was answered with success is in the history of all, once, in one order.
 func TestThreeNodesWithoutAnotherService(t *testing.T) {
-	peers := freeAddresses(t, 3)
+	peers := enginetest.FreeAddrs(t, 3)
 	settings, nodes := make([]string, 3), make([]*node, 3)
 	begin := func(i int) { nodes[i] = serveNode(t, fmt.Sprint("n", i), settings[i]) }
 	for i := range nodes {

@@ -56,7 +56,7 @@ func Start(t testing.TB, o Options) *Process {
 	p := &Process{t: t, opts: o, path: find(t, o.Program)}
 	t.Cleanup(p.Kill)
 	for range 10 { // another process may take the port first
-		p.addr = freeAddr(t)
+		p.addr = FreeAddrs(t, 1)[0]
 		if p.start() {
 			return p
 		}
@@ -84,14 +84,22 @@ func find(t testing.TB, program string) string {
 	return ""
 }
 
-func freeAddr(t testing.TB) string {
+// FreeAddrs are addresses of the loopback that nobody listens on.
+func FreeAddrs(t testing.TB, n int) (all []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	held := make([]net.Listener, 0, n) // all of them until the last is known
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, l)
+		all = append(all, l.Addr().String())
 	}
-	defer shut(l)
-	return l.Addr().String()
+	for _, l := range held {
+		_ = l.Close()
+	}
+	return all
 }
 
 // Addr is host and port.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/streamweir/weir/cluster"
 	"github.com/streamweir/weir/cluster/nats/embedded"
+	"github.com/streamweir/weir/internal/enginetest"
 )
 
 const secret = "a secret of the tests"
@@ -36,24 +36,6 @@ func (e *ear) Entries(string, []cluster.Entry) {}
 func (e *ear) Lapsed()                         {}
 func (e *ear) Changed(cluster.State)           {}
 func (e *ear) Waiting(why error)               { e.why <- why.Error() }
-
-// free are addresses that nobody listens on.
-func free(t *testing.T, n int) (all []string) {
-	t.Helper()
-	held := make([]net.Listener, 0, n) // all of them until the last is known
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, l)
-		all = append(all, l.Addr().String())
-	}
-	for _, l := range held {
-		_ = l.Close()
-	}
-	return all
-}
 
 func join(t *testing.T, o embedded.Options, node string, e *ear) cluster.Member {
 	t.Helper()
@@ -105,7 +87,7 @@ func TestOneServerKeepsWhatWasAppended(t *testing.T) {
 // Three servers that start in any order are one cluster when they are there, and say before what they wait for. Each ends and comes
 // back while the others go on: what was answered is there once, in its order.
 func TestThreeServersGoOnWithoutOne(t *testing.T) {
-	peers, members := free(t, 3), make([]cluster.Member, 3)
+	peers, members := enginetest.FreeAddrs(t, 3), make([]cluster.Member, 3)
 	o := make([]embedded.Options, 3)
 	for i := range o {
 		o[i] = embedded.Options{StoreDir: t.TempDir(), Listen: peers[i], Peers: peers, Secret: secret}
@@ -185,7 +167,7 @@ func TestThreeServersGoOnWithoutOne(t *testing.T) {
 
 // Who does not know the secret does not get in, neither as a server nor as a client.
 func TestServersWithAnotherSecretAreNotPeers(t *testing.T) {
-	peers := free(t, 3)
+	peers := enginetest.FreeAddrs(t, 3)
 	e := newEar()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -235,7 +217,7 @@ func TestOptionsAreChecked(t *testing.T) {
 // two of those.
 func TestFiveServersGoOnWithoutTwo(t *testing.T) {
 	const n = 5
-	peers, members := free(t, n), make([]cluster.Member, n)
+	peers, members := enginetest.FreeAddrs(t, n), make([]cluster.Member, n)
 	o, joined := make([]embedded.Options, n), make(chan error, n)
 	for i := range o {
 		o[i] = embedded.Options{StoreDir: t.TempDir(), Listen: peers[i], Peers: peers, Secret: secret}
